@@ -1,0 +1,14 @@
+"""The base under the application: everything that makes plain Alembic exact, online and unbreakable.
+
+An application never needs to read it. Rooms, in the order in which data goes through them:
+
+- `install`: makes `.venv` from the lock file; runs on a bare Python.
+- `settings`: what the environment, `.env` and `pyproject.toml` say (which database, which APP_ENV).
+- `local_server`: a PostgreSQL from a wheel in `.postgres/`, started when it is needed.
+- `connecting`: an engine for a URL; what goes wrong becomes a sentence.
+- `safety`: which databases count as development, and the word that destructive commands need.
+- `alembic_command`: which of Alembic's commands is running, and what it needs.
+- `revision_names`: ids made of the time, messages that say something.
+- `development`: drop, create, migrate and seed the development database.
+- `__main__`: the programs behind the make targets (`python -m plinth --help`).
+"""

@@ -1,0 +1,134 @@
+"""What the environment, `.env` and `pyproject.toml` say: which database, which APP_ENV."""
+
+import os
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# libpq takes these for whatever a URL leaves out (PostgreSQL documentation, 32.15 "Environment Variables"),
+# so that they could send a command to a database that nobody named. Those that carry credentials stay.
+_PLACES_OF_LIBPQ = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGOPTIONS",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+)
+
+
+class SettingsError(Exception):
+    """A setting can't be used; the message says which one and what to write."""
+
+
+def variable(name: str) -> str | None:
+    """Return the environment variable `name`, else its value in `.env`; None when it is unset or empty."""
+    return os.environ.get(name) or dotenv_values(ROOT / ".env").get(name) or None
+
+
+def app_env() -> str | None:
+    """Return APP_ENV; None when unset.
+
+    Raises:
+        SettingsError: it is none of development, test and production.
+    """
+    value = variable("APP_ENV")
+    if value not in {None, "development", "test", "production"}:
+        raise SettingsError(f"APP_ENV is {value!r}: it must be development, test or production.")
+    return value
+
+
+def development_database() -> str:
+    """Return the name of the local server's development database (`[tool.plinth] database`)."""
+    return str(tool_settings().get("database", "app_development"))
+
+
+@cache
+def tool_settings() -> dict[str, Any]:
+    """Return the table `[tool.plinth]` of pyproject.toml; empty when there is none."""
+    file = ROOT / "pyproject.toml"
+    if not file.is_file():
+        return {}
+    settings: dict[str, Any] = tomllib.loads(file.read_text()).get("tool", {}).get("plinth", {})
+    return settings
+
+
+def database_url(*, start: bool = True) -> URL:
+    """Return the application's database: DATABASE_URL's, or the local server's when that is unset.
+
+    Args:
+        start: start the local server if its database is meant and it isn't running.
+
+    Raises:
+        SettingsError: DATABASE_URL is no PostgreSQL URL, or is unset in production.
+    """
+    return _configured("DATABASE_URL") or _local(start=start)
+
+
+def migration_url(*, start: bool = True) -> URL:
+    """Return the database that migrations go to: MIGRATION_DATABASE_URL's, or else `database_url()`."""
+    return _configured("MIGRATION_DATABASE_URL") or database_url(start=start)
+
+
+def parse_url(text: str, setting: str) -> URL:
+    """Return `text` as a URL for psycopg 3.
+
+    Args:
+        text: `postgres://`, `postgresql://` or `postgresql+psycopg://`, as libpq and SQLAlchemy take them.
+        setting: where the text comes from, for the message.
+
+    Raises:
+        SettingsError: it isn't such a URL, or names no database.
+    """
+    example = "postgresql://user:password@host:5432/database"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError(f"{setting} is not a URL. Write one like {example}") from error
+    if url.drivername not in {"postgres", "postgresql", "postgresql+psycopg"}:
+        raise SettingsError(
+            f"{setting} is a URL for {url.drivername!r}: only PostgreSQL is supported. "
+            f"Write one like {example}"
+        )
+    if not url.database:
+        raise SettingsError(f"{setting} names no database. Write one like {example}")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def forget_libpq_places() -> None:
+    """Take the variables that choose a server or database out of this process's environment.
+
+    The URL alone chooses; whatever it leaves out gets libpq's built-in default.
+    """
+    for name in _PLACES_OF_LIBPQ:
+        os.environ.pop(name, None)
+
+
+def _configured(name: str) -> URL | None:
+    forget_libpq_places()
+    text = variable(name)
+    return parse_url(text, name) if text else None
+
+
+def _local(*, start: bool) -> URL:
+    if app_env() == "production":
+        raise SettingsError(
+            "DATABASE_URL is not set, and with APP_ENV=production there is no default: set it."
+        )
+    # Imported late: it isn't needed, nor are its libraries there, in a container that has a DATABASE_URL.
+    from plinth.local_server import development_server  # noqa: PLC0415
+
+    server = development_server()
+    if start:
+        server.start()
+    return server.url(development_database())
