@@ -64,7 +64,7 @@ def install(wanted: str, lock: int) -> int:
     else:
         steps = [
             [sys.executable, "-m", "venv", "--clear", str(VENV)],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
+            [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *requirements],
         ]
     for step in steps:
         if subprocess.call(step, cwd=str(ROOT), pass_fds=[lock]) != 0:

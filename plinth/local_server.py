@@ -26,6 +26,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from plinth import settings
+from plinth.errors import PlinthError
 
 SUPERUSER = "postgres"
 PORT = 5432
@@ -38,7 +39,7 @@ STOP_TIMEOUT = 60.0  # seconds
 UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-class ServerError(Exception):
+class ServerError(PlinthError):
     """The local server can't be used; the message says why and what to do."""
 
 

@@ -10,6 +10,8 @@ from dotenv import dotenv_values
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from plinth.errors import PlinthError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # libpq takes these for whatever a URL leaves out (PostgreSQL documentation, 32.15 "Environment Variables"),
@@ -27,7 +29,7 @@ _PLACES_OF_LIBPQ = (
 )
 
 
-class SettingsError(Exception):
+class SettingsError(PlinthError):
     """A setting can't be used; the message says which one and what to write."""
 
 

@@ -1,0 +1,85 @@
+# Each target calls one program. `make help` lists them.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+##@ Setting up
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: install
+install: ## make .venv from requirements-dev.lock, if it isn't up to date
+	@$(PYTHON) -I plinth/install.py
+
+.PHONY: lock
+lock: ## pin the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+	uv pip compile pyproject.toml --group dev --quiet --universal --generate-hashes --no-header --no-emit-index-url -o requirements-dev.lock
+
+##@ Checking
+
+.PHONY: test
+test: install ## run the tests; a part of them with T=tests/test_models.py
+	@$(PY) -m pytest $(T)
+
+.PHONY: test-slow
+test-slow: install ## run the tests that take minutes
+	@$(PY) -m pytest -m slow $(T)
+
+.PHONY: check
+check: format-check lint typecheck test ## format, lint, types and tests: what CI runs
+
+.PHONY: format
+format: install ## format the code
+	@$(PY) -m ruff format .
+
+.PHONY: format-check
+format-check: install ## see that the code is formatted
+	@$(PY) -m ruff format --check .
+
+.PHONY: lint
+lint: install ## look for mistakes
+	@$(PY) -m ruff check .
+
+.PHONY: typecheck
+typecheck: install ## check the types, strictly
+	@$(PY) -m mypy
+
+##@ The database (DATABASE_URL's, or else the local server's)
+
+.PHONY: db-reset
+db-reset: install ## drop, create, migrate and seed the development database
+	@$(PY) -m plinth reset
+
+.PHONY: db-start
+db-start: install ## start the local PostgreSQL server
+	@$(PY) -m plinth start
+
+.PHONY: db-stop
+db-stop: install ## stop the local PostgreSQL server; the data stays
+	@$(PY) -m plinth stop
+
+.PHONY: db-url
+db-url: install ## print the database's URL: psql "$(make -s db-url)"
+	@$(PY) -m plinth url
+
+.PHONY: db-shell
+db-shell: install ## open psql on the database
+	@$(PY) -m plinth shell
+
+.PHONY: db-seed
+db-seed: install ## load the development rows
+	@$(PY) -m plinth seed
+
+.PHONY: db-upgrade
+db-upgrade: install ## apply the pending revisions
+	@$(PY) -m alembic upgrade head
+
+.PHONY: db-revision
+db-revision: install ## write a revision from the models: make db-revision m="add users nickname"
+	@$(PY) -m alembic revision --autogenerate $${m:+-m "$$m"}

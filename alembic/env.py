@@ -1,0 +1,49 @@
+"""Alembic's environment: where the application's models meet the database."""
+
+from logging.config import fileConfig
+from typing import Any
+
+from alembic import context
+from sqlalchemy import MetaData
+
+from plinth import alembic_command, revision_names
+from plinth.migration_connection import migration_connection
+
+config = context.config
+command = alembic_command.running()
+
+if config.config_file_name:
+    fileConfig(config.config_file_name, disable_existing_loggers=False)
+
+
+def target_metadata() -> MetaData | None:
+    """Return the models' metadata; an upgrade doesn't need it and starts faster without."""
+    given: MetaData | None = config.attributes.get("target_metadata")
+    if given is not None or not command.needs_models:
+        return given
+    from app.models import Base  # noqa: PLC0415
+
+    return Base.metadata
+
+
+options: dict[str, Any] = {
+    "target_metadata": target_metadata(),
+    "process_revision_directives": revision_names.name_revisions,
+    "transaction_per_migration": True,
+    "compare_server_default": True,
+}
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", literal_binds=True, **options)
+    with context.begin_transaction():
+        context.run_migrations()
+elif command.needs_database:
+    with migration_connection(config) as connection:
+        # What only reads must not even create the version table.
+        context.configure(connection=connection, dont_mutate=not command.changes_database, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+else:
+    revision_names.name_merges(context.script)
+    context.configure(dialect_name="postgresql", as_sql=True, **options)
+    context.run_migrations()

@@ -1,0 +1,1 @@
+"""The application: yours to edit."""

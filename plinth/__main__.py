@@ -1,0 +1,133 @@
+"""The programs behind the make targets."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from alembic.util import CommandError
+from sqlalchemy.engine import URL
+
+from plinth import development, settings
+from plinth.connecting import connect
+from plinth.errors import PlinthError
+from plinth.safety import ENVIRONMENTS, read_marker, write_marker
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m plinth", description="Plinth's own commands.")
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    add("start", start, "start the local PostgreSQL server")
+    add("stop", stop, "stop the local PostgreSQL servers; the data stays")
+    add("url", url, "print the database's URL, for psql and other programs")
+    add("shell", shell, "open psql on the database")
+    add("reset", reset, "drop, create, migrate and seed the development database")
+    add("seed", seed, "load the development rows")
+    marker = add("environment", environment, "show or set the environment that the database remembers")
+    marker.add_argument("name", nargs="?", choices=ENVIRONMENTS)
+    parsed = parser.parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except (PlinthError, CommandError) as error:
+        sys.stderr.write(f"plinth: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("plinth: interrupted\n")
+        return 130
+    return code
+
+
+def start(_: argparse.Namespace) -> int:
+    """Start the local server."""
+    from plinth.local_server import development_server  # noqa: PLC0415 - a library for development only
+
+    started = development_server().start()
+    say("The local server has been started." if started else "The local server is running.")
+    return 0
+
+
+def stop(_: argparse.Namespace) -> int:
+    """Stop the local servers."""
+    from plinth.local_server import development_server, test_server  # noqa: PLC0415
+
+    stopped = [server.stop() for server in (development_server(), test_server())]
+    say("The local server has been stopped." if any(stopped) else "The local server is not running.")
+    return 0
+
+
+def url(_: argparse.Namespace) -> int:
+    """Print the URL, as libpq takes it."""
+    say(libpq_url(settings.database_url()))
+    return 0
+
+
+def shell(_: argparse.Namespace) -> int:
+    """Run psql on the database."""
+    target = settings.database_url()
+    password = {} if target.password is None else {"PGPASSWORD": str(target.password)}
+    bare = URL.create(
+        target.drivername, target.username, None, target.host, target.port, target.database, target.query
+    )
+    try:
+        return subprocess.call([psql(), libpq_url(bare)], env={**os.environ, **password})
+    except FileNotFoundError as error:
+        raise PlinthError("psql is not installed. Run: make install") from error
+
+
+def psql() -> str:
+    """Return psql: the wheel's where there is one, else the one on PATH."""
+    try:
+        from plinth.local_server import ServerError, client_program  # noqa: PLC0415
+
+        return str(client_program("psql"))
+    except (ImportError, ServerError):
+        return "psql"
+
+
+def reset(_: argparse.Namespace) -> int:
+    """Make the development database anew."""
+    began = time.monotonic()
+    database = development.reset()
+    say(f"Database {database.database} is new, migrated and seeded ({time.monotonic() - began:.1f} s).")
+    say('Connect with: make db-shell, or psql "$(make -s db-url)"')
+    return 0
+
+
+def seed(_: argparse.Namespace) -> int:
+    """Load the seeds."""
+    development.seed()
+    return 0
+
+
+def environment(arguments: argparse.Namespace) -> int:
+    """Show or set the marker."""
+    target = settings.migration_url()
+    with connect(target) as connection:
+        if arguments.name:
+            write_marker(connection, arguments.name)
+            connection.commit()
+        say(read_marker(connection) or "not set")
+    return 0
+
+
+def libpq_url(target: URL) -> str:
+    """Return a URL for libpq, which doesn't decode "+" as a space."""
+    return target.set(drivername="postgresql").render_as_string(hide_password=False).replace("+", "%20")
+
+
+def say(line: str) -> None:
+    """Print a line for the user."""
+    sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Drop, create, migrate and seed the development database."""
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from psycopg.sql import Identifier
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+from plinth import settings
+from plinth.connecting import connect, connect_to_maintenance_database
+from plinth.errors import PlinthError
+from plinth.safety import refuse_unless_development, write_marker
+
+POLL_INTERVAL = 0.1  # seconds
+
+
+def reset() -> URL:
+    """Drop, create, migrate and seed the database; two at once take turns.
+
+    Returns:
+        The database.
+
+    Raises:
+        SafetyError: it isn't development.
+        ConnectError: its server can't be reached.
+        PlinthError: the seeds can't be loaded.
+    """
+    url = settings.migration_url()
+    refuse_unless_development(url, "drop")
+    with connect_to_maintenance_database(url) as server, _one_at_a_time(server, str(url.database)):
+        name = Identifier(str(url.database)).as_string()
+        server.execute(text(f"drop database if exists {_escaped(name)} with (force)"))
+        server.execute(text(f"create database {_escaped(name)}"))
+        with connect(url) as connection:
+            write_marker(connection, settings.app_env() or "development")
+            connection.commit()
+        command.upgrade(alembic_config(), "head")
+        seed()
+    return url
+
+
+def seed() -> None:
+    """Run the project's seeds (`[tool.plinth] seeds`, a module), if it has any.
+
+    Raises:
+        PlinthError: they failed; what they print says why.
+    """
+    module = settings.tool_settings().get("seeds")
+    if module and subprocess.call([sys.executable, "-m", str(module)], cwd=settings.ROOT) != 0:
+        raise PlinthError(f"The seeds failed (python -m {module}). The database is there and migrated.")
+
+
+def alembic_config() -> Config:
+    """Return the configuration that `alembic` itself would read."""
+    return Config(str(settings.ROOT / "alembic.ini"), toml_file=str(settings.ROOT / "pyproject.toml"))
+
+
+@contextmanager
+def _one_at_a_time(server: Connection, database: str) -> Iterator[None]:
+    """Hold a lock on the server, under the database's name; it ends with its session, whatever happens."""
+    key = int.from_bytes(hashlib.sha256(f"plinth reset {database}".encode()).digest()[:8], signed=True)
+    waiting = False
+    # Polled: who waits inside pg_advisory_lock() holds a snapshot, and concurrent index builds wait for it.
+    while not server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
+        if not waiting:
+            print(f"Waiting for another reset of {database} ...", flush=True)  # noqa: T201
+            waiting = True
+        time.sleep(POLL_INTERVAL)
+    try:
+        yield
+    finally:
+        server.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _escaped(sql: str) -> str:
+    """Return SQL in which text() finds no bind parameter."""
+    return sql.replace(":", r"\:")

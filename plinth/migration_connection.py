@@ -1,0 +1,28 @@
+"""The connection that Alembic's commands work on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic.config import Config
+from sqlalchemy import Connection, Engine
+
+from plinth import connecting, settings
+from plinth.errors import as_command_errors
+
+
+@contextmanager
+def migration_connection(config: Config) -> Iterator[Connection]:
+    """Yield what was handed over in `config.attributes["connection"]`, else a connection to our database.
+
+    Raises:
+        alembic.util.CommandError: there is no connection; the message says why.
+    """
+    given = config.attributes.get("connection")
+    if isinstance(given, Connection):
+        yield given  # the caller's to close
+    elif isinstance(given, Engine):
+        with given.connect() as connection:
+            yield connection
+    else:
+        with as_command_errors(), connecting.connect(settings.migration_url()) as connection:
+            yield connection

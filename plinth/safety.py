@@ -1,0 +1,159 @@
+"""Which databases count as development, and the word that a destructive command needs for any other.
+
+A database remembers its environment in the table `plinth.environment`. The row names the very database it was
+written in: a copy made from a dump or a template doesn't inherit it.
+"""
+
+import os
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+from plinth import settings
+from plinth.connecting import MissingDatabaseError, connect
+from plinth.errors import PlinthError
+
+ENVIRONMENTS = ("development", "test", "production")
+CONFIRMATION = "PLINTH_CONFIRM"
+
+_THIS_DATABASE = "(select oid from pg_database where datname = current_database())"
+_THIS_SERVER = "(select system_identifier from pg_control_system())"
+
+
+class SafetyError(PlinthError):
+    """A destructive command is refused; the message says why and which word it takes."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What is known of a database before something destructive is done to it.
+
+    Args:
+        database: its name.
+        marker: the environment it remembers, if it does.
+        on_local_server: whether it is on the project's own local server.
+        is_empty: whether it has no tables.
+    """
+
+    database: str
+    marker: str | None
+    on_local_server: bool
+    is_empty: bool
+
+    def objection(self) -> str | None:
+        """Return why a destructive command must not touch the database; None when it may."""
+        app_env = settings.app_env()
+        environment = self.marker or ("development" if self.on_local_server else None)
+        if environment and app_env and environment != app_env:
+            return f"it is a {environment} database and APP_ENV is {app_env}"
+        if environment == "production":
+            return "it is a production database"
+        if environment == "test" and app_env != "test":
+            return "it is a test database and APP_ENV is not set to test"
+        if environment:
+            return None
+        if self.is_empty and app_env == "development":
+            return None
+        return (
+            "nothing says that it is a development database (the local server, or the marker that "
+            "`python -m plinth environment development` sets)"
+        )
+
+
+def refuse_unless_development(url: URL, action: str) -> None:
+    """Return if a destructive command may go on: on a development database, or by an explicit word.
+
+    A database that isn't there has nothing to lose, unless APP_ENV is production.
+
+    Args:
+        url: the database.
+        action: what would be done, to follow "I would".
+
+    Raises:
+        SafetyError: it may not.
+        ConnectError: the server can't be reached.
+    """
+    if os.environ.get(CONFIRMATION) == url.database:
+        return
+    try:
+        with connect(url) as connection:
+            objection = protection(connection, url).objection()
+    except MissingDatabaseError:
+        objection = "APP_ENV is production" if settings.app_env() == "production" else None
+    if objection:
+        raise SafetyError(
+            f"Refused to {action} database {url.database!r}: {objection}. "
+            f"If you mean it, set {CONFIRMATION}={url.database}"
+        )
+
+
+def protection(connection: Connection, url: URL) -> Protection:
+    """Return what protects the database of `connection`, which `url` led to."""
+    tables = connection.scalar(
+        text(
+            "select count(*) from pg_class join pg_namespace on pg_namespace.oid = relnamespace "
+            "where relkind in ('r', 'p', 'f', 'm', 'v') and nspname !~ '^pg_' "
+            "and nspname not in ('information_schema', 'plinth')"
+        )
+    )
+    return Protection(
+        database=str(url.database),
+        marker=read_marker(connection),
+        on_local_server=is_on_local_server(url),
+        is_empty=tables == 0,
+    )
+
+
+def read_marker(connection: Connection) -> str | None:
+    """Return the environment that the database remembers; None when it doesn't, or when it is a copy."""
+    if connection.scalar(text("select to_regclass('plinth.environment')")) is None:
+        return None
+    marker: str | None = connection.scalar(
+        text(
+            "select name from plinth.environment "  # noqa: S608 - constants of this module
+            f"where database = {_THIS_DATABASE} and server = {_THIS_SERVER}"
+        )
+    )
+    return marker
+
+
+def write_marker(connection: Connection, environment: str) -> None:
+    """Make the database remember its environment; the caller commits.
+
+    Raises:
+        SafetyError: there is no such environment.
+    """
+    if environment not in ENVIRONMENTS:
+        raise SafetyError(f"{environment!r} is no environment: write one of {', '.join(ENVIRONMENTS)}.")
+    connection.execute(text("create schema if not exists plinth"))
+    connection.execute(
+        text(
+            "create table if not exists plinth.environment ("
+            "name text not null, database oid not null, server bigint not null)"
+        )
+    )
+    connection.execute(text("delete from plinth.environment"))
+    connection.execute(
+        text(
+            "insert into plinth.environment (name, database, server) "
+            f"select :name, {_THIS_DATABASE}, {_THIS_SERVER}"
+        ),
+        {"name": environment},
+    )
+
+
+def is_on_local_server(url: URL) -> bool:
+    """Whether `url` leads to the project's own local server."""
+    try:
+        from plinth.local_server import ServerError, development_server, test_server  # noqa: PLC0415
+    except ImportError:  # its libraries are for development: no local server here
+        return False
+    for server in (development_server(), test_server()):
+        try:
+            own = server.url("postgres")
+        except ServerError:
+            continue
+        if not url.host and all(url.query.get(name) == own.query[name] for name in ("host", "port")):
+            return True
+    return False
