@@ -213,17 +213,20 @@ class LocalServer:
         for option in (*self.options, "max_connections=200"):
             command += ["-c", option]
         with self._log().open("ab") as log:
-            server = subprocess.Popen(
-                command,
+            # The shell ends at once and leaves the server to init, which reaps it whenever it ends.
+            shell = subprocess.run(
+                ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
+                check=True,
                 start_new_session=True,  # Ctrl-C in the terminal is not meant for the server
                 **_as_account(),
             )
+        pid = int(shell.stdout)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
-            if server.poll() is not None and self._postmaster() is None:
+            if not _lives(pid) and self._postmaster() is None:
                 lines = self._log().read_text(errors="replace").splitlines()[-5:]
                 raise ServerError(f"PostgreSQL did not start ({self._log()}):\n" + "\n".join(lines))
             if time.monotonic() > deadline:
@@ -431,6 +434,13 @@ def _processes_in(data: Path) -> list[psutil.Process]:
             return False
 
     return [process for process in psutil.process_iter() if uses(process)]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _wait_for_end(process: psutil.Process) -> None:
