@@ -1,5 +1,6 @@
 """Alembic's environment: where the application's models meet the database."""
 
+import logging
 from logging.config import fileConfig
 from typing import Any
 
@@ -14,6 +15,8 @@ command = alembic_command.running()
 
 if config.config_file_name:
     fileConfig(config.config_file_name, disable_existing_loggers=False)
+if not command.changes_database:
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
 def target_metadata() -> MetaData | None:

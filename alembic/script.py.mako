@@ -1,3 +1,9 @@
+<%!
+    def plain(code):
+        """Leave out the two comments that Alembic puts around what it generates."""
+        return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### "))
+%>\
+<% body = f"{upgrades or ''}{downgrades or ''}" %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
 Revision ID: ${up_revision}
@@ -5,9 +11,13 @@ Revises: ${down_revision | comma,n}
 Create Date: ${create_date}
 """
 
+% if "sa." in body or "op." not in body:
 import sqlalchemy as sa
+% endif
 from alembic import op
-${imports if imports else ""}
+% if imports:
+${imports}
+% endif
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -16,8 +26,8 @@ depends_on = ${repr(depends_on)}
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    ${upgrades or "pass" | plain}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${downgrades or "pass" | plain}

@@ -74,7 +74,7 @@ def explain(url: URL, error: OperationalError) -> ConnectError:
     missing is seen by connecting to another one.
     """
     place = url.render_as_string(hide_password=True).replace("+psycopg", "")
-    words = " ".join(str(error.orig).split())
+    words = " ".join(str(error.orig).split()).rstrip(".?") + "."
     if url.database not in MAINTENANCE_DATABASES and _lets_us_in(url):
         return MissingDatabaseError(
             f"Database {url.database!r} can't be opened at {place}: {words} "

@@ -17,6 +17,16 @@ def migration_connection(config: Config) -> Iterator[Connection]:
     Raises:
         alembic.util.CommandError: there is no connection; the message says why.
     """
+    with _open(config) as connection:
+        callers = connection.in_transaction()
+        yield connection
+        if not callers:
+            # `ensure_version` leaves its work uncommitted when each revision has a transaction of its own.
+            connection.commit()
+
+
+@contextmanager
+def _open(config: Config) -> Iterator[Connection]:
     given = config.attributes.get("connection")
     if isinstance(given, Connection):
         yield given  # the caller's to close

@@ -1,0 +1,102 @@
+"""A copy of the scaffold to run commands in, as a user would."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from plinth import settings
+
+COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the scaffold.
+
+    Args:
+        root: its folder.
+        environment: variables for the commands that run in it.
+    """
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m <command>` and return what it printed, whatever its exit code."""
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=clean_environment() | self.environment | environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def ok(self, *command: str, **environment: str) -> str:
+        """Run `python -m <command>`, which must succeed, and return what it printed on standard output."""
+        done = self.run(*command, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def refused(self, *command: str, **environment: str) -> str:
+        """Run `python -m <command>`, which must fail with one line and no traceback, and return that line."""
+        done = self.run(*command, **environment)
+        assert done.returncode != 0, done.stdout + done.stderr
+        output = done.stdout + done.stderr
+        assert "Traceback" not in output, output
+        lines = [line for line in output.splitlines() if not line.startswith("INFO")]
+        assert len(lines) == 1, output
+        return lines[0]
+
+    def versions(self) -> list[str]:
+        """Return the names of the revision files, sorted."""
+        return sorted(path.name for path in (self.root / "alembic" / "versions").glob("*.py"))
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Replace a text that must stand in the file."""
+        path = self.root / file
+        content = path.read_text()
+        assert old in content, f"{old!r} is not in {file}"
+        path.write_text(content.replace(old, new, 1))
+
+    def add_column(self, line: str) -> None:
+        """Write a column into the model of users."""
+        before = "    email: Mapped[str | None]"
+        self.replace("app/models/user.py", before, f"    {line}\n{before}")
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without what chooses a database."""
+    ours = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TEST_DATABASE_URL", "APP_ENV")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours and not name.startswith(("PG", "PLINTH_"))
+    }
+
+
+def copy_project(folder: Path, url: URL | None = None, **environment: str) -> Project:
+    """Return a copy of the scaffold in `folder`, on the database `url`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source = settings.ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    if url is not None:
+        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    return Project(folder, environment)
+
+
+def python_files(root: Path) -> Iterator[Path]:
+    """Yield the scaffold's own Python files."""
+    for name in ("alembic", "app", "plinth", "tests"):
+        yield from (root / name).rglob("*.py")

@@ -1,0 +1,88 @@
+"""No connection: one line that says why and what to do, and an exit code that isn't 0."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import URL
+
+from plinth.local_server import LocalServer
+from tests.plinth.project import Project
+
+ROLE = "with_password"
+
+
+@pytest.fixture
+def password_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
+    """A database of a server that asks for passwords."""
+    home = tmp_path_factory.mktemp("password")
+    open_to_all(home)
+    rules = home / "hba.conf"
+    rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+    rules.chmod(0o644)
+    monkeypatch.setenv("PLINTH_HOME", str(home))
+    server = LocalServer("password", options=(f"hba_file={rules}", "fsync=off"))
+    server.start()
+    url = server.url("postgres")
+    place = {"host": url.query["host"], "port": url.query["port"]}
+    with psycopg.connect(user="postgres", dbname="postgres", **place, autocommit=True) as connection:
+        connection.execute(f"create role {ROLE} login createdb password 'p@ss w:rd'")  # type: ignore[arg-type]
+        connection.execute(f"create database {ROLE} owner {ROLE}")  # type: ignore[arg-type]
+    yield url.set(username=ROLE, password="p@ss w:rd", database=ROLE)
+    server.stop()
+
+
+def open_to_all(folder: Path) -> None:
+    """Let the account that the server runs as get to `folder`."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_mode & 0o001 == 0:
+            each.chmod(each.stat().st_mode | 0o001)
+
+
+def render(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def test_a_password_is_used_and_a_wrong_one_is_refused(project: Project, password_url: URL) -> None:
+    project.ok("alembic", "upgrade", "head", DATABASE_URL=render(password_url))
+    wrong = render(password_url.set(password="wrong"))
+    line = project.refused("alembic", "upgrade", "head", DATABASE_URL=wrong)
+    assert f"User '{ROLE}' is refused" in line
+    assert "password in DATABASE_URL" in line
+    assert "wrong@" not in line
+
+
+def test_a_missing_database(project: Project, empty_url: URL) -> None:
+    line = project.refused(
+        "alembic", "upgrade", "head", DATABASE_URL=render(empty_url.set(database="no such"))
+    )
+    assert "Database 'no such' can't be opened" in line
+    assert "createdb" in line
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@127.0.0.1:1/db", "postgresql:///db?host=/nowhere"])
+def test_an_unreachable_host(project: Project, url: str) -> None:
+    line = project.refused("alembic", "current", DATABASE_URL=url)
+    assert "There is no connection to postgresql://" in line
+    assert "Check that the server runs" in line
+
+
+def test_another_kind_of_database(project: Project) -> None:
+    assert "only PostgreSQL" in project.refused("alembic", "upgrade", "head", DATABASE_URL="mysql://u@h/db")
+
+
+def test_variables_of_libpq_do_not_choose_the_database(project: Project, empty_url: URL) -> None:
+    elsewhere = {"PGHOST": "nowhere.invalid", "PGSERVICE": "other", "PGDATABASE": "other", "PGPORT": "1"}
+    project.ok("alembic", "upgrade", "head", **elsewhere)
+    assert "20151009155020" in project.ok("alembic", "current", DATABASE_URL=render(empty_url))
+
+
+def test_the_makefile_prints_the_url_for_psql(project: Project, empty_url: URL) -> None:
+    printed = project.ok("plinth", "url").strip()
+    assert printed.startswith("postgresql://")
+    from plinth.__main__ import psql  # noqa: PLC0415
+
+    answer = subprocess.check_output([psql(), "-XAtc", "select current_database()", printed], text=True)
+    assert answer.strip() == empty_url.database

@@ -1,0 +1,107 @@
+"""The local server: started once, whatever happens to the commands that need it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from plinth import settings
+from plinth.local_server import LocalServer, ServerError, development_server
+from tests.plinth.test_connecting import open_to_all
+
+START = "from plinth.local_server import LocalServer; LocalServer('here', options=['fsync=off']).start()"
+
+
+@pytest.fixture
+def server(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalServer]:
+    """A cluster of this test's own, in a folder with odd letters in its name."""
+    home = tmp_path_factory.mktemp("it's a $HOME")
+    open_to_all(home)
+    monkeypatch.setenv("PLINTH_HOME", str(home))
+    server = LocalServer("here", options=["fsync=off"])
+    yield server
+    server.stop()
+
+
+def home() -> Path:
+    return Path(os.environ["PLINTH_HOME"])
+
+
+def answer(server: LocalServer) -> str:
+    url = server.url("postgres")
+    place = {"host": url.query["host"], "port": url.query["port"]}
+    with psycopg.connect(user="postgres", dbname="postgres", **place) as connection:  # type: ignore[arg-type]
+        row = connection.execute("show server_version").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def postmaster(server: LocalServer) -> psutil.Process:
+    return psutil.Process(int((home() / "18-here" / "postmaster.pid").read_text().split()[0]))
+
+
+def test_start_stop_start(server: LocalServer) -> None:
+    assert server.start()
+    assert not server.start()
+    assert answer(server).startswith("18")
+    assert server.stop()
+    assert not server.stop()
+    assert server.start()
+
+
+def test_many_commands_at_once_make_one_server(server: LocalServer) -> None:
+    commands = [subprocess.Popen([sys.executable, "-c", START], cwd=settings.ROOT) for _ in range(6)]
+    assert [command.wait() for command in commands] == [0] * 6
+    assert answer(server)
+
+
+def test_a_killed_server_is_started_again(server: LocalServer) -> None:
+    server.start()
+    killed = postmaster(server)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(10)
+    assert server.start()
+    assert answer(server)
+
+
+def test_a_pid_that_is_another_programs_now_is_no_server(server: LocalServer) -> None:
+    server.start()
+    file = home() / "18-here" / "postmaster.pid"
+    lines = file.read_text().splitlines()
+    server.stop()
+    file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    file.chmod(0o600)
+    assert server.start()
+    assert answer(server)
+
+
+def test_a_killed_first_run_is_made_good(server: LocalServer) -> None:
+    first = subprocess.Popen([sys.executable, "-c", START], cwd=settings.ROOT)
+    new = home() / "18-here.new"
+    while not new.exists():
+        assert first.poll() is None
+    first.kill()
+    first.wait()
+    assert server.start()
+    assert answer(server)
+    assert not new.exists()
+
+
+def test_nobody_else_may_enter_the_socket_folder(server: LocalServer) -> None:
+    server.start()
+    folder = Path(str(server.url("postgres").query["host"]))
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_home_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLINTH_HOME", "/dev/null/here")
+    with pytest.raises(ServerError, match="PLINTH_HOME"):
+        development_server().start()

@@ -1,0 +1,55 @@
+import pytest
+
+from plinth import settings
+from plinth.settings import SettingsError, parse_url
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "query"),
+    [
+        ("postgres://u:p%40ss@h:1/db", "h", {}),
+        ("postgresql://u@h/db?sslmode=require", "h", {"sslmode": "require"}),
+        ("postgresql+psycopg://u@/db?host=/tmp/a%20b", None, {"host": "/tmp/a b"}),
+    ],
+)
+def test_urls_of_postgresql_are_taken(text: str, host: str | None, query: dict[str, str]) -> None:
+    url = parse_url(text, "DATABASE_URL")
+    assert (url.drivername, url.host, url.database) == ("postgresql+psycopg", host, "db")
+    assert dict(url.query) == query
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mysql://u@h/db", "'mysql'"),
+        ("sqlite://", "'sqlite'"),
+        ("nonsense", "not a URL"),
+        ("postgresql://h:port/db", "not a URL"),
+        ("postgresql://h", "names no database"),
+    ],
+)
+def test_other_urls_are_refused_with_an_example(text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        parse_url(text, "DATABASE_URL")
+    assert "postgresql://user:password@host:5432/database" in str(caught.value)
+
+
+def test_production_has_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("APP_ENV", "production")
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        settings.database_url()
+
+
+def test_migrations_may_have_a_url_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@pooler/db")
+    assert settings.migration_url().host == "pooler"
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", "postgresql://owner@direct/db")
+    assert settings.migration_url().host == "direct"
+    assert settings.database_url().host == "pooler"
+
+
+def test_an_unknown_app_env_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENV", "prod")
+    with pytest.raises(SettingsError, match="development, test or production"):
+        settings.app_env()
