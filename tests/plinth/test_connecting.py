@@ -4,10 +4,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
+from plinth.connecting import connect
 from plinth.local_server import LocalServer
 from tests.plinth.project import Project
 
@@ -26,10 +26,9 @@ def password_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     server = LocalServer("password", options=(f"hba_file={rules}", "fsync=off"))
     server.start()
     url = server.url("postgres")
-    place = {"host": url.query["host"], "port": url.query["port"]}
-    with psycopg.connect(user="postgres", dbname="postgres", **place, autocommit=True) as connection:
-        connection.execute(f"create role {ROLE} login createdb password 'p@ss w:rd'")  # type: ignore[arg-type]
-        connection.execute(f"create database {ROLE} owner {ROLE}")  # type: ignore[arg-type]
+    with connect(url, autocommit=True) as connection:
+        connection.exec_driver_sql(f"create role {ROLE} login createdb password 'p@ss w:rd'")
+        connection.exec_driver_sql(f"create database {ROLE} owner {ROLE}")
     yield url.set(username=ROLE, password="p@ss w:rd", database=ROLE)
     server.stop()
 

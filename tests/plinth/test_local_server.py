@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
+from sqlalchemy import text
 
 from plinth import settings
+from plinth.connecting import connect
 from plinth.local_server import LocalServer, ServerError, development_server
 from tests.plinth.test_connecting import open_to_all
 
@@ -36,12 +37,8 @@ def home() -> Path:
 
 
 def answer(server: LocalServer) -> str:
-    url = server.url("postgres")
-    place = {"host": url.query["host"], "port": url.query["port"]}
-    with psycopg.connect(user="postgres", dbname="postgres", **place) as connection:  # type: ignore[arg-type]
-        row = connection.execute("show server_version").fetchone()
-    assert row is not None
-    return str(row[0])
+    with connect(server.url("postgres")) as connection:
+        return str(connection.scalar(text("show server_version")))
 
 
 def postmaster(server: LocalServer) -> psutil.Process:
