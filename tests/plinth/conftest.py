@@ -1,3 +1,6 @@
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +19,12 @@ def project(tmp_path: Path, empty_url: URL) -> Project:
 def migrated(tmp_path: Path, clone_url: URL) -> Project:
     """A copy of the scaffold on a migrated database."""
     return copy_project(tmp_path / "my app", clone_url)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the account of a local server can reach, which pytest's own is not."""
+    folder = Path(tempfile.mkdtemp(prefix="plinth-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

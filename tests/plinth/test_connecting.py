@@ -15,14 +15,12 @@ ROLE = "with_password"
 
 
 @pytest.fixture
-def password_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
+def password_url(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
     """A database of a server that asks for passwords."""
-    home = tmp_path_factory.mktemp("password")
-    open_to_all(home)
-    rules = home / "hba.conf"
+    rules = open_folder / "hba.conf"
     rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
     rules.chmod(0o644)
-    monkeypatch.setenv("PLINTH_HOME", str(home))
+    monkeypatch.setenv("PLINTH_HOME", str(open_folder))
     server = LocalServer("password", options=(f"hba_file={rules}", "fsync=off"))
     server.start()
     url = server.url("postgres")
@@ -31,13 +29,6 @@ def password_url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         connection.exec_driver_sql(f"create database {ROLE} owner {ROLE}")
     yield url.set(username=ROLE, password="p@ss w:rd", database=ROLE)
     server.stop()
-
-
-def open_to_all(folder: Path) -> None:
-    """Let the account that the server runs as get to `folder`."""
-    for each in (folder, *folder.parents):
-        if each.stat().st_mode & 0o001 == 0:
-            each.chmod(each.stat().st_mode | 0o001)
 
 
 def render(url: URL) -> str:

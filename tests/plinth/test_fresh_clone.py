@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import URL
 
 from plinth import settings
 from tests.plinth.project import clean_environment
-from tests.plinth.test_connecting import open_to_all
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,15 @@ class Clone:
         return output
 
 
-def bare_environment(folder: Path) -> dict[str, str]:
+def python_for(user: str | None) -> Path:
+    """Return a Python that the user may run: this one, or the system's."""
+    own = Path(sys.base_prefix) / "bin" / "python3"
+    if user is None or all(folder.stat().st_mode & 0o001 for folder in own.resolve().parents):
+        return own
+    return Path("/usr/bin/python3")
+
+
+def bare_environment(folder: Path, user: str | None) -> dict[str, str]:
     """Return an environment whose PATH holds no more than a bare machine does, and no LANG."""
     programs = folder / "bin"
     programs.mkdir()
@@ -63,7 +71,7 @@ def bare_environment(folder: Path) -> dict[str, str]:
         found = shutil.which(name)
         assert found, f"{name} is needed for this test"
         (programs / name).symlink_to(found)
-    (programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+    (programs / "python3").symlink_to(python_for(user))
     kept = {
         name: value
         for name, value in clean_environment().items()
@@ -76,9 +84,8 @@ def bare_environment(folder: Path) -> dict[str, str]:
 
 def make_clone(folder: Path, user: str | None) -> Clone:
     """Clone what is committed here into a folder with a space in its name."""
-    open_to_all(folder)
-    clone = Clone(folder / "my app", bare_environment(folder), user)
-    subprocess.run(["git", "clone", "--quiet", settings.ROOT, clone.root], check=True)
+    clone = Clone(folder / "my app", bare_environment(folder, user), user)
+    subprocess.run([shutil.which("git") or "git", "clone", "--quiet", settings.ROOT, clone.root], check=True)
     if user:
         for path in (folder / "home", clone.root, *clone.root.rglob("*")):
             os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid, follow_symlinks=False)
@@ -91,12 +98,11 @@ def users() -> list[str | None]:
 
 
 @pytest.fixture(params=users(), ids=lambda user: user or "self")
-def clone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+def clone(request: pytest.FixtureRequest, open_folder: Path) -> Iterator[Clone]:
     """A fresh clone, for this user and for another one."""
-    made = make_clone(tmp_path_factory.mktemp("machine"), request.param)
+    made = make_clone(open_folder, request.param)
     yield made
     made.run("make", "db-stop")
-    shutil.rmtree(made.root.parent, ignore_errors=True)
 
 
 def test_db_reset_is_the_first_command(clone: Clone) -> None:
@@ -118,10 +124,10 @@ def test_test_is_the_first_command(clone: Clone) -> None:
     assert "failed" not in output
 
 
-def test_a_home_that_only_root_may_enter(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_home_that_only_root_may_enter(open_folder: Path) -> None:
     if os.geteuid() != 0:
         return  # a user's own server runs as that user, who may enter
-    clone = make_clone(tmp_path_factory.mktemp("closed"), None)
+    clone = make_clone(open_folder, None)
     clone.root.parent.chmod(0o700)
     assert "is new, migrated and seeded" in clone.run("make", "db-reset")
     data = (clone.root / ".postgres").resolve()
@@ -129,8 +135,8 @@ def test_a_home_that_only_root_may_enter(tmp_path_factory: pytest.TempPathFactor
     shutil.rmtree(data)
 
 
-def test_a_first_run_killed_at_any_moment_is_made_good(tmp_path_factory: pytest.TempPathFactory) -> None:
-    clone = make_clone(tmp_path_factory.mktemp("killed"), None)
+def test_a_first_run_killed_at_any_moment_is_made_good(open_folder: Path) -> None:
+    clone = make_clone(open_folder, None)
     for seconds in (1.5, 6.0, 12.0):
         first = clone.popen("make", "db-reset")
         try:
@@ -142,8 +148,8 @@ def test_a_first_run_killed_at_any_moment_is_made_good(tmp_path_factory: pytest.
     clone.run("make", "db-stop")
 
 
-def test_two_first_runs_at_once_both_end_well(tmp_path_factory: pytest.TempPathFactory) -> None:
-    clone = make_clone(tmp_path_factory.mktemp("two"), None)
+def test_two_first_runs_at_once_both_end_well(open_folder: Path) -> None:
+    clone = make_clone(open_folder, None)
     running = [clone.popen("make", "db-reset") for _ in range(2)]
     for command in running:
         output, _ = command.communicate()
@@ -152,15 +158,13 @@ def test_two_first_runs_at_once_both_end_well(tmp_path_factory: pytest.TempPathF
     clone.run("make", "db-stop")
 
 
-def test_a_container_needs_the_runtime_dependencies_only(
-    tmp_path_factory: pytest.TempPathFactory, empty_url: object
-) -> None:
-    clone = make_clone(tmp_path_factory.mktemp("container"), None)
+def test_a_container_needs_the_runtime_dependencies_only(open_folder: Path, empty_url: URL) -> None:
+    clone = make_clone(open_folder, None)
     clone.run("python3", "-m", "venv", "runtime")
     clone.run(
         "runtime/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.lock"
     )
-    url = empty_url.render_as_string(hide_password=False)  # type: ignore[attr-defined]
+    url = empty_url.render_as_string(hide_password=False)
     clone.environment["DATABASE_URL"] = url
     clone.run("runtime/bin/alembic", "upgrade", "head")
     assert "(head)" in clone.run("runtime/bin/alembic", "current")

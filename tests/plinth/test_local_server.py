@@ -14,19 +14,14 @@ from sqlalchemy import text
 from plinth import settings
 from plinth.connecting import connect
 from plinth.local_server import LocalServer, ServerError, development_server
-from tests.plinth.test_connecting import open_to_all
 
 START = "from plinth.local_server import LocalServer; LocalServer('here', options=['fsync=off']).start()"
 
 
 @pytest.fixture
-def server(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalServer]:
+def server(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     """A cluster of this test's own, in a folder with odd letters in its name."""
-    home = tmp_path_factory.mktemp("it's a $HOME")
-    open_to_all(home)
-    monkeypatch.setenv("PLINTH_HOME", str(home))
+    monkeypatch.setenv("PLINTH_HOME", str(open_folder / "it's a $HOME"))
     server = LocalServer("here", options=["fsync=off"])
     yield server
     server.stop()
