@@ -33,8 +33,9 @@ def reset() -> URL:
         PlinthError: the seeds can't be loaded.
     """
     url = settings.migration_url()
-    refuse_unless_development(url, "drop")
     with connect_to_maintenance_database(url) as server, _one_at_a_time(server, str(url.database)):
+        # Asked inside the lock: another reset's DROP would end the session that asks.
+        refuse_unless_development(url, "drop")
         name = Identifier(str(url.database)).as_string()
         server.execute(text(f"drop database if exists {_escaped(name)} with (force)"))
         server.execute(text(f"create database {_escaped(name)}"))

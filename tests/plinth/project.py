@@ -73,12 +73,12 @@ class Project:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what chooses a database."""
+    """Return this process's environment without what chooses a database or comes from make."""
     ours = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TEST_DATABASE_URL", "APP_ENV")
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in ours and not name.startswith(("PG", "PLINTH_"))
+        if name not in ours and not name.startswith(("MAKE", "MFLAGS", "PG", "PLINTH_"))
     }
 
 
