@@ -25,7 +25,7 @@ lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 
 .PHONY: test
 test: install ## run the tests; a part of them with T=tests/test_models.py
-	@$(PY) -m pytest $(T)
+	@$(PY) -m pytest $(or $(T),-n 2)
 
 .PHONY: test-slow
 test-slow: install ## run the tests that take minutes
