@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import quote, urlencode
 
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
@@ -120,8 +121,16 @@ def environment(arguments: argparse.Namespace) -> int:
 
 
 def libpq_url(target: URL) -> str:
-    """Return a URL for libpq, which doesn't decode "+" as a space."""
-    return target.set(drivername="postgresql").render_as_string(hide_password=False).replace("+", "%20")
+    """Return a URL for libpq: every special character percent-encoded, a space too, and no "+" for it."""
+    user = "" if target.username is None else quote(target.username, safe="")
+    password = "" if target.password is None else f":{quote(str(target.password), safe='')}"
+    host = f"[{target.host}]" if ":" in (target.host or "") else target.host or ""
+    port = f":{target.port}" if target.port else ""
+    query = urlencode(dict(target.query), doseq=True, quote_via=quote)
+    return (
+        f"postgresql://{user}{password}{'@' if user else ''}{host}{port}/"
+        f"{quote(str(target.database), safe='')}{'?' if query else ''}{query}"
+    )
 
 
 def say(line: str) -> None:

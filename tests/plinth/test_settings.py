@@ -1,6 +1,8 @@
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from plinth import settings
+from plinth.__main__ import libpq_url
 from plinth.settings import SettingsError, parse_url
 
 
@@ -53,3 +55,19 @@ def test_an_unknown_app_env_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "prod")
     with pytest.raises(SettingsError, match="development, test or production"):
         settings.app_env()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://u%20ser:p%40s%20s%2B%25@h:1/my%20db%2F%3F",
+        "postgresql://u@[::1]:5/db?sslmode=require",
+        "postgresql://u@/db?host=%2Ftmp%2Fa%20b%2Bc&port=1",
+        "postgresql://h/db",
+    ],
+)
+def test_the_url_for_libpq_says_the_same(text: str) -> None:
+    printed = libpq_url(parse_url(text, "DATABASE_URL"))
+    assert "+" not in printed
+    assert " " not in printed
+    assert conninfo_to_dict(printed) == conninfo_to_dict(text)
