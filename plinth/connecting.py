@@ -1,12 +1,12 @@
 """Connections to a database, and a sentence for each way in which there is none."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from plinth.errors import PlinthError
@@ -19,7 +19,7 @@ class ConnectError(PlinthError):
 
 
 class MissingDatabaseError(ConnectError):
-    """The server is there and lets us in, but has no database of that name."""
+    """The server itself says that it has no database of that name."""
 
 
 def engine(url: URL) -> Engine:
@@ -41,7 +41,7 @@ def connect(url: URL, *, autocommit: bool = False) -> Iterator[Connection]:
     """
     try:
         connection = engine(url).connect()
-    except OperationalError as error:
+    except DBAPIError as error:
         raise explain(url, error) from error
     with connection:
         if autocommit:
@@ -56,28 +56,22 @@ def connect_to_maintenance_database(url: URL) -> Iterator[Connection]:
     Raises:
         ConnectError: there is none that lets us in.
     """
-    for database in MAINTENANCE_DATABASES[:-1]:
-        try:
-            with connect(url.set(database=database), autocommit=True) as connection:
-                yield connection
-                return
-        except MissingDatabaseError:
-            continue
-    with connect(url.set(database=MAINTENANCE_DATABASES[-1]), autocommit=True) as connection:
-        yield connection
+    with ExitStack() as stack:
+        yield _enter_first(stack, [url.set(database=name) for name in MAINTENANCE_DATABASES])
 
 
-def explain(url: URL, error: OperationalError) -> ConnectError:
+def explain(url: URL, error: DBAPIError) -> ConnectError:
     """Return why there is no connection to `url`, in one line.
 
-    The server's words differ by version and language, so they are shown and not read: that a database is
-    missing is seen by connecting to another one.
+    The server's words differ by version and language, so they are shown and not read: whether a database is
+    missing is asked in another one.
     """
-    place = url.render_as_string(hide_password=True).replace("+psycopg", "")
+    shown = url.set(drivername="postgresql").difference_update_query(["password", "sslpassword"])
+    place = shown.render_as_string(hide_password=True)
     words = " ".join(str(error.orig).split()).rstrip(".?") + "."
-    if url.database not in MAINTENANCE_DATABASES and _lets_us_in(url):
+    if _is_missing(url):
         return MissingDatabaseError(
-            f"Database {url.database!r} can't be opened at {place}: {words} "
+            f"There is no database {url.database!r} at {place}: {words} "
             "Create it (createdb, or make db-reset for development), or correct DATABASE_URL."
         )
     if isinstance(error.orig, psycopg.OperationalError) and _was_asked_for_password(error.orig):
@@ -87,16 +81,28 @@ def explain(url: URL, error: OperationalError) -> ConnectError:
         )
     return ConnectError(
         f"There is no connection to {place}: {words} "
-        "Check that the server runs, and host, port and options in DATABASE_URL."
+        "Check that the server runs, and user, password, host, port and options in DATABASE_URL."
     )
 
 
-def _lets_us_in(url: URL) -> bool:
-    for database in MAINTENANCE_DATABASES:
+def _enter_first(stack: ExitStack, urls: Iterable[URL]) -> Connection:
+    errors = []
+    for url in urls:
         try:
-            with engine(url.set(database=database)).connect():
-                return True
-        except OperationalError:
+            return stack.enter_context(connect(url, autocommit=True))
+        except ConnectError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _is_missing(url: URL) -> bool:
+    """Whether the server has no such database; one that is there and only refuses us is not missing."""
+    found = text("select exists (select from pg_database where datname = cast(:name as name))")
+    for other in MAINTENANCE_DATABASES:
+        try:
+            with engine(url.set(database=other)).connect() as connection:
+                return not connection.scalar(found, {"name": url.database})
+        except DBAPIError:
             continue
     return False
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from plinth.connecting import connect
+from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.local_server import LocalServer
 from tests.plinth.project import Project
 
@@ -48,7 +49,7 @@ def test_a_missing_database(project: Project, empty_url: URL) -> None:
     line = project.refused(
         "alembic", "upgrade", "head", DATABASE_URL=render(empty_url.set(database="no such"))
     )
-    assert "Database 'no such' can't be opened" in line
+    assert "There is no database 'no such'" in line
     assert "createdb" in line
 
 
@@ -57,6 +58,38 @@ def test_an_unreachable_host(project: Project, url: str) -> None:
     line = project.refused("alembic", "current", DATABASE_URL=url)
     assert "There is no connection to postgresql://" in line
     assert "Check that the server runs" in line
+
+
+@pytest.mark.parametrize("option", ["schema=public", "connect_timeout=abc", "sslmode=bogus"])
+def test_an_option_that_libpq_refuses(project: Project, empty_url: URL, option: str) -> None:
+    line = project.refused("alembic", "current", DATABASE_URL=f"{render(empty_url)}&{option}")
+    assert option.partition("=")[0] in line
+    assert "options in DATABASE_URL" in line
+
+
+def test_a_password_among_the_options_is_not_shown(project: Project) -> None:
+    line = project.refused(
+        "alembic", "current", DATABASE_URL="postgresql:///db?host=/nowhere&password=secret"
+    )
+    assert "secret" not in line
+
+
+def test_a_database_that_refuses_us_is_not_missing(empty_url: URL) -> None:
+    with connect_to_maintenance_database(empty_url) as connection:
+        connection.exec_driver_sql(f"alter database {empty_url.database} with allow_connections false")
+    with pytest.raises(ConnectError) as caught, connect(empty_url):
+        pass
+    assert not isinstance(caught.value, MissingDatabaseError)
+
+
+def test_a_server_without_the_database_postgres(password_url: URL) -> None:
+    superuser = password_url.set(username="postgres")
+    with connect(superuser, autocommit=True) as connection:
+        connection.exec_driver_sql("drop database postgres")
+    with connect_to_maintenance_database(superuser) as connection:
+        assert connection.scalar(text("select current_database()")) == "template1"
+    with pytest.raises(MissingDatabaseError), connect(superuser.set(database="none")):
+        pass
 
 
 def test_another_kind_of_database(project: Project) -> None:
