@@ -80,6 +80,18 @@ db-seed: install ## load the development rows
 db-upgrade: install ## apply the pending revisions
 	@$(PY) -m alembic upgrade head
 
+.PHONY: db-rollback
+db-rollback: install ## undo the last batch: the revisions that one upgrade applied
+	@$(PY) -m plinth rollback
+
+.PHONY: db-redo
+db-redo: install ## undo the last change and apply it again
+	@$(PY) -m plinth redo
+
+.PHONY: db-status
+db-status: install ## show what is applied, pending and wrong
+	@$(PY) -m plinth status
+
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"
 	@$(PY) -m alembic revision --autogenerate $${m:+-m "$$m"}

@@ -8,6 +8,7 @@ from alembic import context
 from sqlalchemy import MetaData
 
 from plinth import alembic_command, revision_names
+from plinth.apply import apply, offline
 from plinth.migration_connection import migration_connection
 
 config = context.config
@@ -36,16 +37,24 @@ options: dict[str, Any] = {
     "compare_server_default": True,
 }
 
-if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", literal_binds=True, **options)
+
+# With "named", a % in SQL stays one %.
+OFFLINE = {"dialect_name": "postgresql", "dialect_opts": {"paramstyle": "named"}, "literal_binds": True}
+
+
+def migrate(options: dict[str, Any]) -> None:
+    """Configure the context and run what the command asks for."""
+    context.configure(**options)
     with context.begin_transaction():
         context.run_migrations()
+
+
+if context.is_offline_mode():
+    migrate(offline(options | OFFLINE))
 elif command.needs_database:
     with migration_connection(config) as connection:
-        # What only reads must not even create the version table.
-        context.configure(connection=connection, dont_mutate=not command.changes_database, **options)
-        with context.begin_transaction():
-            context.run_migrations()
+        # Once, and once more after each lock that didn't come.
+        apply(config, command, options | {"connection": connection}, migrate)
 else:
     revision_names.name_merges(context.script)
     context.configure(dialect_name="postgresql", as_sql=True, **options)

@@ -1,20 +1,24 @@
 """The programs behind the make targets."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from plinth import development, settings
+from plinth import development, settings, undo
 from plinth.connecting import connect
 from plinth.errors import PlinthError
 from plinth.safety import ENVIRONMENTS, read_marker, write_marker
+from plinth.status import WRONG
+from plinth.status import status as read_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,14 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("shell", shell, "open psql on the database")
     add("reset", reset, "drop, create, migrate and seed the development database")
     add("seed", seed, "load the development rows")
+    up = add("upgrade", upgrade, "apply the pending revisions, as alembic upgrade does")
+    up.add_argument("revision", nargs="?", default="heads")
+    for added in (
+        up,
+        add("rollback", rollback, "undo the last batch: what one command applied"),
+        add("redo", redo, "undo the last change and apply it again"),
+        add("status", status, "show what is applied; exit code 0 in order, 1 pending, 2 wrong"),
+    ):
+        added.add_argument("--json", action="store_true", help="print JSON, for programs")
     marker = add("environment", environment, "show or set the environment that the database remembers")
     marker.add_argument("name", nargs="?", choices=ENVIRONMENTS)
     parsed = parser.parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
     except (PlinthError, CommandError) as error:
+        if getattr(parsed, "json", False):
+            say(json.dumps({"error": str(error)}))
         sys.stderr.write(f"plinth: {error}\n")
-        return 1
+        return int(getattr(parsed, "exit_code_of_errors", 1))
     except KeyboardInterrupt:
         sys.stderr.write("plinth: interrupted\n")
         return 130
@@ -109,6 +124,50 @@ def seed(_: argparse.Namespace) -> int:
     return 0
 
 
+def upgrade(arguments: argparse.Namespace) -> int:
+    """Apply the pending revisions."""
+    from alembic import command  # noqa: PLC0415
+
+    config = development.alembic_config()
+    before = read_status(config)
+    command.upgrade(config, arguments.revision)
+    after = read_status(config)
+    done = [revision for revision in before.pending if revision not in after.pending]
+    answer(arguments, {"applied": done, "heads": after.heads}, f"Applied: {', '.join(done) or 'nothing'}.")
+    return 0
+
+
+def rollback(arguments: argparse.Namespace) -> int:
+    """Undo the last batch."""
+    done = undo.rollback(development.alembic_config())
+    answer(arguments, {"undone": done.undone}, f"Undone: {', '.join(done.undone)}.")
+    return 0
+
+
+def redo(arguments: argparse.Namespace) -> int:
+    """Undo the last change and apply it again."""
+    done = undo.redo(development.alembic_config())
+    answer(
+        arguments,
+        {"undone": done.undone, "applied": done.applied},
+        f"Undone and applied again: {', '.join(done.applied)}.",
+    )
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show what is applied, pending and wrong."""
+    arguments.exit_code_of_errors = WRONG
+    found = read_status(development.alembic_config())
+    if arguments.json:
+        say(json.dumps(found.as_json(), indent=2, default=str))
+    else:
+        from plinth.status_table import show  # noqa: PLC0415 - rich takes its time, and programs want JSON
+
+        show(found)
+    return found.exit_code
+
+
 def environment(arguments: argparse.Namespace) -> int:
     """Show or set the marker."""
     target = settings.migration_url()
@@ -131,6 +190,11 @@ def libpq_url(target: URL) -> str:
         f"postgresql://{user}{password}{'@' if user else ''}{host}{port}/"
         f"{quote(str(target.database), safe='')}{'?' if query else ''}{query}"
     )
+
+
+def answer(arguments: argparse.Namespace, data: dict[str, Any], sentence: str) -> None:
+    """Print what was done, in the form that was asked for."""
+    say(json.dumps(data) if arguments.json else sentence)
 
 
 def say(line: str) -> None:

@@ -4,13 +4,14 @@ Alembic runs `env.py` for most of its commands without saying for which. It hand
 local to the command's own (`alembic.command`), whose qualified name therefore begins with the command's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alembic import context
 
-_CHANGE_THE_DATABASE = {"upgrade", "downgrade", "stamp", "ensure_version"}
+# Alembic's own, and those of plinth.undo, which go the same way.
+_CHANGE_THE_DATABASE = {"upgrade", "downgrade", "stamp", "ensure_version", "rollback", "redo"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,19 @@ class AlembicCommand:
 
 def running() -> AlembicCommand:
     """Return the command that runs `env.py` now."""
+    return of_options(_options())
+
+
+def work() -> Callable[..., Iterable[Any]]:
+    """Return the function by which it decides which revisions to run, given heads and context."""
+    function: Callable[..., Iterable[Any]] = _options()["fn"]
+    return function
+
+
+def _options() -> dict[str, Any]:
     environment = context._proxy  # type: ignore[attr-defined] # before configure() there is no other way
-    return of_options(environment.context_opts)
+    options: dict[str, Any] = environment.context_opts
+    return options
 
 
 def of_options(options: Mapping[str, Any]) -> AlembicCommand:

@@ -24,7 +24,8 @@ class MissingDatabaseError(ConnectError):
 
 def engine(url: URL) -> Engine:
     """Return an engine without a pool: a command connects once, and leaves nothing behind."""
-    return create_engine(url, poolclass=NullPool)
+    # Behind a pooler, a prepared statement is unknown to the session that gets the next transaction.
+    return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
 
 
 @contextmanager

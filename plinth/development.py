@@ -53,8 +53,8 @@ def seed() -> None:
     Raises:
         PlinthError: they failed; what they print says why.
     """
-    module = settings.tool_settings().get("seeds")
-    if module and subprocess.call([sys.executable, "-m", str(module)], cwd=settings.ROOT) != 0:
+    module = settings.configured().seeds
+    if module and subprocess.call([sys.executable, "-m", module], cwd=settings.ROOT) != 0:
         raise PlinthError(f"The seeds failed (python -m {module}). The database is there and migrated.")
 
 

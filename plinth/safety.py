@@ -5,7 +5,9 @@ written in: a copy made from a dump or a template doesn't inherit it.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
@@ -13,6 +15,9 @@ from sqlalchemy.engine import URL
 from plinth import settings
 from plinth.connecting import MissingDatabaseError, connect
 from plinth.errors import PlinthError
+
+if TYPE_CHECKING:
+    from plinth.local_server import LocalServer
 
 ENVIRONMENTS = ("development", "test", "production")
 CONFIRMATION = "PLINTH_CONFIRM"
@@ -88,6 +93,47 @@ def refuse_unless_development(url: URL, action: str) -> None:
         )
 
 
+def objection_to_losses(connection: Connection) -> str | None:
+    """Return why rows must not be lost here, with the word that allows it; None when they may."""
+    known = protection(connection, connection.engine.url)
+    if os.environ.get(CONFIRMATION) == known.database or _is_on(connection.engine.url, _test_server):
+        return None
+    objection = known.objection()
+    return f"{objection}. If you mean it, set {CONFIRMATION}={known.database}" if objection else None
+
+
+def refuse_if_protected(connection: Connection, action: str) -> None:
+    """Return if a database may be emptied that has no rows to lose: unless it is known to be protected.
+
+    Args:
+        connection: the database.
+        action: what would be done, to follow "Refused to".
+
+    Raises:
+        SafetyError: its marker says production or differs from APP_ENV, or APP_ENV is production.
+    """
+    if read_marker(connection) is None and settings.app_env() != "production":
+        return
+    objection = objection_to_losses(connection)
+    if objection:
+        raise SafetyError(f"Refused to {action}: {objection}")
+
+
+def remember_environment(connection: Connection) -> None:
+    """Let a database that has no marker remember what it is, where that is certain; the caller commits.
+
+    A database on the local server is for development; one that is migrated with APP_ENV=production is
+    production for good. Any other stays without a marker, and thereby protected.
+    """
+    if read_marker(connection) is not None:
+        return
+    app_env = settings.app_env()
+    if app_env == "production":
+        write_marker(connection, app_env)
+    elif _is_on(connection.engine.url, _development_server):
+        write_marker(connection, app_env or "development")
+
+
 def protection(connection: Connection, url: URL) -> Protection:
     """Return what protects the database of `connection`, which `url` led to."""
     tables = connection.scalar(
@@ -98,7 +144,7 @@ def protection(connection: Connection, url: URL) -> Protection:
         )
     )
     return Protection(
-        database=str(url.database),
+        database=str(connection.scalar(text("select current_database()"))),
         marker=read_marker(connection),
         on_local_server=is_on_local_server(url),
         is_empty=tables == 0,
@@ -145,15 +191,26 @@ def write_marker(connection: Connection, environment: str) -> None:
 
 def is_on_local_server(url: URL) -> bool:
     """Whether `url` leads to the project's own local server."""
+    return _is_on(url, _development_server) or _is_on(url, _test_server)
+
+
+def _development_server() -> "LocalServer":
+    from plinth.local_server import development_server  # noqa: PLC0415
+
+    return development_server()
+
+
+def _test_server() -> "LocalServer":
+    from plinth.local_server import test_server  # noqa: PLC0415
+
+    return test_server()
+
+
+def _is_on(url: URL, find: Callable[[], "LocalServer"]) -> bool:
+    if url.host or "host" not in url.query:
+        return False  # and its libraries need not be loaded
     try:
-        from plinth.local_server import ServerError, development_server, test_server  # noqa: PLC0415
-    except ImportError:  # its libraries are for development: no local server here
+        own = find().url("postgres")
+    except (ImportError, PlinthError):  # its libraries are for development: no local server here
         return False
-    for server in (development_server(), test_server()):
-        try:
-            own = server.url("postgres")
-        except ServerError:
-            continue
-        if not url.host and all(url.query.get(name) == own.query[name] for name in ("host", "port")):
-            return True
-    return False
+    return all(url.query.get(name) == own.query[name] for name in ("host", "port"))

@@ -1,7 +1,10 @@
 """What the environment, `.env` and `pyproject.toml` say: which database, which APP_ENV."""
 
 import os
+import re
 import tomllib
+from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,33 @@ _PLACES_OF_LIBPQ = (
 )
 
 
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}  # as PostgreSQL writes them
+
+
 class SettingsError(PlinthError):
     """A setting can't be used; the message says which one and what to write."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `[tool.plinth]` may say, and what holds when it doesn't.
+
+    An environment variable (or a line in `.env`) goes before it: PLINTH_LOCK_TIMEOUT for `lock_timeout`, and
+    so on. Durations are written as PostgreSQL does: "250ms", "2s", "5min", or a number of milliseconds.
+
+    Args:
+        database: the local server's development database.
+        seeds: a module that loads the development rows.
+        lock_timeout: how long a revision waits for one lock before it lets others go first; 0 is for ever.
+        statement_timeout: how long one statement of a revision may take; 0 is for ever.
+        retry_limit: for how long a revision is tried again when its locks won't come.
+    """
+
+    database: str = "app_development"
+    seeds: str = ""
+    lock_timeout: timedelta = timedelta(milliseconds=250)
+    statement_timeout: timedelta = timedelta(0)
+    retry_limit: timedelta = timedelta(minutes=5)
 
 
 def variable(name: str) -> str | None:
@@ -52,7 +80,40 @@ def app_env() -> str | None:
 
 def development_database() -> str:
     """Return the name of the local server's development database (`[tool.plinth] database`)."""
-    return str(tool_settings().get("database", "app_development"))
+    return configured().database
+
+
+def configured() -> Settings:
+    """Return all settings, from the environment, `.env` and `[tool.plinth]`.
+
+    Raises:
+        SettingsError: one of them can't be read.
+    """
+    given: dict[str, Any] = {}
+    for setting in fields(Settings):
+        name = f"PLINTH_{setting.name.upper()}"
+        value = variable(name)
+        if value is None:
+            name, value = f"{setting.name} in [tool.plinth]", tool_settings().get(setting.name)
+        if value is not None:
+            given[setting.name] = duration(value, name) if setting.type is timedelta else str(value)
+    return Settings(**given)
+
+
+def duration(value: object, setting: str) -> timedelta:
+    """Return a duration that is written as PostgreSQL does.
+
+    Args:
+        value: a number of milliseconds, or a number with its unit.
+        setting: where it comes from, for the message.
+
+    Raises:
+        SettingsError: it is no duration.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*", str(value))
+    if match is None:
+        raise SettingsError(f'{setting} is {value!r}: write a duration such as "250ms", "2s" or "5min".')
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "ms"])
 
 
 @cache

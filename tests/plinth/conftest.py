@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
+from tests.plinth.history import History, empty_history
 from tests.plinth.project import Project, copy_project
 
 
@@ -28,3 +31,17 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    """A folder of revisions with none in it."""
+    return empty_history(tmp_path / "history")
+
+
+@pytest.fixture
+def empty_engine(empty_url: URL) -> Iterator[Engine]:
+    """An engine on an empty database."""
+    engine = create_engine(empty_url, poolclass=NullPool)
+    yield engine
+    engine.dispose()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 
 from sqlalchemy.engine import URL
 
@@ -54,6 +55,27 @@ class Project:
         lines = [line for line in output.splitlines() if not line.startswith("INFO")]
         assert len(lines) == 1, output
         return lines[0]
+
+    def popen(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start `python -m <command>`; standard error comes with standard output."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=clean_environment() | self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def write_revision(self, name: str, after: str, up: str, down: str = "pass", head: str = "") -> None:
+        """Write a revision by hand; `up` and `down` are Python, `head` stands before the functions."""
+        (self.root / "alembic" / "versions" / f"{name}_by_hand.py").write_text(
+            f'"""by hand {name}"""\n\nimport sqlalchemy as sa\nfrom alembic import op\n\n'
+            f"revision = {name!r}\ndown_revision = {after!r}\n"
+            f"branch_labels = None\ndepends_on = None\n{head}\n\n"
+            f"def upgrade():\n{indent(up, '    ')}\n\n\ndef downgrade():\n{indent(down, '    ')}\n"
+        )
 
     def versions(self) -> list[str]:
         """Return the names of the revision files, sorted."""

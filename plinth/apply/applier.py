@@ -1,0 +1,363 @@
+"""The way of one command through Alembic."""
+
+import functools
+import itertools
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep, RevisionStep
+from alembic.util import CommandError, to_tuple
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from plinth import alembic_command, safety, settings
+from plinth.alembic_command import AlembicCommand
+from plinth.apply import losses, session
+from plinth.apply.irreversible import refuse_irreversible
+from plinth.apply.ledger import Writer, ancestors, version_table
+from plinth.apply.lock import Lock, one_applier
+from plinth.apply.online import OnlineStatements, Step
+from plinth.apply.progress import display_on_terminal
+from plinth.apply.retry import Backoff, passes
+from plinth.apply.watch import Watcher
+from plinth.errors import PlinthError, as_command_errors
+
+log = logging.getLogger(__name__)
+
+Options = dict[str, Any]
+Work = Callable[..., Iterable[Any]]
+
+
+class Migrate(Protocol):
+    """env.py's own part: configure the context with these options and run the migrations."""
+
+    def __call__(self, options: Options) -> None: ...  # noqa: D102
+
+
+class ApplyError(PlinthError):
+    """A command stopped; the message says why, and where the database stands."""
+
+
+def apply(config: Config, command: AlembicCommand, options: Options, migrate: Migrate) -> None:
+    """Run one of Alembic's commands on a database.
+
+    A connection that is in a transaction stays the caller's: no lock, no retry, no commit.
+
+    Args:
+        config: Alembic's.
+        command: which one.
+        options: for `context.configure()`, the connection among them.
+        migrate: configures the context with the options that it is given, and runs the migrations.
+
+    Raises:
+        alembic.util.CommandError: it was refused, or gave up; what was committed stays.
+    """
+    work = alembic_command.work()
+    connection: Connection = options["connection"]
+    with as_command_errors():
+        if not command.changes_database:
+            # What only reads must not even create the version table.
+            migrate({**options, "dont_mutate": True})
+        elif connection.in_transaction():
+            migrate(_Callers(options, work).options())
+        else:
+            applier = _Applier(config, command, options, work)
+            try:
+                applier.run(migrate)
+            except KeyboardInterrupt:
+                log.warning("Interrupted. %s", applier.standing())
+                if config.cmd_opts is None:
+                    raise
+                sys.exit(130)  # as shells have it; under the program `alembic` a traceback would say less
+
+
+def offline(options: Options) -> Options:
+    """Return the options with which `--sql` writes timeouts and ledger rows too."""
+    work = alembic_command.work()
+    configured = settings.configured()
+    lock_timeout, statement_timeout = configured.lock_timeout, configured.statement_timeout
+    writers: list[Writer] = []
+
+    def steps(heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
+        planned = list(work(heads, context))
+        refuse_irreversible(planned)
+        if planned:
+            context.impl.static_output("-- Run with: psql -v ON_ERROR_STOP=1 -f FILE")
+            writers.append(Writer(context, heads))
+            for statement in writers[0].offline_preparation():
+                context.execute(statement)
+        for step in planned:
+            run = step.migration_fn
+
+            @functools.wraps(run)
+            def bounded(run: Callable[..., None] = run, **arguments: object) -> None:
+                # LOCAL: outside the transaction, a concurrent build must wait as long as it takes.
+                context.execute(f"SET LOCAL lock_timeout = {round(1000 * lock_timeout.total_seconds())}")
+                if statement_timeout:
+                    context.execute(
+                        f"SET LOCAL statement_timeout = {round(1000 * statement_timeout.total_seconds())}"
+                    )
+                run(**arguments)
+
+            step.migration_fn = bounded
+            yield step
+
+    def write(ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
+        writers[0].write(ctx, step, heads, None)
+
+    return {**options, "fn": _named_like(work, steps), "on_version_apply": _with(options, write)}
+
+
+class _Callers:
+    """Revisions in a caller's transaction, which the caller commits."""
+
+    def __init__(self, options: Options, work: Work) -> None:
+        self._options = options
+        self._work = work
+        self._connection: Connection = options["connection"]
+        self._writer: Writer
+        self._step_began = 0.0
+
+    def options(self) -> Options:
+        return {
+            **self._options,
+            "fn": _named_like(self._work, self._steps),
+            "on_version_apply": _with(self._options, self._write),
+        }
+
+    def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
+        planned = list(self._work(heads, context))
+        refuse_irreversible(planned)
+        self._writer = Writer(context, heads)
+        self._writer.prepare(self._connection)
+        for step in planned:
+
+            def refuse(step: MigrationStep = step) -> None:
+                raise ApplyError(
+                    f"Revision {_name(step)} has an online step, which no transaction can hold, and the "
+                    "connection that was handed over is in one. Hand over an engine, or a connection without "
+                    "a transaction."
+                )
+
+            self._step_began = time.monotonic()
+            with losses.instead_of_autocommit(context, refuse):
+                yield step
+
+    def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
+        self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
+
+
+class _Applier:
+    """Revisions in transactions of our own."""
+
+    def __init__(self, config: Config, command: AlembicCommand, options: Options, work: Work) -> None:
+        self._config = config
+        self._command = command
+        self._connection: Connection = options["connection"]
+        self._options = options
+        self._work = work
+        self._settings = settings.configured()
+        self._backoff = Backoff(self._settings.retry_limit)
+        self._planned: list[MigrationStep] | None = None
+        self._done = 0
+        self._heads: tuple[str, ...] | None = None  # as committed
+        self._measured = 0  # steps of which is known what they lose
+        self._step_began = 0.0
+        self._display = display_on_terminal()
+        self._writer: Writer
+        self._lock: Lock
+        self._watcher: Watcher
+        self._online: OnlineStatements
+
+    def run(self, migrate: Migrate) -> None:
+        """Run until all is done.
+
+        Raises:
+            ApplyError: something can't be helped.
+        """
+        connection, table = self._connection, version_table(self._options)
+        timeouts = self._settings.lock_timeout, self._settings.statement_timeout
+        with ExitStack() as stack:
+            self._lock = stack.enter_context(one_applier(connection, table, self._command.name))
+            given = self._config.attributes.get("connection") is not None
+            stack.enter_context(session.prepared(connection, self._command.name, put_back=given))
+            self._online = OnlineStatements(connection, table, *timeouts)
+            stack.enter_context(self._online.watched())
+            pid = session.backend_pid(connection)
+            self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._display)
+            stack.enter_context(self._watcher.looking())
+            while not self._attempt(migrate):
+                pass
+
+    def standing(self) -> str:
+        """Return a sentence that says what is done and where the database stands."""
+        if self._planned is None or self._heads is None:
+            return "Nothing has been changed."
+        total = len(self._planned)
+        place = ", ".join(sorted(self._heads)) or "base"
+        return f"{self._done} of {total} revision{'s' * (total != 1)} done; the database stands at {place}."
+
+    def _attempt(self, migrate: Migrate) -> bool:
+        """Run what is left; return whether that was all."""
+        connection = self._connection
+        self._online.step = None
+        self._online.set_timeouts()
+        connection.commit()  # or Alembic takes this for a caller's transaction, and never commits
+        try:
+            migrate(
+                {
+                    **self._options,
+                    "fn": _named_like(self._work, self._steps),
+                    "on_version_apply": _with(self._options, self._write),
+                }
+            )
+            safety.remember_environment(connection)
+            connection.commit()
+        except DBAPIError as error:
+            return self._judge(error)
+        except (PlinthError, CommandError) as error:
+            session.roll_back(connection)
+            raise ApplyError(f"{error} {self.standing()}" if self._done else str(error)) from error
+        except Exception:
+            session.roll_back(connection)
+            log.warning("Stopped by an error. %s", self.standing())
+            raise
+        return True
+
+    def _judge(self, error: DBAPIError) -> bool:
+        """Return after a pause if another attempt is worth it.
+
+        Raises:
+            ApplyError: it isn't, for want of locks or of a connection.
+            DBAPIError: it isn't, for the revision's own fault.
+        """
+        during = f" during revision {self._online.step.revision}" if self._online.step else ""
+        words = " ".join(str(error.orig).split())
+        if session.is_lost(self._connection, error):
+            raise ApplyError(
+                f"The connection to the server was lost{during}: {words} {self.standing()} "
+                "Run the same command again."
+            ) from error
+        self._connection.rollback()
+        blockers = "; ".join(map(str, self._watcher.blockers()))
+        step = self._online.step
+        if step:
+            self._online.clean_up()
+        if not passes(error):
+            log.warning("Stopped by an error%s. %s", during, self.standing())
+            raise error
+        if blockers:
+            words += f" Blocked by {blockers}."
+        if step and step.is_online and not step.repeatable:
+            raise ApplyError(
+                f"A lock didn't come{during}: {words} What the revision did outside a transaction is "
+                f"done, and may not bear to be done twice: it isn't tried again. {self.standing()}"
+            ) from error
+        pause = self._backoff.next_pause()
+        if pause is None:
+            limit = f"{self._settings.retry_limit.total_seconds():g} s"
+            raise ApplyError(
+                f"Gave up after {limit}: a lock didn't come{during}: {words} {self.standing()} "
+                "Run the same command again."
+            ) from error
+        log.warning("A lock didn't come%s: %s Trying again in %.1f s.", during, words, pause)
+        time.sleep(pause)
+        return False
+
+    def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
+        """Yield the steps that are left.
+
+        They are planned once: after a failure, `+2` must not begin to count again.
+        """
+        connection = self._connection
+        self._heads = tuple(heads)
+        if self._planned is None:
+            planned = list(self._work(heads, context))
+            refuse_irreversible(planned)
+            self._refuse_to_empty(planned, context)
+            self._planned = planned
+        self._writer = Writer(context, heads)
+        self._writer.prepare(connection)
+        connection.commit()
+        for number in range(self._done, len(self._planned)):
+            step = self._planned[number]
+            self._lock.check()
+            self._watcher.start()
+            if self._display:
+                self._display.line = (
+                    f"revision {number + 1} of {len(self._planned)}: {step.doc or step.short_log}"
+                )
+            self._online.step = None
+            if number >= self._measured:
+                self._refuse_losses(context, self._planned, number)
+            self._online.step = Step(_name(step), is_upgrade=step.is_upgrade, objection=self._objection(step))
+            self._step_began = time.monotonic()
+            yield step
+            self._online.step = None
+            self._heads = tuple(self._writer.heads)
+            self._done = number + 1
+            self._backoff.start_again()
+
+    def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
+        self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
+
+    def _refuse_to_empty(self, planned: Sequence[MigrationStep], context: MigrationContext) -> None:
+        """Return if all that was ever applied may be undone, or isn't.
+
+        Raises:
+            SafetyError: it may not.
+        """
+        undone = {name for step in planned if _undoes(step) for name in step.from_revisions_no_deps}
+        if not undone or any(step.is_upgrade for step in planned):
+            return
+        if context.script and not ancestors(context.script, self._heads or ()) - undone:
+            safety.refuse_if_protected(self._connection, "downgrade to base")
+
+    def _objection(self, step: MigrationStep) -> str | None:
+        return safety.objection_to_losses(self._connection) if _undoes(step) else None
+
+    def _refuse_losses(
+        self, context: MigrationContext, planned: Sequence[MigrationStep], number: int
+    ) -> None:
+        """Say what the next downgrades lose; return if they may.
+
+        Raises:
+            SafetyError: they may not.
+        """
+        downgrades = list(itertools.takewhile(_undoes, planned[number:]))
+        found, measured = losses.measure(context, self._connection, downgrades) if downgrades else ([], 0)
+        self._measured = number + max(measured, 1)
+        if found:
+            lost = ", ".join(map(str, found))
+            objection = safety.objection_to_losses(self._connection)
+            if objection:
+                raise safety.SafetyError(f"This would lose {lost}. Refused: {objection}")
+            log.warning("This loses %s.", lost)
+
+
+def _undoes(step: MigrationStep) -> bool:
+    return isinstance(step, RevisionStep) and step.is_downgrade
+
+
+def _name(step: MigrationStep) -> str:
+    names = step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps
+    return ", ".join(names) or "base"
+
+
+def _named_like(work: Work, steps: Work) -> Work:
+    """Return `steps` under the name by which the running command is known."""
+
+    @functools.wraps(work)
+    def named(heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
+        return iter(steps(heads, context))
+
+    return named
+
+
+def _with(options: Options, callback: Callable[..., None]) -> tuple[Callable[..., None], ...]:
+    return (*to_tuple(options.get("on_version_apply"), default=()), callback)

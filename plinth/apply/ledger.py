@@ -1,0 +1,276 @@
+"""The ledger: who applied which revision, when, how long it took, and what the file said.
+
+A row is written in the transaction that changes the version table, so that the two can't differ. Rows are
+only added. A revision's newest row says whether it is applied:
+
+- `up` and `down`: it ran.
+- `stamp` and `unstamp`: it was marked as applied, or as not applied, and nothing ran. Without a time, the
+  ledger noticed it later: the database had been migrated before it had a ledger, or by other means.
+"""
+
+import getpass
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError, to_tuple
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    DateTime,
+    Executable,
+    Identity,
+    Integer,
+    Interval,
+    MetaData,
+    Table,
+    Text,
+    func,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.schema import CreateSchema, CreateTable
+
+from plinth.apply import checksum
+
+SCHEMA = "plinth"
+APPLIED = ("up", "stamp")
+
+ledger = Table(
+    "ledger",
+    MetaData(),
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("version_table", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("applied_at", DateTime(timezone=True)),
+    Column("duration", Interval),
+    Column("database_user", Text),
+    Column("application", Text),
+    Column("checksum", Text),
+    Column("change", Text),
+    CheckConstraint("direction in ('up', 'down', 'stamp', 'unstamp')", name="ledger_direction_check"),
+    schema=SCHEMA,
+)
+# What an online step has begun and not yet finished: see plinth.apply.online.
+unfinished = Table(
+    "unfinished",
+    ledger.metadata,
+    Column("version_table", Text, primary_key=True),
+    Column("revision", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("statement", Text, nullable=False),
+    schema=SCHEMA,
+)
+
+_CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the ledger."""
+
+    id: int
+    revision: str
+    direction: str
+    batch: int
+    applied_at: datetime | None
+    duration: timedelta | None
+    database_user: str | None
+    application: str | None
+    checksum: str | None
+    change: str | None
+
+
+def version_table(options: dict[str, Any]) -> str:
+    """Return the name of the version table that a context's options ask for."""
+    schema, table = options.get("version_table_schema"), options.get("version_table") or "alembic_version"
+    return f"{schema}.{table}" if schema else str(table)
+
+
+def change_of(revision: Script) -> str | None:
+    """Return the id of the change that a revision is a step of.
+
+    It stands in the file's docstring, on a line of its own: `Change: <id>, step 2 of 3`. All revisions that
+    one autogenerate wrote have the same; `redo` takes them together.
+    """
+    match = _CHANGE.search(revision.longdoc or "")
+    return match["change"] if match else None
+
+
+def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> set[str]:
+    """Return what is applied when `heads` are, dependencies included; unknown heads are skipped."""
+    known = {revision.revision: revision for revision in script.walk_revisions()}
+    found: set[str] = set()
+    rest = [head for head in heads if head in known]
+    while rest:
+        name = rest.pop()
+        if name not in found:
+            found.add(name)
+            rest += parents(script, known[name])
+    return found
+
+
+def parents(script: ScriptDirectory, revision: Script) -> list[str]:
+    """Return the revisions that must be applied before `revision`."""
+    dependencies = [script.get_revision(name) for name in to_tuple(revision.dependencies, default=())]
+    return [
+        *to_tuple(revision.down_revision, default=()),
+        *(each.revision for each in dependencies if each is not None),
+    ]
+
+
+def exists(connection: Connection) -> bool:
+    """Whether the database has a ledger."""
+    return connection.scalar(text("select to_regclass('plinth.ledger')")) is not None
+
+
+def read(connection: Connection, version_table: str) -> list[Entry]:
+    """Return the ledger of one version table, oldest row first; empty when there is none."""
+    if not exists(connection):
+        return []
+    columns = [column for column in ledger.c if column.name != "version_table"]
+    rows = connection.execute(
+        select(*columns).where(ledger.c.version_table == version_table).order_by(ledger.c.id)
+    )
+    return [Entry(*row) for row in rows]
+
+
+def newest(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the newest row of each revision, in the order in which they were written."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        found.pop(entry.revision, None)
+        found[entry.revision] = entry
+    return found
+
+
+def who() -> str:
+    """Return user@host of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def creation() -> Iterator[Executable]:
+    """Yield the statements that make the ledger where there is none."""
+    yield CreateSchema(SCHEMA, if_not_exists=True)
+    for table in ledger.metadata.sorted_tables:
+        yield CreateTable(table, if_not_exists=True)
+
+
+class Writer:
+    """Writes the ledger rows of one command.
+
+    Args:
+        context: Alembic's, online or offline.
+        heads: what was applied before the command.
+    """
+
+    def __init__(self, context: MigrationContext, heads: Sequence[str]) -> None:
+        script = context.script
+        if script is None:
+            raise TypeError("a context without a script directory has no revisions")
+        self.script: ScriptDirectory = script
+        self.version_table = version_table(context.opts)
+        self.offline = context.as_sql
+        self.purge = bool(context.opts.get("purge"))
+        self.heads: Sequence[str] = tuple(heads)
+        self.batches: dict[str, int] = {}
+        self.batch = 0
+        self.who = who()
+
+    def prepare(self, connection: Connection) -> None:
+        """Make the ledger, and make it agree with the version table; the caller commits."""
+        entries = newest(read(connection, self.version_table))
+        if not entries and not exists(connection):
+            for statement in creation():
+                connection.execute(statement)
+        last = select(func.max(ledger.c.batch)).where(ledger.c.version_table == self.version_table)
+        self.batch = 1 + (connection.scalar(last) or 0)
+        self.batches = {name: entry.batch for name, entry in entries.items() if entry.direction == "up"}
+        applied = ancestors(self.script, self.heads)
+        recorded = {name for name, entry in entries.items() if entry.direction in APPLIED}
+        gone = recorded - applied
+        if not self.purge:
+            # What the code doesn't know can't be placed before or after the heads: its row stays as it is.
+            gone &= {revision.revision for revision in self.script.walk_revisions()}
+        rows = [("stamp", name) for name in sorted(applied - recorded)]
+        rows += [("unstamp", name) for name in sorted(gone)]
+        for direction, name in rows:
+            noticed = self._of_file(name) | {"revision": name, "direction": direction, "batch": 0}
+            connection.execute(ledger.insert().inline().values(version_table=self.version_table, **noticed))
+
+    def offline_preparation(self) -> Iterator[Executable]:
+        """Yield the statements that `prepare` would run, for a database that can't be read now."""
+        yield from creation()
+        yield text(
+            "SELECT set_config('plinth.batch', CAST(coalesce(max(batch), 0) + 1 AS text), false) AS batch "
+            "FROM plinth.ledger WHERE version_table = :version_table"
+        ).bindparams(version_table=self.version_table)
+
+    def write(
+        self, context: MigrationContext, step: MigrationInfo, heads: set[str], took: float | None
+    ) -> None:
+        """Write the rows of one step, in its transaction.
+
+        Args:
+            context: Alembic's.
+            step: what Alembic says of it.
+            heads: what is applied after it.
+            took: how long, in seconds; None when it isn't known.
+        """
+        if step.is_stamp:
+            before, after = ancestors(self.script, self.heads), ancestors(self.script, heads)
+            rows = [("stamp", name) for name in sorted(after - before)]
+            rows += [("unstamp", name) for name in sorted(before - after)]
+        else:
+            rows = [("up" if step.is_upgrade else "down", name) for name in step.up_revision_ids]
+        self.heads = tuple(heads)
+        for direction, name in rows:
+            context.execute(ledger.insert().inline().values(**self._values(direction, name, took)))
+            if not self.offline:
+                context.execute(
+                    unfinished.delete().where(
+                        unfinished.c.version_table == self.version_table, unfinished.c.revision == name
+                    )
+                )
+
+    def _values(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
+        batch: Any = self.batches.get(name, self.batch)  # redo leaves a revision in the batch that it was in
+        application: Any = self.who
+        duration: Any = None if took is None else text(f"interval '{took:.6f} seconds'")
+        if self.offline:
+            batch = literal_column("current_setting('plinth.batch')::integer")
+            application = literal_column("current_setting('application_name')")
+            duration = literal_column("clock_timestamp() - transaction_timestamp()")
+        return self._of_file(name) | {
+            "version_table": self.version_table,
+            "revision": name,
+            "direction": direction,
+            "batch": batch,
+            "applied_at": literal_column("clock_timestamp()"),
+            "duration": duration,
+            "database_user": literal_column("session_user"),
+            "application": application,
+        }
+
+    def _of_file(self, name: str) -> dict[str, Any]:
+        try:
+            revision = self.script.get_revision(name)
+        except CommandError:  # its file is gone
+            return {}
+        return {"checksum": checksum.of_file(Path(revision.path)), "change": change_of(revision)}

@@ -1,0 +1,197 @@
+"""One applier at a time: a lock that belongs to the database and ends with the process that holds it.
+
+Two sessions hold it. The first does nothing else, so that the lock outlives each revision's transaction and
+an idle transaction never stalls a concurrent index build. The second is the one that migrates: after a
+kill -9 of the client the server may go on with its last statement, and nobody starts before that has ended.
+"""
+
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, text
+
+from plinth.apply.ledger import who
+from plinth.connecting import ConnectError
+from plinth.errors import PlinthError
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL = 0.1  # seconds
+REMIND_INTERVAL = 60.0  # seconds
+ORPHAN_GRACE = (
+    3.0  # seconds; the server itself ends most orphans after one: see client_connection_check_interval
+)
+
+_HOLDER = """
+    select pid, coalesce(nullif(application_name, ''), 'unknown program'), client_addr::text,
+           to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')
+    from pg_locks left join pg_stat_activity using (pid)
+    where locktype = 'advisory' and granted and objsubid = 1
+      and pg_locks.database = (select oid from pg_database where datname = current_database())
+      and classid = ((%(key)s::bigint >> 32) & 4294967295)::oid
+      and objid = (%(key)s::bigint & 4294967295)::oid
+    """
+
+
+class LockError(PlinthError):
+    """The lock can't be had, or is lost; the message says why and what to do."""
+
+
+@dataclass
+class Lock:
+    """The lock, held.
+
+    Args:
+        session: the session that does nothing but hold it; others may ask it something in between.
+    """
+
+    session: "psycopg.Connection[Any]"
+
+    def check(self) -> None:
+        """Return if the lock is still held.
+
+        Raises:
+            LockError: its session has ended.
+        """
+        try:
+            self.session.execute("select 1")
+        except psycopg.Error as error:
+            raise LockError(
+                "The session that holds the lock of the migrations has ended, so another command may be "
+                "migrating now. Run the same command again."
+            ) from error
+
+
+@contextmanager
+def one_applier(connection: Connection, version_table: str, command: str) -> Iterator[Lock]:
+    """Hold the lock as long as the block runs; wait for whoever has it.
+
+    Args:
+        connection: the one that migrates.
+        version_table: whose revisions are applied; other ones in the same database have a lock of their own.
+        command: what is going on, for those that wait.
+
+    Raises:
+        LockError: the connection goes through a pooler that gives each transaction another session.
+        ConnectError: there is no second connection.
+    """
+    with second_session(connection) as session:
+        refuse_pooler(session, connection)
+        session.execute(
+            "select set_config('application_name', %s, false), "
+            "set_config('idle_session_timeout', '0', false), set_config('statement_timeout', '0', false)",
+            [f"alembic {command} {who()}"[:63]],
+        )
+        _wait(session, _key("session", version_table))
+        with _migrating(session, connection, _key("migrating", version_table)):
+            yield Lock(session)
+
+
+@contextmanager
+def second_session(connection: Connection) -> Iterator["psycopg.Connection[Any]"]:
+    """Yield another session of the same database, in autocommit.
+
+    Raises:
+        ConnectError: the server doesn't let us in a second time.
+    """
+    info = connection.connection.driver_connection.info  # type: ignore[union-attr] # psycopg's, sync or async
+    parameters = info.get_parameters() | ({"password": info.password} if info.password else {})
+    try:
+        session = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        words = " ".join(str(error).split())
+        raise ConnectError(
+            f"There is no second connection to the database, which holds the lock of the migrations: {words}"
+        ) from error
+    with session:
+        yield session
+
+
+def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) -> None:
+    """Return if sessions are the server's own, so that a lock and a timeout last.
+
+    A transaction-pooling proxy gives a session's next statement to any of the server's sessions: two of ours
+    then meet in one, or one of ours wanders.
+
+    Raises:
+        LockError: there is such a proxy.
+    """
+    seen = set()
+    for _ in range(3):
+        seen.add(("session", _pid(session)))
+        seen.add(("connection", connection.scalar(text("select pg_backend_pid()"))))
+        connection.commit()  # the proxy may have but one session, and two of us
+        seen.add(("session", _pid(session)))
+        if ("session", session.info.backend_pid) in seen:
+            break  # the server's own word: nobody stands between
+    pids = [pid for _, pid in seen]
+    if len(pids) != 2 or len(set(pids)) != 2:
+        raise LockError(
+            "The database is reached through a pooler that pools transactions (PgBouncer's pool_mode = "
+            "transaction, for instance): no lock and no timeout would last there. Set MIGRATION_DATABASE_URL "
+            "to a URL that leads to the server directly; the application may keep its own."
+        )
+
+
+def _wait(session: "psycopg.Connection[Any]", key: int) -> None:
+    reminded = None
+    # Polled: who waits inside pg_advisory_lock() holds a snapshot, and concurrent index builds wait for it.
+    while not _try(session, key):
+        if reminded is None or time.monotonic() - reminded > REMIND_INTERVAL:
+            holder = session.execute(_HOLDER, {"key": key}).fetchone()
+            if holder:
+                pid, program, address, since = holder
+                place = f", from {address}" if address else ""
+                log.warning("Waiting for %s (pid %s%s, since %s) to end ...", program, pid, place, since)
+                reminded = time.monotonic()
+        time.sleep(POLL_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+
+
+def _pid(session: "psycopg.Connection[Any]") -> int:
+    return int(session.execute("select pg_backend_pid()").fetchall()[0][0])
+
+
+def _try(session: "psycopg.Connection[Any]", key: int) -> bool:
+    row = session.execute("select pg_try_advisory_lock(%s)", [key]).fetchone()
+    return bool(row and row[0])
+
+
+@contextmanager
+def _migrating(session: "psycopg.Connection[Any]", connection: Connection, key: int) -> Iterator[None]:
+    began = time.monotonic()
+    told = ended = False
+    while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
+        connection.commit()
+        holder = session.execute(_HOLDER, {"key": key}).fetchone()
+        if holder and not told:
+            log.warning("Waiting for session %s of an applier that was killed ...", holder[0])
+            told = True
+        # It has lost its client, or at least the first lock: what it does will never count.
+        if holder and not ended and time.monotonic() - began > ORPHAN_GRACE:
+            try:
+                session.execute("select pg_terminate_backend(%s)", [holder[0]])
+            except psycopg.errors.InsufficientPrivilege:
+                log.warning(
+                    "Session %s belongs to another user: it ends by itself, or is ended by hand.", holder[0]
+                )
+            ended = True
+        time.sleep(POLL_INTERVAL)
+    connection.commit()
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.invalidated:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
+            connection.commit()
+
+
+def _key(part: str, version_table: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"plinth {part} {version_table}".encode()).digest()[:8], signed=True)

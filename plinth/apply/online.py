@@ -1,0 +1,301 @@
+"""Online steps: what a revision does outside a transaction, made safe to run again.
+
+A concurrent index build or drop that dies leaves an index behind that is INVALID, or a finished one whose
+revision doesn't count yet. What such a statement begins is therefore noted in `plinth.unfinished`, and the
+next run goes on from what it finds: an INVALID index is dropped and built again, a finished one is kept.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from plinth.errors import PlinthError
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL = 0.1  # seconds
+
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+_NAME = rf"{_IDENTIFIER}(?:\s*\.\s*{_IDENTIFIER})?"
+_START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
+_CREATE = re.compile(
+    rf"{_START}create\s+(?:unique\s+)?index\s+concurrently\s+(?P<tolerant>if\s+not\s+exists\s+)?"
+    rf"(?P<index>{_IDENTIFIER})\s+on\s+(?:only\s+)?(?P<table>{_NAME})",
+    re.IGNORECASE | re.DOTALL,
+)
+_DROP = re.compile(
+    rf"{_START}drop\s+index\s+concurrently\s+(?P<tolerant>if\s+exists\s+)?(?P<index>{_NAME})\s*"
+    r"(?:cascade|restrict)?\s*;?\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONCURRENT = re.compile(
+    rf"{_START}(?:(?:create|drop|reindex|refresh|alter)\b.*\bconcurrently\b)", re.IGNORECASE | re.DOTALL
+)
+_READS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
+_REPEATABLE = re.compile(
+    r"\bconcurrently\b|\bif\s+(?:not\s+)?exists\b|\bvalidate\s+constraint\b", re.IGNORECASE
+)
+_DESTROYS = re.compile(r"\bdrop\s+(?:table|column|schema|owned)\b|\btruncate\b", re.IGNORECASE)
+
+_NOTHING = "SELECT 1 /* already done by an earlier, interrupted run */"
+
+
+class OnlineStepError(PlinthError):
+    """An online step can't go on; the message says why and what to do."""
+
+
+@dataclass
+class Step:
+    """What the running revision has done so far.
+
+    Args:
+        revision: its id.
+        is_upgrade: which way it goes.
+        objection: why it may not drop tables and columns where that can't be measured first.
+    """
+
+    revision: str
+    is_upgrade: bool
+    objection: str | None = None
+    wrote_in_transaction: bool = False
+    is_online: bool = False
+    repeatable: bool = True
+
+
+class OnlineStatements:
+    """Watches the statements of one connection.
+
+    Args:
+        connection: the migrations'.
+        version_table: whose revisions they are.
+        lock_timeout: holds for every statement but the concurrent ones.
+        statement_timeout: likewise.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        version_table: str,
+        lock_timeout: timedelta,
+        statement_timeout: timedelta,
+    ) -> None:
+        self.connection = connection
+        self.version_table = version_table
+        self.timeouts = (_milliseconds(lock_timeout), _milliseconds(statement_timeout))
+        self.step: Step | None = None
+        self._unbounded = False
+        self._build: tuple[str, int] | None = None  # the index and its namespace
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch as long as the block runs."""
+        event.listen(self.connection, "before_cursor_execute", self._before, retval=True)
+        event.listen(self.connection, "after_cursor_execute", self._after)
+        try:
+            yield
+        finally:
+            event.remove(self.connection, "before_cursor_execute", self._before)
+            event.remove(self.connection, "after_cursor_execute", self._after)
+
+    def set_timeouts(self) -> None:
+        """Bound the waiting of this session's statements."""
+        self._set(*self.timeouts)
+        self._unbounded = False
+
+    def clean_up(self) -> None:
+        """Drop the INVALID index that a failed build of the running step left behind, if it did."""
+        step, build = self.step, self._build
+        self._build = None
+        if step is None or build is None:
+            return
+        previous = self.connection.get_execution_options().get("isolation_level")
+        self.connection.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            self._set("0", "0")
+            found = self._index(build[0], build[1])
+            if found and not found[1]:
+                self._run(f"drop index concurrently {found[2]}")
+        finally:
+            self.connection.commit()
+            self.connection.execution_options(isolation_level=previous or "READ COMMITTED")
+
+    def _before(
+        self, conn: Connection, _cursor: object, statement: str, parameters: object, *_: object
+    ) -> tuple[str, object]:
+        if not _in_autocommit(conn):
+            if self._unbounded:
+                self.set_timeouts()
+            if self.step and not _READS.match(statement):
+                self.step.wrote_in_transaction = True
+            return statement, parameters
+        step = self.step
+        if step is None:
+            return statement, parameters
+        if not step.is_online:
+            step.is_online = True
+            if step.wrote_in_transaction:
+                step.repeatable = False
+                log.warning(
+                    "Revision %s changes something in a transaction and then leaves it (autocommit_block): "
+                    "an interruption from here on leaves it half applied. Better make it two revisions.",
+                    step.revision,
+                )
+        if step.objection and _DESTROYS.search(statement):
+            raise OnlineStepError(
+                f"Revision {step.revision} drops outside a transaction, where it can't be seen beforehand "
+                f"which rows would be lost. Refused: {step.objection}"
+            )
+        return self._prepared(step, statement), parameters
+
+    def _prepared(self, step: Step, statement: str) -> str:
+        concurrent = _CONCURRENT.match(statement) is not None
+        if concurrent != self._unbounded:
+            # A lock timeout would kill a build that waits for older transactions, which blocks nobody.
+            self._set(*("0", "0") if concurrent else self.timeouts)
+            self._unbounded = concurrent
+        if match := _CREATE.match(statement):
+            return self._prepared_create(step, statement, match)
+        if match := _DROP.match(statement):
+            return self._prepared_drop(step, statement, match)
+        return statement
+
+    def _prepared_create(self, step: Step, statement: str, match: re.Match[str]) -> str:
+        table = self._one(
+            "select oid, relnamespace from pg_class where oid = to_regclass(%s)", match["table"]
+        )
+        if table is None:
+            return statement
+        self._wait_for_other_builds(table[0], match["table"])
+        name, namespace = _plain(match["index"]), table[1]
+        noted = self._noted(step, match["index"])
+        found = self._index(name, namespace)
+        if found and found[0] == table[0]:
+            _, is_valid, full_name = found
+            if is_valid and noted == statement:
+                return _NOTHING
+            if not is_valid or (noted and not match["tolerant"]):
+                log.warning(
+                    "Index %s is left over from an interrupted build: dropped, and built again.", name
+                )
+                self._run(f"drop index concurrently if exists {full_name}")
+                found = None
+        if found is None:
+            self._note(step, match["index"], statement)
+            self._build = (name, namespace)
+        return statement
+
+    def _prepared_drop(self, step: Step, statement: str, match: re.Match[str]) -> str:
+        found = self._one("select to_regclass(%s)", match["index"])
+        if found and found[0] is not None:
+            self._note(step, match["index"], statement)
+        elif not match["tolerant"] and self._noted(step, match["index"]) == statement:
+            return _NOTHING
+        return statement
+
+    def _after(self, conn: Connection, _cursor: object, statement: str, *_: object) -> None:
+        step = self.step
+        if step is None or not _in_autocommit(conn):
+            return
+        if not _READS.match(statement) and not _REPEATABLE.search(statement):
+            step.repeatable = False
+        if self._build and _CREATE.match(statement):
+            name, namespace = self._build
+            self._build = None
+            found = self._index(name, namespace)
+            if found is None or not found[1]:
+                raise OnlineStepError(
+                    f"Index {name} is not valid after its build: revision {step.revision} doesn't count as "
+                    "applied. Run the same command again."
+                )
+
+    def _wait_for_other_builds(self, table: int, name: str) -> None:
+        told = False
+        while builder := self._one(
+            "select pid from pg_stat_progress_create_index where datname = current_database() "
+            "and relid = %s and pid <> pg_backend_pid()",
+            table,
+        ):
+            if not told:
+                log.warning("Waiting for another index build on %s (pid %s) to end ...", name, builder[0])
+                told = True
+            time.sleep(POLL_INTERVAL)
+
+    def _index(self, name: str, namespace: int) -> tuple[int, bool, str] | None:
+        """Return an index's table, whether it is valid, and its name with its schema."""
+        row = self._one(
+            "select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname) from pg_index "
+            "join pg_class on pg_class.oid = indexrelid join pg_namespace on pg_namespace.oid = relnamespace "
+            "where relname = %s and relnamespace = %s",
+            name,
+            namespace,
+        )
+        return None if row is None else (row[0], row[1], row[2])
+
+    def _note(self, step: Step, what: str, statement: str) -> None:
+        self._run(
+            "insert into plinth.unfinished values (%s, %s, %s, %s) "
+            "on conflict (version_table, revision, object) do update set statement = excluded.statement",
+            self.version_table,
+            step.revision,
+            _noted_object(step, what),
+            statement,
+        )
+
+    def _noted(self, step: Step, what: str) -> str | None:
+        row = self._one(
+            "select statement from plinth.unfinished "
+            "where version_table = %s and revision = %s and object = %s",
+            self.version_table,
+            step.revision,
+            _noted_object(step, what),
+        )
+        return None if row is None else str(row[0])
+
+    def _set(self, lock_timeout: str, statement_timeout: str) -> None:
+        self._run(
+            "select set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+            lock_timeout,
+            statement_timeout,
+        )
+
+    def _one(self, sql: str, *parameters: object) -> Any:  # noqa: ANN401
+        """Return the first row, past SQLAlchemy: these statements must not be watched."""
+        cursor = self.connection.connection.cursor()
+        try:
+            cursor.execute(sql, parameters or None)
+            return cursor.fetchone()
+        finally:
+            cursor.close()
+
+    def _run(self, sql: str, *parameters: object) -> None:
+        cursor = self.connection.connection.cursor()
+        try:
+            cursor.execute(sql, parameters or None)
+        finally:
+            cursor.close()
+
+
+def _in_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def _noted_object(step: Step, what: str) -> str:
+    return f"{'up' if step.is_upgrade else 'down'} {what}"
+
+
+def _plain(identifier: str) -> str:
+    """Return a name as the catalog has it."""
+    if identifier.startswith('"'):
+        return identifier[1:-1].replace('""', '"')
+    return identifier.lower()
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return str(round(duration.total_seconds() * 1000))

@@ -1,0 +1,52 @@
+"""Which errors pass by themselves, and how long to wait before the next attempt."""
+
+import random
+import time
+from datetime import timedelta
+
+from sqlalchemy.exc import DBAPIError
+
+LOCK_NOT_AVAILABLE = "55P03"
+DEADLOCK_DETECTED = "40P01"
+
+FIRST_PAUSE = 0.1  # seconds
+LONGEST_PAUSE = 2.0  # seconds
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of an error; None when it isn't the server's."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(origin, "sqlstate", None)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error is about locks that others hold at the moment."""
+    return sqlstate(error) in {LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED}
+
+
+class Backoff:
+    """Pauses that grow, with jitter, until the time is up.
+
+    Args:
+        limit: from the first failure on.
+    """
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._longest = FIRST_PAUSE
+        self._began: float | None = None
+
+    def start_again(self) -> None:
+        """Forget what was: another revision has its own time."""
+        self._began, self._longest = None, FIRST_PAUSE
+
+    def next_pause(self) -> float | None:
+        """Return the next pause in seconds; None when the time is up."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        if now - self._began >= self._limit:
+            return None
+        pause = self._longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        self._longest = min(2 * self._longest, LONGEST_PAUSE)
+        return pause

@@ -1,0 +1,60 @@
+"""The session that migrates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+_CHANGED = ("lock_timeout", "statement_timeout", "client_connection_check_interval", "application_name")
+
+
+@contextmanager
+def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterator[None]:
+    """Give the session a name, and let the server end it soon after its client is gone.
+
+    Args:
+        connection: the session's, without a transaction.
+        command: what is going on.
+        put_back: whether the session lives on, and gets its settings back.
+    """
+    before = {name: _setting(connection, name) for name in _CHANGED}
+    _set(connection, "application_name", before["application_name"] or f"alembic {command}")
+    try:
+        _set(connection, "client_connection_check_interval", "1s")
+    except DBAPIError:  # the server's platform can't: what an orphan does, the next applier waits for
+        connection.rollback()
+    try:
+        yield
+    finally:
+        if put_back and not connection.closed and not connection.invalidated:
+            connection.rollback()
+            for name, value in before.items():
+                _set(connection, name, value)
+
+
+def backend_pid(connection: Connection) -> int:
+    """Return the pid of the server's process for the session."""
+    pid: int = connection.execute(text("select pg_backend_pid()")).scalar_one()
+    connection.commit()
+    return pid
+
+
+def is_lost(connection: Connection, error: DBAPIError) -> bool:
+    """Whether the session has ended."""
+    return error.connection_invalidated or connection.invalidated or connection.closed
+
+
+def roll_back(connection: Connection) -> None:
+    """Roll back, if there is a session."""
+    if not connection.closed and not connection.invalidated:
+        connection.rollback()
+
+
+def _setting(connection: Connection, name: str) -> str:
+    return str(connection.execute(text("select current_setting(:name)"), {"name": name}).scalar_one())
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    connection.execute(text("select set_config(:name, :value, false)"), {"name": name, "value": value})
+    connection.commit()

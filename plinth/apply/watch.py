@@ -1,0 +1,132 @@
+"""A second session that looks on while a revision runs: who blocks it, and how far an index build is.
+
+Who blocks must be asked while the statement still waits: after its timeout there is nobody to name.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from plinth.apply.progress import Display
+
+log = logging.getLogger(__name__)
+
+SHORTEST_INTERVAL = 0.005  # seconds
+LONGEST_INTERVAL = 0.5  # seconds
+LONG_WAIT = 2.0  # seconds after which a wait without a timeout is worth a line
+
+_BLOCKERS = """
+    select blocker.pid, coalesce(nullif(b.application_name, ''), 'unknown program'), b.usename, b.state,
+           to_char(coalesce(b.xact_start, b.backend_start), 'HH24:MI:SS'), b.query
+    from pg_stat_get_activity(%(pid)s) me
+    cross join lateral (select distinct unnest(pg_blocking_pids(me.pid))) blocker (pid)
+    left join pg_stat_activity b on b.pid = blocker.pid
+    where me.wait_event_type = 'Lock'
+    """
+_BUILD = """
+    select phase, blocks_done, blocks_total, tuples_done, tuples_total
+    from pg_stat_progress_create_index where pid = %(pid)s
+    """
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that holds what a revision waits for."""
+
+    pid: int
+    application: str
+    user: str | None
+    state: str | None
+    since: str | None
+    query: str | None
+
+    def __str__(self) -> str:
+        """Return it as a message has it."""
+        if self.pid == 0:
+            return "a prepared transaction (see pg_prepared_xacts)"
+        if self.state is None:
+            return f"pid {self.pid}"
+        query = " ".join((self.query or "").split())
+        return (
+            f"pid {self.pid} ({self.application}, user {self.user}, {self.state}, since {self.since}, "
+            f"query: {query[:200]})"
+        )
+
+
+class Watcher:
+    """Looks on from a session of its own.
+
+    Args:
+        session: its session.
+        pid: the session that migrates.
+        lock_timeout: how long a revision waits; a blocker must be seen within it.
+        display: where progress is shown; None where nobody looks at a terminal.
+    """
+
+    def __init__(
+        self, session: "psycopg.Connection[Any]", pid: int, lock_timeout: timedelta, display: Display | None
+    ) -> None:
+        self._session = session
+        self._pid = pid
+        self._timeout = lock_timeout.total_seconds()
+        self._interval = min(max(self._timeout / 5, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+        self._display = display
+        self._blockers: tuple[float, list[Blocker]] = (0.0, [])
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waiting_since: float | None = None
+        self._told = False
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look on as long as the block runs, from the first revision on."""
+        try:
+            yield
+        finally:
+            self._stop.set()
+            if self._thread:
+                self._thread.join()
+            if self._display:
+                self._display.close()
+
+    def start(self) -> None:
+        """Begin to look, if that hasn't been done."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="plinth watcher", daemon=True)
+            self._thread.start()
+
+    def blockers(self) -> list[Blocker]:
+        """Return who was seen blocking a moment ago."""
+        seen, found = self._blockers
+        return found if time.monotonic() - seen <= self._timeout + 1 else []
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._interval):
+                self._look()
+        except psycopg.Error as error:
+            # The command itself notices when the server is gone; here only the names of blockers are lost.
+            log.debug("Stopped looking on: %s", error)
+
+    def _look(self) -> None:
+        rows = self._session.execute(_BLOCKERS, {"pid": self._pid}).fetchall()
+        now = time.monotonic()
+        if rows:
+            found = [Blocker(*row) for row in rows]
+            self._blockers = (now, found)
+            self._waiting_since = self._waiting_since or now
+            if not self._told and now - self._waiting_since > LONG_WAIT:
+                log.warning("Waiting, without blocking others, for %s", "; ".join(map(str, found)))
+                self._told = True
+        else:
+            self._waiting_since, self._told = None, False
+        if self._display and self._display.is_due():
+            row = self._session.execute(_BUILD, {"pid": self._pid}).fetchone()
+            self._display.show(row)

@@ -1,0 +1,278 @@
+"""What is applied, what is pending, and what is wrong. It reads only."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection, text
+
+from plinth import safety
+from plinth.apply import checksum
+from plinth.apply.ledger import APPLIED, Entry, ancestors, change_of, newest, read, version_table
+from plinth.errors import PlinthError
+
+IN_ORDER, PENDING, WRONG = 0, 1, 2  # exit codes
+
+# Not those of extensions, which look after themselves.
+_OURS = """
+    nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth') and not exists (
+        select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e')
+    """
+_INVALID_INDEXES = f"""
+    select i.indexrelid::regclass::text, i.indrelid::regclass::text, c.relkind
+    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+    where not i.indisvalid and {_OURS} order by 1
+    """  # noqa: S608 - a constant
+# A constraint that is NOT ENFORCED (PostgreSQL 18) is never validated either, and isn't meant to be.
+_NOT_VALID_CONSTRAINTS = f"""
+    select quote_ident(conname), conrelid::regclass::text
+    from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+    where not convalidated and coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true' and {_OURS} order by 1
+    """  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True)
+class Line:
+    """A revision.
+
+    Args:
+        revision: its id.
+        message: its file's first line; what is known of it when the file is missing.
+        state: "applied" or "pending".
+        applied_at: None when pending, or applied before there was a ledger.
+        by: user@host.
+        database_user: the role in the database.
+        seconds: how long it took.
+        batch: revisions of one command have the same; 0 when they were only marked as applied.
+        change: revisions that one autogenerate wrote have the same.
+        marked: whether it was marked as applied (`alembic stamp`, or found so) and not run.
+    """
+
+    revision: str
+    message: str
+    state: str
+    applied_at: datetime | None = None
+    by: str | None = None
+    database_user: str | None = None
+    seconds: float | None = None
+    batch: int | None = None
+    change: str | None = None
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong.
+
+    Args:
+        kind: "edited", "missing", "ahead", "heads", "invalid index", "not valid" or "interrupted".
+        name: of the revision, index or constraint.
+        message: what it is and what to do.
+    """
+
+    kind: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a database stands.
+
+    Args:
+        database: its name.
+        environment: the one that it remembers.
+        heads: the newest revisions that are applied.
+        revisions: all of them, oldest first.
+        problems: what is wrong.
+    """
+
+    database: str
+    environment: str | None
+    heads: Sequence[str]
+    revisions: Sequence[Line]
+    problems: Sequence[Problem]
+
+    @property
+    def pending(self) -> list[str]:
+        """The revisions that are not applied."""
+        return [line.revision for line in self.revisions if line.state == "pending"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 in order, 1 pending, 2 something wrong."""
+        # Between the revisions of one change, a constraint waits for its VALIDATE.
+        expected = {"not valid"} if self.pending else set()
+        if any(problem.kind not in expected for problem in self.problems):
+            return WRONG
+        return PENDING if self.pending else IN_ORDER
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self) | {"pending": self.pending, "exit_code": self.exit_code}
+
+
+def status(config: Config) -> Status:
+    """Return where the database stands, as `alembic/env.py` sees it.
+
+    Raises:
+        alembic.util.CommandError: there is no connection.
+    """
+    found: list[Status] = []
+
+    def look(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
+        found.append(of_context(heads, context))
+        return []
+
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, script, fn=look, dont_mutate=True):
+        script.run_env()
+    return found[0]
+
+
+def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
+    """Return where a database stands.
+
+    Args:
+        heads: what its version table says.
+        context: Alembic's, on that database.
+    """
+    script, connection = context.script, context.connection
+    if script is None or not isinstance(connection, Connection):
+        raise PlinthError("The status stands in the database: there is no --sql for it.")
+    table = version_table(context.opts)
+    entries = newest(read(connection, table))
+    files = {revision.revision: revision for revision in script.walk_revisions()}
+    applied = ancestors(script, heads)
+    lines = [
+        _line(revision, entries.get(name) if name in applied else None, is_applied=name in applied)
+        for name, revision in reversed(files.items())
+    ]
+    unknown = [head for head in heads if head not in files]
+    missing = [name for name, entry in entries.items() if name not in files and entry.direction in APPLIED]
+    lines += [_line_without_file(name, entries.get(name)) for name in dict.fromkeys([*missing, *unknown])]
+    problems = [
+        *_edited(files, applied, entries),
+        *_missing(missing, unknown),
+        *_several_heads(script),
+        *_left_invalid(connection),
+        *_interrupted(connection, table),
+    ]
+    return Status(
+        database=str(connection.scalar(text("select current_database()"))),
+        environment=safety.read_marker(connection),
+        heads=sorted(heads),
+        revisions=lines,
+        problems=problems,
+    )
+
+
+def _line(revision: Script, entry: Entry | None, *, is_applied: bool) -> Line:
+    state = "applied" if is_applied else "pending"
+    message = (revision.doc or "").splitlines()[0] if revision.doc else ""
+    if entry is None:
+        return Line(revision.revision, message, state, change=change_of(revision), marked=is_applied)
+    return Line(
+        revision.revision,
+        message,
+        state,
+        entry.applied_at,
+        entry.application,
+        entry.database_user,
+        entry.duration.total_seconds() if entry.duration and entry.direction == "up" else None,
+        entry.batch,
+        change_of(revision),
+        entry.direction != "up",
+    )
+
+
+def _line_without_file(name: str, entry: Entry | None) -> Line:
+    if entry is None:
+        return Line(name, "(its file is missing)", "applied", marked=True)
+    return Line(
+        name,
+        "(its file is missing)",
+        "applied",
+        entry.applied_at,
+        entry.application,
+        entry.database_user,
+        entry.duration.total_seconds() if entry.duration else None,
+        entry.batch,
+        entry.change,
+        entry.direction != "up",
+    )
+
+
+def _edited(files: dict[str, Script], applied: set[str], entries: dict[str, Entry]) -> Iterator[Problem]:
+    for name in sorted(applied):
+        then = entries[name].checksum if name in entries else None
+        if then and then != checksum.of_file(Path(files[name].path)):
+            file = Path(files[name].path).name
+            yield Problem(
+                "edited",
+                name,
+                f"{file} was edited after it had been applied: other databases may differ. Put it back, and "
+                "write what is to change in a new revision.",
+            )
+
+
+def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem]:
+    for name in unknown:
+        yield Problem(
+            "ahead",
+            name,
+            f"The database is ahead of the code: it stands at {name}, which has no file here. "
+            "Get the code that has it.",
+        )
+    for name in missing:
+        if name not in unknown:
+            yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")
+
+
+def _several_heads(script: ScriptDirectory) -> Iterator[Problem]:
+    heads = script.get_heads()
+    if len(heads) > 1:
+        yield Problem(
+            "heads",
+            ", ".join(sorted(heads)),
+            f"The revisions have {len(heads)} heads: {', '.join(sorted(heads))}. "
+            "Join them: alembic merge heads",
+        )
+
+
+def _left_invalid(connection: Connection) -> Iterator[Problem]:
+    for index, table, kind in connection.execute(text(_INVALID_INDEXES)):
+        hint = (
+            "it isn't attached to an index on each partition"
+            if kind == "I"
+            else "a build was interrupted. Run the same upgrade again, or REINDEX INDEX CONCURRENTLY it"
+        )
+        yield Problem("invalid index", index, f"Index {index} on {table} is INVALID: {hint}.")
+    for constraint, table in connection.execute(text(_NOT_VALID_CONSTRAINTS)):
+        yield Problem(
+            "not valid",
+            constraint,
+            f"Constraint {constraint} on {table} is NOT VALID: older rows may break it. "
+            f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}",
+        )
+
+
+def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:
+    if connection.scalar(text("select to_regclass('plinth.unfinished')")) is None:
+        return
+    names = connection.scalars(
+        text("select distinct revision from plinth.unfinished where version_table = :table order by 1"),
+        {"table": table},
+    )
+    for name in names:
+        yield Problem(
+            "interrupted",
+            name,
+            f"An online step of revision {name} was interrupted, or runs now. Run the same command again.",
+        )

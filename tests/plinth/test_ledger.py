@@ -1,0 +1,183 @@
+"""The ledger: every application of a revision, in the transaction that made it."""
+
+import getpass
+import socket
+import subprocess
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
+
+from plinth.__main__ import libpq_url, psql
+from plinth.apply import checksum
+from tests.plinth.history import CONCURRENTLY, History, catalog, clear, heads, ledger, rows
+from tests.plinth.project import Project
+
+PLAIN = """
+revision = "1"
+
+def upgrade() -> None:
+    op.execute('select 1')
+    op.add_column("users", sa.Column("a", sa.String(20)), schema=f"x{1}y")
+"""
+SAME = '''
+"""A docstring."""
+revision: str = '1'  # a comment
+def upgrade():
+    """Another."""
+    op.execute(
+        "select "
+        "1",
+    )
+    op.add_column('users', sa.Column("a", sa.String(20),), schema=f'x{1}' "y")
+'''
+
+
+def test_a_row_for_each_application(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    history.tables("a", "b", "c")
+    command.upgrade(history.config(empty_engine), "b")
+    command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert ledger(empty_url) == [("a", "up", 1), ("b", "up", 1), ("c", "up", 2), ("c", "down", 2)]
+    full = rows(
+        empty_url,
+        "select distinct database_user = session_user, application, length(checksum), "
+        "duration between '0' and '1 minute', applied_at between now() - interval '1 minute' and now() "
+        "from plinth.ledger",
+    )
+    assert full == [(True, f"{getpass.getuser()}@{socket.gethostname()}", 32, True, True)]
+
+
+def test_the_row_goes_with_its_revision(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    history.tables("a")
+    history.add("b", "a", 'op.execute("create table t_b ()")\nraise RuntimeError')
+    with pytest.raises(RuntimeError):
+        command.upgrade(history.config(empty_engine), "head")
+    assert ledger(empty_url) == [("a", "up", 1)]
+    assert heads(empty_url) == {"a"}
+    assert not rows(empty_url, "select from pg_class where relname = 't_b'")
+
+
+def test_a_database_from_before_the_ledger(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    history.tables("5f3a", "9c1b", "d00d")
+    command.upgrade(history.config(empty_engine), "9c1b")
+    with empty_engine.begin() as connection:
+        connection.execute(text("drop schema plinth cascade"))
+    command.upgrade(history.config(empty_engine), "head")
+    assert ledger(empty_url) == [("5f3a", "stamp", 0), ("9c1b", "stamp", 0), ("d00d", "up", 1)]
+
+
+def test_nothing_pending_fills_the_ledger_too(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    with empty_engine.begin() as connection:
+        connection.execute(text("drop schema plinth cascade"))
+    command.upgrade(history.config(empty_engine), "head")
+    assert ledger(empty_url) == [("a", "stamp", 0)]
+
+
+def test_stamps(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    history.tables("a", "b", "c")
+    command.stamp(history.config(empty_engine), "b")
+    command.stamp(history.config(empty_engine), "a")
+    assert ledger(empty_url) == [("a", "stamp", 1), ("b", "stamp", 1), ("b", "unstamp", 2)]
+    command.stamp(history.config(empty_engine), "c", purge=True)
+    assert heads(empty_url) == {"c"}
+    assert ledger(empty_url)[-3:] == [("a", "stamp", 3), ("b", "stamp", 3), ("c", "stamp", 3)]
+
+
+def test_branches_and_merges(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    history.tables("a")
+    history.add("b1", "a", 'op.execute("create table b1 ()")', 'op.execute("drop table b1")')
+    history.add("b2", "a", 'op.execute("create table b2 ()")', 'op.execute("drop table b2")')
+    command.upgrade(history.config(empty_engine), "heads")
+    assert heads(empty_url) == {"b1", "b2"}
+    history.add("m", ("b1", "b2"), "pass")
+    command.upgrade(history.config(empty_engine), "head")
+    assert [row[0] for row in ledger(empty_url)][-1] == "m"
+    command.downgrade(history.config(empty_engine), "base")
+    assert heads(empty_url) == set()
+    assert sorted(row[:2] for row in ledger(empty_url)[4:]) == [(n, "down") for n in ("a", "b1", "b2", "m")]
+
+
+def test_two_version_tables_have_a_ledger_each(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    env = history.folder / "env.py"
+    env.write_text(
+        env.read_text().replace(
+            '"transaction_per_migration"', '"version_table": "other", "transaction_per_migration"'
+        )
+    )
+    command.stamp(history.config(empty_engine), "head")
+    assert rows(empty_url, "select version_table, direction, batch from plinth.ledger order by id") == [
+        ("alembic_version", "up", 1),
+        ("other", "stamp", 1),
+    ]
+
+
+def test_sql_writes_timeouts_and_rows(project: Project, empty_url: URL) -> None:
+    history = clear(project)
+    history.tables("a", "b")
+    history.add("c", "b", f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)')
+    nowhere = {"DATABASE_URL": "postgresql://nowhere.invalid/none", "PLINTH_LOCK_TIMEOUT": "1s"}
+    sql = project.ok("alembic", "upgrade", "head", "--sql", **nowhere)
+    assert sql.count("SET LOCAL lock_timeout = 1000;") == 3
+    assert sql.index("SET LOCAL lock_timeout", sql.index("Running upgrade b")) < sql.index("CONCURRENTLY")
+    assert "COMMIT;\n\nCREATE INDEX CONCURRENTLY" in sql
+    subprocess.run(
+        [psql(), "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", libpq_url(empty_url)],
+        input=sql,
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    assert ledger(empty_url) == [("a", "up", 1), ("b", "up", 1), ("c", "up", 1)]
+    project.ok("alembic", "upgrade", "head")
+    assert len(ledger(empty_url)) == 3
+
+
+def test_a_callers_transaction_stays_the_callers(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a", "b")
+    with empty_engine.connect() as connection:
+        connection.execute(text("select 1"))
+        command.upgrade(history.config(connection), "head")
+        assert connection.scalar(text("select count(*) from plinth.ledger")) == 2
+        assert connection.in_transaction()
+        connection.rollback()
+    assert catalog(empty_url) == []
+    history.add("c", "b", f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)')
+    with empty_engine.begin() as connection:
+        connection.execute(text("select 1"))
+        with pytest.raises(CommandError, match=r"Revision c has an online step.*Hand over an engine"):
+            command.upgrade(history.config(connection), "head")
+
+
+def test_a_connection_without_a_transaction_is_put_back(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    settings = text("select current_setting('lock_timeout'), current_setting('application_name')")
+    with empty_engine.connect() as connection:
+        before = connection.execute(settings).one()
+        connection.commit()
+        command.upgrade(history.config(connection), "head")
+        assert not connection.in_transaction()
+        assert connection.execute(settings).one() == before
+        ours = text("select from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
+        assert connection.execute(ours).all() == []
+    assert heads(empty_url) == {"a"}
+
+
+def test_the_checksum_is_of_what_the_file_means() -> None:
+    assert checksum.of_source(PLAIN) == checksum.of_source(SAME)
+    assert checksum.of_source(PLAIN) == "5acb77e5255ff193724758a24ed3e078"
+    assert checksum.of_source(PLAIN) != checksum.of_source(PLAIN.replace("20", "21"))
+    assert checksum.of_source(PLAIN) != checksum.of_source(PLAIN.replace("20", "'20'"))
+    assert checksum.of_source(PLAIN) != checksum.of_source(PLAIN.replace("{1}", "{1!r}"))
