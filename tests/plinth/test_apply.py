@@ -107,20 +107,6 @@ def test_eight_at_once_apply_each_revision_once(project: Project, empty_url: URL
     eight_at_once(project, empty_url)
 
 
-@pytest.mark.slow
-def test_eight_at_once_twenty_rounds(project: Project, empty_url: URL) -> None:
-    for number in range(20):
-        if number % 2:
-            empty(empty_url)
-            eight_at_once(project, empty_url)
-        else:  # half migrated
-            empty(empty_url)
-            project.ok("alembic", "upgrade", "20151009115505")
-            running = [project.popen("alembic", "upgrade", "head") for _ in range(8)]
-            outputs = [process.communicate()[0] for process in running]
-            assert [process.returncode for process in running] == [0] * 8, outputs
-
-
 def kill_trials(project: Project, url: URL, trials: int, seed: int) -> int:
     """Kill an upgrade at random moments, run it again, and return how many kills landed in the act."""
     expected, took = undisturbed(project, url)
@@ -157,14 +143,6 @@ def do_quietly(url: URL, sql: str) -> None:
 def test_a_kill_at_any_moment_leaves_nothing_half_done(project: Project, empty_url: URL) -> None:
     write_chain(project, 50_000)
     kill_trials(project, empty_url, 3, seed=7)
-
-
-@pytest.mark.slow
-def test_fifty_kills(project: Project, empty_url: URL) -> None:
-    write_chain(project, 300_000)
-    landed = kill_trials(project, empty_url, 50, seed=1)
-    print(f"kills between the first and the last DDL: {landed} of 50")  # noqa: T201
-    assert landed >= 30
 
 
 class Pace(threading.Thread):
