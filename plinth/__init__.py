@@ -11,6 +11,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
 - `revision_names`: ids made of the time, messages that say something.
 - `apply`: one applier at a time, a transaction for each revision, bounded waiting, the ledger.
+- `catalog`: what a database's schema looks like, in PostgreSQL's own words.
 - `undo`: the last batch, the last change.
 - `status`, `status_table`: what is applied, pending and wrong.
 - `development`: drop, create, migrate and seed the development database.
