@@ -216,7 +216,7 @@ def _prerequisites(
     metadata: Sequence[MetaData], dialect: Dialect, standing: Catalog, script: _Script
 ) -> list[_Prerequisite]:
     """Return what is made before the models, in an order that mostly works."""
-    made = set(_made_by_models(metadata, dialect, standing.default_schema))
+    made = set(made_by_models(metadata, dialect, standing.default_schema))
     found = [
         *(
             _Prerequisite("schema", name, _sql("create schema if not exists {}", name))
@@ -248,7 +248,7 @@ def _by_kind(item: tuple[tuple[str, str], object]) -> tuple[int, str]:
     return (_LEANED_ON.index(kind) if kind in _LEANED_ON else len(_LEANED_ON), name)
 
 
-def _made_by_models(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
+def made_by_models(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
     """Yield the names of types and sequences that `create_all()` makes."""
     for each in metadata:
         for made in each._objects:  # all of them, where `get_schema_objects()` wants a schema's name
