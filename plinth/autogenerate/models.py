@@ -197,7 +197,7 @@ def _needed(
     metadata: Sequence[MetaData], dialect: Dialect, standing: Catalog, script: _Script
 ) -> list[Prerequisite]:
     """Return what is made before the models."""
-    made = set(_made_by_models(metadata, dialect, standing.default_schema))
+    made = set(made_by_models(metadata, dialect, standing.default_schema))
     found = [*prerequisites.leaned_on(standing), *map(prerequisites.schema, _schemas_of_models(metadata))]
     return [
         each
@@ -209,7 +209,7 @@ def _needed(
     ]
 
 
-def _made_by_models(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
+def made_by_models(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
     """Yield the names of types and sequences that `create_all()` makes."""
     for each in metadata:
         for made in each._objects:  # all of them, where `get_schema_objects()` wants a schema's name

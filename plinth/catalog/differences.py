@@ -21,7 +21,7 @@ _NOT_COMPARED = {
     "Sequence": {"name"},
     "Enum": {"name"},
     "Domain": {"name", "base"},
-    "Other": {"kind", "name", "schema", "table", "uses"},
+    "Other": {"kind", "name", "schema", "table", "uses", "privileges"},
 }
 
 

@@ -294,6 +294,7 @@ class Other:
         table: the table that it belongs to, if any.
         comment: if there is one.
         uses: the columns that it depends on.
+        privileges: those that were granted on it.
     """
 
     kind: str
@@ -303,6 +304,7 @@ class Other:
     table: Name | None = None
     comment: str | None = None
     uses: frozenset[ColumnName] = frozenset()
+    privileges: str | None = None
 
 
 @dataclass(frozen=True)

@@ -151,14 +151,15 @@ DOMAINS = f"""
 
 _RELATION = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 
-# Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies.
+# Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies,
+# privileges.
 OTHERS = f"""
     select case c.relkind when 'v' then 'view' else 'materialized view' end, {_RELATION},
            'CREATE ' || case c.relkind when 'v' then 'VIEW ' else 'MATERIALIZED VIEW ' end
            || c.oid::regclass::text
            || coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', '')
            || ' AS' || chr(10) || pg_get_viewdef(c.oid), n.nspname, null::oid,
-           obj_description(c.oid, 'pg_class'), r.oid, 'pg_rewrite'::regclass::oid
+           obj_description(c.oid, 'pg_class'), r.oid, 'pg_rewrite'::regclass::oid, c.relacl::text
     from pg_class c {_NAMESPACE} c.relnamespace
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
     where c.relkind in ('v', 'm') and c.relpersistence <> 't' and {_SCHEMAS}
@@ -168,14 +169,14 @@ OTHERS = f"""
            quote_ident(n.nspname) || '.' || quote_ident(p.proname)
            || '(' || pg_get_function_identity_arguments(p.oid) || ')',
            case when p.prokind = 'a' then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end, n.nspname,
-           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass
+           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass, p.proacl::text
     from pg_proc p {_NAMESPACE} p.pronamespace
     where {_SCHEMAS} and {_not_of_extension("pg_proc", "p.oid")}
       and not exists (select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = p.oid
                       and i.deptype = 'i')
     union all
     select 'trigger', quote_ident(g.tgname) || ' on ' || {_RELATION}, pg_get_triggerdef(g.oid), n.nspname, c.oid,
-           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass
+           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass, null
     from pg_trigger g join pg_class c on c.oid = g.tgrelid {_NAMESPACE} c.relnamespace
     where not g.tgisinternal and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
     union all
@@ -188,35 +189,35 @@ OTHERS = f"""
                 from unnest(p.polroles) o))
            || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
            || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''),
-           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass
+           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass, null
     from pg_policy p join pg_class c on c.oid = p.polrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
     union all
     select 'rule', quote_ident(r.rulename) || ' on ' || {_RELATION}, pg_get_ruledef(r.oid), n.nspname, c.oid,
-           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass
+           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass, null
     from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
     where r.rulename <> '_RETURN' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
     union all
     select 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname), pg_get_statisticsobjdef(s.oid),
-           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass
+           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass, null
     from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where {_SCHEMAS}
     union all
     select 'composite type', {_RELATION}, 'CREATE TYPE ' || c.reltype::regtype::text || ' AS (' || coalesce((
                select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', '
                                  order by a.attnum)
                from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || ')',
-           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass
+           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass, null
     from pg_class c {_NAMESPACE} c.relnamespace
     where c.relkind = 'c' and {_SCHEMAS} and {_not_of_extension("pg_type", "c.reltype")}
     union all
     select 'range type', quote_ident(n.nspname) || '.' || quote_ident(t.typname),
            'CREATE TYPE ' || t.oid::regtype::text || ' AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null) || ')',
-           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass
+           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass, null
     from pg_range r join pg_type t on t.oid = r.rngtypid {_NAMESPACE} t.typnamespace
     where {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
     union all
     select 'extension', quote_ident(x.extname),
            'CREATE EXTENSION ' || quote_ident(x.extname) || ' SCHEMA ' || quote_ident(xn.nspname),
-           null, null, null, x.oid, 'pg_extension'::regclass
+           null, null, null, x.oid, 'pg_extension'::regclass, null
     from pg_extension x join pg_namespace xn on xn.oid = x.extnamespace
     where x.extname <> 'plpgsql'
     """

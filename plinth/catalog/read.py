@@ -262,7 +262,10 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
     uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
     for catalog, oid, schema, table, column in _rows(connection, queries.OTHERS_USE):
         uses[catalog, oid].add(ColumnName(Name(schema, table), column))
-    for kind, name, definition, schema, table, comment, oid, catalog in _rows(connection, queries.OTHERS):
-        found = Other(kind, name, definition, schema, None, comment, frozenset(uses.get((catalog, oid), ())))
+    for kind, name, definition, schema, table, comment, oid, catalog, privileges in _rows(
+        connection, queries.OTHERS
+    ):
+        used = frozenset(uses.get((catalog, oid), ()))
+        found = Other(kind, name, definition, schema, None, comment, used, privileges)
         owner = tables.get(table) if table is not None else None
         yield replace(found, table=owner.name) if owner else found
