@@ -23,6 +23,7 @@ from plinth.autogenerate.hints import Hints, all_metadata, read_hints
 from plinth.autogenerate.models import made_by_models, models_catalog
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
+from plinth.autogenerate.revisions import history_of, revisions_catalog
 from plinth.autogenerate.scope import Scope, in_scope
 from plinth.autogenerate.steps import Change
 from plinth.catalog import Catalog, differences, read_catalog
@@ -131,16 +132,11 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
     database = read()
     models = models_catalog(metadata, connection, database, **names)
     hints = read_hints(metadata, database.default_schema)
-    script = context.migration_context.script
 
     @cache
     def revisions() -> Catalog | None:
-        if script is None:
-            return None
-        from plinth.autogenerate.revisions import revisions_catalog
-
         try:
-            return revisions_catalog(script, connection, **names)
+            return revisions_catalog(history_of(context.migration_context), connection, database)
         except NoScratchError:
             return None
 
