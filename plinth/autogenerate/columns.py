@@ -19,7 +19,6 @@ from plinth.autogenerate.quoting import (
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, CommentOp, Phase, SqlOp, Step
 from plinth.autogenerate.types import base_name, same_family, sqlalchemy_type
-from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Sequence, Table
 
 _SERIAL = {"smallint", "integer", "bigint"}
@@ -29,7 +28,7 @@ _COMPRESSION = {"p": "pglz", "l": "lz4"}
 
 
 def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
-    """Whether a column is what SERIAL makes of it: with a sequence of its own, of the usual name and options."""
+    """Whether a column is what SERIAL makes: with a sequence of its own, of the usual name and options."""
     sequence = catalog.sequences.get(column.sequence) if column.sequence else None
     return (
         sequence is not None
@@ -74,9 +73,7 @@ def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[o
     if column.comment is not None:
         options["comment"] = column.comment
     if column.generated:
-        given.append(
-            sa.Computed(without_binds(_bare(str(column.default))), persisted=column.generated == "s")
-        )
+        given.append(sa.Computed(without_binds(bare(str(column.default))), persisted=column.generated == "s"))
     elif column.identity:
         given.append(_identity(column, catalog))
         options.pop("nullable")
@@ -85,7 +82,7 @@ def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[o
     return sa.Column(column.name, type_, *given, **options)  # type: ignore[arg-type]
 
 
-def _bare(expression: str) -> str:
+def bare(expression: str) -> str:
     """Return an expression without the parentheses that PostgreSQL prints around the whole of it."""
     if not (expression.startswith("(") and expression.endswith(")")):
         return expression
@@ -100,9 +97,6 @@ def _bare(expression: str) -> str:
             if depth == 0 and place < len(expression) - 1:
                 return expression
     return expression[1:-1]
-
-
-bare = _bare
 
 
 def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:
@@ -159,7 +153,7 @@ def column_sql(column: Column, table: Table, catalog: Catalog) -> str:
     if is_serial(column, table, catalog):
         words[1] = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}[column.type]
     elif column.generated:
-        expression = _bare(str(column.default))
+        expression = bare(str(column.default))
         words.append(
             f"GENERATED ALWAYS AS ({expression}) {'STORED' if column.generated == 's' else 'VIRTUAL'}"
         )
@@ -214,20 +208,20 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
     fills_itself = column.generated or column.identity or column.default is not None
     required = column.not_null and not fills_itself
     if required and backfill is None:
+        place = shown(table.name, change.after)
         if not change.is_downgrade:
             raise Refusal(
                 "required",
-                f"Column {shown(table.name, change.after)}.{column.name} is required, and the rows that "
-                f"{shown(table.name, change.after)} has (here or in production) have no value for it. Give it one: "
-                f'server_default=… in the model, or info={{"backfill": "an SQL expression"}}.',
+                f"Column {place}.{column.name} is required, and the rows that {place} has (here or in "
+                "production) have no value for it. Give it one: server_default=… in the model, or "
+                'info={"backfill": "an SQL expression"}.',
             )
-        text = (
-            f"The values of {column.name} are gone: this works as long as "
-            f"{shown(table.name, change.after)} has no rows."
-        )
+        text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
         yield Step(phase, CommentOp(text))
     fill = backfill is not None and column.not_null and not column.generated and not column.identity
-    yield Step(phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column))
+    yield Step(
+        phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column)
+    )
     if fill:
         yield Step(phase, _update(change, table, column, str(backfill), everywhere=True))
         if column.default is not None:
@@ -252,10 +246,8 @@ def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperatio
 
 def _update(change: Change, table: Table, column: Column, value: str, *, everywhere: bool = False) -> SqlOp:
     where = "" if everywhere else f" WHERE {quoted(column.name)} IS NULL"
-    return SqlOp(
-        f"UPDATE {sql_name(table.name, change.after)} SET {quoted(column.name)} = {value}{where}",
-        table=table.name,
-    )
+    name = sql_name(table.name, change.after)
+    return SqlOp(f"UPDATE {name} SET {quoted(column.name)} = {value}{where}", table=table.name)  # noqa: S608
 
 
 def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.AlterColumnOp:
@@ -265,68 +257,46 @@ def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.
 
 def _alter(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
     """Yield what makes a column as it should be."""
-    changed = set(changed_fields(before, after))
-    if changed & {"generated"} and before.generated and not after.generated:
-        yield Step(
-            Phase.COLUMNS,
-            SqlOp(
-                f"{_alter_sql(change, table, before)} DROP EXPRESSION",
-                f"change {table.name.name} {before.name}",
-                table.name,
-            ),
-        )
+    sql, summary = _alter_sql(change, table, before), f"change {table.name.name} {before.name}"
+    if before.generated and not after.generated:
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} DROP EXPRESSION", summary, table.name))
         before = replace(before, generated="", default=None)
-    retyped = bool(changed & {"type", "collation"})
-    takes_default_off = retyped and before.default is not None and not before.generated
-    takes_default_off = takes_default_off and not (
-        same_family(before.type, after.type) and before.default == after.default
-    )
-    drops_default = (
-        before.default is not None
-        and not before.generated
-        and (after.default is None or (retyped and takes_default_off) or after.identity != "")
-        and before.default is not None
-    )
     if before.identity and not after.identity:
-        yield Step(
-            Phase.COLUMNS,
-            SqlOp(
-                f"{_alter_sql(change, table, before)} DROP IDENTITY",
-                f"change {table.name.name} {before.name}",
-                table.name,
-            ),
-        )
-    if drops_default:
-        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=None))
-    if retyped:
-        yield Step(Phase.COLUMNS, retype(change, table, before, after))
-    sets_default = (
-        not after.generated
-        and after.default is not None
-        and (before.default != after.default or drops_default)
-    )
-    if sets_default:
-        default = sa.text(without_binds(str(after.default)))
-        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=default))
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} DROP IDENTITY", summary, table.name))
+    yield from _retype_around_default(change, table, before, after)
     if before.not_null and not after.not_null:
         yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_nullable=True))
     if after.not_null and not before.not_null:
         yield from _require(change, table, after)
     if after.identity and not before.identity:
         yield from _become_identity(change, table, after)
-    elif after.identity and before.identity and after.identity != before.identity:
+    elif after.identity != before.identity and after.identity:
         kind = "ALWAYS" if after.identity == "a" else "BY DEFAULT"
-        yield Step(
-            Phase.COLUMNS,
-            SqlOp(
-                f"{_alter_sql(change, table, after)} SET GENERATED {kind}",
-                f"change {table.name.name} {after.name}",
-                table.name,
-            ),
-        )
-    if "comment" in changed:
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET GENERATED {kind}", summary, table.name))
+    if before.comment != after.comment:
         yield Step(Phase.COMMENTS, _alter_op(change, table, after.name, modify_comment=after.comment))
     yield from _settings(change, table, before, after)
+
+
+def _retype_around_default(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
+    """Yield what gives a column another type, and its default: off before, on again after."""
+    retyped = is_retyped(before, after)
+    has_default = before.default is not None and not before.generated
+    stands_by = same_family(before.type, after.type) and before.default == after.default
+    drops_default = has_default and (
+        after.default is None or bool(after.identity) or (retyped and not stands_by)
+    )
+    if drops_default:
+        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=None))
+    if retyped:
+        yield Step(Phase.COLUMNS, retype(change, table, before, after))
+    if (
+        after.default is not None
+        and not after.generated
+        and (drops_default or before.default != after.default)
+    ):
+        default = sa.text(without_binds(after.default))
+        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=default))
 
 
 def _alter_sql(change: Change, table: Table, column: Column) -> str:
@@ -368,11 +338,9 @@ def continue_sequence(change: Change, table: Table, column: Column) -> SqlOp:
     sequence = change.after.sequences[column.sequence]  # type: ignore[index]
     best = "max" if sequence.increment > 0 else "min"
     name = sql_name(table.name, change.after)
-    return SqlOp(
-        f"SELECT setval({literal(sql_name(sequence.name, change.after))}, "
-        f"coalesce({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start}), false) FROM {name}",
-        table=table.name,
-    )
+    next_value = f"coalesce({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
+    sequence_name = literal(sql_name(sequence.name, change.after))
+    return SqlOp(f"SELECT setval({sequence_name}, {next_value}, false) FROM {name}", table=table.name)  # noqa: S608
 
 
 def _settings(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:

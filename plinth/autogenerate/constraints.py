@@ -28,8 +28,7 @@ def _timing_options(constraint: Constraint) -> dict[str, object]:
 
 
 def _foreign_key_tail(constraint: Constraint) -> str:
-    key = constraint.foreign_key
-    assert key is not None
+    key = constraint.reference
     words = " MATCH FULL" if key.match == "f" else ""
     words += f" ON UPDATE {_ACTIONS[key.on_update]}" if key.on_update != "a" else ""
     words += f" ON DELETE {_ACTIONS[key.on_delete]}" if key.on_delete != "a" else ""
@@ -77,8 +76,7 @@ def native_constraint(constraint: Constraint, catalog: Catalog) -> sa.Constraint
         return sa.UniqueConstraint(*constraint.columns, name=name, **timing, **_unique_options(constraint))  # type: ignore[arg-type]
     if constraint.type == "c":
         return sa.CheckConstraint(without_binds(bare(str(constraint.expression))), name=name)
-    key = constraint.foreign_key
-    assert key is not None
+    key = constraint.reference
     parts = (key.table.schema, key.table.name, *key.columns)
     if any("." in part for part in parts):
         return None
@@ -97,8 +95,7 @@ def _unique_options(constraint: Constraint) -> dict[str, object]:
 
 
 def _key_options(constraint: Constraint) -> dict[str, object]:
-    key = constraint.foreign_key
-    assert key is not None
+    key = constraint.reference
     options = _timing_options(constraint)
     if key.on_update != "a":
         options["onupdate"] = _ACTIONS[key.on_update]
@@ -128,8 +125,7 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
     if constraint.type == "c":
         expression = without_binds(bare(str(constraint.expression)))
         return ops.CreateCheckConstraintOp(name, table.name.name, expression, schema=schema)
-    key = constraint.foreign_key
-    assert key is not None
+    key = constraint.reference
     schemas = {"source_schema": schema, "referent_schema": schema_of(key.table, catalog)}
     options = {each: value for each, value in schemas.items() if value} | _key_options(constraint)
     return ops.CreateForeignKeyOp(

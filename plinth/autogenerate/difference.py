@@ -44,26 +44,26 @@ def difference(change: Change) -> list[Step]:
 
 
 def _steps(change: Change) -> Iterator[Step]:
-    forced = _forced(change)
+    found = forced(change)
     kept = sorted(set(change.before.tables) & set(change.after.tables))
     yield from _schemas(change)
     yield from enums.steps(change)
     yield from domains.steps(change)
     yield from tables.create_steps(change)
-    kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - forced.replaced}
-    yield from _in_order_of_columns(change, kept, forced)
+    kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.replaced}
+    yield from _in_order_of_columns(change, kept, found)
     yield from sequences.steps(change, kept_columns)
     for name in kept:
         yield from tables.alter_steps(change, name)
-        yield from constraints.steps(change, name, forced.of(forced.constraints, name))
-        yield from indexes.steps(change, name, forced.of(forced.indexes, name))
+        yield from constraints.steps(change, name, found.of(found.constraints, name))
+        yield from indexes.steps(change, name, found.of(found.indexes, name))
     yield from tables.drop_steps(change, _in_the_way(change))
-    yield from others.steps(change, _forced_others(change, forced))
+    yield from others.steps(change, _forced_others(change, found))
 
 
-def _in_order_of_columns(change: Change, kept: list[Name], forced: Forced) -> Iterator[Step]:
+def _in_order_of_columns(change: Change, kept: list[Name], found: Forced) -> Iterator[Step]:
     for name in kept:
-        yield from columns.steps(change, name, forced.of(forced.replaced, name), forced.types)
+        yield from columns.steps(change, name, found.of(found.replaced, name), found.types)
 
 
 def _schemas(change: Change) -> Iterator[Step]:
@@ -79,32 +79,30 @@ def _schemas(change: Change) -> Iterator[Step]:
             yield Step(Phase.DROP_SCHEMAS, SqlOp(f"DROP SCHEMA {quoted(name)}", f"drop schema {name}"))
 
 
-def _forced(change: Change) -> Forced:
-    forced = Forced()
+def forced(change: Change) -> Forced:
+    """Return what has to be made anew although it doesn't change."""
+    found = Forced()
     before, after = change.before, change.after
     for name, enum in before.enums.items():
         if name in after.enums and enums.is_rebuilt(enum, after.enums[name], change):
-            forced.types.add(name)
+            found.types.add(name)
     for name, domain in before.domains.items():
         if name in after.domains and domains.is_rebuilt(domain, after.domains[name]):
-            forced.types.add(name)
-    _force_columns(change, forced)
-    _force_parts(change, forced)
-    return forced
+            found.types.add(name)
+    _force_columns(change, found)
+    _force_parts(change, found)
+    return found
 
 
 def _force_columns(change: Change, forced: Forced) -> None:
     for name, column in tables.columns_kept(change):
-        old, new = change.before.tables[name].column(column), change.after.tables[name].column(column)
-        assert old is not None
-        assert new is not None
+        old, new = change.before.tables[name][column], change.after.tables[name][column]
         if columns.is_replaced(old, new):
             forced.replaced.add(ColumnName(name, column))
         elif columns.is_retyped(old, new) or old.named_type in forced.types:
             forced.retyped.add(ColumnName(name, column))
     for name, column in tables.columns_kept(change):
-        old = change.before.tables[name].column(column)
-        assert old is not None
+        old = change.before.tables[name][column]
         moved = forced.of(forced.retyped, name)
         if old.generated and (old.uses & moved or old.named_type in forced.types):
             forced.replaced.add(ColumnName(name, column))
@@ -129,18 +127,18 @@ def _force_parts(change: Change, forced: Forced) -> None:
 
 
 def _is_key_shaken(change: Change, forced: Forced, name: Name, key: Constraint) -> bool:
-    """Whether a foreign key can't stay: its columns get a type of another family, or what it stands on goes."""
-    assert key.foreign_key is not None
-    target = key.foreign_key.table
+    """Whether a foreign key can't stay: its columns get another kind of type, or what it stands on goes."""
+    target = key.reference.table
     if target not in change.after.tables or target not in change.before.tables:
         return False
-    for table, names in ((name, key.columns), (target, key.foreign_key.columns)):
+    for table, names in ((name, key.columns), (target, key.reference.columns)):
         for column in names:
             old = change.before.tables[table].column(column)
             new = change.after.tables[table].column(column)
-            if old and new and ColumnName(table, column) in forced.retyped:
-                if old.named_type in forced.types or columns.changes_family(old, new):
-                    return True
+            if not old or not new or ColumnName(table, column) not in forced.retyped:
+                continue
+            if old.named_type in forced.types or columns.changes_family(old, new):
+                return True
     before, after = change.before.tables[target], change.after.tables[target]
     for constraint in before.constraints.values():
         stays = constraints.is_kept(constraint, after.constraints.get(constraint.name))
@@ -148,7 +146,7 @@ def _is_key_shaken(change: Change, forced: Forced, name: Name, key: Constraint) 
         if not stays and constraints.stands_on(key, target, constraint):
             return True
     return any(
-        index.unique and set(index.key_columns) == set(key.foreign_key.columns)
+        index.unique and set(index.key_columns) == set(key.reference.columns)
         for index in before.indexes.values()
         if (target, index.name) in forced.indexes or not indexes.is_kept(index, after.indexes.get(index.name))
     )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
@@ -108,7 +109,7 @@ def revisions(comparison: Comparison) -> list[Revision]:
     """Return the revisions that a change needs, oldest first."""
     change = comparison.change
     stages = [change.before, *_stages(change), change.after]
-    written = [_between(change, before, after) for before, after in zip(stages, stages[1:], strict=False)]
+    written = [_between(change, before, after) for before, after in pairwise(stages)]
     renamed = written[0]
     written[0] = Revision(
         [*(rename.up for rename in comparison.renames), *renamed.up],
@@ -118,7 +119,7 @@ def revisions(comparison: Comparison) -> list[Revision]:
 
 
 def _stages(change: Change) -> list[Catalog]:
-    """Return the schema after each revision but the last: an enum's new value can be used after a commit only."""
+    """Return the schema after each revision but the last: an enum's new value is usable after a commit."""
     extended = {
         name: enum
         for name, enum in change.after.enums.items()

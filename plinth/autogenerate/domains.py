@@ -17,8 +17,7 @@ def create_sql(domain: Domain, catalog: Catalog) -> str:
         words.append(f"DEFAULT {domain.default}")
     if domain.not_null:
         words.append("NOT NULL")
-    for constraint in domain.constraints.values():
-        words.append(f"CONSTRAINT {quoted(constraint.name)} {constraint.definition}")
+    words += [f"CONSTRAINT {quoted(each.name)} {each.definition}" for each in domain.constraints.values()]
     return " ".join(words)
 
 

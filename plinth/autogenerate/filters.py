@@ -57,7 +57,7 @@ def _without_parts(context: AutogenContext, table: Table, schema: str | None, sh
     names: Any = {"schema_name": schema, "table_name": table.name.name}
 
     def lets_through(name: str, kind: Any, part: sa.schema.SchemaItem) -> bool:  # noqa: ANN401
-        return context.run_name_filters(name, kind, dict(names)) and context.run_object_filters(  # type: ignore[arg-type]
+        return context.run_name_filters(name, kind, dict(names)) and context.run_object_filters(
             part, name, kind, False, None
         )
 

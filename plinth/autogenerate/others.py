@@ -1,4 +1,4 @@
-"""Views, functions, triggers and the like: what models can make by DDL of their own, and what stands on columns."""
+"""Views, functions, triggers and the like: made by DDL of the models' own, or by hand."""
 
 from collections.abc import Iterator
 
@@ -42,10 +42,9 @@ def dependents(catalog: Catalog, columns: set[ColumnName]) -> set[Key]:
         more = False
         for key, other in catalog.others.items():
             on_columns = other.uses & columns
-            on_views = any(
-                f"{quoted(use.table.schema)}.{quoted(use.table.name)}" in views for use in other.uses
-            )
-            if key not in found and (on_columns or on_views) and other.kind not in {"function", "statistics"}:
+            used = {f"{quoted(use.table.schema)}.{quoted(use.table.name)}" for use in other.uses}
+            moves = other.kind in {"function", "statistics"}
+            if key not in found and not moves and (on_columns or used & views):
                 found.add(key)
                 more = True
     return found
@@ -69,8 +68,8 @@ def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
             if key in forced and old.privileges is not None:
                 raise Refusal(
                     "dependent",
-                    f"The {old.kind} {old.name} stands on a column that changes, and would lose its privileges. "
-                    "Drop it in a revision of its own before, and make it again after.",
+                    f"The {old.kind} {old.name} stands on a column that changes, and would lose its "
+                    "privileges. Drop it in a revision of its own before, and make it again after.",
                 )
             phase = Phase.DROP_OTHERS
             if old.kind in _ROUTINES:

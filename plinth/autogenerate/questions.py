@@ -1,4 +1,4 @@
-"""What autogenerate asks before it writes anything: could this be a rename, are there rows that stand in the way."""
+"""What autogenerate asks before it writes: could this be a rename, are there rows that stand in the way."""
 
 from collections.abc import Iterator
 
@@ -53,8 +53,8 @@ def _refuse_possible_renames(change: Change, named: set[str]) -> None:
                 continue
             raise Refusal(
                 "possible rename",
-                f"Column {place} goes and {new.name} comes, of the same type: that could be a rename, and its "
-                f'values would be lost. If it is one, write info={{"{"renamed_from"}": "{old.name}"}} on '
+                f"Column {place} goes and {new.name} comes, of the same type: that could be a rename, and "
+                f'its values would be lost. If it is one, write info={{"renamed_from": "{old.name}"}} on '
                 f"{new.name} in the model. If it isn't: -x drop={place}",
             )
     gone = [before.tables[name] for name in sorted(set(before.tables) - set(after.tables))]
@@ -68,8 +68,9 @@ def _refuse_possible_renames(change: Change, named: set[str]) -> None:
             continue
         raise Refusal(
             "possible rename",
-            f"Table {place} goes and {shown(new_table.name, after)} comes, with the same columns: that could be a "
-            f'rename, and its rows would be lost. If it is one, write info={{"renamed_from": "{place}"}} '
+            f"Table {place} goes and {shown(new_table.name, after)} comes, with the same columns: that could "
+            "be a rename, and its rows would be lost. If it is one, write "
+            f'info={{"renamed_from": "{place}"}} '
             f"in the model's __table_args__. If it isn't: -x drop={place}",
         )
 
@@ -100,8 +101,8 @@ def _refuse_nulls(connection: Connection, change: Change) -> None:
             if _any(connection, name, change.before, f"{quoted(column.name)} IS NULL"):
                 raise Refusal(
                     "required",
-                    f"Column {place} becomes required, and there are rows without a value. Say which one they get: "
-                    'info={"backfill": "an SQL expression"} or server_default=… in the model.',
+                    f"Column {place} becomes required, and there are rows without a value. Say which one "
+                    'they get: info={"backfill": "an SQL expression"} or server_default=… in the model.',
                 )
 
 
@@ -123,10 +124,10 @@ def _refuse_used_values(connection: Connection, change: Change) -> None:
             if _any(connection, table.name, change.before, condition):
                 raise Refusal(
                     "used enum value",
-                    f"Values of the enum {shown(name, change.before)} are removed ({', '.join(removed)}), and rows of "
-                    f"{shown(table.name, change.before)} have them in {column.name}. Give those rows another value "
-                    f'first (a revision by hand), or rename the value: info={{"enum_renames": '
-                    f'{{"{removed[0]}": "…"}}}} on the column.',
+                    f"Values of the enum {shown(name, change.before)} are removed ({', '.join(removed)}), "
+                    f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give those rows "
+                    "another value first (a revision by hand), or rename the value: "
+                    f'info={{"enum_renames": {{"{removed[0]}": "…"}}}} on the column.',
                 )
 
 

@@ -3,7 +3,7 @@
 from alembic.util import CommandError
 
 
-class Refusal(CommandError):
+class Refusal(CommandError):  # noqa: N818 - that is what it is
     """A change that is refused; the message says what to write.
 
     Args:

@@ -1,7 +1,7 @@
 """Renames: those that hints ask for, and those of what bears another name but is the same.
 
-They are really done, in a savepoint that is rolled back: PostgreSQL then says how the rest looks under the new
-names, in expressions too.
+They are really done, in a savepoint that is rolled back: PostgreSQL then says how the rest looks under
+the new names, in expressions too.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -173,7 +173,7 @@ def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
 
 
 def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
-    """Yield the renames of enum types: one goes, one with the same values comes and takes over its columns."""
+    """Yield the renames of enum types: one goes, another with its values comes and takes its columns."""
     for old in [name for name in before.enums if name not in after.enums]:
         users = list(columns_of(old, before))
         takers = {_type_after(table, column.name, after) for table, column in users}
@@ -216,7 +216,7 @@ def _sequences(before: Catalog, after: Catalog) -> Iterator[Rename]:
     owned: dict[ColumnName, Sequence] = {each.owner: each for each in before.sequences.values() if each.owner}
     for new in after.sequences.values():
         old = owned.get(new.owner) if new.owner else None
-        if old is None or old.name == new.name or new.name in before.sequences or new.name in before.tables:
+        if old is None or new.name in before.sequences or new.name in before.tables:
             continue
         if old.name in after.sequences or old.name.schema != new.name.schema:
             continue

@@ -11,13 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _repr_type
+from alembic.autogenerate.render import _repr_type, render_op_text
 from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import TextClause, conv
 from sqlalchemy.types import TypeEngine
 
-from plinth.autogenerate.steps import CommentOp, SqlOp
+from plinth.autogenerate.backfills import BackfillOp
+from plinth.autogenerate.steps import AutocommitOp, CommentOp, SqlOp
 
 WIDTH = 100  # columns; longer calls get a line for each argument
 
@@ -187,7 +188,7 @@ def _sql_op(_: AutogenContext, op: SqlOp) -> str:
     quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     # What stands in the string is indented with the code: nothing in it may depend on that.
     if re.search(r"'[^'\n]*\n", text) or "$" in text or quoted.endswith('"'):
-        lines = [string(f"{line}\n") for line in text.split("\n")[:-1]] + [string(text.split("\n")[-1])]
+        lines = [string(f"{line}\n") for line in text.split("\n")[:-1]] + [string(text.rpartition("\n")[2])]
         return "op.execute(\n" + _indented("\n".join(lines)) + "\n)"
     return f'op.execute(\n    """\n{_indented(quoted)}\n    """\n)'
 
@@ -197,11 +198,23 @@ def _comment_op(_: AutogenContext, op: CommentOp) -> list[str]:
     return [f"# {line}" for line in op.text.split("\n")]
 
 
+@renderers.dispatch_for(AutocommitOp)
+def _autocommit(context: AutogenContext, op: AutocommitOp) -> str:
+    lines = [render_op_text(context, each) for each in op.ops]
+    return "with op.get_context().autocommit_block():\n" + _indented("\n".join(lines))
+
+
+@renderers.dispatch_for(BackfillOp)
+def _backfill(context: AutogenContext, op: BackfillOp) -> str:
+    context.imports.add("import time")
+    return op.source()
+
+
 def _create_table(context: AutogenContext, op: ops.CreateTableOp) -> str:
     table = op.to_table()
     given = [each for each in op.columns if isinstance(each, sa.Constraint)]
     options = [_option(name, value) for name, value in op.kw.items() if name != "info"]
-    source = _call_in_lines(
+    return _call_in_lines(
         "op.create_table",
         string(op.table_name),
         *(column_source(column, context) for column in table.columns),
@@ -215,7 +228,6 @@ def _create_table(context: AutogenContext, op: ops.CreateTableOp) -> str:
         *options,
         _option("if_not_exists", op.if_not_exists),
     )
-    return source
 
 
 def _constraints_in_order(table: sa.Table, given: list[sa.Constraint]) -> list[sa.Constraint]:

@@ -1,6 +1,7 @@
 """What of a database is ours to compare: what the models know, and what revisions made.
 
-Another application's tables, hand-made types and the like are left alone, whether the models lean on them or not.
+Another application's tables, hand-made types and the like are left alone, whether the models lean on them or
+not.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,8 +21,8 @@ class Scope:
     Args:
         known: the types and sequences that the models make.
         old_tables: tables that models are renamed from.
-        revisions: what the revisions make; asked only when something stands there that no model knows. None when
-            that can't be known: then what no model knows is ours in the default schema alone.
+        revisions: what the revisions make; asked only when something stands there that no model knows. None
+            when that can't be known: then what no model knows is ours in the default schema alone.
         includes: whether the author's filters (`include_name`, `include_object`) let a table be compared.
     """
 
@@ -170,7 +171,7 @@ def _with_others(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
 def _with_schemas(
     before: Catalog, after: Catalog, database: Catalog, scope: Scope
 ) -> tuple[Catalog, Catalog]:
-    """Compare schemas that hold something of ours; one that revisions made goes when nothing is left in it."""
+    """Compare schemas that hold something of ours; one that revisions made goes when it is empty."""
     wanted_in = {
         name.schema for named in (after.tables, after.sequences, after.enums, after.domains) for name in named
     }

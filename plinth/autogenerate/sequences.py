@@ -48,29 +48,12 @@ def rename_op(old: Name, new: str, catalog: Catalog) -> SqlOp:
     return SqlOp(f"ALTER SEQUENCE {sql_name(old, catalog)} RENAME TO {quoted(new)}")
 
 
-def comes_by_itself(sequence: Sequence, catalog: Catalog, new_tables: set[Name]) -> bool:
-    """Whether a sequence is made together with its column: an identity or SERIAL one.
-
-    Args:
-        sequence: the sequence.
-        catalog: the schema that it belongs to.
-        new_tables: tables that are made in the same change, with all their columns.
-    """
-    owner = owner_of(sequence, catalog)
-    if owner is None:
-        return False
-    table, column = owner
-    if sequence.is_identity:
-        return True
-    return is_serial(column, table, catalog) and (table.name in new_tables)
-
-
 def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]:
     """Yield what makes the sequences as they should be.
 
     Args:
         change: the whole.
-        kept_columns: columns that are there before and after; what belongs to others comes and goes with them.
+        kept_columns: those that are there before and after; what belongs to others comes and goes with them.
     """
     before, after = change.before, change.after
     for name, sequence in after.sequences.items():

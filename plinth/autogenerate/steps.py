@@ -1,7 +1,7 @@
 """What a change is made of: Alembic's operations, each in its phase, and the two that Alembic lacks."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,13 @@ class CommentOp(ops.MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
         return ("comment", self.text)
+
+
+class AutocommitOp(ops.OpContainer):
+    """Operations outside of any transaction, each with a commit of its own (`autocommit_block`)."""
+
+    def __init__(self, operations: Iterable[ops.MigrateOperation]) -> None:
+        super().__init__(list(operations))
 
 
 @dataclass(frozen=True)

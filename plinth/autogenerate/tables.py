@@ -1,7 +1,6 @@
 """Tables: created, dropped, and what they are beside their columns, constraints and indexes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +8,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.columns import column_sql, is_serial, native_column
-from plinth.autogenerate.quoting import literal, quoted, schema_of, shown, sql_name
+from plinth.autogenerate.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
@@ -129,8 +128,7 @@ def _say_autoincrement(
     """Tell SQLAlchemy which column is SERIAL, where it wouldn't guess so; return whether it can be told."""
     key = table.primary_key
     for native in columns:
-        column = table.column(native.name)
-        assert column is not None  # noqa: S101 - both were made of one table
+        column = table[native.name]
         in_key = key is not None and key.name in inline and column.name in key.columns
         alone = in_key and key is not None and len(key.columns) == 1
         has_foreign_key = any(
@@ -315,8 +313,3 @@ def columns_kept(change: Change) -> set[ColumnName]:
         for column in table.columns
         if change.after.tables[name].column(column.name)
     }
-
-
-def comment_text(text: str | None) -> str:
-    """Return a comment as SQL has it."""
-    return "NULL" if text is None else literal(text)

@@ -123,6 +123,22 @@ class Constraint:
     validated: bool = True
     types: frozenset[Name] = frozenset()
 
+    @property
+    def is_not_enforced(self) -> bool:
+        """Whether no row is ever checked (PostgreSQL 18)."""
+        return self.definition.endswith(" NOT ENFORCED")
+
+    @property
+    def reference(self) -> ForeignKey:
+        """What it refers to.
+
+        Raises:
+            TypeError: it is no foreign key.
+        """
+        if self.foreign_key is None:
+            raise TypeError(f"{self.name} is no foreign key")
+        return self.foreign_key
+
 
 @dataclass(frozen=True)
 class Index:
@@ -196,6 +212,17 @@ class Table:
     comment: str | None = None
     row_security: str = ""
     is_foreign: bool = False
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        found = self.column(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
