@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -40,8 +41,10 @@ def backend_pid(connection: Connection) -> int:
     return pid
 
 
-def is_lost(connection: Connection, error: DBAPIError) -> bool:
-    """Whether the session has ended."""
+def is_lost(connection: Connection, error: DBAPIError | psycopg.Error) -> bool:
+    """Whether an error means that a session has ended: this one, or the one that holds the lock."""
+    if isinstance(error, psycopg.Error):
+        return isinstance(error, psycopg.OperationalError)
     return error.connection_invalidated or connection.invalidated or connection.closed
 
 
