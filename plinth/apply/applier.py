@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
 
-import psycopg
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep, RevisionStep
 from alembic.util import CommandError, to_tuple
@@ -70,7 +69,9 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
             applier = _Applier(config, command, options, work)
             try:
                 applier.run(migrate)
-            except (DBAPIError, psycopg.Error) as error:
+            except (PlinthError, CommandError):
+                raise
+            except Exception as error:
                 if not session.is_lost(connection, error):
                     raise
                 raise applier.lost(error) from error
@@ -243,7 +244,9 @@ class _Applier:
         except (PlinthError, CommandError) as error:
             session.roll_back(connection)
             raise ApplyError(f"{error} {self.standing()}" if self._done else str(error)) from error
-        except Exception:
+        except Exception as error:
+            if session.is_lost(connection, error):
+                raise
             session.roll_back(connection)
             log.warning("Stopped by an error. %s", self.standing())
             raise

@@ -4,6 +4,7 @@ import random
 import time
 from datetime import timedelta
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -38,8 +39,15 @@ def is_cancelled(error: BaseException) -> bool:
 
 def words(error: BaseException) -> str:
     """Return PostgreSQL's own words, the detail among them, as one line that ends with a full stop."""
-    origin = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(origin).split()).rstrip(".") + "."
+    return " ".join(str(_origin(error)).split()).rstrip(".") + "."
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the driver's error: where a session ends, others come up in its wake."""
+    found: BaseException | None = error
+    while found and not isinstance(found, psycopg.Error):
+        found = found.__cause__ or found.__context__
+    return found or error
 
 
 class Backoff:

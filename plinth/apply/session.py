@@ -41,11 +41,13 @@ def backend_pid(connection: Connection) -> int:
     return pid
 
 
-def is_lost(connection: Connection, error: DBAPIError | psycopg.Error) -> bool:
+def is_lost(connection: Connection, error: Exception) -> bool:
     """Whether an error means that a session has ended: this one, or the one that holds the lock."""
-    if isinstance(error, psycopg.Error):
-        return isinstance(error, psycopg.OperationalError)
-    return error.connection_invalidated or connection.invalidated or connection.closed
+    if connection.invalidated or connection.closed:
+        return True
+    return isinstance(error, psycopg.OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
 
 
 def roll_back(connection: Connection) -> None:
