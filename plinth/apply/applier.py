@@ -245,6 +245,8 @@ class _Applier:
             session.roll_back(connection)
             raise ApplyError(f"{error} {self.standing()}" if self._done else str(error)) from error
         except Exception as error:
+            if session.is_interrupted(error):
+                raise KeyboardInterrupt from error
             if session.is_lost(connection, error):
                 raise
             session.roll_back(connection)

@@ -50,6 +50,13 @@ def is_lost(connection: Connection, error: Exception) -> bool:
     )
 
 
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether somebody pressed Ctrl-C; leaving a block without a transaction, Alembic hides it."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def roll_back(connection: Connection) -> None:
     """Roll back, if there is a session."""
     if not connection.closed and not connection.invalidated:

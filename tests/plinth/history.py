@@ -21,7 +21,7 @@ from plinth import settings
 from plinth.__main__ import libpq_url
 from tests.plinth.project import Project, clean_environment
 
-PATIENCE = 120.0  # seconds: what takes longer hangs
+PATIENCE = 300.0  # seconds: what takes longer hangs
 CONCURRENTLY = "with op.get_context().autocommit_block():\n    "
 
 
@@ -92,14 +92,14 @@ def clear(project: Project) -> History:
 
 
 def start(project: Project, *command: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start `python -m <command>` with its log readable line by line; one that hangs is killed."""
+    """Start `python -m <command>`, all that it prints readable line by line; one that hangs is killed."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", *command],
         cwd=project.root,
         env=clean_environment() | project.environment | environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     watchdog = threading.Timer(PATIENCE, process.kill)
@@ -109,10 +109,10 @@ def start(project: Project, *command: str, **environment: str) -> "subprocess.Po
 
 
 def read_until(process: "subprocess.Popen[str]", words: str) -> list[str]:
-    """Read a process's log up to the line that has `words` in it; fail when it ends before."""
+    """Read what a process prints up to the line that has `words` in it; fail when it ends before."""
     lines = []
-    assert process.stderr
-    for line in process.stderr:
+    assert process.stdout
+    for line in process.stdout:
         lines.append(line)
         if words in line:
             return lines
@@ -130,6 +130,12 @@ def rows(url: URL, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
     with psql(url) as connection:
         return connection.execute(sql, parameters or None).fetchall()
+
+
+def do(url: URL, sql: str) -> None:
+    """Run statements."""
+    with psql(url) as connection:
+        connection.execute(sql.encode())
 
 
 def wait_until(url: URL, sql: str) -> None:

@@ -52,7 +52,7 @@ class Scene:
     def again(self, *command: str) -> None:
         """Run the command, which must end well."""
         process = start(self.project, *command)
-        _, log = process.communicate()
+        log, _ = process.communicate()
         assert process.returncode == 0, log
 
     def state(self) -> tuple[object, ...]:
@@ -156,7 +156,7 @@ def kill(scene: Scene, command: tuple[str, ...], took: dict[str, float], chance:
             kill_backend(scene.url, f"alembic {command[1]} %")
         case _:
             end_session(scene.url, f"alembic {command[1]}")
-    rest = process.communicate()[1]
+    rest = process.communicate()[0]
     assert "Traceback" not in rest, rest
     wait_for_server(scene.url)
     return [*log, *rest.splitlines()]

@@ -116,7 +116,7 @@ def test_a_killed_build_that_the_server_goes_on_with(project: Project, empty_url
         again = start(project, "alembic", "upgrade", "head")
         time.sleep(1)
         blocker.rollback()
-    _, log = again.communicate()
+    log, _ = again.communicate()
     assert again.returncode == 0, log
     assert (heads(empty_url), rows(empty_url, INDEXES), leftovers(empty_url)) == ({"b"}, VALID, [])
 
@@ -139,7 +139,7 @@ def test_another_session_s_build_on_the_table_is_waited_for(project: Project, em
         upgrade = start(project, "alembic", "upgrade", "head")
         read_until(upgrade, "Waiting for another index build on t_a (pid ")
         blocker.rollback()
-    _, log = upgrade.communicate()
+    log, _ = upgrade.communicate()
     builder.join()
     assert upgrade.returncode == 0, log
     assert sorted(rows(empty_url, INDEXES)) == [("ix", True), ("other", True)]
