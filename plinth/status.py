@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from plinth import safety
 from plinth.apply import checksum
 from plinth.apply.ledger import APPLIED, Entry, ancestors, change_of, newest, read, version_table
+from plinth.apply.lock import is_held
 from plinth.errors import PlinthError
 
 IN_ORDER, PENDING, WRONG = 0, 1, 2  # exit codes
@@ -27,7 +28,9 @@ _OURS = """
 _INVALID_INDEXES = f"""
     select i.indexrelid::regclass::text, i.indrelid::regclass::text, c.relkind
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
-    where not i.indisvalid and {_OURS} order by 1
+    where not i.indisvalid and {_OURS} and not exists (
+        select from pg_stat_progress_create_index b where b.index_relid = i.indexrelid) -- it is being built
+    order by 1
     """  # noqa: S608 - a constant
 # A constraint that is NOT ENFORCED (PostgreSQL 18) is never validated either, and isn't meant to be.
 _NOT_VALID_CONSTRAINTS = f"""
@@ -162,7 +165,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
         *_missing(missing, unknown),
         *_several_heads(script),
         *_left_invalid(connection),
-        *_interrupted(connection, table),
+        *(() if is_held(connection, table) else _interrupted(connection, table)),
     ]
     return Status(
         database=str(connection.scalar(text("select current_database()"))),
@@ -274,5 +277,5 @@ def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:
         yield Problem(
             "interrupted",
             name,
-            f"An online step of revision {name} was interrupted, or runs now. Run the same command again.",
+            f"An online step of revision {name} was interrupted. Run the same command again.",
         )

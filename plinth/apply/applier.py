@@ -23,7 +23,7 @@ from plinth.apply.ledger import Writer, ancestors, version_table
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.progress import display_on_terminal
-from plinth.apply.retry import Backoff, passes
+from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, passes, words
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
 
@@ -69,6 +69,12 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
             applier = _Applier(config, command, options, work)
             try:
                 applier.run(migrate)
+            except (PlinthError, CommandError):
+                raise
+            except Exception as error:
+                if not session.is_lost(connection, error):
+                    raise
+                raise applier.lost(error) from error
             except KeyboardInterrupt:
                 log.warning("Interrupted. %s", applier.standing())
                 if config.cmd_opts is None:
@@ -168,6 +174,7 @@ class _Applier:
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
         self._step_began = 0.0
+        self._running: str | None = None  # the revision
         self._display = display_on_terminal()
         self._writer: Writer
         self._lock: Lock
@@ -191,8 +198,12 @@ class _Applier:
             pid = session.backend_pid(connection)
             self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._display)
             stack.enter_context(self._watcher.looking())
-            while not self._attempt(migrate):
-                pass
+            try:
+                while not self._attempt(migrate):
+                    pass
+            except KeyboardInterrupt:
+                self._online.clean_up(self._lock.session)
+                raise
 
     def standing(self) -> str:
         """Return a sentence that says what is done and where the database stands."""
@@ -202,10 +213,20 @@ class _Applier:
         place = ", ".join(sorted(self._heads)) or "base"
         return f"{self._done} of {total} revision{'s' * (total != 1)} done; the database stands at {place}."
 
+    def lost(self, error: Exception) -> ApplyError:
+        """Return what to say when there is no connection any more."""
+        return ApplyError(
+            f"The connection to the server was lost{self._during()}: {words(error)} {self.standing()} "
+            "Run the same command again."
+        )
+
+    def _during(self) -> str:
+        return f" during revision {self._running}" if self._running else ""
+
     def _attempt(self, migrate: Migrate) -> bool:
         """Run what is left; return whether that was all."""
         connection = self._connection
-        self._online.step = None
+        self._online.step = self._running = None
         self._online.set_timeouts()
         connection.commit()  # or Alembic takes this for a caller's transaction, and never commits
         try:
@@ -223,7 +244,11 @@ class _Applier:
         except (PlinthError, CommandError) as error:
             session.roll_back(connection)
             raise ApplyError(f"{error} {self.standing()}" if self._done else str(error)) from error
-        except Exception:
+        except Exception as error:
+            if session.is_interrupted(error):
+                raise KeyboardInterrupt from error
+            if session.is_lost(connection, error):
+                raise
             session.roll_back(connection)
             log.warning("Stopped by an error. %s", self.standing())
             raise
@@ -233,41 +258,55 @@ class _Applier:
         """Return after a pause if another attempt is worth it.
 
         Raises:
-            ApplyError: it isn't, for want of locks or of a connection.
+            ApplyError: it isn't, for want of locks, of a connection, or of rows that bear it.
             DBAPIError: it isn't, for the revision's own fault.
         """
-        during = f" during revision {self._online.step.revision}" if self._online.step else ""
-        words = " ".join(str(error.orig).split())
         if session.is_lost(self._connection, error):
-            raise ApplyError(
-                f"The connection to the server was lost{during}: {words} {self.standing()} "
-                "Run the same command again."
-            ) from error
+            raise self.lost(error) from error
         self._connection.rollback()
         blockers = "; ".join(map(str, self._watcher.blockers()))
-        step = self._online.step
-        if step:
-            self._online.clean_up()
+        self._online.clean_up(self._lock.session)
+        during = self._during()
+        if is_about_rows(error) and self._running:
+            raise ApplyError(
+                f"The rows don't bear revision {self._running}: {words(error)} {self._what_stays()} "
+                f"{self.standing()} Fix the rows, or the revision, and run the same command again."
+            ) from error
+        if is_cancelled(error) and self._running:
+            raise ApplyError(
+                f"A statement of revision {self._running} was cancelled: {words(error)} {self._what_stays()} "
+                f"{self.standing()} Run the same command again, with a longer PLINTH_STATEMENT_TIMEOUT if "
+                "that was it."
+            ) from error
         if not passes(error):
             log.warning("Stopped by an error%s. %s", during, self.standing())
             raise error
-        if blockers:
-            words += f" Blocked by {blockers}."
+        why = words(error) + (f" Blocked by {blockers}." if blockers else "")
+        step = self._online.step
         if step and step.is_online and not step.repeatable:
             raise ApplyError(
-                f"A lock didn't come{during}: {words} What the revision did outside a transaction is "
-                f"done, and may not bear to be done twice: it isn't tried again. {self.standing()}"
+                f"A lock didn't come{during}: {why} {self._what_stays()} It isn't tried again. "
+                f"{self.standing()} If it may be done twice, say so in the file: repeatable = True"
             ) from error
         pause = self._backoff.next_pause()
         if pause is None:
             limit = f"{self._settings.retry_limit.total_seconds():g} s"
             raise ApplyError(
-                f"Gave up after {limit}: a lock didn't come{during}: {words} {self.standing()} "
+                f"Gave up after {limit}: a lock didn't come{during}: {why} {self.standing()} "
                 "Run the same command again."
             ) from error
-        log.warning("A lock didn't come%s: %s Trying again in %.1f s.", during, words, pause)
+        log.warning("A lock didn't come%s: %s Trying again in %.1f s.", during, why, pause)
         time.sleep(pause)
         return False
+
+    def _what_stays(self) -> str:
+        """Return a sentence that says what is left of the revision that failed."""
+        step = self._online.step
+        if step is None or not step.is_online:
+            return "It was rolled back: nothing of it has changed the database."
+        if step.repeatable:
+            return "What it had finished outside a transaction stays, and may be done again."
+        return "What it had finished outside a transaction stays, and may not bear to be done twice."
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield the steps that are left.
@@ -295,13 +334,22 @@ class _Applier:
             self._online.step = None
             if number >= self._measured:
                 self._refuse_losses(context, self._planned, number)
-            self._online.step = Step(_name(step), is_upgrade=step.is_upgrade, objection=self._objection(step))
+            self._begin(step)
+            self._online.step = Step(
+                _name(step),
+                is_upgrade=step.is_upgrade,
+                objection=self._objection(step),
+                declared_repeatable=_says_repeatable(step),
+            )
             self._step_began = time.monotonic()
             yield step
-            self._online.step = None
+            self._online.step = self._running = None
             self._heads = tuple(self._writer.heads)
             self._done = number + 1
             self._backoff.start_again()
+
+    def _begin(self, step: MigrationStep) -> None:
+        self._running = _name(step)
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
@@ -330,7 +378,11 @@ class _Applier:
             SafetyError: they may not.
         """
         downgrades = list(itertools.takewhile(_undoes, planned[number:]))
-        found, measured = losses.measure(context, self._connection, downgrades) if downgrades else ([], 0)
+        found: list[losses.Loss] = []
+        measured = 0
+        if downgrades:
+            found, measured = losses.measure(context, self._connection, downgrades, self._begin)
+            self._running = None
         self._measured = number + max(measured, 1)
         if found:
             lost = ", ".join(map(str, found))
@@ -342,6 +394,10 @@ class _Applier:
 
 def _undoes(step: MigrationStep) -> bool:
     return isinstance(step, RevisionStep) and step.is_downgrade
+
+
+def _says_repeatable(step: MigrationStep) -> bool:
+    return isinstance(step, RevisionStep) and bool(getattr(step.revision.module, "repeatable", False))
 
 
 def _name(step: MigrationStep) -> str:

@@ -86,7 +86,10 @@ def one_applier(connection: Connection, version_table: str, command: str) -> Ite
         refuse_pooler(session, connection)
         session.execute(
             "select set_config('application_name', %s, false), "
-            "set_config('idle_session_timeout', '0', false), set_config('statement_timeout', '0', false)",
+            "set_config('idle_session_timeout', '0', false), set_config('statement_timeout', '0', false), "
+            # The server soon notices that a machine is gone, and gives the lock to the next.
+            "set_config('tcp_keepalives_idle', '15', false), set_config('tcp_keepalives_count', '3', false), "
+            "set_config('tcp_keepalives_interval', '5', false)",
             [f"alembic {command} {who()}"[:63]],
         )
         _wait(session, _key("session", version_table))
@@ -138,6 +141,12 @@ def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) ->
             "transaction, for instance): no lock and no timeout would last there. Set MIGRATION_DATABASE_URL "
             "to a URL that leads to the server directly; the application may keep its own."
         )
+
+
+def is_held(connection: Connection, version_table: str) -> bool:
+    """Whether a command applies revisions of this version table now."""
+    key = _key("session", version_table)
+    return connection.exec_driver_sql(_HOLDER, {"key": key}).first() is not None
 
 
 def _wait(session: "psycopg.Connection[Any]", key: int) -> None:

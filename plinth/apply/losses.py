@@ -67,7 +67,10 @@ class _Unmeasurable(Exception):  # noqa: N818 - it ends the measuring and is no 
 
 
 def measure(
-    context: MigrationContext, connection: Connection, steps: Sequence[MigrationStep]
+    context: MigrationContext,
+    connection: Connection,
+    steps: Sequence[MigrationStep],
+    begin: Callable[[MigrationStep], None],
 ) -> tuple[list[Loss], int]:
     """Return what a run of downgrades would lose; whatever it does is rolled back.
 
@@ -75,6 +78,7 @@ def measure(
         context: Alembic's.
         connection: its connection, between two transactions.
         steps: the downgrades, in order.
+        begin: is told of each before it runs.
 
     Returns:
         The losses, and how many of the steps were measured: those before the first online one.
@@ -84,6 +88,7 @@ def measure(
         before = _columns(connection)
         with _no_way_out(context, connection):
             for step in steps:
+                begin(step)
                 with connection.begin_nested():
                     step.migration_fn()
                 measured += 1

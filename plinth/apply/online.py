@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, event
+import psycopg
+from sqlalchemy import Connection, CursorResult, event
 
+from plinth.apply.retry import words
 from plinth.errors import PlinthError
 
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
+CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _NAME = rf"{_IDENTIFIER}(?:\s*\.\s*{_IDENTIFIER})?"
@@ -44,6 +47,11 @@ _REPEATABLE = re.compile(
 )
 _DESTROYS = re.compile(r"\bdrop\s+(?:table|column|schema|owned)\b|\btruncate\b", re.IGNORECASE)
 
+_INDEX = """
+    select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname)
+    from pg_index join pg_class c on c.oid = indexrelid join pg_namespace n on n.oid = relnamespace
+    where relname = %s and relnamespace = %s
+    """
 _NOTHING = "SELECT 1 /* already done by an earlier, interrupted run */"
 
 
@@ -59,14 +67,21 @@ class Step:
         revision: its id.
         is_upgrade: which way it goes.
         objection: why it may not drop tables and columns where that can't be measured first.
+        declared_repeatable: whether the file says so: `repeatable = True`.
     """
 
     revision: str
     is_upgrade: bool
     objection: str | None = None
+    declared_repeatable: bool = False
     wrote_in_transaction: bool = False
     is_online: bool = False
-    repeatable: bool = True
+    did_once_only: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether all that it did so far may be done twice."""
+        return self.declared_repeatable or not self.did_once_only
 
 
 class OnlineStatements:
@@ -92,6 +107,7 @@ class OnlineStatements:
         self.step: Step | None = None
         self._unbounded = False
         self._build: tuple[str, int] | None = None  # the index and its namespace
+        self._are_ours = False  # the statements that run now: they aren't watched
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -109,26 +125,29 @@ class OnlineStatements:
         self._set(*self.timeouts)
         self._unbounded = False
 
-    def clean_up(self) -> None:
-        """Drop the INVALID index that a failed build of the running step left behind, if it did."""
-        step, build = self.step, self._build
-        self._build = None
-        if step is None or build is None:
+    def clean_up(self, session: "psycopg.Connection[Any]") -> None:
+        """Drop the INVALID index that an unfinished build of the running step left behind, if it did.
+
+        Args:
+            session: another one, in autocommit: after an interruption this one is gone.
+        """
+        build, self._build = self._build, None
+        if build is None:
             return
-        previous = self.connection.get_execution_options().get("isolation_level")
-        self.connection.execution_options(isolation_level="AUTOCOMMIT")
         try:
-            self._set("0", "0")
-            found = self._index(build[0], build[1])
-            if found and not found[1]:
-                self._run(f"drop index concurrently {found[2]}")
-        finally:
-            self.connection.commit()
-            self.connection.execution_options(isolation_level=previous or "READ COMMITTED")
+            row = session.execute(_INDEX, build).fetchone()
+            if row and not row[1]:
+                session.execute("select set_config('statement_timeout', %s, false)", [CLEAN_UP_TIMEOUT])
+                session.execute(f"drop index concurrently {row[2]}".encode())
+                session.execute("select set_config('statement_timeout', '0', false)")
+        except psycopg.Error as error:
+            log.warning("Index %s stays INVALID until the next run drops it: %s", build[0], words(error))
 
     def _before(
         self, conn: Connection, _cursor: object, statement: str, parameters: object, *_: object
     ) -> tuple[str, object]:
+        if self._are_ours:
+            return statement, parameters
         if not _in_autocommit(conn):
             if self._unbounded:
                 self.set_timeouts()
@@ -141,7 +160,7 @@ class OnlineStatements:
         if not step.is_online:
             step.is_online = True
             if step.wrote_in_transaction:
-                step.repeatable = False
+                step.did_once_only = True
                 log.warning(
                     "Revision %s changes something in a transaction and then leaves it (autocommit_block): "
                     "an interruption from here on leaves it half applied. Better make it two revisions.",
@@ -184,7 +203,7 @@ class OnlineStatements:
                 log.warning(
                     "Index %s is left over from an interrupted build: dropped, and built again.", name
                 )
-                self._run(f"drop index concurrently if exists {full_name}")
+                self._run(f"drop index concurrently if exists {full_name}".replace("%", "%%"))
                 found = None
         if found is None:
             self._note(step, match["index"], statement)
@@ -201,10 +220,10 @@ class OnlineStatements:
 
     def _after(self, conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         step = self.step
-        if step is None or not _in_autocommit(conn):
+        if step is None or self._are_ours or not _in_autocommit(conn):
             return
         if not _READS.match(statement) and not _REPEATABLE.search(statement):
-            step.repeatable = False
+            step.did_once_only = True
         if self._build and _CREATE.match(statement):
             name, namespace = self._build
             self._build = None
@@ -229,13 +248,7 @@ class OnlineStatements:
 
     def _index(self, name: str, namespace: int) -> tuple[int, bool, str] | None:
         """Return an index's table, whether it is valid, and its name with its schema."""
-        row = self._one(
-            "select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname) from pg_index "
-            "join pg_class on pg_class.oid = indexrelid join pg_namespace on pg_namespace.oid = relnamespace "
-            "where relname = %s and relnamespace = %s",
-            name,
-            namespace,
-        )
+        row = self._one(_INDEX, name, namespace)
         return None if row is None else (row[0], row[1], row[2])
 
     def _note(self, step: Step, what: str, statement: str) -> None:
@@ -266,20 +279,14 @@ class OnlineStatements:
         )
 
     def _one(self, sql: str, *parameters: object) -> Any:  # noqa: ANN401
-        """Return the first row, past SQLAlchemy: these statements must not be watched."""
-        cursor = self.connection.connection.cursor()
-        try:
-            cursor.execute(sql, parameters or None)
-            return cursor.fetchone()
-        finally:
-            cursor.close()
+        return self._run(sql, *parameters).first()
 
-    def _run(self, sql: str, *parameters: object) -> None:
-        cursor = self.connection.connection.cursor()
+    def _run(self, sql: str, *parameters: object) -> CursorResult[Any]:
+        self._are_ours = True
         try:
-            cursor.execute(sql, parameters or None)
+            return self.connection.exec_driver_sql(sql, parameters)
         finally:
-            cursor.close()
+            self._are_ours = False
 
 
 def _in_autocommit(connection: Connection) -> bool:

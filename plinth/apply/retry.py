@@ -1,13 +1,16 @@
-"""Which errors pass by themselves, and how long to wait before the next attempt."""
+"""What an error is about: locks that come later, rows, or a cancelled statement; and the next attempt."""
 
 import random
 import time
 from datetime import timedelta
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
+QUERY_CANCELED = "57014"
+ABOUT_ROWS = ("22", "23")  # classes: data exceptions, violated constraints
 
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 2.0  # seconds
@@ -22,6 +25,29 @@ def sqlstate(error: BaseException) -> str | None:
 def passes(error: BaseException) -> bool:
     """Whether an error is about locks that others hold at the moment."""
     return sqlstate(error) in {LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED}
+
+
+def is_about_rows(error: BaseException) -> bool:
+    """Whether an error says that rows don't bear what a revision does to them."""
+    return (sqlstate(error) or "").startswith(ABOUT_ROWS)
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether a statement was cancelled, by its timeout or by somebody."""
+    return sqlstate(error) == QUERY_CANCELED
+
+
+def words(error: BaseException) -> str:
+    """Return PostgreSQL's own words, the detail among them, as one line that ends with a full stop."""
+    return " ".join(str(_origin(error)).split()).rstrip(".") + "."
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the driver's error: where a session ends, others come up in its wake."""
+    found: BaseException | None = error
+    while found and not isinstance(found, psycopg.Error):
+        found = found.__cause__ or found.__context__
+    return found or error
 
 
 class Backoff:

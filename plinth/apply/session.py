@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -40,9 +41,20 @@ def backend_pid(connection: Connection) -> int:
     return pid
 
 
-def is_lost(connection: Connection, error: DBAPIError) -> bool:
-    """Whether the session has ended."""
-    return error.connection_invalidated or connection.invalidated or connection.closed
+def is_lost(connection: Connection, error: Exception) -> bool:
+    """Whether an error means that a session has ended: this one, or the one that holds the lock."""
+    if connection.invalidated or connection.closed:
+        return True
+    return isinstance(error, psycopg.OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether somebody pressed Ctrl-C; leaving a block without a transaction, Alembic hides it."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def roll_back(connection: Connection) -> None:

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from plinth import settings
 from plinth.__main__ import libpq_url
 from tests.plinth.project import Project, clean_environment
 
+PATIENCE = 300.0  # seconds: what takes longer hangs
 CONCURRENTLY = "with op.get_context().autocommit_block():\n    "
 
 
@@ -89,23 +92,27 @@ def clear(project: Project) -> History:
 
 
 def start(project: Project, *command: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start `python -m <command>` with its log readable line by line."""
-    return subprocess.Popen(
+    """Start `python -m <command>`, all that it prints readable line by line; one that hangs is killed."""
+    process = subprocess.Popen(
         [sys.executable, "-u", "-m", *command],
         cwd=project.root,
         env=clean_environment() | project.environment | environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    return process
 
 
 def read_until(process: "subprocess.Popen[str]", words: str) -> list[str]:
-    """Read a process's log up to the line that has `words` in it; fail when it ends before."""
+    """Read what a process prints up to the line that has `words` in it; fail when it ends before."""
     lines = []
-    assert process.stderr
-    for line in process.stderr:
+    assert process.stdout
+    for line in process.stdout:
         lines.append(line)
         if words in line:
             return lines
@@ -123,6 +130,28 @@ def rows(url: URL, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
     with psql(url) as connection:
         return connection.execute(sql, parameters or None).fetchall()
+
+
+def do(url: URL, sql: str) -> None:
+    """Run statements."""
+    with psql(url) as connection:
+        connection.execute(sql.encode())
+
+
+def wait_until(url: URL, sql: str) -> None:
+    """Return when a query has a row."""
+    deadline = time.monotonic() + PATIENCE
+    while not rows(url, sql):
+        assert time.monotonic() < deadline, sql
+        time.sleep(0.01)
+
+
+def wait_until_blocked(url: URL) -> None:
+    """Return when a session of the database waits for a lock."""
+    wait_until(
+        url,
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+    )
 
 
 def catalog(url: URL) -> list[tuple[Any, ...]]:
@@ -156,10 +185,23 @@ def heads(url: URL) -> set[str]:
 
 
 def leftovers(url: URL) -> list[tuple[Any, ...]]:
-    """Return the sessions of other programs in the database."""
-    return rows(
-        url,
-        "select pid, application_name, state, query from pg_stat_activity "
-        "where datname = current_database() and pid <> pg_backend_pid() "
-        "and backend_type = 'client backend'",
-    )
+    """Return the sessions of other programs in the database; those that are ending get a moment for it."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = rows(
+            url,
+            "select pid, application_name, state, query from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid() "
+            "and backend_type = 'client backend'",
+        )
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
+def empty(url: URL) -> None:
+    """Drop everything that revisions and Plinth made."""
+    with psql(url) as connection:
+        connection.execute(
+            "drop schema public cascade; create schema public; drop schema if exists plinth cascade"
+        )

@@ -1,20 +1,31 @@
 """One command at a time changes a database; those that only read never wait."""
 
+import os
+import shutil
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
 from plinth.apply.lock import one_applier
+from plinth.status import PENDING, status
 from tests.plinth.history import (
     CONCURRENTLY,
+    PATIENCE,
     History,
     catalog,
     clear,
+    empty,
     heads,
     ledger,
     leftovers,
@@ -22,6 +33,8 @@ from tests.plinth.history import (
     read_until,
     rows,
     start,
+    wait_until,
+    wait_until_blocked,
 )
 from tests.plinth.project import Project
 from tests.plinth.transaction_pooler import TransactionPooler
@@ -39,10 +52,12 @@ def some_revisions(project: Project) -> History:
     return history
 
 
-def eight_at_once(project: Project) -> None:
+def eight_at_once(project: Project) -> str:
+    """Run eight upgrades, which must all end well, and return what they printed."""
     started = [start(project, *HEAD) for _ in range(8)]
-    ended = [(process.communicate()[1], process.returncode) for process in started]
+    ended = [(process.communicate()[0], process.returncode) for process in started]
     assert [code for _, code in ended] == [0] * 8, ended
+    return "".join(log for log, _ in ended)
 
 
 def each_once(url: URL) -> None:
@@ -54,57 +69,65 @@ def each_once(url: URL) -> None:
 
 def test_eight_at_once_on_an_empty_database(project: Project, empty_url: URL) -> None:
     some_revisions(project)
-    eight_at_once(project)
+    assert "Waiting for alembic upgrade" in eight_at_once(project)
     each_once(empty_url)
 
 
 @pytest.mark.slow
 def test_eight_at_once_twenty_times(project: Project, empty_url: URL, empty_engine: Engine) -> None:
     history = some_revisions(project)
-    wanted = None
+    command.upgrade(history.config(empty_engine), "head")
+    wanted = catalog(empty_url)
     for turn in range(20):
-        command.upgrade(history.config(empty_engine), ["head", "b"][turn % 2])  # every other time half-way
-        if turn % 2 == 0:
-            wanted = catalog(empty_url)
-            command.downgrade(history.config(empty_engine), "base")
-            with psql(empty_url) as connection:
-                connection.execute("drop schema plinth cascade; drop table alembic_version")
+        empty(empty_url)
+        if turn % 2:  # every other time half-way
+            command.upgrade(history.config(empty_engine), "b")
         eight_at_once(project)
         each_once(empty_url)
         assert catalog(empty_url) == wanted
-        with psql(empty_url) as connection:
-            connection.execute("drop schema public cascade; create schema public; drop schema plinth cascade")
 
 
-def test_who_waits_says_for_whom_and_who_reads_does_not_wait(project: Project, empty_url: URL) -> None:
+def test_who_waits_says_for_whom_and_who_reads_does_not_wait(
+    project: Project, empty_url: URL, empty_engine: Engine
+) -> None:
     history = clear(project)
-    history.add("slow", None, 'op.execute("create table t ()")\nop.execute("select pg_sleep(3)")')
-    first = start(project, *HEAD)
-    read_until(first, "Running upgrade")
-    second = start(project, *HEAD)
-    line = read_until(second, "Waiting for alembic upgrade")[-1]
-    assert "@" in line
-    assert "(pid " in line
-    project.ok("alembic", "current")
-    project.ok("alembic", "history", "-i")
-    project.run("plinth", "status")
-    assert first.poll() is None or ledger(empty_url) == [("slow", "up", 1)]
-    assert [process.communicate() and process.returncode for process in (first, second)] == [0, 0]
-    assert ledger(empty_url) == [("slow", "up", 1)]
+    history.add("a", None, 'op.execute("create table t ()")\nop.execute("select pg_advisory_xact_lock(42)")')
+    config = history.config(empty_engine)
+    with psql(empty_url) as gate:
+        gate.execute("select pg_advisory_lock(42)")
+        first = start(project, *HEAD, PLINTH_LOCK_TIMEOUT="0")
+        wait_until_blocked(empty_url)
+        second = start(project, *HEAD)
+        line = read_until(second, "Waiting for alembic upgrade")[-1]
+        assert "@" in line
+        assert "(pid " in line
+        command.current(config)
+        command.history(config, indicate_current=True)
+        with pytest.raises(CommandError, match="not up to date"):
+            command.check(config)
+        found = status(config)
+        assert (found.pending, found.exit_code) == (["a"], PENDING)
+        assert (first.poll(), second.poll()) == (None, None)
+    for process in (first, second):
+        log, _ = process.communicate()
+        assert process.returncode == 0, log
+    assert ledger(empty_url) == [("a", "up", 1)]
 
 
 def test_a_killed_applier_leaves_no_lock(project: Project, empty_url: URL) -> None:
     history = clear(project)
-    history.add("slow", None, 'op.execute("create table t ()")\nop.execute("select pg_sleep(30)")')
+    history.add("a", None, f'op.execute("create table t ()")\nop.execute("select pg_sleep({10 * PATIENCE})")')
     first = start(project, *HEAD)
-    read_until(first, "Running upgrade")
+    wait_until(
+        empty_url, "select from pg_stat_activity where query ~ '^select pg_sleep' and state = 'active'"
+    )
     first.kill()
     first.communicate()
-    began = time.monotonic()
-    history.add("slow", None, 'op.execute("create table t ()")')
-    project.ok(*HEAD)
-    assert time.monotonic() - began < 20
-    assert ledger(empty_url) == [("slow", "up", 1)]
+    history.add("a", None, 'op.execute("create table t ()")')
+    again = start(project, *HEAD)
+    log, _ = again.communicate()
+    assert again.returncode == 0, log
+    assert ledger(empty_url) == [("a", "up", 1)]
     assert leftovers(empty_url) == []
 
 
@@ -143,16 +166,60 @@ def pooled_url(empty_url: URL) -> Iterator[URL]:
         yield pooler.url
 
 
-def test_a_pooler_of_transactions_is_refused(project: Project, empty_url: URL, pooled_url: URL) -> None:
-    pooled = pooled_url.render_as_string(hide_password=False)
-    line = project.refused(*HEAD, DATABASE_URL=pooled)
-    assert "pools transactions" in line
-    assert "MIGRATION_DATABASE_URL" in line
+def test_a_pooler_of_transactions_is_refused(
+    history: History, empty_url: URL, pooled_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.tables("a")
+    config = history.config(create_engine(pooled_url, poolclass=NullPool))
+    refused_behind_a_pooler(history, empty_url, pooled_url)
+    command.current(config)
+    del config.attributes["connection"]
+    monkeypatch.setenv("DATABASE_URL", pooled_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", empty_url.render_as_string(hide_password=False))
+    command.upgrade(config, "head")
+    assert heads(empty_url) == {"a"}
+
+
+def refused_behind_a_pooler(history: History, direct: URL, pooled: URL) -> None:
+    engine = create_engine(pooled, poolclass=NullPool, connect_args={"prepare_threshold": None})
+    with pytest.raises(CommandError, match=r"pools transactions.*MIGRATION_DATABASE_URL"):
+        command.upgrade(history.config(engine), "head")
+    assert catalog(direct) == []
     assert not rows(
-        empty_url,
+        direct,
         "select from pg_locks where locktype = 'advisory' and database = "
         "(select oid from pg_database where datname = current_database())",
     )
-    project.ok("alembic", "current", DATABASE_URL=pooled)
-    direct = empty_url.render_as_string(hide_password=False)
-    project.ok(*HEAD, DATABASE_URL=pooled, MIGRATION_DATABASE_URL=direct)
+
+
+@pytest.fixture
+def pgbouncer(empty_url: URL, open_folder: Path) -> Iterator[int]:
+    """The port of a PgBouncer in front of the empty database, which pools transactions."""
+    program = shutil.which("pgbouncer")
+    if program is None:
+        pytest.skip("pgbouncer is not on PATH")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    target = f"host={empty_url.query['host']} port={empty_url.query['port']} user={empty_url.username}"
+    settings = open_folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = {target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        "unix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
+    )
+    settings.chmod(0o644)
+    # As root it refuses to run, and as another account than the server's it can't reach the socket.
+    process = subprocess.Popen([program, settings], user="nobody" if os.geteuid() == 0 else None)
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            break
+        time.sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait()
+
+
+def test_a_real_pgbouncer_is_refused(history: History, empty_url: URL, pgbouncer: int) -> None:
+    history.tables("a")
+    pooled = URL.create("postgresql+psycopg", "postgres", None, "127.0.0.1", pgbouncer, empty_url.database)
+    refused_behind_a_pooler(history, empty_url, pooled)

@@ -9,8 +9,8 @@ from sqlalchemy.engine import URL
 
 from plinth.connecting import connect
 from plinth.safety import write_marker
+from tests.plinth.history import do, rows
 from tests.plinth.project import Project
-from tests.plinth.test_apply import do, rows
 from tests.plinth.test_safety import elsewhere
 
 FIRST, HEAD = "20151009115505", "20151009155020"

@@ -1,0 +1,234 @@
+"""A kill at any moment, then the same command again: the end is that of an undisturbed run."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from plinth.local_server import LocalServer
+from plinth.status import IN_ORDER, status
+from tests.plinth.history import (
+    CONCURRENTLY,
+    PATIENCE,
+    History,
+    catalog,
+    clear,
+    empty,
+    heads,
+    leftovers,
+    read_until,
+    rows,
+    start,
+)
+from tests.plinth.project import Project, copy_project
+
+NAMES = "abcdefgh"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Revisions that take long enough to be caught in the act, on a server that may crash.
+
+    Args:
+        project: a copy of the scaffold.
+        history: its revisions.
+        url: an empty database.
+    """
+
+    project: Project
+    history: History
+    url: URL
+
+    def again(self, *command: str) -> None:
+        """Run the command, which must end well."""
+        process = start(self.project, *command)
+        log, _ = process.communicate()
+        assert process.returncode == 0, log
+
+    def state(self) -> tuple[object, ...]:
+        """Return what must be as after an undisturbed run; fail when anything is left over."""
+        assert leftovers(self.url) == []
+        assert rows(self.url, "select * from plinth.unfinished") == []
+        engine = create_engine(self.url, poolclass=NullPool)
+        found = status(self.history.config(engine))
+        assert not found.problems, found.problems
+        assert found.exit_code == IN_ORDER or not found.heads
+        ledger = rows(self.url, "select revision, direction from plinth.ledger order by id")
+        return catalog(self.url), sorted(ledger), heads(self.url)
+
+
+@pytest.fixture
+def scene(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """A server of the test's own: when one of its processes is killed, all sessions end."""
+    monkeypatch.setenv("PLINTH_HOME", str(open_folder / "home"))
+    server = LocalServer("kills", options=("fsync=off", "full_page_writes=off", "autovacuum=off"))
+    server.start()
+    url = server.url("postgres")
+    project = copy_project(open_folder / "app", url, PLINTH_CONFIRM="postgres")
+    yield Scene(project, clear(project), url)
+    server.stop()
+
+
+def write_revisions(history: History, size: int) -> None:
+    """Write transactions and online steps, on a table of so many rows."""
+    fill = f"insert into big select n, n % 97, md5(n::text) from generate_series(1, {size}) n"  # noqa: S608
+    history.add(
+        "a",
+        None,
+        f'op.execute("create table big (id int not null, a int, b text)")\nop.execute("{fill}")',
+        'op.drop_table("big")',
+    )
+    history.add(
+        "b",
+        "a",
+        f'{CONCURRENTLY}op.create_index("ix_a", "big", ["a"], postgresql_concurrently=True)',
+        f'{CONCURRENTLY}op.drop_index("ix_a", postgresql_concurrently=True)',
+    )
+    history.add(
+        "c",
+        "b",
+        'op.add_column("big", sa.Column("c", sa.Text()))\nop.execute("update big set c = b")',
+        'op.drop_column("big", "c")',
+    )
+    history.add(
+        "d",
+        "c",
+        f'{CONCURRENTLY}op.drop_index("uq_b", if_exists=True, postgresql_concurrently=True)\n'
+        '    op.create_index("uq_b", "big", ["b"], unique=True, postgresql_concurrently=True)',
+        f'{CONCURRENTLY}op.drop_index("uq_b", if_exists=True, postgresql_concurrently=True)',
+    )
+    history.add(
+        "e",
+        "d",
+        'op.create_check_constraint("ck_a", "big", "a >= 0", postgresql_not_valid=True)',
+        'op.drop_constraint("ck_a", "big")',
+    )
+    history.add("f", "e", f'{CONCURRENTLY}op.execute("alter table big validate constraint ck_a")')
+    history.add(
+        "g",
+        "f",
+        f'{CONCURRENTLY}op.drop_index("ix_a", postgresql_concurrently=True)',
+        f'{CONCURRENTLY}op.create_index("ix_a", "big", ["a"], postgresql_concurrently=True)',
+    )
+    history.add(
+        "h",
+        "g",
+        'op.execute("create table small as select a, count(*) from big group by a")\n'
+        'op.create_primary_key("pk_big", "big", ["id"])',
+        'op.drop_constraint("pk_big", "big")\nop.drop_table("small")',
+    )
+
+
+def durations(url: URL) -> dict[str, float]:
+    """Return how long each revision took when it ran last."""
+    return dict(
+        rows(url, "select revision, extract(epoch from duration)::float from plinth.ledger order by id")
+    )
+
+
+def kill(scene: Scene, command: tuple[str, ...], took: dict[str, float], chance: random.Random) -> list[str]:
+    """Run a command, kill a part of it at a random moment, and return its log."""
+    process = start(scene.project, *command)
+    if chance.random() < 0.9:  # within a revision, whichever: they take their time by turns, not by length
+        revision = chance.choice(list(took))
+        words = f"-> {revision}," if command[1] == "upgrade" else f"downgrade {revision} ->"
+        log = read_until(process, words)
+        time.sleep(chance.uniform(0, took[revision]))
+    else:
+        log = []
+        time.sleep(chance.uniform(0, sum(took.values())))
+    match chance.choices(["client", "migrating", "lock", "ended"], [5, 3, 1, 1])[0]:
+        case "client":
+            process.kill()
+        case "migrating":
+            kill_backend(scene.url, f"alembic {command[1]}")
+        case "lock":
+            kill_backend(scene.url, f"alembic {command[1]} %")
+        case _:
+            end_session(scene.url, f"alembic {command[1]}")
+    rest = process.communicate()[0]
+    assert "Traceback" not in rest, rest
+    wait_for_server(scene.url)
+    return [*log, *rest.splitlines()]
+
+
+def kill_backend(url: URL, name: str) -> None:
+    """Kill the server's process of a session, which takes all others with it."""
+    for (pid,) in rows(url, "select pid from pg_stat_activity where application_name like %s", name):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end_session(url: URL, name: str) -> None:
+    rows(url, "select pg_terminate_backend(pid) from pg_stat_activity where application_name like %s", name)
+
+
+def wait_for_server(url: URL) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            rows(url, "select 1")
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return
+
+
+def trials(scene: Scene, number: int, seed: int) -> int:
+    """Kill upgrades, and run each again; return how many kills came between the first and the last DDL."""
+    scene.again("alembic", "upgrade", "head")
+    wanted, took = scene.state(), durations(scene.url)
+    chance = random.Random(seed)  # noqa: S311 - the same moments in every run
+    landed = 0
+    for _ in range(number):
+        empty(scene.url)
+        log = kill(scene, ("alembic", "upgrade", "head"), took, chance)
+        if any(f"-> {NAMES[0]}," in line for line in log) and not at_head(scene.url):
+            landed += 1
+        scene.again("alembic", "upgrade", "head")
+        assert scene.state() == wanted
+    return landed
+
+
+def at_head(url: URL) -> bool:
+    return rows(url, "select to_regclass('alembic_version')::text") != [(None,)] and heads(url) == {NAMES[-1]}
+
+
+def test_a_few_kills(scene: Scene) -> None:
+    write_revisions(scene.history, 20_000)
+    trials(scene, 3, seed=7)
+
+
+@pytest.mark.slow
+def test_fifty_kills(scene: Scene) -> None:
+    write_revisions(scene.history, 60_000)
+    landed = trials(scene, 50, seed=1)
+    print(f"kills between the first and the last DDL: {landed} of 50")  # noqa: T201
+    assert landed >= 30
+
+
+@pytest.mark.slow
+def test_ten_kills_of_a_downgrade(scene: Scene) -> None:
+    write_revisions(scene.history, 60_000)
+    chance = random.Random(2)  # noqa: S311
+    wanted: tuple[object, ...] | None = None
+    took: dict[str, float] = {}
+    for _ in range(11):
+        scene.again("alembic", "upgrade", "head")
+        if wanted is not None:
+            kill(scene, ("alembic", "downgrade", "base"), took, chance)
+        scene.again("alembic", "downgrade", "base")
+        wanted, took = wanted or scene.state(), took or durations(scene.url)
+        assert scene.state() == wanted
+        empty(scene.url)

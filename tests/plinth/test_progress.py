@@ -1,0 +1,141 @@
+"""What somebody at a terminal sees of a long upgrade; a log stays plain."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy.engine import URL
+
+from plinth.apply.progress import describe_build
+from tests.plinth.history import CONCURRENTLY, clear, heads, leftovers, rows, start
+from tests.plinth.project import Project, clean_environment
+
+# An index on an expression that takes its time for each row, so that a build can be watched.
+SLOW = """op.execute("create table t (id int, filler text)")
+op.execute("insert into t select n, repeat('x', 500) from generate_series(1, 3000) n")
+op.execute("create function slowly(int) returns int immutable language plpgsql as "
+           "'begin perform pg_sleep(0.001); return $1; end'")"""
+BUILD = f"{CONCURRENTLY}op.execute('create index concurrently ix on t (slowly(id))')"
+
+
+@pytest.fixture
+def slow(project: Project) -> Project:
+    """A project whose second revision builds an index for some seconds."""
+    history = clear(project)
+    history.add("a", None, SLOW)
+    history.add("b", "a", BUILD)
+    return project
+
+
+class Terminal:
+    """A process, and what a terminal shows of it.
+
+    Args:
+        process: it writes to the terminal.
+        screen: the terminal's other side.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", screen: int) -> None:
+        self.process = process
+        self._screen = screen
+        self.seen = ""
+
+    def read_until(self, pattern: str) -> None:
+        """Read until the pattern is on the screen; fail when the process ends before."""
+        while not re.search(pattern, self.seen):
+            more = self._read()
+            assert more, self.seen
+            self.seen += more
+
+    def read(self) -> str:
+        """Read until the process ends; return all that was seen."""
+        while more := self._read():
+            self.seen += more
+        self.process.wait()
+        return self.seen
+
+    def _read(self) -> str:
+        try:
+            return os.read(self._screen, 65536).decode(errors="replace")
+        except OSError:  # Linux: nobody has the other side open any more
+            return ""
+
+
+@contextmanager
+def terminal(project: Project, *command: str) -> Iterator[Terminal]:
+    """Run `python -m <command>` on a terminal."""
+    screen, line = pty.openpty()
+    environment = {"TERM": "xterm", "COLUMNS": "200"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=project.root,
+        env=clean_environment() | project.environment | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=line,
+        stderr=line,
+    )
+    os.close(line)
+    try:
+        yield Terminal(process, screen)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(screen)
+
+
+def test_a_terminal_shows_the_revision_and_the_index_build(slow: Project, empty_url: URL) -> None:
+    with terminal(slow, "alembic", "upgrade", "head") as shown:
+        shown.read_until(r"revision 2 of 2: make b: building index: scanning table \d+ %")
+        screen = shown.read()
+    assert shown.process.returncode == 0, screen
+    assert "Running upgrade a -> b" in screen
+    percents = [int(each) for each in re.findall(r"scanning table (\d+) %", screen)]
+    assert percents == sorted(percents)
+    assert len(set(percents)) > 1
+    assert heads(empty_url) == {"b"}
+
+
+def test_an_interrupted_build_leaves_no_index_and_the_last_line_says_where_it_stands(
+    slow: Project, empty_url: URL
+) -> None:
+    with terminal(slow, "alembic", "upgrade", "head") as shown:
+        shown.read_until(r"building index: scanning table")
+        shown.process.send_signal(signal.SIGINT)
+        screen = shown.read()
+    assert shown.process.returncode == 130, screen
+    assert "Traceback" not in screen
+    last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", screen).strip().splitlines()[-1]
+    assert last.endswith("Interrupted. 1 of 2 revisions done; the database stands at a.")
+    assert rows(empty_url, "select from pg_index where indrelid = 't'::regclass") == []
+    assert leftovers(empty_url) == []
+    slow.ok("alembic", "upgrade", "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_a_log_is_plain(slow: Project) -> None:
+    upgrade = start(slow, "alembic", "upgrade", "head")
+    log, _ = upgrade.communicate()
+    assert upgrade.returncode == 0, log
+    assert "\x1b" not in log
+    assert "\r" not in log
+    assert [line.partition("] ")[2] for line in log.splitlines() if "Running" in line] == [
+        "Running upgrade  -> a, make a",
+        "Running upgrade a -> b, make b",
+    ]
+    assert "of 2" not in log
+
+
+def test_a_build_in_words() -> None:
+    assert (
+        describe_build("building index: scanning table", 1, 4, 0, 0) == "building index: scanning table 25 %"
+    )
+    assert describe_build("building index: sorting", 4, 4, 30, 40) == "building index: sorting 75 %"
+    assert (
+        describe_build("waiting for writers before build", 0, 0, 0, 0) == "waiting for writers before build"
+    )

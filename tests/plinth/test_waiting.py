@@ -1,0 +1,199 @@
+"""Bounded waiting: a lock that won't come is asked for again, and nobody queues behind the one who waits."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL
+
+from tests.plinth.history import (
+    CONCURRENTLY,
+    PATIENCE,
+    History,
+    heads,
+    ledger,
+    psql,
+    rows,
+    wait_until_blocked,
+)
+
+ADD = 'op.add_column("t_a", sa.Column("b", sa.Text()))'
+
+
+@contextmanager
+def upgrading(history: History, engine: Engine) -> Iterator["Future[None]"]:
+    """Upgrade in another thread; what it raises comes with `result()`."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(command.upgrade, history.config(engine), "head")
+
+
+def wait_for_words(log: pytest.LogCaptureFixture, words: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while words not in log.text:
+        assert time.monotonic() < deadline, log.text
+        time.sleep(0.02)
+
+
+class Pace(threading.Thread):
+    """Queries of an application, and the longest of them."""
+
+    def __init__(self, url: URL, sql: str) -> None:
+        super().__init__()
+        self.url, self.sql = url, sql
+        self.worst = 0.0
+        self.served = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        """Query until it is done."""
+        with psql(self.url) as connection:
+            while not self.done.is_set():
+                began = time.monotonic()
+                connection.execute(self.sql.encode())
+                self.worst = max(self.worst, time.monotonic() - began)
+                self.served += 1
+                time.sleep(0.01)
+
+
+@pytest.fixture
+def table(history: History, empty_engine: Engine) -> History:
+    """A history with a table `t_a`, applied."""
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    return history
+
+
+def test_a_lock_that_will_not_come_holds_nobody_up(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", ADD)
+    pace = Pace(empty_url, "select count(*) from t_a")
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select 'holding on' from t_a")
+            pace.start()
+            wait_until_blocked(empty_url)
+            served = pace.served
+            time.sleep(2)
+            assert pace.served > served  # in a queue behind the upgrade, not one would have been
+            blocker.rollback()
+        upgrade.result()
+    pace.done.set()
+    pace.join()
+    print(f"longest query beside a blocked upgrade: {1000 * pace.worst:.0f} ms")  # noqa: T201
+    assert heads(empty_url) == {"b"}
+    assert "Blocked by pid" in caplog.text
+    for words in ("the test", "idle in transaction, since ", "query: select 'holding on'", "Trying again in"):
+        assert words in caplog.text
+
+
+def test_a_lock_that_never_comes_ends_with_a_sentence(
+    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.add("b", "a", 'op.execute("create table t_b ()")')
+    table.add("c", "b", ADD)
+    monkeypatch.setenv("PLINTH_RETRY_LIMIT", "500ms")
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "50ms")
+    with psql(empty_url, autocommit=False) as blocker:
+        blocker.execute("select from t_a")
+        with pytest.raises(CommandError, match=r"Gave up after 0\.5 s.*revision c.*Blocked by pid") as caught:
+            command.upgrade(table.config(empty_engine), "head")
+    assert "1 of 2 revisions done; the database stands at b. Run the same command again" in str(caught.value)
+    assert heads(empty_url) == {"b"}
+    command.upgrade(table.config(empty_engine), "head")
+    assert [row[:2] for row in ledger(empty_url)] == [(name, "up") for name in "abc"]
+
+
+def test_a_deadlock_is_tried_again(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "60s")
+    table.add(
+        "b",
+        "a",
+        "op.execute(\"set local deadlock_timeout = '3s'\")\n"  # the other one's is longer: ours is ended
+        'op.execute("create table if not exists t_b ()")\n'
+        'op.execute("lock table t_a")\nop.execute("lock table t_0")',
+    )
+    with psql(empty_url) as other:
+        other.execute("create table t_0 ()")
+        other.execute("set deadlock_timeout = '60s'")
+        with upgrading(table, empty_engine) as upgrade, other.transaction():
+            other.execute("lock table t_0")
+            wait_until_blocked(empty_url)
+            other.execute("lock table t_a")
+    upgrade.result()
+    assert "deadlock" in caplog.text
+    assert "Trying again in" in caplog.text
+    assert ledger(empty_url)[-1] == ("b", "up", 2)
+
+
+def test_a_concurrent_build_waits_as_long_as_it_takes(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setenv("PLINTH_STATEMENT_TIMEOUT", "100ms")
+    table.add("b", "a", f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)')
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("insert into t_a values (1)")
+            wait_for_words(caplog, "Waiting, without blocking others, for pid")
+        upgrade.result()
+    assert "Trying again" not in caplog.text
+    assert rows(empty_url, "select indisvalid from pg_index where indexrelid = 'ix'::regclass") == [(True,)]
+
+
+def test_a_statement_that_takes_too_long_ends_with_a_sentence(
+    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_STATEMENT_TIMEOUT", "100ms")
+    table.add("b", "a", f'{ADD}\nop.execute("select pg_sleep(60)")')
+    with pytest.raises(CommandError, match=r"revision b was cancelled.*rolled back.*STATEMENT_TIMEOUT"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"a"}
+
+
+FILL = "op.execute(\"update t_a set note = 'filled' where note is null\")"
+COUNT = "op.execute('insert into t_a (id) values (default)')"
+
+
+def test_what_may_not_bear_to_be_done_twice_is_not(
+    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "50ms")
+    table.add("b", "a", 'op.add_column("t_a", sa.Column("note", sa.Text()))')
+    command.upgrade(table.config(empty_engine), "head")
+    table.add("c", "b", f"{CONCURRENTLY}{COUNT}\n    {FILL}")
+    with psql(empty_url, autocommit=False) as blocker:
+        blocker.execute("insert into t_a (id) values (7)")
+        blocker.commit()
+        blocker.execute("select from t_a where id = 7 for update")
+        with pytest.raises(CommandError, match=r"may not bear to be done twice.*repeatable = True") as caught:
+            command.upgrade(table.config(empty_engine), "head")
+    assert "rolled back" not in str(caught.value)
+    assert rows(empty_url, "select count(*) from t_a") == [(2,)]
+
+
+def test_a_step_that_says_so_is_repeated(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "50ms")
+    table.add("b", "a", 'op.add_column("t_a", sa.Column("note", sa.Text()))')
+    table.add("c", "b", f"{CONCURRENTLY}for _ in range(2):\n        {FILL}", extra="repeatable = True")
+    with psql(empty_url) as connection:
+        connection.execute("insert into t_a select generate_series(1, 2)")
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("lock table t_a in share mode")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert rows(empty_url, "select distinct note from t_a") == [("filled",)]
