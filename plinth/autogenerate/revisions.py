@@ -185,12 +185,16 @@ class _Run:
         return True
 
     def _pulled(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        del context
         if self._steps is None:
             self._steps = iter(self._walk(self._connection, tuple(heads)))
         if self._current is None:
             self._current = next(self._steps, None)
+        is_upgrade = True
         while self._current is not None:
+            if self._current.is_upgrade is not is_upgrade:
+                # There and back are two commands: the second one doesn't know which types the first has made.
+                context.impl.memo.clear()
+                is_upgrade = self._current.is_upgrade
             yield self._current
             self._current = None  # from here on, an error is the walk's
             self._current = next(self._steps, None)
