@@ -2,11 +2,12 @@
 
 `alembic/env.py` takes `options()` for `context.configure()`. Data goes one way, room by room:
 
-- `comparator`: where Alembic calls us. It reads the database (`plinth.catalog`) and what the models mean (`models`),
+- `comparator`: where Alembic calls us. It reads the database (`plinth.catalog`) and what the models mean
+  (`models`),
 - `scope`, `filters`: leaves out what isn't ours,
-- `hints`, `renames`, `questions`: does the renames on trial, and asks for the author's word where one is needed,
+- `hints`, `renames`, `questions`: does the renames on trial, and asks for the author's word where it is needed,
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
-  `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), in the order that `steps` says,
+  `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), in the order of `steps`,
 - `directives`: puts them into revisions, `rendering` writes them, `proof` tries them.
 
 `types`, `casts` and `quoting` know PostgreSQL's and SQLAlchemy's names for things.

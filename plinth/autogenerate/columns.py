@@ -29,7 +29,7 @@ _COMPRESSION = {"p": "pglz", "l": "lz4"}
 
 
 def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
-    """Whether a column is just what SERIAL makes of it: a sequence of its own, with its usual name and options."""
+    """Whether a column is what SERIAL makes of it: with a sequence of its own, of the usual name and options."""
     sequence = catalog.sequences.get(column.sequence) if column.sequence else None
     return (
         sequence is not None
@@ -106,11 +106,18 @@ bare = _bare
 
 
 def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:
-    """Return the options of an identity column's sequence that aren't the usual ones, by SQLAlchemy's names."""
+    """Return what isn't usual about an identity column's sequence, by SQLAlchemy's names."""
     sequence = catalog.sequences[column.sequence]  # type: ignore[index] # an identity column has one
-    usual = default_sequence(sequence, column.type, sequence.persistence)
-    if sequence.increment < 0:
-        usual = replace(usual, start=-1, minimum=-_LARGEST[column.type] - 1, maximum=-1)
+    down = sequence.increment < 0
+    minimum, maximum = (-_LARGEST[column.type] - 1, -1) if down else (1, _LARGEST[column.type])
+    usual = {
+        "start": sequence.maximum if down else sequence.minimum,
+        "increment": 1,
+        "minvalue": minimum,
+        "maxvalue": maximum,
+        "cache": 1,
+        "cycle": False,
+    }
     options = {
         "start": sequence.start,
         "increment": sequence.increment,
@@ -119,19 +126,7 @@ def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:
         "cache": sequence.cache,
         "cycle": sequence.cycle,
     }
-    usually = {
-        "start": usual.minimum if usual.increment > 0 else usual.maximum,
-        "increment": 1,
-        "minvalue": usual.minimum,
-        "maxvalue": usual.maximum,
-        "cache": 1,
-        "cycle": False,
-    }
-    if sequence.increment > 0:
-        usually["start"] = sequence.minimum
-    else:
-        usually["start"] = sequence.maximum
-    return {name: value for name, value in options.items() if value != usually[name]}
+    return {name: value for name, value in options.items() if value != usual[name]}
 
 
 def _identity(column: Column, catalog: Catalog) -> sa.Identity:
@@ -191,9 +186,9 @@ def steps(change: Change, name: Name, replaced: set[str], rebuilt: set[Name]) ->
     """
     before, after = change.before.tables[name], change.after.tables[name]
     for column in after.columns:
-        if column.name in replaced or before.column(column.name) is None:
-            if column.is_local or not after.parents:
-                yield from _add(change, after, column)
+        is_new = column.name in replaced or before.column(column.name) is None
+        if is_new and (column.is_local or not after.parents):
+            yield from _add(change, after, column)
     for column in before.columns:
         wanted = after.column(column.name)
         if column.name in replaced:
@@ -231,11 +226,13 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
             f"{shown(table.name, change.after)} has no rows."
         )
         yield Step(phase, CommentOp(text))
-    fill = backfill is not None and column.not_null and column.default is None
-    added = replace(column, not_null=False) if fill else column
-    yield Step(phase, _add_op(change, table, added))
+    fill = backfill is not None and column.not_null and not column.generated and not column.identity
+    yield Step(phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column))
     if fill:
         yield Step(phase, _update(change, table, column, str(backfill), everywhere=True))
+        if column.default is not None:
+            default = sa.text(without_binds(column.default))
+            yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
         yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
     yield from _settings(change, table, replace(column, storage="", compression="", statistics=None), column)
 

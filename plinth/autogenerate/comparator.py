@@ -24,6 +24,7 @@ from plinth.autogenerate.models import made_by_models, models_catalog
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
 from plinth.autogenerate.revisions import history_of, revisions_catalog
+from plinth.autogenerate.revisions import RevisionError, history_of, revisions_catalog
 from plinth.autogenerate.scope import Scope, in_scope
 from plinth.autogenerate.steps import Change
 from plinth.catalog import Catalog, differences, read_catalog
@@ -43,14 +44,12 @@ class Comparison:
     Args:
         change: from what is there, renames done, to what the models mean.
         renames: what comes first.
-        models: all that the models mean.
-        scope: what of a database is compared.
+        subject: what was compared.
     """
 
     change: Change
     renames: Sequence[Rename]
-    models: Catalog
-    scope: Scope
+    subject: "Subject"
 
 
 class ComparedOp(ops.OpContainer):
@@ -107,12 +106,14 @@ class Subject:
     """What is compared.
 
     Args:
+        database: what is there.
         models: what the models mean.
         hints: what they say of the change itself.
         read: reads the database.
         scope: what of it is compared.
     """
 
+    database: Catalog
     models: Catalog
     hints: Hints
     read: Callable[[], Catalog]
@@ -137,7 +138,8 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
     def revisions() -> Catalog | None:
         try:
             return revisions_catalog(history_of(context.migration_context), connection, database)
-        except NoScratchError:
+        except (NoScratchError, RevisionError) as error:
+            log.warning("What revisions made can't be told from what they didn't. %s", error)
             return None
 
     scope = Scope(
@@ -146,7 +148,7 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
         revisions=revisions,
         includes=filters.table_filter(context, database.default_schema),
     )
-    return Subject(models, hints, read, scope)
+    return Subject(database, models, hints, read, scope)
 
 
 def _check(context: AutogenContext, connection: Connection, subject: Subject) -> None:
@@ -177,7 +179,7 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             return None
         change = Change(before, after, read_casts(connection), subject.hints.backfills)
         questions.ask(connection, change, questions.drops(context))
-        return Comparison(change, renames, subject.models, subject.scope)
+        return Comparison(change, renames, subject)
     finally:
         savepoint.rollback()
 

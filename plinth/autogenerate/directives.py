@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alembic.autogenerate.api import RevisionContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
@@ -13,8 +12,11 @@ from plinth.alembic_command import of_options
 from plinth.autogenerate.comparator import ComparedOp, Comparison
 from plinth.autogenerate.difference import difference
 from plinth.autogenerate.enums import is_extended, mentioned_values
+from plinth.autogenerate.proof import Claim, prove
+from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
-from plinth.catalog import Catalog
+from plinth.catalog import Catalog, Difference, differences
+from plinth.errors import as_command_errors
 
 log = logging.getLogger("alembic.autogenerate")
 
@@ -49,6 +51,18 @@ def write_revisions(
         directives[:] = []
         return
     revision_names.name_revisions(context, revision, directives)
+    if comparison:
+        with as_command_errors():
+            prove(context, directives, _claim(comparison))
+
+
+def _claim(comparison: Comparison) -> Claim:
+    subject = comparison.subject
+
+    def unexplained(actual: Catalog, wanted: Catalog) -> list[Difference]:
+        return differences(*in_scope(actual, wanted, replace(subject.scope, old_tables=())))
+
+    return Claim(subject.models, subject.database, unexplained)
 
 
 def _take_comparison(script: ops.MigrationScript) -> Comparison | None:
@@ -120,9 +134,3 @@ def _between(change: Change, before: Catalog, after: Catalog) -> Revision:
     up = difference(replace(change, before=before, after=after))
     down = difference(replace(change, before=after, after=before, backfills={}, is_downgrade=True))
     return Revision([step.op for step in up], [step.op for step in down])
-
-
-def revision_context(context: MigrationContext) -> RevisionContext:
-    """Return what Alembic knows of the revision that it writes."""
-    found: RevisionContext = context.opts["revision_context"]
-    return found

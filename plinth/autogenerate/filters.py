@@ -65,7 +65,8 @@ def _without_parts(context: AutogenContext, table: Table, schema: str | None, sh
         part = shown.c.get(column.name)
         if not lets_through(column.name, "column", shown if part is None else part):
             table = without_column(table, column.name)
-    items = {str(each.name): each for each in (*shown.constraints, *shown.indexes) if each.name}
+    parts: tuple[Any, ...] = (*shown.constraints, *shown.indexes)
+    items: dict[str, Any] = {str(each.name): each for each in parts if each.name}
     constraints = {
         each.name: each
         for each in table.constraints.values()

@@ -1,6 +1,7 @@
 """Indexes that no constraint made."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
@@ -18,7 +19,7 @@ def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
         column if column is not None and key == quoted(column) else sa.text(without_binds(key))
         for key, column in zip(index.keys, index.key_columns, strict=True)
     ]
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
     if index.method != "btree":
         options["postgresql_using"] = index.method
     if index.include:
@@ -34,7 +35,7 @@ def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
     return ops.CreateIndexOp(
         conv(index.name),
         table.name.name,
-        keys,  # type: ignore[arg-type]
+        keys,
         schema=schema_of(table.name, catalog),
         unique=index.unique,
         **options,

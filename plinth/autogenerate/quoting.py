@@ -2,7 +2,7 @@
 
 import re
 
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from plinth.catalog.picture import Catalog, Name
 
@@ -28,7 +28,7 @@ _MORE_KEYWORDS = {
     *("xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlnamespaces", "xmlparse", "xmlpi", "xmlroot"),
     *("xmlserialize", "xmltable", "tablesample", "collation", "concurrently", "lateral", "window"),
 }
-_KEYWORDS = postgresql.dialect().identifier_preparer.reserved_words | _MORE_KEYWORDS
+_KEYWORDS = set(RESERVED_WORDS) | _MORE_KEYWORDS
 _BIND = re.compile(r"(?<![:\w\\]):(?=\w)")
 LONGEST_NAME = 63  # bytes: NAMEDATALEN - 1
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from plinth.autogenerate import constraints, indexes, sequences
 from plinth.autogenerate.enums import columns_of
 from plinth.autogenerate.hints import Hints
-from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name
+from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, temporary_name
 from plinth.autogenerate.steps import SqlOp
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Sequence, Table
 
@@ -99,21 +99,55 @@ def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
 
 
 def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
-    for (name, new), old in hints.columns.items():
-        table, wanted = before.tables.get(name), after.tables.get(name)
-        if (
-            table is None
-            or wanted is None
-            or not table.column(old)
-            or table.column(new)
-            or wanted.column(old)
-        ):
+    for name, table in before.tables.items():
+        wanted = after.tables.get(name)
+        asked = {each.column: old for each, old in hints.columns.items() if each.table == name}
+        if wanted is None or not asked:
             continue
         schema = schema_of(name, before)
-        yield Rename(
-            ops.AlterColumnOp(name.name, old, schema=schema, modify_name=new),
-            ops.AlterColumnOp(name.name, new, schema=schema, modify_name=old),
-        )
+        for old, new in _in_turn(table, wanted, asked):
+            yield Rename(
+                ops.AlterColumnOp(name.name, old, schema=schema, modify_name=new),
+                ops.AlterColumnOp(name.name, new, schema=schema, modify_name=old),
+            )
+
+
+def _in_turn(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield old and new names in an order in which each new name is free.
+
+    Columns that take each other's names begin over a temporary one. Whether they have done so already, only
+    their types can tell.
+    """
+    there = {column.name for column in table.columns}
+    asked = {new: old for new, old in asked.items() if wanted.column(new)}
+    free = True
+    while free:
+        free = False
+        for new, old in list(asked.items()):
+            if old in there and new not in there:
+                yield old, new
+                there = there - {old} | {new}
+                del asked[new]
+                free = True
+    ring = {new: old for new, old in asked.items() if old in asked and {new, old} <= there}
+    types = {column.name: column.type for column in table.columns}
+    if not ring or any(types[old] != _type_of(wanted, new) for new, old in ring.items()):
+        return
+    if all(types[new] == _type_of(wanted, new) for new in ring):
+        return
+    new, old = next(iter(ring.items()))
+    aside = temporary_name(new, "_old")
+    yield new, aside
+    while old in ring and ring[old] != new:
+        yield old, new
+        new, old = old, ring[old]
+    yield old, new
+    yield aside, old
+
+
+def _type_of(table: Table, name: str) -> str | None:
+    column = table.column(name)
+    return column.type if column else None
 
 
 def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:

@@ -5,6 +5,7 @@ undo the escapes of `%` and `:`.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -381,7 +382,7 @@ def _drop_table_comment(_: AutogenContext, op: ops.DropTableCommentOp) -> str:
     return _call("op.drop_table_comment", string(op.table_name), _option("schema", op.schema))
 
 
-_OURS = {
+_OURS: dict[type[ops.MigrateOperation], Callable[..., str]] = {
     ops.CreateTableOp: _create_table,
     ops.DropTableOp: _drop_table,
     ops.RenameTableOp: _rename_table,

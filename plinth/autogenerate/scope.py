@@ -5,7 +5,7 @@ Another application's tables, hand-made types and the like are left alone, wheth
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from plinth.autogenerate.quoting import quoted
 from plinth.catalog.picture import Catalog, Column, Domain, Enum, Name, Other, Sequence, Table
@@ -127,15 +127,16 @@ def _with_types(
         if name not in before.tables
         for type_ in _types_of(table)
     }
+    every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
     for name in {*database.enums, *database.domains}:
         if name in users or name in scope.known:
             continue
         made = _made(scope, database, name, lambda catalog: {**catalog.enums, **catalog.domains})
         is_ours = name in old_users and name not in foreign_users and made
-        for types in (enums, domains):
-            types[1].pop(name, None)  # type: ignore[attr-defined]
+        for types in every:
+            types[1].pop(name, None)
             if not is_ours:
-                types[0].pop(name, None)  # type: ignore[attr-defined]
+                types[0].pop(name, None)
     return (
         replace(before, enums=enums[0], domains=domains[0]),
         replace(after, enums=enums[1], domains=domains[1]),
@@ -144,8 +145,8 @@ def _with_types(
 
 def _types_of(table: Table) -> set[Name]:
     found = {column.named_type for column in table.columns if column.named_type}
-    for part in (*table.constraints.values(), *table.indexes.values()):
-        found |= part.types
+    found.update(*(each.types for each in table.constraints.values()))
+    found.update(*(each.types for each in table.indexes.values()))
     return found
 
 

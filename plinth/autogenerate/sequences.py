@@ -103,7 +103,11 @@ def _create(
 ) -> Iterator[Step]:
     if sequence.is_identity:
         return
-    if owner and (owner[0].name, owner[1].name) not in kept_columns and is_serial(*owner, change.after):
+    if (
+        owner
+        and (owner[0].name, owner[1].name) not in kept_columns
+        and is_serial(owner[1], owner[0], change.after)
+    ):
         return  # SERIAL makes it
     # What was an identity column's sequence of the same name goes first, in its column's phase.
     phase = Phase.COLUMNS if old else Phase.SEQUENCES

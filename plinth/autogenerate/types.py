@@ -94,12 +94,12 @@ def sqlalchemy_type(column: Column, catalog: Catalog) -> Type | None:
 
 
 def _element_type(printed: str, named: Name | None, catalog: Catalog) -> Type | None:
-    if named in catalog.enums:
+    if named is not None and named in catalog.enums:
         enum = catalog.enums[named]
         return postgresql.ENUM(
             *enum.values, name=named.name, schema=schema_of(named, catalog), create_type=False
         )
-    if named in catalog.domains:
+    if named is not None and named in catalog.domains:
         domain = catalog.domains[named]
         base = _element_type(domain.type, domain.base, catalog)
         if base is None or domain.type.endswith("[]"):
