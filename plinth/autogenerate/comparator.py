@@ -23,7 +23,6 @@ from plinth.autogenerate.hints import Hints, all_metadata, read_hints
 from plinth.autogenerate.models import made_by_models, models_catalog
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
-from plinth.autogenerate.revisions import history_of, revisions_catalog
 from plinth.autogenerate.revisions import RevisionError, history_of, revisions_catalog
 from plinth.autogenerate.scope import Scope, in_scope
 from plinth.autogenerate.steps import Change
