@@ -126,7 +126,7 @@ def check(config: Config) -> Report:
         report.add(
             "heads", names, f"The revisions have {len(heads)} heads: {names}. Join them: alembic merge heads"
         )
-    with _place(report) as (target, is_at_hand):
+    with _place(config, report) as (target, is_at_hand):
         at_hand = _environment(config, target) if is_at_hand else None
         try:
             with scratch_database(target) as engine:
