@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PREFIX = "plinth_scratch_"
 
 _SERVER = """
-    select current_setting('server_version_num')::int / 10000 as major,
+    select current_setting('server_version_num')::int as version,
            pg_is_in_recovery() as is_replica,
            (select rolcreatedb or rolsuper from pg_roles where rolname = current_user) as may_create,
            current_user::text as role,
@@ -53,7 +53,7 @@ class _Facts:
     """What is known of a database and its server.
 
     Args:
-        major: version.
+        version: as `server_version_num` has it.
         is_replica: nothing can be made there.
         may_create: whether the role may create databases.
         role: the session's.
@@ -61,7 +61,7 @@ class _Facts:
         database: its row in pg_database.
     """
 
-    major: int
+    version: int
     is_replica: bool
     may_create: bool
     role: str
@@ -130,6 +130,13 @@ def url_of(connection: Connection) -> URL:
     )
 
 
+def place_of(target: Connection) -> str:
+    """Return what a scratch database takes over from the database in question, as a key."""
+    facts = _facts(target)
+    names = ("encoding", "datcollate", "datctype")
+    return repr((facts.version, facts.search_path, [facts.database[name] for name in names]))
+
+
 @contextmanager
 def undisturbed(connection: Connection) -> Iterator[None]:
     """Leave a connection without a transaction as it was found; one that is in a transaction stays in it."""
@@ -159,11 +166,12 @@ def _facts(target: Connection) -> _Facts:
 
 def _objection(target: Connection, facts: _Facts) -> str | None:
     app_env = settings.app_env()
+    is_scratch = str(facts.database["datname"]).startswith(PREFIX)  # made here, and therefore allowed here
     with undisturbed(target):
         marker = safety.read_marker(target)
     if "production" in {app_env, marker}:
         return "it is production's"
-    if not (marker or app_env or safety.is_on_local_server(url_of(target))):
+    if not (marker or app_env or is_scratch or safety.is_on_local_server(url_of(target))):
         return (
             "nothing says that it is for development (the local server, APP_ENV, or the marker that "
             "`python -m plinth environment development` sets)"
@@ -181,15 +189,14 @@ def _local_server(facts: _Facts, objection: str) -> URL:
     Raises:
         NoScratchError: the local server is no place for them either.
     """
+    major = str(facts.version // 10000)
     own = f"There is no scratch database on the database's own server, for {objection}"
     try:
         # Imported late: its libraries are for development, and a container has none of them.
         from plinth.local_server import development_server, major_version  # noqa: PLC0415
 
-        if major_version() != str(facts.major):
-            raise NoScratchError(
-                f"{own}; and the local server is PostgreSQL {major_version()}, not {facts.major}."
-            )
+        if major_version() != major:
+            raise NoScratchError(f"{own}; and the local server is PostgreSQL {major_version()}, not {major}.")
         server = development_server()
         server.start()
         return server.url("postgres")

@@ -5,7 +5,8 @@ import hashlib
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,26 +25,34 @@ def remembered(kind: str, key: Iterable[str], find_out: Callable[[], T]) -> T:
         key: all that it depends on; the code that reads catalogs counts too.
         find_out: how it is found out.
     """
-    file = _file(kind, key)
-    if file is None:
+    folder = _folder()
+    if folder is None:
         return find_out()
+    file = folder / _name(kind, key)
     try:
         found: T = pickle.loads(file.read_bytes())  # noqa: S301 - a file of our own, in a folder of our own
         os.utime(file)
-    except Exception:
+    except Exception:  # a damaged pickle raises whatever it likes
         found = find_out()
         _write(file, found)
     return found
 
 
-def _file(kind: str, key: Iterable[str]) -> Path | None:
+def count_known(kind: str, keys: Sequence[Iterable[str]]) -> int:
+    """Return how many keys, from the first on, there are up to the last one that is known."""
     folder = _folder()
     if folder is None:
-        return None
+        return 0
+    names = {path.name for path in folder.iterdir()}
+    known = (number for number, key in enumerate(keys, 1) if _name(kind, key) in names)
+    return max(known, default=0)
+
+
+def _name(kind: str, key: Iterable[str]) -> str:
     digest = hashlib.sha256(kind.encode())
-    for part in (*_code(), *key):
+    for part in (_code(), *key):
         digest.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
-    return folder / f"{kind}-{digest.hexdigest()[:32]}.pickle"
+    return f"{kind}-{digest.hexdigest()[:32]}.pickle"
 
 
 def _folder() -> Path | None:
@@ -80,7 +89,9 @@ def _abandoned(folder: Path) -> list[Path]:
     return [each for each in folder.glob("new-*") if newest - each.stat().st_mtime > 3600]
 
 
-def _code() -> list[str]:
-    """Return what reads and makes what is remembered: another version may see more."""
+@cache
+def _code() -> str:
+    """Return what tells this version of Plinth from others: another one may see more."""
     files = [*Path(catalog.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
-    return [each.read_text() for each in sorted(files)]
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sorted(files)))
+    return digest.hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from psycopg import errors
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData
 from sqlalchemy import Sequence as ModelSequence
 from sqlalchemy.dialects.postgresql.named_types import NamedType
 from sqlalchemy.engine import Dialect
@@ -25,7 +25,7 @@ from plinth.autogenerate.cache import remembered
 from plinth.autogenerate.prerequisites import Prerequisite
 from plinth.catalog import Catalog, Name, read_catalog
 from plinth.errors import PlinthError
-from plinth.scratch import scratch_database, undisturbed
+from plinth.scratch import place_of, scratch_database
 
 _THERE_ALREADY = (
     errors.DuplicateObject,
@@ -117,17 +117,9 @@ def models_catalog(
     with _explained():
         if not script.is_all:
             return make()
-        with undisturbed(target):
-            place = "\n".join(target.execute(text(_PLACE)).one())
         statements = [each.statement for each in needed]
         names = (default, str(version_table_schema), version_table)
-        return remembered("models", [place, *names, *statements, *script.statements], make)
-
-
-_PLACE = """
-    select current_setting('server_version_num'), current_setting('search_path'),
-           current_setting('server_encoding')
-    """
+        return remembered("models", [place_of(target), *names, *statements, *script.statements], make)
 
 
 class _explained:  # noqa: N801 - reads as a function

@@ -203,12 +203,16 @@ def refuse(found: Sequence[Difference], what: str) -> None:
     Raises:
         ProofError: there is one; the message begins with `what`.
     """
-    if not found:
-        return
+    if found:
+        raise ProofError(f"{shown_differences(f'{what}:', found)}\n{NOTHING_WRITTEN}")
+
+
+def shown_differences(what: str, found: Sequence[Difference]) -> str:
+    """Return differences as lines of a message that begins with `what`."""
     shown = [f"  {each}" for each in found[:MOST_SHOWN]]
     if len(found) > MOST_SHOWN:
         shown.append(f"  and {len(found) - MOST_SHOWN} more")
-    raise ProofError("\n".join([f"{what}:", *shown, NOTHING_WRITTEN]))
+    return "\n".join([what, *shown])
 
 
 def _named(revisions: Sequence[Script], one: str, several: str) -> str:

@@ -18,14 +18,14 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import Script, ScriptDirectory
 from psycopg import errors
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate import prerequisites
 from plinth.autogenerate.cache import remembered
 from plinth.catalog import Catalog, read_catalog
 from plinth.errors import PlinthError
-from plinth.scratch import scratch_database, undisturbed
+from plinth.scratch import place_of, scratch_database
 
 # What env.py may say of how revisions are recorded.
 _OPTIONS = ("version_table", "version_table_schema", "version_table_pk")
@@ -43,7 +43,18 @@ Walk = Callable[[Connection, tuple[str, ...]], Iterator[MigrationStep]]
 
 
 class RevisionError(PlinthError):
-    """A revision fails in a scratch database; the message names it and says why."""
+    """A revision fails in a scratch database; the message names it and says why.
+
+    Args:
+        message: the sentence.
+        revision: its id.
+        is_upgrade: which way it went.
+    """
+
+    def __init__(self, message: str, revision: str, *, is_upgrade: bool) -> None:
+        super().__init__(message)
+        self.revision = revision
+        self.is_upgrade = is_upgrade
 
 
 @dataclass(frozen=True)
@@ -181,16 +192,20 @@ class _Run:
             self._connection.rollback()
             if self._copied_what_is_missed(error):
                 return False
-            raise RevisionError(_sentence(history.script, step, error)) from error
+            raise _failure(history.script, step, error) from error
         return True
 
     def _pulled(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        del context
         if self._steps is None:
             self._steps = iter(self._walk(self._connection, tuple(heads)))
         if self._current is None:
             self._current = next(self._steps, None)
+        is_upgrade = True
         while self._current is not None:
+            if self._current.is_upgrade is not is_upgrade:
+                # There and back are two commands: the second one doesn't know which types the first has made.
+                context.impl.memo.clear()
+                is_upgrade = self._current.is_upgrade
             yield self._current
             self._current = None  # from here on, an error is the walk's
             self._current = next(self._steps, None)
@@ -229,7 +244,9 @@ def copy_missing(engine: Engine, standing: Catalog, *, but_not_in: str = "") -> 
             prerequisites.make(connection, standing.default_schema, missing)
 
 
-def revisions_catalog(history: History, target: Connection, standing: Catalog | None = None) -> Catalog:
+def revisions_catalog(
+    history: History, target: Connection, standing: Catalog | None = None, *, found: Catalog | None = None
+) -> Catalog:
     """Return the schema that all revisions make, from nothing.
 
     It is kept between runs, as long as no revision changes.
@@ -238,6 +255,7 @@ def revisions_catalog(history: History, target: Connection, standing: Catalog | 
         history: the revisions.
         target: the database in question.
         standing: its schema, if it has been read already.
+        found: what they make, if that is known already.
 
     Raises:
         RevisionError: a revision fails.
@@ -246,36 +264,30 @@ def revisions_catalog(history: History, target: Connection, standing: Catalog | 
     there = standing or history.read(target)
 
     def make() -> Catalog:
-        found: list[Catalog] = []
-
-        def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
-            yield from history.script._upgrade_revs("heads", heads)  # type: ignore[arg-type]
-            found.append(history.read(connection, there.default_schema))
-
+        if found is not None:
+            return found
         with scratch_database(target) as engine:
-            run(engine, history, walk, there)
-        return found[0]
+            upgrade(engine, history, standing=there)
+            with engine.connect() as connection:
+                return history.read(connection, there.default_schema)
 
-    sources = _sources(history.script)
+    sources = sources_of([step.revision for step in all_steps(history.script)])
     if sources is None:
         return make()
-    with undisturbed(target):
-        place = [str(value) for value in target.execute(text(_PLACE)).one()]
     leaned_on = [each.statement for each in prerequisites.leaned_on(there)]
-    options = repr(sorted(history.options.items()))
-    return remembered("revisions", [*place, options, there.default_schema, *leaned_on, *sources], make)
+    key = [place_of(target), repr(sorted(history.options.items())), there.default_schema]
+    return remembered("revisions", [*key, *leaned_on, *sources], make)
 
 
-_PLACE = """
-    select current_setting('server_version_num'), current_setting('search_path'),
-           current_setting('server_encoding')
-    """
+def all_steps(script: ScriptDirectory, heads: tuple[str, ...] = ()) -> list[RevisionStep]:
+    """Return the steps to all heads, in an order in which they can be done."""
+    return script._upgrade_revs("heads", heads)  # type: ignore[arg-type]
 
 
-def _sources(script: ScriptDirectory) -> list[str] | None:
-    """Return the revisions' sources in their order; None when they depend on more than that."""
+def sources_of(revisions: Iterable[Script]) -> list[str] | None:
+    """Return the revisions' sources; None when what they do depends on more than that."""
     found = []
-    for revision in script.walk_revisions():
+    for revision in revisions:
         source = _source(revision)
         if source is None or not _imported(source) <= _KNOWN:
             return None
@@ -302,7 +314,7 @@ def _make_version_schema(connection: Connection, history: History) -> None:
     connection.commit()
 
 
-def _sentence(script: ScriptDirectory, step: MigrationStep, error: Exception) -> str:
+def _failure(script: ScriptDirectory, step: MigrationStep, error: Exception) -> RevisionError:
     names = step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps
     revision = script.get_revision(names[0]) if names else None
     doc = f" ({revision.doc})" if revision and revision.doc else ""
@@ -314,7 +326,9 @@ def _sentence(script: ScriptDirectory, step: MigrationStep, error: Exception) ->
         why = f"{words} [{shown}]" if shown else words
     else:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"Revision {', '.join(names)}{doc} fails in its {direction}: {why}"
+    name = ", ".join(names)
+    sentence = f"Revision {name}{doc} fails in its {direction}: {why}"
+    return RevisionError(sentence, name, is_upgrade=step.is_upgrade)
 
 
 @contextlib.contextmanager
