@@ -112,6 +112,20 @@ def checked_message(message: str | None, tables: Collection[str]) -> str:
     return text
 
 
+def step_message(message: str, title: str | None) -> str:
+    """Return the message of one of several revisions of a change, short enough for a file's name.
+
+    Args:
+        message: that of the change.
+        title: what this step of it does.
+    """
+    both = f"{message}: {title}" if title else message
+    slug = "_".join(re.findall(r"\w+", both.lower())).encode()
+    if len(slug) <= LONGEST_SLUG:
+        return both
+    return (title or message).encode()[:LONGEST_SLUG].decode(errors="ignore")
+
+
 def table_names(metadata: MetaData | Sequence[MetaData] | None) -> set[str]:
     """Return the names of all tables of the models, without their schemas."""
     if metadata is None:

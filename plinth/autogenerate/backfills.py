@@ -112,7 +112,7 @@ class BackfillOp(ops.MigrateOperation):
                 "DECLARE",
                 *declared,
                 "BEGIN",
-                f"    SELECT {keys} INTO {', '.join(own)} FROM {after};",
+                f"    SELECT {keys} INTO {', '.join(own)} FROM {after};",  # noqa: S608 - quoted names
                 "    WHILE FOUND LOOP",
                 *(f"        {line}" for line in batch.split("\n")),
                 "        COMMIT;",

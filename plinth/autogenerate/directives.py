@@ -3,16 +3,15 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
+from alembic.autogenerate.api import RevisionContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
-from plinth import revision_names
+from plinth import revision_names, settings
 from plinth.alembic_command import of_options
 from plinth.autogenerate.comparator import ComparedOp, Comparison
-from plinth.autogenerate.difference import difference
-from plinth.autogenerate.enums import is_extended, mentioned_values
+from plinth.autogenerate.online import Revision, between, extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
 from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
@@ -20,14 +19,6 @@ from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
 
 log = logging.getLogger("alembic.autogenerate")
-
-
-@dataclass(frozen=True)
-class Revision:
-    """What one revision does, and what takes it back."""
-
-    up: Sequence[ops.MigrateOperation]
-    down: Sequence[ops.MigrateOperation]
 
 
 def write_revisions(
@@ -42,19 +33,72 @@ def write_revisions(
         return
     first = directives[0]
     comparison = _take_comparison(first)
-    if comparison:
-        written = revisions(comparison)
-        _fill(first, written[0])
-        for each in written[1:]:
-            directives.append(_following(first, directives[-1], each))
-    elif _is_empty(first):
+    if comparison is None:
+        if not _is_empty(first):  # Alembic's own comparison has found something, or another plugin
+            revision_names.name_revisions(context, revision, directives)
+            return
         log.info("The database is as the models say: there is nothing to write.")
         directives[:] = []
         return
+    written = revisions(comparison, online=is_online(context))
+    for place, each in enumerate(written):
+        if place:
+            directives.append(_following(first))
+        _fill(directives[place], each)
     revision_names.name_revisions(context, revision, directives)
-    if comparison:
-        with as_command_errors():
-            prove(context, directives, _claim(comparison))
+    _describe_steps(context, directives, written)
+    with as_command_errors():
+        prove(context, directives, _claim(comparison))
+    _tell(context, directives)
+
+
+def is_online(context: MigrationContext) -> bool:
+    """Whether revisions are to be online: `-x online=no`, or else the setting."""
+    environment = context.environment_context
+    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
+    word = arguments.get("online")
+    return settings.configured().online if word is None else settings.yes_or_no(word, "-x online")
+
+
+def _describe_steps(
+    context: MigrationContext, directives: list[ops.MigrationScript], written: Sequence[Revision]
+) -> None:
+    """Say in each file which step of which change it is, by its message and by what the template shows."""
+    base = str(directives[0].message)
+    notes: dict[str, Note] = {}
+    for number, (directive, each) in enumerate(zip(directives, written, strict=True), 1):
+        change = None
+        if len(written) > 1:
+            change = f"{directives[0].rev_id}, step {number} of {len(written)}"
+            directive.message = revision_names.step_message(base, each.title)
+        notes[str(directive.rev_id)] = Note(change, each.is_repeatable)
+    revision_context: RevisionContext = context.opts["revision_context"]
+    revision_context.template_args["notes"] = notes  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a file says of itself.
+
+    Args:
+        change: the change that it is a step of, and which one; None when it is all of it.
+        is_repeatable: it may be run again after it was interrupted, although it leaves its transaction.
+    """
+
+    change: str | None
+    is_repeatable: bool
+
+
+def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) -> None:
+    """Say why there are several files."""
+    if len(directives) > 1:
+        config = context.config
+        if config is not None:
+            config.print_stdout(
+                "%d revisions, for a busy database: each is one transaction, or one step outside of it that "
+                "may be run again. For a single one: alembic -x online=no revision …",
+                len(directives),
+            )
 
 
 def _claim(comparison: Comparison) -> Claim:
@@ -88,12 +132,9 @@ def _fill(script: ops.MigrationScript, revision: Revision) -> None:
     script.downgrade_ops.ops.extend(revision.down)
 
 
-def _following(
-    first: ops.MigrationScript, before: ops.MigrationScript, revision: Revision
-) -> ops.MigrationScript:
-    """Return a further revision, on top of another one that has no file yet."""
-    del before
-    following = ops.MigrationScript(
+def _following(first: ops.MigrationScript) -> ops.MigrationScript:
+    """Return a further revision; it is named with the others."""
+    return ops.MigrationScript(
         rev_id=None,
         upgrade_ops=ops.UpgradeOps([]),
         downgrade_ops=ops.DowngradeOps([]),
@@ -101,37 +142,40 @@ def _following(
         imports=set(first.imports),
         version_path=first.version_path,
     )
-    _fill(following, revision)
-    return following
 
 
-def revisions(comparison: Comparison) -> list[Revision]:
-    """Return the revisions that a change needs, oldest first."""
+def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
+    """Return the revisions that a change needs, oldest first.
+
+    Args:
+        comparison: what is to be done.
+        online: whether a busy database may not feel them.
+
+    Raises:
+        Refusal: a word of the author's is missing.
+    """
     change = comparison.change
-    stages = [change.before, *_stages(change), change.after]
-    written = [_between(change, before, after) for before, after in pairwise(stages)]
-    renamed = written[0]
-    written[0] = Revision(
-        [*(rename.up for rename in comparison.renames), *renamed.up],
-        [*renamed.down, *(rename.down for rename in reversed(comparison.renames))],
+    written = sequence(change) if online else _ordinary(change)
+    renames = comparison.renames
+    if not renames:
+        return written
+    renamed = Revision(
+        [rename.up for rename in renames], [rename.down for rename in reversed(renames)], "rename"
     )
+    if online or not written:
+        return [renamed, *written]
+    first = written[0]
+    written[0] = replace(first, up=[*renamed.up, *first.up], down=[*first.down, *renamed.down])
     return written
 
 
-def _stages(change: Change) -> list[Catalog]:
-    """Return the schema after each revision but the last: an enum's new value is usable after a commit."""
-    extended = {
-        name: enum
-        for name, enum in change.after.enums.items()
-        if (old := change.before.enums.get(name))
-        and old.values != enum.values
-        and is_extended(old, enum)
-        and (set(enum.values) - set(old.values)) & mentioned_values(enum, change)
-    }
-    return [replace(change.before, enums={**change.before.enums, **extended})] if extended else []
-
-
-def _between(change: Change, before: Catalog, after: Catalog) -> Revision:
-    up = difference(replace(change, before=before, after=after))
-    down = difference(replace(change, before=after, after=before, backfills={}, is_downgrade=True))
-    return Revision([step.op for step in up], [step.op for step in down])
+def _ordinary(change: Change) -> list[Revision]:
+    """Return one revision, or the two that PostgreSQL forces: an enum's new value takes a commit."""
+    extended = extended_enums(change)
+    if extended is None:
+        whole = between(change, change.before, change.after)
+        return [whole] if whole.up or whole.down else []
+    return [
+        between(change, change.before, extended, "add the values of the enum"),
+        between(change, extended, change.after, "use them"),
+    ]

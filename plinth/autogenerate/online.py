@@ -1,8 +1,8 @@
 """From one change to a sequence of revisions that a busy database doesn't feel.
 
-Each revision is either one transaction with strong locks on one standing table, or one online step that may be
-run again. The way between two of them is found as that between any two schemas (`difference`), unless it has an
-online form: then it is written here.
+Each revision is either one transaction with strong locks on one standing table, or one online step that may
+be run again. The way between two of them is found as that between any two schemas (`difference`), unless it
+has an online form: then it is written here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +22,9 @@ from plinth.autogenerate.quoting import (
     quoted_list,
     schema_of,
     sql_name,
-    without_binds,
 )
-from plinth.autogenerate.steps import AutocommitOp, Change, CommentOp, SqlOp
+from plinth.autogenerate.steps import AutocommitOp, Change, SqlOp
+from plinth.autogenerate.tables import in_order
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
 
 Operations = Sequence[ops.MigrateOperation]
@@ -99,7 +99,7 @@ def between(change: Change, before: Catalog, after: Catalog, title: str | None =
 
 
 def extended_enums(change: Change) -> Catalog | None:
-    """Return the schema in which enums have their new values, where these are used at once: after a commit."""
+    """Return the schema in which enums have their new values, where these are used at once."""
     extended = {
         name: enum
         for name, enum in change.after.enums.items()
@@ -126,7 +126,7 @@ def sequence(change: Change) -> list[Revision]:
     split = [name for name in standing if _is_split(way, name)]
     way.go(_beside(way, standing), "what stands beside the tables")
     for name in split:
-        way.go(way.with_table(_eased(way, name)), f"change {name.name}")
+        way.go(_eased(way, name), f"change {name.name}")
     for name in split:
         _drop_keys(way, name)
     for name in split:
@@ -137,7 +137,10 @@ def sequence(change: Change) -> list[Revision]:
         _add_parts(way, name)
     for name in split:
         _add_foreign_keys(way, name)
-    _drop_rest(way, split)
+    _change_unsplit(way)
+    _drop_columns(way, split)
+    _drop_tables(way)
+    way.go(change.after, "drop what nothing uses any more")
     return way.revisions
 
 
@@ -186,16 +189,28 @@ def _beside(way: _Way, standing: Sequence[Name]) -> Catalog:
 # A table with all changes that need no more than a short look at the catalog
 
 
-def _eased(way: _Way, name: Name) -> Table:
+def _eased(way: _Way, name: Name) -> Catalog:
     before, after = way.change.before.tables[name], way.change.after.tables[name]
     columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
     kept = [column for column in before.columns if after.column(column.name) is None]
-    return replace(
+    table = replace(
         after,
         columns=(*columns, *kept),
         constraints=_with_names_of_not_null(before, after, {column.name: column for column in columns}),
         indexes=before.indexes,
     )
+    dropped = {column.name for column in kept}
+    sequences = {
+        key: each
+        for key, each in way.at.sequences.items()
+        if not each.owner or each.owner.table != name or each.owner.column in dropped
+    }
+    sequences |= {
+        key: each
+        for key, each in way.change.after.sequences.items()
+        if each.owner and each.owner.table == name
+    }
+    return replace(way.with_table(table), sequences=sequences)
 
 
 def _with_names_of_not_null(before: Table, after: Table, columns: dict[str, Column]) -> dict[str, Constraint]:
@@ -220,7 +235,7 @@ def _eased_column(way: _Way, table: Name, before: Column | None, after: Column) 
 
 
 def is_filled(change: Change, table: Name, column: Column) -> bool:
-    """Whether a new column gets its values row by row: from a backfill, or from a default that differs for each."""
+    """Whether a new column gets its values row by row: from a backfill, or a volatile default."""
     if column.generated or column.identity or column.sequence or not column.not_null:
         return False
     if ColumnName(table, column.name) in change.backfills:
@@ -274,7 +289,7 @@ def _drop_constraint(way: _Way, name: Name, constraint: Constraint) -> None:
 
 
 def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
-    """Return what puts a constraint back without holding anybody up, and may be run again; None if nothing does."""
+    """Return what puts a constraint back without holding anybody up; None if nothing does."""
     clear = constraints.drop_op(constraint, table, catalog)
     clear.if_exists = True
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
@@ -498,16 +513,38 @@ def _add_foreign_keys(way: _Way, name: Name) -> None:
                 _add_checked(way, name, constraint)
 
 
-def _drop_rest(way: _Way, split: Sequence[Name]) -> None:
-    """Drop columns and tables, in revisions of their own: these wait until no code that runs uses them."""
-    after = way.change.after
+def _change_unsplit(way: _Way) -> None:
+    """Make what is left as it should be, in one revision, but drop nothing yet."""
+    after, at = way.change.after, way.at
+    gone = {name: table for name, table in at.tables.items() if name not in after.tables}
+    tables = {**after.tables, **gone}
+    for name in set(at.tables) & set(after.tables):
+        if _is_split(way, name):
+            tables[name] = at.tables[name]
+    columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
+    rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
+    owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}
+    others = {key: each for key, each in at.others.items() if key not in after.others and each.table in gone}
+    to = replace(
+        after,
+        schemas={**at.schemas, **after.schemas},
+        tables=tables,
+        sequences={**owned, **after.sequences},
+        enums={**{k: v for k, v in at.enums.items() if k not in after.enums}, **after.enums},
+        domains={**{k: v for k, v in at.domains.items() if k not in after.domains}, **after.domains},
+        others={**others, **after.others},
+    )
+    way.go(to, "change the rest")
+
+
+def _drop_columns(way: _Way, split: Sequence[Name]) -> None:
+    """Drop columns, in a revision for each table: these wait until no code that runs uses them."""
     for name in split:
         table = way.at.tables[name]
-        wanted = after.tables[name]
-        gone = [column for column in table.columns if wanted.column(column.name) is None]
-        if not gone:
+        wanted = way.change.after.tables[name]
+        names = {column.name for column in table.columns if wanted.column(column.name) is None}
+        if not names:
             continue
-        names = {column.name for column in gone}
         left = replace(
             table,
             columns=tuple(column for column in table.columns if column.name not in names),
@@ -523,16 +560,31 @@ def _drop_rest(way: _Way, split: Sequence[Name]) -> None:
             for key, each in to.sequences.items()
             if not (each.owner and each.owner.table == name and each.owner.column in names)
         }
-        way.go(replace(to, sequences=kept), f"drop {', '.join(sorted(names))} of {name.name}")
-    unsplit = {
-        name: table for name, table in way.at.tables.items() if name in after.tables and name not in split
-    }
-    for name in unsplit:
-        way.go(way.with_table(after.tables[name]), f"change {name.name}")
-    dropped = {name: table for name, table in way.at.tables.items() if name not in after.tables}
-    before_drops = replace(after, tables={**after.tables, **dropped})
-    del before_drops
-    way.go(after, "the rest")
+        way.go(replace(to, sequences=kept), f"drop {' and '.join(sorted(names))}")
+
+
+def _drop_tables(way: _Way) -> None:
+    """Drop tables, one by one; what refers to them goes first."""
+    gone = [name for name in way.at.tables if name not in way.change.after.tables]
+    for name in reversed(in_order(gone, way.at)):
+        tables = {
+            other: replace(
+                table,
+                constraints={
+                    each.name: each
+                    for each in table.constraints.values()
+                    if each.foreign_key is None or each.foreign_key.table != name
+                },
+            )
+            for other, table in way.at.tables.items()
+            if other != name
+        }
+        kept = {
+            key: each for key, each in way.at.sequences.items() if not each.owner or each.owner.table != name
+        }
+        others = {key: each for key, each in way.at.others.items() if each.table != name}
+        to = replace(way.at, tables=tables, sequences=kept, others=others)
+        way.go(to, f"drop {name.name}")
 
 
 # Operations
@@ -589,8 +641,8 @@ def key_index(constraint: Constraint, table: Table, catalog: Catalog) -> Index:
     """Return the index on which a unique constraint or primary key will stand."""
     keys = tuple(map(quoted, constraint.columns))
     definition = (
-        f"CREATE UNIQUE INDEX {quoted(constraint.name)} ON {quoted(table.name.schema)}.{quoted(table.name.name)} "
-        f"USING btree ({', '.join(keys)})"
+        f"CREATE UNIQUE INDEX {quoted(constraint.name)} "
+        f"ON {quoted(table.name.schema)}.{quoted(table.name.name)} USING btree ({', '.join(keys)})"
     )
     if constraint.include:
         definition += f" INCLUDE ({quoted_list(constraint.include)})"
@@ -629,13 +681,9 @@ def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
     timing = " DEFERRABLE" if constraint.deferrable else ""
     timing += " INITIALLY DEFERRED" if constraint.deferred else ""
     name = quoted(constraint.name)
+    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{timing}"
     return SqlOp(
-        f"ALTER TABLE {sql_name(table.name, catalog)} ADD CONSTRAINT {name} {kind} USING INDEX {name}{timing}",
+        f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
         f"add constraint {constraint.name}",
         table.name,
     )
-
-
-def comment_on(text: str) -> CommentOp:
-    """Return a comment for a revision's file."""
-    return CommentOp(without_binds(text))

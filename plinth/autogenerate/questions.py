@@ -125,8 +125,8 @@ def _refuse_used_values(connection: Connection, change: Change) -> None:
                 raise Refusal(
                     "used enum value",
                     f"Values of the enum {shown(name, change.before)} are removed ({', '.join(removed)}), "
-                    f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give those rows "
-                    "another value first (a revision by hand), or rename the value: "
+                    f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give those "
+                    "rows another value first (a revision by hand), or rename the value: "
                     f'info={{"enum_renames": {{"{removed[0]}": "…"}}}} on the column.',
                 )
 
