@@ -32,7 +32,7 @@ test-slow: install ## run the tests that take minutes
 	@$(PY) -m pytest -m slow $(T)
 
 .PHONY: check
-check: format-check lint typecheck test ## format, lint, types and tests: what CI runs
+check: format-check lint typecheck db-check test ## format, lint, types, revisions and tests: what CI runs
 
 .PHONY: format
 format: install ## format the code
@@ -91,6 +91,10 @@ db-redo: install ## undo the last change and apply it again
 .PHONY: db-status
 db-status: install ## show what is applied, pending and wrong
 	@$(PY) -m plinth status
+
+.PHONY: db-check
+db-check: install ## try all revisions, up and down, and compare them with models and database
+	@$(PY) -m plinth check
 
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"

@@ -7,7 +7,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import MetaData
 
-from plinth import alembic_command, revision_names
+from plinth import alembic_command, autogenerate, revision_names
 from plinth.apply import apply, offline
 from plinth.migration_connection import migration_connection
 
@@ -34,8 +34,9 @@ options: dict[str, Any] = {
     "target_metadata": target_metadata(),
     "process_revision_directives": revision_names.name_revisions,
     "transaction_per_migration": True,
-    "compare_server_default": True,
 }
+if command.autogenerates:
+    options |= autogenerate.options()
 
 
 # With "named", a % in SQL stays one %.

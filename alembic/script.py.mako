@@ -1,14 +1,19 @@
 <%!
     def plain(code):
         """Leave out the two comments that Alembic puts around what it generates."""
-        return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### "))
+        return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### ")).strip()
 %>\
+<% note = context.get("notes", {}).get(up_revision) %>\
 <% body = f"{upgrades or ''}{downgrades or ''}" %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
 Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
 Create Date: ${create_date}
+% if note and note.change:
+
+Change: ${note.change}
+% endif
 """
 
 % if "sa." in body or "op." not in body:
@@ -23,6 +28,9 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+% if note and note.is_repeatable:
+repeatable = True  # after an interruption, it is simply run again
+% endif
 
 
 def upgrade() -> None:

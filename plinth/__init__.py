@@ -7,9 +7,11 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `local_server`: a PostgreSQL from a wheel in `.postgres/`, started when it is needed.
 - `connecting`: an engine for a URL; what goes wrong becomes a sentence.
 - `safety`: which databases count as development, and the word that destructive commands need.
+- `scratch`: empty databases in which something is tried out, gone afterwards.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
 - `revision_names`: ids made of the time, messages that say something.
 - `apply`: one applier at a time, a transaction for each revision, bounded waiting, the ledger.
+- `catalog`: what a database's schema looks like, in PostgreSQL's own words.
 - `undo`: the last batch, the last change.
 - `status`, `status_table`: what is applied, pending and wrong.
 - `development`: drop, create, migrate and seed the development database.

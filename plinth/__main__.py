@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         up,
         add("rollback", rollback, "undo the last batch: what one command applied"),
         add("redo", redo, "undo the last change and apply it again"),
+        add(
+            "check",
+            check,
+            "try all revisions, up and down, and compare them with models and database",
+        ),
         add("status", status, "show what is applied; exit code 0 in order, 1 pending, 2 wrong"),
     ):
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
@@ -166,6 +171,21 @@ def status(arguments: argparse.Namespace) -> int:
 
         show(found)
     return found.exit_code
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Try all revisions, and compare."""
+    from plinth.check import check as look  # noqa: PLC0415 - takes its time to load, and needs the models
+
+    report = look(development.alembic_config())
+    if arguments.json:
+        say(json.dumps(report.as_json(), indent=2, default=str))
+        return 0 if report.agrees else 1
+    for line in (*(each.message for each in report.problems), *report.hints, *report.notes):
+        say(line)
+    if report.agrees:
+        say(f"Models and revisions agree ({report.revisions} revisions, each tried up and down).")
+    return 0 if report.agrees else 1
 
 
 def environment(arguments: argparse.Namespace) -> int:

@@ -117,7 +117,7 @@ class LocalServer:
             return True
 
     def _data(self) -> Path:
-        return _home() / f"{_major_version()}-{self.name}"
+        return _home() / f"{major_version()}-{self.name}"
 
     def _log(self) -> Path:
         return self._data().with_suffix(".log")
@@ -365,7 +365,12 @@ def _wheel_version() -> str:
         ) from error
 
 
-def _major_version() -> str:
+def major_version() -> str:
+    """Return the major version of PostgreSQL in the wheel.
+
+    Raises:
+        ServerError: the wheel is not installed.
+    """
     return _wheel_version().partition(".")[0]
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import singledispatch
+from itertools import pairwise
 from typing import Any
 
 from alembic import util
@@ -61,6 +62,10 @@ def name_revisions(
     if not first.message and command.autogenerates:
         first.message = describe(first.upgrade_ops.ops if first.upgrade_ops else [])
     first.message = checked_message(first.message, table_names(context.opts["target_metadata"]))
+    for before, following in pairwise(directives):
+        following.rev_id = following.rev_id or next_id(script, [str(each.rev_id) for each in directives])
+        following.head = str(before.rev_id)
+        following.message = following.message or first.message
 
 
 def name_merges(script: ScriptDirectory) -> None:
@@ -105,6 +110,20 @@ def checked_message(message: str | None, tables: Collection[str]) -> str:
             "Say it shorter here, and the rest in the revision's docstring."
         )
     return text
+
+
+def step_message(message: str, title: str | None) -> str:
+    """Return the message of one of several revisions of a change, short enough for a file's name.
+
+    Args:
+        message: that of the change.
+        title: what this step of it does.
+    """
+    both = f"{message}: {title}" if title else message
+    slug = "_".join(re.findall(r"\w+", both.lower())).encode()
+    if len(slug) <= LONGEST_SLUG:
+        return both
+    return (title or message).encode()[:LONGEST_SLUG].decode(errors="ignore")
 
 
 def table_names(metadata: MetaData | Sequence[MetaData] | None) -> set[str]:

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
@@ -52,6 +53,7 @@ class Settings:
         lock_timeout: how long a revision waits for one lock before it lets others go first; 0 is for ever.
         statement_timeout: how long one statement of a revision may take; 0 is for ever.
         retry_limit: for how long a revision is tried again when its locks won't come.
+        online: whether autogenerate writes revisions that a busy database doesn't feel, as many as they need.
     """
 
     database: str = "app_development"
@@ -59,6 +61,7 @@ class Settings:
     lock_timeout: timedelta = timedelta(milliseconds=250)
     statement_timeout: timedelta = timedelta(0)
     retry_limit: timedelta = timedelta(minutes=5)
+    online: bool = True
 
 
 def variable(name: str) -> str | None:
@@ -96,8 +99,28 @@ def configured() -> Settings:
         if value is None:
             name, value = f"{setting.name} in [tool.plinth]", tool_settings().get(setting.name)
         if value is not None:
-            given[setting.name] = duration(value, name) if setting.type is timedelta else str(value)
+            given[setting.name] = _READERS.get(setting.type, _text)(value, name)
     return Settings(**given)
+
+
+def yes_or_no(value: object, setting: str) -> bool:
+    """Return what a switch says.
+
+    Args:
+        value: yes or no, true or false, on or off.
+        setting: where it comes from, for the message.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    word = str(value).strip().lower()
+    if word not in {"yes", "true", "on", "1", "no", "false", "off", "0"}:
+        raise SettingsError(f"{setting} is {value!r}: write yes or no.")
+    return word in {"yes", "true", "on", "1"}
+
+
+def _text(value: object, _: str) -> str:
+    return str(value)
 
 
 def duration(value: object, setting: str) -> timedelta:
@@ -114,6 +137,9 @@ def duration(value: object, setting: str) -> timedelta:
     if match is None:
         raise SettingsError(f'{setting} is {value!r}: write a duration such as "250ms", "2s" or "5min".')
     return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "ms"])
+
+
+_READERS: dict[object, Callable[[object, str], object]] = {timedelta: duration, bool: yes_or_no}
 
 
 @cache

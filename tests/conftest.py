@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from plinth import settings
 from plinth.development import alembic_config
 from plinth.local_server import test_server
+from tests.plinth.score import pytest_terminal_summary  # noqa: F401 - xdist reads this conftest.py alone
 
 PREFIX = "plinth_test_"
 RUN = PREFIX + secrets.token_hex(4)

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from plinth import settings
 from tests.plinth.history import History, empty_history
 from tests.plinth.project import Project, copy_project
 
@@ -15,13 +16,18 @@ from tests.plinth.project import Project, copy_project
 @pytest.fixture
 def project(tmp_path: Path, empty_url: URL) -> Project:
     """A copy of the scaffold, in a folder with a space in its name, on an empty database."""
-    return copy_project(tmp_path / "my app", empty_url)
+    return copy_project(tmp_path / "my app", empty_url, PLINTH_HOME=own_home())
 
 
 @pytest.fixture
 def migrated(tmp_path: Path, clone_url: URL) -> Project:
     """A copy of the scaffold on a migrated database."""
-    return copy_project(tmp_path / "my app", clone_url)
+    return copy_project(tmp_path / "my app", clone_url, PLINTH_HOME=own_home())
+
+
+def own_home() -> str:
+    """Return the folder of the tests' own server: a copy knows it, and starts none for scratch databases."""
+    return settings.variable("PLINTH_HOME") or str(settings.ROOT / ".postgres")
 
 
 @pytest.fixture

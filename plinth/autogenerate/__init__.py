@@ -1,0 +1,32 @@
+"""Autogenerate: from the models to revisions that make the database exactly as they say.
+
+`alembic/env.py` takes `options()` for `context.configure()`. Data goes one way, room by room:
+
+- `comparator`: where Alembic calls us. It reads the database (`plinth.catalog`) and what the models mean
+  (`models`),
+- `scope`, `filters`: leaves out what isn't ours,
+- `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed,
+- `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
+  `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), in the order of `steps`,
+- `directives`: puts them into revisions, `rendering` writes them, `proof` tries them.
+
+`types`, `casts` and `quoting` know PostgreSQL's and SQLAlchemy's names for things.
+"""
+
+from typing import Any
+
+
+def options() -> dict[str, Any]:
+    """Return what `context.configure()` is told, so that autogenerate is ours."""
+    # Imported late: an upgrade needs nothing of it.
+    from alembic.runtime.plugins import Plugin, _all_plugins  # noqa: PLC0415
+
+    from plinth.autogenerate import comparator  # noqa: PLC0415
+    from plinth.autogenerate.directives import write_revisions  # noqa: PLC0415
+
+    if comparator.NAME not in _all_plugins:
+        Plugin.setup_plugin_from_module(comparator, comparator.NAME)
+    return {
+        "autogenerate_plugins": [comparator.NAME],
+        "process_revision_directives": write_revisions,
+    }

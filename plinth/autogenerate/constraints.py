@@ -1,0 +1,217 @@
+"""Constraints: primary and foreign keys, unique, check, exclusion, and the names of NOT NULL."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.sql.elements import conv
+
+from plinth.autogenerate.columns import bare
+from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, without_binds
+from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, Constraint, Name, Table
+
+_ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+_KINDS = {"p": "primary", "u": "unique", "f": "foreignkey", "c": "check"}
+_KEYS = {"p", "u", "x"}
+
+
+def _timing(constraint: Constraint) -> str:
+    words = " DEFERRABLE" if constraint.deferrable else ""
+    return words + (" INITIALLY DEFERRED" if constraint.deferred else "")
+
+
+def _timing_options(constraint: Constraint) -> dict[str, object]:
+    options: dict[str, object] = {"deferrable": True} if constraint.deferrable else {}
+    return options | ({"initially": "DEFERRED"} if constraint.deferred else {})
+
+
+def _foreign_key_tail(constraint: Constraint) -> str:
+    key = constraint.reference
+    words = " MATCH FULL" if key.match == "f" else ""
+    words += f" ON UPDATE {_ACTIONS[key.on_update]}" if key.on_update != "a" else ""
+    words += f" ON DELETE {_ACTIONS[key.on_delete]}" if key.on_delete != "a" else ""
+    return words + _timing(constraint)
+
+
+def is_native(constraint: Constraint) -> bool:
+    """Whether SQLAlchemy has words for all that the definition says."""
+    definition, tail = constraint.definition, _timing(constraint)
+    if constraint.options:
+        return False
+    if constraint.type == "p":
+        return definition.startswith("PRIMARY KEY (") and definition.endswith(")") and not constraint.include
+    if constraint.type == "u":
+        head = "UNIQUE NULLS NOT DISTINCT (" if constraint.nulls_not_distinct else "UNIQUE ("
+        fits = definition.startswith(head) and definition.endswith(f"){tail}")
+        return fits and " WITHOUT OVERLAPS" not in definition
+    if constraint.type == "c":
+        return definition == f"CHECK ({constraint.expression})"
+    if constraint.type == "f":
+        return definition.endswith(f"){_foreign_key_tail(constraint)}") and "PERIOD" not in definition
+    return False
+
+
+def sql_definition(constraint: Constraint) -> str:
+    """Return a constraint as CREATE TABLE and ADD take it."""
+    definition = constraint.definition
+    if constraint.options:
+        # Storage parameters stand before DEFERRABLE and the predicate of an exclusion.
+        tail = _timing(constraint)
+        head = definition.removesuffix(tail)
+        head, where, predicate = head.partition(" WHERE ")
+        definition = f"{head} WITH ({', '.join(constraint.options)}){where}{predicate}{tail}"
+    return f"CONSTRAINT {quoted(constraint.name)} {definition}"
+
+
+def native_constraint(constraint: Constraint, catalog: Catalog) -> sa.Constraint | None:
+    """Return a constraint as `op.create_table` takes it; None where it must be SQL of its own."""
+    if not is_native(constraint):
+        return None
+    name, timing = conv(constraint.name), _timing_options(constraint)
+    if constraint.type == "p":
+        return sa.PrimaryKeyConstraint(*constraint.columns, name=name, **timing)  # type: ignore[arg-type]
+    if constraint.type == "u":
+        return sa.UniqueConstraint(*constraint.columns, name=name, **timing, **_unique_options(constraint))  # type: ignore[arg-type]
+    if constraint.type == "c":
+        return sa.CheckConstraint(without_binds(bare(str(constraint.expression))), name=name)
+    key = constraint.reference
+    parts = (key.table.schema, key.table.name, *key.columns)
+    if any("." in part for part in parts):
+        return None
+    prefix = "" if key.table.schema == catalog.default_schema else f"{key.table.schema}."
+    referred = [f"{prefix}{key.table.name}.{column}" for column in key.columns]
+    return sa.ForeignKeyConstraint(constraint.columns, referred, name=name, **_key_options(constraint))  # type: ignore[arg-type]
+
+
+def _unique_options(constraint: Constraint) -> dict[str, object]:
+    options: dict[str, object] = {}
+    if constraint.include:
+        options["postgresql_include"] = list(constraint.include)
+    if constraint.nulls_not_distinct:
+        options["postgresql_nulls_not_distinct"] = True
+    return options
+
+
+def _key_options(constraint: Constraint) -> dict[str, object]:
+    key = constraint.reference
+    options = _timing_options(constraint)
+    if key.on_update != "a":
+        options["onupdate"] = _ACTIONS[key.on_update]
+    if key.on_delete != "a":
+        options["ondelete"] = _ACTIONS[key.on_delete]
+    if key.match == "f":
+        options["match"] = "FULL"
+    return options
+
+
+def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    """Return what adds a constraint to a standing table."""
+    name, schema = conv(constraint.name), schema_of(table.name, catalog)
+    if constraint.type == "x" or not is_native(constraint):
+        return SqlOp(
+            f"ALTER TABLE {sql_name(table.name, catalog)} ADD {sql_definition(constraint)}",
+            f"add constraint {constraint.name}",
+            table.name,
+        )
+    columns = list(constraint.columns)
+    if constraint.type == "p":
+        timing = _timing_options(constraint)
+        return ops.CreatePrimaryKeyOp(name, table.name.name, columns, schema=schema, **timing)
+    if constraint.type == "u":
+        options = _timing_options(constraint) | _unique_options(constraint)
+        return ops.CreateUniqueConstraintOp(name, table.name.name, columns, schema=schema, **options)
+    if constraint.type == "c":
+        expression = without_binds(bare(str(constraint.expression)))
+        return ops.CreateCheckConstraintOp(name, table.name.name, expression, schema=schema)
+    key = constraint.reference
+    schemas = {"source_schema": schema, "referent_schema": schema_of(key.table, catalog)}
+    options = {each: value for each, value in schemas.items() if value} | _key_options(constraint)
+    return ops.CreateForeignKeyOp(
+        name, table.name.name, key.table.name, columns, list(key.columns), **options
+    )
+
+
+def drop_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
+    """Return what drops a constraint."""
+    kind = _KINDS.get(constraint.type)
+    return ops.DropConstraintOp(
+        conv(constraint.name), table.name.name, kind, schema=schema_of(table.name, catalog)
+    )
+
+
+def comment_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    """Return what puts a comment on a constraint, or takes it off."""
+    text = "NULL" if constraint.comment is None else literal(constraint.comment)
+    return SqlOp(
+        f"COMMENT ON CONSTRAINT {quoted(constraint.name)} ON {sql_name(table.name, catalog)} IS {text}",
+        f"comment {constraint.name}",
+        table.name,
+    )
+
+
+def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp:
+    """Return what renames a constraint. NOT NULL has a name only since PostgreSQL 18."""
+    rename = f"ALTER TABLE {sql_name(table, catalog)} RENAME CONSTRAINT {quoted(old.name)} TO {quoted(new)}"
+    if old.type == "n":
+        since = "current_setting('server_version_num')::integer >= 180000"
+        rename = f"DO $$ BEGIN IF {since} THEN {rename}; END IF; END $$"
+        return SqlOp(rename, None, table)
+    return SqlOp(rename, f"rename {old.name} to {new}", table)
+
+
+def is_kept(before: Constraint, after: Constraint | None) -> bool:
+    """Whether a constraint is as it should be, its comment aside."""
+    return (
+        after is not None
+        and before.type == after.type
+        and before.definition == after.definition
+        and before.options == after.options
+    )
+
+
+def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
+    """Yield what makes the constraints of a standing table as they should be.
+
+    Args:
+        change: the whole.
+        name: the table.
+        forced: constraints that have to be dropped and made anew, because of what they stand on.
+
+    Raises:
+        Refusal: a NOT NULL constraint differs in more than its name.
+    """
+    before, after = change.before.tables[name], change.after.tables[name]
+    for old in before.constraints.values():
+        new = after.constraints.get(old.name)
+        if not old.is_local:
+            continue
+        if old.type == "n":
+            if new is not None and (new.definition, new.is_local) != (old.definition, old.is_local):
+                raise Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}")
+            continue
+        if old.name in forced or not is_kept(old, new):
+            phase = Phase.DROP_FOREIGN_KEYS if old.type == "f" else Phase.DROP_CONSTRAINTS
+            yield Step(phase, drop_op(old, before, change.before))
+    for new in after.constraints.values():
+        old_one = before.constraints.get(new.name)
+        if not new.is_local or new.type == "n":
+            continue
+        if old_one is None or new.name in forced or not is_kept(old_one, new):
+            phase = Phase.FOREIGN_KEYS if new.type == "f" else Phase.CONSTRAINTS
+            yield Step(phase, add_op(new, after, change.after))
+            if new.comment is not None:
+                yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
+        elif old_one.comment != new.comment:
+            yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
+
+
+def stands_on(key: Constraint, table: Name, constraint: Constraint) -> bool:
+    """Whether a foreign key stands on this unique constraint or primary key of a table."""
+    return (
+        key.foreign_key is not None
+        and constraint.type in _KEYS
+        and key.foreign_key.table == table
+        and set(key.foreign_key.columns) == set(constraint.columns)
+    )

@@ -1,0 +1,181 @@
+"""From a comparison to the revisions that are written (a hook for `process_revision_directives`)."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from alembic.autogenerate.api import RevisionContext
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+
+from plinth import revision_names, settings
+from plinth.alembic_command import of_options
+from plinth.autogenerate.comparator import ComparedOp, Comparison
+from plinth.autogenerate.online import Revision, between, extended_enums, sequence
+from plinth.autogenerate.proof import Claim, prove
+from plinth.autogenerate.scope import in_scope
+from plinth.autogenerate.steps import Change
+from plinth.catalog import Catalog, Difference, differences
+from plinth.errors import as_command_errors
+
+log = logging.getLogger("alembic.autogenerate")
+
+
+def write_revisions(
+    context: MigrationContext, revision: object, directives: list[ops.MigrationScript]
+) -> None:
+    """Put the operations of a comparison into as many revisions as they need, name them and prove them.
+
+    Raises:
+        alembic.util.CommandError: a word of the author's is missing, or a revision doesn't do what it should.
+    """
+    if of_options(context.opts).name != "revision" or not directives:
+        return
+    first = directives[0]
+    comparison = _take_comparison(first)
+    if comparison is None:
+        if not _is_empty(first):  # Alembic's own comparison has found something, or another plugin
+            revision_names.name_revisions(context, revision, directives)
+            return
+        log.info("The database is as the models say: there is nothing to write.")
+        directives[:] = []
+        return
+    written = revisions(comparison, online=is_online(context))
+    for place, each in enumerate(written):
+        if place:
+            directives.append(_following(first))
+        _fill(directives[place], each)
+    revision_names.name_revisions(context, revision, directives)
+    _describe_steps(context, directives, written)
+    with as_command_errors():
+        prove(context, directives, _claim(comparison))
+    _tell(context, directives)
+
+
+def is_online(context: MigrationContext) -> bool:
+    """Whether revisions are to be online: `-x online=no`, or else the setting."""
+    environment = context.environment_context
+    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
+    word = arguments.get("online")
+    return settings.configured().online if word is None else settings.yes_or_no(word, "-x online")
+
+
+def _describe_steps(
+    context: MigrationContext, directives: list[ops.MigrationScript], written: Sequence[Revision]
+) -> None:
+    """Say in each file which step of which change it is, by its message and by what the template shows."""
+    base = str(directives[0].message)
+    notes: dict[str, Note] = {}
+    for number, (directive, each) in enumerate(zip(directives, written, strict=True), 1):
+        change = None
+        if len(written) > 1:
+            change = f"{directives[0].rev_id}, step {number} of {len(written)}"
+            directive.message = revision_names.step_message(base, each.title)
+        notes[str(directive.rev_id)] = Note(change, each.is_repeatable)
+    revision_context: RevisionContext = context.opts["revision_context"]
+    revision_context.template_args["notes"] = notes  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a file says of itself.
+
+    Args:
+        change: the change that it is a step of, and which one; None when it is all of it.
+        is_repeatable: it may be run again after it was interrupted, although it leaves its transaction.
+    """
+
+    change: str | None
+    is_repeatable: bool
+
+
+def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) -> None:
+    """Say why there are several files."""
+    if len(directives) > 1:
+        config = context.config
+        if config is not None:
+            config.print_stdout(
+                "%d revisions, for a busy database: each is one transaction, or one step outside of it that "
+                "may be run again. For a single one: alembic -x online=no revision …",
+                len(directives),
+            )
+
+
+def _claim(comparison: Comparison) -> Claim:
+    subject = comparison.subject
+
+    def unexplained(actual: Catalog, wanted: Catalog) -> list[Difference]:
+        return differences(*in_scope(actual, wanted, replace(subject.scope, old_tables=())))
+
+    return Claim(subject.models, subject.database, unexplained)
+
+
+def _take_comparison(script: ops.MigrationScript) -> Comparison | None:
+    upgrade_ops = script.upgrade_ops
+    if upgrade_ops is None:
+        return None
+    found = [each for each in upgrade_ops.ops if isinstance(each, ComparedOp)]
+    for container in (upgrade_ops, script.downgrade_ops):
+        if container is not None:
+            container.ops[:] = [each for each in container.ops if not isinstance(each, ComparedOp)]
+    return found[0].comparison if found else None
+
+
+def _is_empty(script: ops.MigrationScript) -> bool:
+    return script.upgrade_ops is None or script.upgrade_ops.is_empty()
+
+
+def _fill(script: ops.MigrationScript, revision: Revision) -> None:
+    assert script.upgrade_ops is not None  # noqa: S101 - a new revision has both
+    assert script.downgrade_ops is not None  # noqa: S101
+    script.upgrade_ops.ops[:0] = revision.up
+    script.downgrade_ops.ops.extend(revision.down)
+
+
+def _following(first: ops.MigrationScript) -> ops.MigrationScript:
+    """Return a further revision; it is named with the others."""
+    return ops.MigrationScript(
+        rev_id=None,
+        upgrade_ops=ops.UpgradeOps([]),
+        downgrade_ops=ops.DowngradeOps([]),
+        message=first.message,
+        imports=set(first.imports),
+        version_path=first.version_path,
+    )
+
+
+def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
+    """Return the revisions that a change needs, oldest first.
+
+    Args:
+        comparison: what is to be done.
+        online: whether a busy database may not feel them.
+
+    Raises:
+        Refusal: a word of the author's is missing.
+    """
+    change = comparison.change
+    written = sequence(change) if online else _ordinary(change)
+    renames = comparison.renames
+    if not renames:
+        return written
+    renamed = Revision(
+        [rename.up for rename in renames], [rename.down for rename in reversed(renames)], "rename"
+    )
+    if online or not written:
+        return [renamed, *written]
+    first = written[0]
+    written[0] = replace(first, up=[*renamed.up, *first.up], down=[*first.down, *renamed.down])
+    return written
+
+
+def _ordinary(change: Change) -> list[Revision]:
+    """Return one revision, or the two that PostgreSQL forces: an enum's new value takes a commit."""
+    extended = extended_enums(change)
+    if extended is None:
+        whole = between(change, change.before, change.after)
+        return [whole] if whole.up or whole.down else []
+    return [
+        between(change, change.before, extended, "add the values of the enum"),
+        between(change, extended, change.after, "use them"),
+    ]

@@ -1,0 +1,79 @@
+"""Domains: created, dropped, changed."""
+
+from collections.abc import Iterator
+
+from plinth.autogenerate.enums import rebuild
+from plinth.autogenerate.quoting import literal, quoted, sql_name
+from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, Domain, Name
+
+
+def create_sql(domain: Domain, catalog: Catalog) -> str:
+    """Return the statement that makes a domain."""
+    words = [f"CREATE DOMAIN {sql_name(domain.name, catalog)} AS {domain.type}"]
+    if domain.collation:
+        words.append(f"COLLATE {domain.collation}")
+    if domain.default is not None:
+        words.append(f"DEFAULT {domain.default}")
+    if domain.not_null:
+        words.append("NOT NULL")
+    words += [f"CONSTRAINT {quoted(each.name)} {each.definition}" for each in domain.constraints.values()]
+    return " ".join(words)
+
+
+def is_rebuilt(before: Domain, after: Domain) -> bool:
+    """Whether a domain has to be made anew: it is made of something else."""
+    return (before.type, before.collation) != (after.type, after.collation)
+
+
+def steps(change: Change) -> Iterator[Step]:
+    """Yield what makes the domains as they should be."""
+    before, after = change.before, change.after
+    for name in _in_order(after):
+        domain, old = after.domains[name], before.domains.get(name)
+        if old is None:
+            yield Step(Phase.DOMAINS, SqlOp(create_sql(domain, after), f"create {name.name}"))
+        elif is_rebuilt(old, domain):
+            yield from rebuild(change, name, create_sql(domain, after))
+        elif old != domain:
+            for action in _actions(old, domain):
+                sql = f"ALTER DOMAIN {sql_name(name, after)} {action}"
+                yield Step(Phase.DOMAINS, SqlOp(sql, f"change {name.name}"))
+        if domain.comment != (old.comment if old else None):
+            text = "NULL" if domain.comment is None else literal(domain.comment)
+            sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
+            yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
+    for name in reversed(_in_order(before)):
+        if name not in after.domains:
+            sql = f"DROP DOMAIN {sql_name(name, before)}"
+            yield Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
+
+
+def _actions(before: Domain, after: Domain) -> Iterator[str]:
+    for constraint in before.constraints.values():
+        if after.constraints.get(constraint.name) != constraint:
+            yield f"DROP CONSTRAINT {quoted(constraint.name)}"
+    if before.default != after.default:
+        yield "DROP DEFAULT" if after.default is None else f"SET DEFAULT {after.default}"
+    if before.not_null != after.not_null:
+        yield "SET NOT NULL" if after.not_null else "DROP NOT NULL"
+    for constraint in after.constraints.values():
+        if before.constraints.get(constraint.name) != constraint:
+            yield f"ADD CONSTRAINT {quoted(constraint.name)} {constraint.definition}"
+
+
+def _in_order(catalog: Catalog) -> list[Name]:
+    """Return the domains, each after the one that it is made of."""
+    ordered: dict[Name, None] = {}
+
+    def visit(name: Name) -> None:
+        domain = catalog.domains.get(name)
+        if domain is None or name in ordered:
+            return
+        if domain.base:
+            visit(domain.base)
+        ordered[name] = None
+
+    for name in sorted(catalog.domains):
+        visit(name)
+    return list(ordered)

@@ -1,0 +1,224 @@
+"""What the models mean: the schema that `metadata.create_all()` makes in a scratch database.
+
+Before that, what the models lean on without knowing it is copied in from the database that they are compared
+with: schemas, extensions, functions, and the types and sequences that `create_all()` doesn't make itself.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from psycopg import errors
+from sqlalchemy import Connection, MetaData
+from sqlalchemy import Sequence as ModelSequence
+from sqlalchemy.dialects.postgresql.named_types import NamedType
+from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.mock import MockConnection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.schema import DDL, CreateSchema, ExecutableDDLElement
+from sqlalchemy.sql.ddl import CheckFirst
+from sqlalchemy.sql.sqltypes import SchemaType
+
+from plinth.autogenerate import prerequisites
+from plinth.autogenerate.cache import remembered
+from plinth.autogenerate.prerequisites import Prerequisite
+from plinth.catalog import Catalog, Name, read_catalog
+from plinth.errors import PlinthError
+from plinth.scratch import place_of, scratch_database
+
+_THERE_ALREADY = (
+    errors.DuplicateObject,
+    errors.DuplicateFunction,
+    errors.DuplicateTable,
+    errors.DuplicateSchema,
+)
+
+
+class ModelsError(PlinthError):
+    """The database doesn't take the models as they are; the message says which object and why."""
+
+
+@dataclass(frozen=True)
+class _Script:
+    """What `create_all()` would send.
+
+    Args:
+        statements: in their order.
+        handwritten: those that are no constructs of SQLAlchemy's.
+        is_all: nothing else happens: no listener of the application's own runs.
+    """
+
+    statements: Sequence[str]
+    handwritten: str
+    is_all: bool
+
+
+def models_catalog(
+    metadata: MetaData | Sequence[MetaData],
+    target: Connection,
+    standing: Catalog | None = None,
+    *,
+    version_table: str = "alembic_version",
+    version_table_schema: str | None = None,
+) -> Catalog:
+    """Return the schema that the models describe, as PostgreSQL prints it.
+
+    It is kept between runs, as long as neither the models nor what they lean on change.
+
+    Args:
+        metadata: of the models.
+        target: the database that they are compared with.
+        standing: its schema, if it has been read already.
+        version_table: Alembic's, to be left out.
+        version_table_schema: its schema, if it isn't the default one.
+
+    Raises:
+        ModelsError: `create_all()` failed.
+        NoScratchError: there is no place to try it.
+    """
+    several = [metadata] if isinstance(metadata, MetaData) else list(metadata)
+
+    def read(connection: Connection, default_schema: str | None) -> Catalog:
+        return read_catalog(
+            connection,
+            default_schema=default_schema,
+            version_table=version_table,
+            version_table_schema=version_table_schema,
+        )
+
+    if standing is None:
+        standing = read(target, None)
+    default = standing.default_schema
+    script = _script(several, target.dialect)
+    needed = _needed(several, target.dialect, standing, script)
+
+    def make() -> Catalog:
+        try:
+            return make_after(needed)
+        except DBAPIError as error:
+            # The application's own listeners make what we thought they lean on.
+            if not isinstance(error.orig, _THERE_ALREADY):
+                raise
+            return make_after([])
+
+    def make_after(first: Sequence[Prerequisite]) -> Catalog:
+        with scratch_database(target) as engine, engine.connect() as connection:
+            # One table is enough for one transaction: a thousand would need too many locks.
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            prerequisites.make(connection, default, first)
+            for each in several:
+                # What an enum or a sequence is shared by may lie in another metadata.
+                each.create_all(connection, checkfirst=CheckFirst.TYPES | CheckFirst.SEQUENCES)
+            prerequisites.give_sequences_back(connection, standing, first)
+            with engine.connect() as reader:
+                return read(reader, default)
+
+    with _explained():
+        if not script.is_all:
+            return make()
+        statements = [each.statement for each in needed]
+        names = (default, str(version_table_schema), version_table)
+        return remembered("models", [place_of(target), *names, *statements, *script.statements], make)
+
+
+class _explained:  # noqa: N801 - reads as a function
+    """Turn errors of `create_all()` into a sentence that names the object."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, DBAPIError):
+            words = " ".join(str(error.orig).split())
+            first = (error.statement or "").strip().partition("\n")[0].rstrip(" (")
+            raise ModelsError(f"The models can't be created. {first}: {words}") from error
+        if isinstance(error, SQLAlchemyError):
+            raise ModelsError(
+                f"The models can't be created. {' '.join(str(error.args[0]).split())}"
+            ) from error
+
+
+def _script(metadata: Iterable[MetaData], dialect: Dialect) -> _Script:
+    statements: list[str] = []
+    handwritten: list[str] = []
+    is_all = True
+
+    def write(statement: object, *_: object, **__: object) -> None:
+        compiled = (
+            str(statement.compile(dialect=dialect))
+            if isinstance(statement, ExecutableDDLElement)
+            else str(statement)
+        )
+        statements.append(compiled)
+        if isinstance(statement, DDL | CreateSchema) or not type(statement).__module__.startswith(
+            "sqlalchemy."
+        ):
+            handwritten.append(compiled)
+
+    for each in metadata:
+        if not _listens_with_ddl_only(each):
+            is_all = False
+        try:
+            each.create_all(MockConnection(dialect, write), checkfirst=False)
+        except Exception:
+            is_all = False
+    return _Script(statements, "\n".join(handwritten), is_all)
+
+
+def _listens_with_ddl_only(metadata: MetaData) -> bool:
+    """Whether no function of the application's own runs while the metadata is created."""
+    listeners = [
+        *metadata.dispatch.before_create,
+        *metadata.dispatch.after_create,
+        *(each for table in metadata.tables.values() for each in table.dispatch.before_create),
+        *(each for table in metadata.tables.values() for each in table.dispatch.after_create),
+    ]
+    return all(map(_is_ddl, listeners))
+
+
+def _is_ddl(listener: object) -> bool:
+    while isinstance(listener, functools.partial):
+        listener = listener.func
+    if isinstance(listener, ExecutableDDLElement):
+        condition = listener._ddl_if
+        return condition is None or condition.callable_ is None
+    return str(getattr(listener, "__module__", "")).startswith("sqlalchemy.")  # enums make their type so
+
+
+def _needed(
+    metadata: Sequence[MetaData], dialect: Dialect, standing: Catalog, script: _Script
+) -> list[Prerequisite]:
+    """Return what is made before the models."""
+    made = set(made_by_models(metadata, dialect, standing.default_schema))
+    found = [*prerequisites.leaned_on(standing), *map(prerequisites.schema, _schemas_of_models(metadata))]
+    return [
+        each
+        for each in found
+        if each.known_as not in made
+        and not prerequisites.makes(script.handwritten, each)
+        # A serial column makes its sequence itself.
+        and (not each.is_owned or prerequisites.asks_for(script.statements, each))
+    ]
+
+
+def made_by_models(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
+    """Yield the names of types and sequences that `create_all()` makes."""
+    for each in metadata:
+        for made in each._objects:  # all of them, where `get_schema_objects()` wants a schema's name
+            if isinstance(made, ModelSequence) or _is_made_type(made, dialect):
+                yield Name(made.schema or default, str(made.name))
+
+
+def _is_made_type(made: object, dialect: Dialect) -> TypeGuard[SchemaType]:
+    return (
+        isinstance(made, SchemaType)
+        and made.create_type
+        and bool(made.name)
+        and isinstance(made.dialect_impl(dialect), NamedType)
+    )
+
+
+def _schemas_of_models(metadata: Iterable[MetaData]) -> list[str]:
+    named = {schema for each in metadata for schema in each.schemas}
+    named |= {str(made.schema) for each in metadata for made in each._objects if made.schema}
+    return sorted(named)

@@ -1,0 +1,689 @@
+"""From one change to a sequence of revisions that a busy database doesn't feel.
+
+Each revision is either one transaction with strong locks on one standing table, or one online step that may
+be run again. The way between two of them is found as that between any two schemas (`difference`), unless it
+has an online form: then it is written here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from alembic.operations import ops
+from sqlalchemy.sql.elements import conv
+
+from plinth.autogenerate import constraints, indexes
+from plinth.autogenerate.backfills import BackfillOp, backfill_op
+from plinth.autogenerate.difference import Forced, difference, forced
+from plinth.autogenerate.enums import is_extended, mentioned_values
+from plinth.autogenerate.quoting import (
+    LONGEST_NAME,
+    made_name,
+    quoted,
+    quoted_list,
+    schema_of,
+    sql_name,
+)
+from plinth.autogenerate.steps import AutocommitOp, Change, SqlOp
+from plinth.autogenerate.tables import in_order
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
+
+Operations = Sequence[ops.MigrateOperation]
+
+# A default that PostgreSQL computes once for all rows that are there: no rewrite.
+_VOLATILE = (
+    "gen_random_uuid(",
+    "clock_timestamp(",
+    "random(",
+    "nextval(",
+    "uuidv4(",
+    "uuidv7(",
+    "uuid_generate",
+)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What one revision does, and what takes it back.
+
+    Args:
+        up: its operations.
+        down: those that take it back.
+        title: what it does, in a word or two; None when it is all of a change.
+        is_repeatable: it may be run again after it was interrupted.
+    """
+
+    up: Operations
+    down: Operations
+    title: str | None = None
+    is_repeatable: bool = False
+
+
+@dataclass
+class _Way:
+    """The way from one schema to another, revision by revision.
+
+    Args:
+        change: the whole.
+        forced: what has to be made anew although it doesn't change.
+        at: the schema after the last revision so far.
+        revisions: so far.
+    """
+
+    change: Change
+    forced: Forced
+    at: Catalog
+    revisions: list[Revision] = field(default_factory=list)
+
+    def go(self, to: Catalog, title: str) -> None:
+        """Go on by one ordinary revision, if there is anything to do."""
+        revision = between(self.change, self.at, to, title)
+        self.at = to
+        if revision.up or revision.down:
+            self.revisions.append(revision)
+
+    def step(self, to: Catalog, revision: Revision) -> None:
+        """Go on by a revision that is written already."""
+        self.at = to
+        self.revisions.append(revision)
+
+    def with_table(self, table: Table) -> Catalog:
+        """Return the schema so far, with another table of that name."""
+        return replace(self.at, tables={**self.at.tables, table.name: table})
+
+
+def between(change: Change, before: Catalog, after: Catalog, title: str | None = None) -> Revision:
+    """Return the one ordinary revision that leads from one schema to another."""
+    up = difference(replace(change, before=before, after=after))
+    down = difference(replace(change, before=after, after=before, backfills={}, is_downgrade=True))
+    return Revision([step.op for step in up], [step.op for step in down], title)
+
+
+def extended_enums(change: Change) -> Catalog | None:
+    """Return the schema in which enums have their new values, where these are used at once."""
+    extended = {
+        name: enum
+        for name, enum in change.after.enums.items()
+        if (old := change.before.enums.get(name))
+        and old.values != enum.values
+        and is_extended(old, enum)
+        and (set(enum.values) - set(old.values)) & mentioned_values(enum, change)
+    }
+    return replace(change.before, enums={**change.before.enums, **extended}) if extended else None
+
+
+def sequence(change: Change) -> list[Revision]:
+    """Return the revisions that lead from what is there to what should be there, oldest first.
+
+    Raises:
+        Refusal: a word of the author's is missing.
+    """
+    difference(change)  # refuses what can't be done at all, before anything is split
+    way = _Way(change, forced(change), change.before)
+    extended = extended_enums(change)
+    if extended:
+        way.go(extended, "add the values of the enum")
+    standing = [name for name in sorted(change.before.tables) if name in change.after.tables]
+    split = [name for name in standing if _is_split(way, name)]
+    way.go(_beside(way, standing), "what stands beside the tables")
+    for name in split:
+        way.go(_eased(way, name), f"change {name.name}")
+    for name in split:
+        _drop_keys(way, name)
+    for name in split:
+        _drop_parts(way, name)
+    for name in split:
+        _fill(way, name)
+        _require(way, name)
+        _add_parts(way, name)
+    for name in split:
+        _add_foreign_keys(way, name)
+    _change_unsplit(way)
+    _drop_columns(way, split)
+    _drop_tables(way)
+    way.go(change.after, "drop what nothing uses any more")
+    return way.revisions
+
+
+def _is_split(way: _Way, name: Name) -> bool:
+    """Whether a table's changes have online forms; those of partitions and heirs are made in one revision."""
+    before, after = way.change.before.tables[name], way.change.after.tables[name]
+    plain = not (before.partition_key or after.partition_key or before.parents or after.parents)
+    has_heirs = any(name in table.parents for table in way.change.before.tables.values())
+    shaken = way.forced.of(way.forced.replaced, name) or way.forced.of(way.forced.retyped, name)
+    return plain and not has_heirs and not shaken and before != after
+
+
+def _beside(way: _Way, standing: Sequence[Name]) -> Catalog:
+    """Return the schema with all that is new and touches no standing table; nothing is dropped yet."""
+    before, after = way.at, way.change.after
+    new_tables = {name: table for name, table in after.tables.items() if name not in before.tables}
+    sequences = {
+        name: each
+        for name, each in after.sequences.items()
+        if name not in before.sequences and (each.owner is None or each.owner.table in new_tables)
+    }
+    names = {str(name) for name in standing}
+    others = {
+        key: each
+        for key, each in after.others.items()
+        if key not in before.others
+        and not any(str(use.table) in names for use in each.uses)
+        and (each.table is None or each.table in new_tables)
+    }
+    changed_enums = {
+        name: enum
+        for name, enum in after.enums.items()
+        if name not in before.enums or is_extended(before.enums[name], enum)
+    }
+    return replace(
+        before,
+        schemas={**before.schemas, **{k: v for k, v in after.schemas.items() if k not in before.schemas}},
+        enums={**before.enums, **changed_enums},
+        domains={**before.domains, **{k: v for k, v in after.domains.items() if k not in before.domains}},
+        sequences={**before.sequences, **sequences},
+        tables={**before.tables, **new_tables},
+        others={**before.others, **others},
+    )
+
+
+# A table with all changes that need no more than a short look at the catalog
+
+
+def _eased(way: _Way, name: Name) -> Catalog:
+    before, after = way.change.before.tables[name], way.change.after.tables[name]
+    columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
+    kept = [column for column in before.columns if after.column(column.name) is None]
+    table = replace(
+        after,
+        columns=(*columns, *kept),
+        constraints=_with_names_of_not_null(before, after, {column.name: column for column in columns}),
+        indexes=before.indexes,
+    )
+    dropped = {column.name for column in kept}
+    sequences = {
+        key: each
+        for key, each in way.at.sequences.items()
+        if not each.owner or each.owner.table != name or each.owner.column in dropped
+    }
+    sequences |= {
+        key: each
+        for key, each in way.change.after.sequences.items()
+        if each.owner and each.owner.table == name
+    }
+    return replace(way.with_table(table), sequences=sequences)
+
+
+def _with_names_of_not_null(before: Table, after: Table, columns: dict[str, Column]) -> dict[str, Constraint]:
+    """Return the constraints that stand, with those of NOT NULL that columns have by now."""
+    standing = {each.name: each for each in before.constraints.values() if each.type != "n"}
+    for table in (before, after):
+        for each in table.constraints.values():
+            column = columns.get(each.columns[0]) if each.columns else None
+            gone = each.type == "n" and each.columns[0] not in columns
+            if each.type == "n" and (gone or (column is not None and column.not_null)):
+                standing[each.name] = each
+    return standing
+
+
+def _eased_column(way: _Way, table: Name, before: Column | None, after: Column) -> Column:
+    if before is not None:
+        # NULL allowed or refused: in revisions of their own, for the way back has to look at all rows.
+        return replace(after, not_null=before.not_null)
+    if is_filled(way.change, table, after):
+        return replace(after, not_null=False)
+    return after
+
+
+def is_filled(change: Change, table: Name, column: Column) -> bool:
+    """Whether a new column gets its values row by row: from a backfill, or a volatile default."""
+    if column.generated or column.identity or column.sequence or not column.not_null:
+        return False
+    if ColumnName(table, column.name) in change.backfills:
+        return True
+    return column.default is not None and any(word in column.default for word in _VOLATILE)
+
+
+# What goes: first what others stand on
+
+
+def _drop_keys(way: _Way, name: Name) -> None:
+    for constraint in list(way.at.tables[name].constraints.values()):
+        if constraint.type == "f" and _goes(way, name, constraint):
+            _drop_constraint(way, name, constraint)
+
+
+def _drop_parts(way: _Way, name: Name) -> None:
+    table = way.at.tables[name]
+    for constraint in sorted(table.constraints.values(), key=lambda each: each.type):
+        if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint):
+            _drop_constraint(way, name, constraint)
+    forced_indexes = way.forced.of(way.forced.indexes, name)
+    wanted = way.change.after.tables[name].indexes
+    for index in table.indexes.values():
+        if index.name in forced_indexes or not indexes.is_kept(index, wanted.get(index.name)):
+            _drop_index(way, name, index)
+    for column in way.change.after.tables[name].columns:
+        old = way.at.tables[name].column(column.name)
+        was = way.change.before.tables[name].column(column.name)
+        if old and was and old.not_null and not column.not_null:
+            _loosen(way, name, column)
+
+
+def _goes(way: _Way, name: Name, constraint: Constraint) -> bool:
+    wanted = way.change.after.tables[name].constraints.get(constraint.name)
+    is_forced = constraint.name in way.forced.of(way.forced.constraints, name)
+    return is_forced or not constraints.is_kept(constraint, wanted)
+
+
+def _drop_constraint(way: _Way, name: Name, constraint: Constraint) -> None:
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
+    to = way.with_table(replace(table, constraints=left))
+    title = f"drop {constraint.name}"
+    restore = _restore(constraint, table, way.at)
+    if restore is None:
+        way.go(to, title)
+    else:
+        drop = constraints.drop_op(constraint, table, way.at)
+        way.step(to, Revision([drop], [AutocommitOp(restore)], title, is_repeatable=True))
+
+
+def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
+    """Return what puts a constraint back without holding anybody up; None if nothing does."""
+    clear = constraints.drop_op(constraint, table, catalog)
+    clear.if_exists = True
+    if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
+        add = _not_valid(constraint, table, catalog)
+        return [clear, add, _validate(constraint, table, catalog), *_comments(constraint, table, catalog)]
+    if _has_plain_index(constraint):
+        index = key_index(constraint, table, catalog)
+        return [
+            clear,
+            *_build(index, table, catalog),
+            _use_index(constraint, table, catalog),
+            *_comments(constraint, table, catalog),
+        ]
+    return None
+
+
+def _comments(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
+    return [] if constraint.comment is None else [constraints.comment_op(constraint, table, catalog)]
+
+
+def _drop_index(way: _Way, name: Name, index: Index) -> None:
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
+    down = [*_build(index, table, way.at)]
+    if index.comment is not None:
+        down.append(indexes.comment_op(index, name, way.at))
+    way.step(
+        way.with_table(replace(table, indexes=left)),
+        Revision(
+            [AutocommitOp([_concurrent_drop(index, table, way.at)])],
+            [AutocommitOp(down)],
+            f"drop {index.name}",
+            is_repeatable=True,
+        ),
+    )
+
+
+def _loosen(way: _Way, name: Name, column: Column) -> None:
+    table = way.at.tables[name]
+    to = _with_not_null(way, name, column.name, False)
+    check = _not_null_check(table, column)
+    way.step(
+        to,
+        Revision(
+            [_nullable(table, column, way.at, True)],
+            [
+                AutocommitOp(
+                    [
+                        _cleared(check, table, way.at),
+                        _not_valid(check, table, way.at),
+                        _validate(check, table, way.at),
+                        _nullable(table, column, way.at, False),
+                        _cleared(check, table, way.at),
+                    ]
+                ),
+            ],
+            f"let {column.name} be NULL",
+            is_repeatable=True,
+        ),
+    )
+
+
+def _with_not_null(way: _Way, name: Name, column: str, not_null: bool) -> Catalog:
+    """Return the schema so far in which a column refuses NULL, or doesn't any more."""
+    table = way.at.tables[name]
+    columns = {each.name: each for each in table.columns}
+    columns[column] = replace(columns[column], not_null=not_null)
+    others = {
+        each.name: each
+        for each in table.constraints.values()
+        if each.type != "n" or each.columns != (column,)
+    }
+    if not_null:
+        source = way.change.after.tables[name]
+        others |= {
+            each.name: each
+            for each in source.constraints.values()
+            if each.type == "n" and each.columns == (column,)
+        }
+    return way.with_table(replace(table, columns=tuple(columns.values()), constraints=others))
+
+
+# What comes
+
+
+def _fill(way: _Way, name: Name) -> None:
+    """Give rows their values, batch by batch."""
+    for column in _becoming_required(way, name):
+        old = way.change.before.tables[name].column(column.name)
+        given = way.change.backfills.get(ColumnName(name, column.name))
+        value = given if given is not None else column.default
+        if value is None or (old is not None and column.generated):
+            continue
+        op = backfill_op(way.at.tables[name], column.name, value, way.at)
+        way.step(way.at, Revision([op], [], f"fill {column.name}", is_repeatable=isinstance(op, BackfillOp)))
+
+
+def _becoming_required(way: _Way, name: Name) -> list[Column]:
+    table = way.at.tables[name]
+    return [
+        column
+        for column in way.change.after.tables[name].columns
+        if column.not_null and (old := table.column(column.name)) and not old.not_null
+    ]
+
+
+def _require(way: _Way, name: Name) -> None:
+    for column in _becoming_required(way, name):
+        table = way.at.tables[name]
+        check = _not_null_check(table, column)
+        unchecked = replace(check, definition=f"{check.definition} NOT VALID", validated=False)
+        _step_not_valid(way, name, check, unchecked, f"let {column.name} be no longer NULL in new rows")
+        _step_validate(way, name, check, unchecked, _catch_up(way, name, column))
+        to = _with_not_null(way, name, column.name, True)
+        table = to.tables[name]
+        left = {each.name: each for each in table.constraints.values() if each.name != check.name}
+        to = replace(to, tables={**to.tables, name: replace(table, constraints=left)})
+        up = [_nullable(table, column, to, False), constraints.drop_op(check, table, to)]
+        down = AutocommitOp(
+            [
+                _cleared(check, table, to),
+                _not_valid(check, table, to),
+                _validate(check, table, to),
+                _nullable(table, column, to, True),
+            ]
+        )
+        way.step(to, Revision(up, [down], f"require {column.name}", is_repeatable=True))
+
+
+def _catch_up(way: _Way, name: Name, column: Column) -> list[ops.MigrateOperation]:
+    """Return what fills rows that came without a value between the backfill and the check."""
+    value = way.change.backfills.get(ColumnName(name, column.name))
+    if value is None:
+        return []
+    table = sql_name(name, way.at)
+    condition = f"{quoted(column.name)} IS NULL"
+    return [SqlOp(f"UPDATE {table} SET {quoted(column.name)} = {value} WHERE {condition}", table=name)]  # noqa: S608
+
+
+def _step_not_valid(way: _Way, name: Name, constraint: Constraint, unchecked: Constraint, title: str) -> None:
+    table = way.at.tables[name]
+    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: unchecked}))
+    up = [_not_valid(constraint, table, way.at)]
+    way.step(to, Revision(up, [constraints.drop_op(constraint, table, way.at)], title))
+
+
+def _step_validate(
+    way: _Way, name: Name, constraint: Constraint, unchecked: Constraint, first: Operations = ()
+) -> None:
+    table = way.at.tables[name]
+    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
+    up = [*first, _validate(constraint, table, way.at), *_comments(constraint, table, way.at)]
+    down = [constraints.drop_op(constraint, table, way.at), _not_valid(constraint, table, way.at)]
+    del unchecked
+    way.step(to, Revision(up, down, f"validate {constraint.name}"))
+
+
+def _add_parts(way: _Way, name: Name) -> None:
+    wanted = way.change.after.tables[name]
+    for index in wanted.indexes.values():
+        if index.name not in way.at.tables[name].indexes:
+            _add_index(way, name, index)
+    for constraint in wanted.constraints.values():
+        if constraint.name in way.at.tables[name].constraints or constraint.type not in {"c", "u", "p"}:
+            continue
+        if constraint.type == "c":
+            _add_checked(way, name, constraint)
+        elif _has_plain_index(constraint):
+            _add_key(way, name, constraint)
+
+
+def _add_index(way: _Way, name: Name, index: Index) -> None:
+    table = way.at.tables[name]
+    to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
+    up = [*_build(index, table, way.at)]
+    if index.comment is not None:
+        up.append(indexes.comment_op(index, name, way.at))
+    down = [_concurrent_drop(index, table, way.at)]
+    way.step(
+        to, Revision([AutocommitOp(up)], [AutocommitOp(down)], f"build {index.name}", is_repeatable=True)
+    )
+
+
+def _add_checked(way: _Way, name: Name, constraint: Constraint) -> None:
+    """Add a check or foreign key: for new rows first, then for all."""
+    if not constraint.validated or constraint.is_not_enforced:
+        table = way.at.tables[name]
+        way.go(
+            way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})),
+            f"add {constraint.name}",
+        )
+        return
+    unchecked = replace(
+        constraint, definition=f"{constraint.definition} NOT VALID", validated=False, comment=None
+    )
+    _step_not_valid(way, name, constraint, unchecked, f"add {constraint.name}")
+    _step_validate(way, name, constraint, unchecked)
+
+
+def _add_key(way: _Way, name: Name, constraint: Constraint) -> None:
+    """Add a unique constraint or primary key: its index first."""
+    table = way.at.tables[name]
+    index = key_index(constraint, table, way.at)
+    _add_index(way, name, index)
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
+    to = way.with_table(
+        replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
+    )
+    up = [_use_index(constraint, table, way.at), *_comments(constraint, table, way.at)]
+    clear = _cleared(constraint, table, way.at)
+    down = AutocommitOp([clear, *_build(index, table, way.at)])
+    way.step(to, Revision(up, [down], f"add {constraint.name}", is_repeatable=True))
+
+
+def _add_foreign_keys(way: _Way, name: Name) -> None:
+    for constraint in way.change.after.tables[name].constraints.values():
+        if constraint.type == "f" and constraint.name not in way.at.tables[name].constraints:
+            target = constraint.reference.table
+            if target in way.at.tables and not way.at.tables[target].partition_key:
+                _add_checked(way, name, constraint)
+
+
+def _change_unsplit(way: _Way) -> None:
+    """Make what is left as it should be, in one revision, but drop nothing yet."""
+    after, at = way.change.after, way.at
+    gone = {name: table for name, table in at.tables.items() if name not in after.tables}
+    tables = {**after.tables, **gone}
+    for name in set(at.tables) & set(after.tables):
+        if _is_split(way, name):
+            tables[name] = at.tables[name]
+    columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
+    rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
+    owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}
+    others = {key: each for key, each in at.others.items() if key not in after.others and each.table in gone}
+    to = replace(
+        after,
+        schemas={**at.schemas, **after.schemas},
+        tables=tables,
+        sequences={**owned, **after.sequences},
+        enums={**{k: v for k, v in at.enums.items() if k not in after.enums}, **after.enums},
+        domains={**{k: v for k, v in at.domains.items() if k not in after.domains}, **after.domains},
+        others={**others, **after.others},
+    )
+    way.go(to, "change the rest")
+
+
+def _drop_columns(way: _Way, split: Sequence[Name]) -> None:
+    """Drop columns, in a revision for each table: these wait until no code that runs uses them."""
+    for name in split:
+        table = way.at.tables[name]
+        wanted = way.change.after.tables[name]
+        names = {column.name for column in table.columns if wanted.column(column.name) is None}
+        if not names:
+            continue
+        left = replace(
+            table,
+            columns=tuple(column for column in table.columns if column.name not in names),
+            constraints={
+                each.name: each
+                for each in table.constraints.values()
+                if each.type != "n" or each.columns[0] not in names
+            },
+        )
+        to = way.with_table(left)
+        kept = {
+            key: each
+            for key, each in to.sequences.items()
+            if not (each.owner and each.owner.table == name and each.owner.column in names)
+        }
+        way.go(replace(to, sequences=kept), f"drop {' and '.join(sorted(names))}")
+
+
+def _drop_tables(way: _Way) -> None:
+    """Drop tables, one by one; what refers to them goes first."""
+    gone = [name for name in way.at.tables if name not in way.change.after.tables]
+    for name in reversed(in_order(gone, way.at)):
+        tables = {
+            other: replace(
+                table,
+                constraints={
+                    each.name: each
+                    for each in table.constraints.values()
+                    if each.foreign_key is None or each.foreign_key.table != name
+                },
+            )
+            for other, table in way.at.tables.items()
+            if other != name
+        }
+        kept = {
+            key: each for key, each in way.at.sequences.items() if not each.owner or each.owner.table != name
+        }
+        others = {key: each for key, each in way.at.others.items() if each.table != name}
+        to = replace(way.at, tables=tables, sequences=kept, others=others)
+        way.go(to, f"drop {name.name}")
+
+
+# Operations
+
+
+def _not_valid(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    """Return what adds a constraint that holds for new rows only."""
+    op = constraints.add_op(replace(constraint, validated=True), table, catalog)
+    if isinstance(op, SqlOp):
+        return SqlOp(f"{op.sql} NOT VALID", op.summary, table.name)
+    assert isinstance(op, ops.CreateCheckConstraintOp | ops.CreateForeignKeyOp)  # noqa: S101 - the only kinds
+    op.kw["postgresql_not_valid"] = True
+    return op
+
+
+def _validate(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    name = sql_name(table.name, catalog)
+    return SqlOp(
+        f"ALTER TABLE {name} VALIDATE CONSTRAINT {quoted(constraint.name)}",
+        f"validate {constraint.name}",
+        table.name,
+    )
+
+
+def _cleared(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
+    op = constraints.drop_op(constraint, table, catalog)
+    op.if_exists = True
+    return op
+
+
+def _not_null_check(table: Table, column: Column) -> Constraint:
+    name = made_name(table.name.name, column.name, "required")
+    taken = {*table.constraints, *table.indexes}
+    while name in taken:
+        name = (name[: LONGEST_NAME - 1]) + "_"
+    expression = f"({quoted(column.name)} IS NOT NULL)"
+    return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
+
+
+def _nullable(table: Table, column: Column, catalog: Catalog, nullable: bool) -> ops.AlterColumnOp:
+    schema = schema_of(table.name, catalog)
+    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=nullable)
+
+
+def _has_plain_index(constraint: Constraint) -> bool:
+    return (
+        constraint.type in {"u", "p"}
+        and not constraint.options
+        and " WITHOUT OVERLAPS" not in constraint.definition
+    )
+
+
+def key_index(constraint: Constraint, table: Table, catalog: Catalog) -> Index:
+    """Return the index on which a unique constraint or primary key will stand."""
+    keys = tuple(map(quoted, constraint.columns))
+    definition = (
+        f"CREATE UNIQUE INDEX {quoted(constraint.name)} "
+        f"ON {quoted(table.name.schema)}.{quoted(table.name.name)} USING btree ({', '.join(keys)})"
+    )
+    if constraint.include:
+        definition += f" INCLUDE ({quoted_list(constraint.include)})"
+    if constraint.nulls_not_distinct:
+        definition += " NULLS NOT DISTINCT"
+    del catalog
+    return Index(
+        constraint.name,
+        definition,
+        keys=keys,
+        key_columns=constraint.columns,
+        include=constraint.include,
+        unique=True,
+        nulls_not_distinct=constraint.nulls_not_distinct,
+        columns=frozenset((*constraint.columns, *constraint.include)),
+    )
+
+
+def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateOperation]:
+    """Yield what builds an index without holding anybody up; what an interrupted build left goes first."""
+    yield _concurrent_drop(index, table, catalog)
+    create = indexes.add_op(index, table, catalog)
+    create.kw["postgresql_concurrently"] = True
+    yield create
+
+
+def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
+    schema = schema_of(table.name, catalog)
+    return ops.DropIndexOp(
+        conv(index.name), table.name.name, schema=schema, if_exists=True, postgresql_concurrently=True
+    )
+
+
+def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
+    timing = " DEFERRABLE" if constraint.deferrable else ""
+    timing += " INITIALLY DEFERRED" if constraint.deferred else ""
+    name = quoted(constraint.name)
+    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{timing}"
+    return SqlOp(
+        f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
+        f"add constraint {constraint.name}",
+        table.name,
+    )

@@ -1,0 +1,225 @@
+"""Proves new revisions before they are written: in a scratch database that the existing ones have made.
+
+Upgrade, compare with the models; downgrade one by one, compare with what was there before; upgrade again.
+There are no rows in it: what rows change, the revisions themselves must bear.
+"""
+
+import contextlib
+import copy
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.autogenerate.api import RevisionContext
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine
+
+from plinth.autogenerate.revisions import History, RevisionError, Walk, copy_missing, history_of, run, upgrade
+from plinth.catalog import Catalog, Difference, differences
+from plinth.errors import PlinthError
+from plinth.scratch import NoScratchError, scratch_database
+
+log = logging.getLogger(__name__)
+
+MOST_SHOWN = 20  # differences
+
+NOTHING_WRITTEN = "Nothing has been written."
+
+
+class ProofError(PlinthError):
+    """New revisions don't do what they should; the message names the revision and the objects."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is to be proved of new revisions: that they lead from one schema to another.
+
+    Args:
+        models: the schema that the models describe.
+        standing: the schema of the database. What revisions lean on and don't make is copied from it.
+        unexplained: in what the first schema isn't as the second demands.
+        complete: makes what else the new revisions need that no revision made, in the scratch database.
+    """
+
+    models: Catalog
+    standing: Catalog
+    unexplained: Callable[[Catalog, Catalog], Sequence[Difference]] = differences
+    complete: Callable[[Engine], None] | None = None
+
+
+def prove(context: MigrationContext, directives: Sequence[MigrationScript], claim: Claim) -> None:
+    """Return if the new revisions do what they should, or if it can't be tried (which is logged).
+
+    Called at the end of `process_revision_directives`, before Alembic writes anything. The files that it
+    would write are written to a temporary folder, formatted by the post-write hooks, and run; with
+    `-x prove=no` they are only written.
+
+    Args:
+        context: Alembic's, on the database that the models were compared with.
+        directives: the new revisions, each with the head that it follows.
+        claim: what they should do.
+
+    Raises:
+        ProofError: they don't, or can't be written as files.
+    """
+    target = context.connection
+    if not isinstance(target, Connection) or not directives:
+        return
+    with rendered(context, directives) as (script, revisions):
+        if not _is_wanted(context):
+            return
+        try:
+            with scratch_database(target) as engine:
+                _prove(engine, history_of(context), script, revisions, claim)
+        except NoScratchError as error:
+            log.warning("The new revisions could not be proved. %s", error)
+
+
+def _is_wanted(context: MigrationContext) -> bool:
+    environment = context.environment_context
+    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
+    return arguments.get("prove") not in {"no", "false", "off"}
+
+
+@contextlib.contextmanager
+def rendered(
+    context: MigrationContext, directives: Sequence[MigrationScript]
+) -> Iterator[tuple[ScriptDirectory, list[Script]]]:
+    """Yield the revisions with the new ones among them, and the new ones, whose files are gone afterwards.
+
+    Raises:
+        ProofError: they can't be written, or can't be read.
+    """
+    given: RevisionContext = context.opts["revision_context"]
+    with tempfile.TemporaryDirectory(prefix="plinth-proof-") as name:
+        folder = Path(name)
+        trial = copy.copy(given)
+        trial.script_directory = _with_folder(given.script_directory, folder)
+        revisions = [_written(trial, directive, folder) for directive in directives]
+        yield trial.script_directory, revisions
+
+
+def _written(trial: RevisionContext, directive: MigrationScript, folder: Path) -> Script:
+    new = copy.copy(directive)
+    new.version_path = str(folder)
+    new._needs_render = True  # Alembic says so of all, but only after the hook
+    # An existing --version-path or --head is looked at here for the first time: the error is Alembic's own.
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # hooks tell what they do, once is enough
+            script = trial._to_script(new)
+    except CommandError as error:
+        raise ProofError(f"{' '.join(str(error).split())} {NOTHING_WRITTEN}") from error
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ProofError(
+            f"The file of revision {directive.rev_id} can't be written or read: {words}. {NOTHING_WRITTEN}"
+        ) from error
+    if script is None:
+        raise ProofError(
+            f"The file of revision {directive.rev_id} would not be found again: file_template gives it a "
+            f"name that Alembic doesn't take for a revision's. {NOTHING_WRITTEN}"
+        )
+    return script
+
+
+def _with_folder(given: ScriptDirectory, folder: Path) -> ScriptDirectory:
+    """Return the same revisions, those in one more folder included."""
+    return ScriptDirectory(
+        given.dir,
+        file_template=given.file_template,
+        truncate_slug_length=given.truncate_slug_length,
+        version_locations=[*map(str, given._version_locations), str(folder)],
+        sourceless=given.sourceless,
+        output_encoding=given.output_encoding,
+        timezone=given.timezone,
+        hooks=given.hooks,
+        recursive_version_locations=given.recursive_version_locations,
+        messaging_opts={"quiet": True},
+    )
+
+
+def _prove(
+    engine: Engine, history: History, script: ScriptDirectory, revisions: Sequence[Script], claim: Claim
+) -> None:
+    try:
+        upgrade(engine, history, standing=claim.standing)
+    except RevisionError as error:
+        raise ProofError(
+            f"The new revisions can't be proved, because the existing ones don't run on an empty database. "
+            f"{error} Repair that one, or leave the proof out: alembic -x prove=no revision …"
+        ) from error
+    copy_missing(engine, claim.standing)
+    if claim.complete:
+        claim.complete(engine)
+    try:
+        run(
+            engine,
+            history.with_script(script),
+            _there_and_back(history.with_script(script), revisions, claim),
+        )
+    except RevisionError as error:
+        raise ProofError(f"{error} {NOTHING_WRITTEN}") from error
+
+
+def _there_and_back(history: History, revisions: Sequence[Script], claim: Claim) -> Walk:
+    def walk(connection: Connection, _: tuple[str, ...]) -> Iterator[MigrationStep]:
+        def read() -> Catalog:
+            return history.read(connection, claim.standing.default_schema)
+
+        before = [read()]
+        for revision in revisions:
+            yield history.up(revision)
+            before.append(read())
+        after = before.pop()
+        refuse(
+            claim.unexplained(after, claim.models),
+            _named(revisions, "leaves", "leave") + " a schema that isn't the models'",
+        )
+        for revision, wanted in zip(reversed(revisions), reversed(before), strict=True):
+            yield history.down(revision)
+            refuse(
+                differences(read(), wanted),
+                f"The downgrade of revision {title(revision)} doesn't put back what was there",
+            )
+        for revision in revisions:
+            yield history.up(revision)
+        refuse(
+            differences(read(), after),
+            _named(revisions, "makes", "make") + " something else when applied again after the downgrade",
+        )
+
+    return walk
+
+
+def refuse(found: Sequence[Difference], what: str) -> None:
+    """Return if there is no difference.
+
+    Raises:
+        ProofError: there is one; the message begins with `what`.
+    """
+    if found:
+        raise ProofError(f"{shown_differences(f'{what}:', found)}\n{NOTHING_WRITTEN}")
+
+
+def shown_differences(what: str, found: Sequence[Difference]) -> str:
+    """Return differences as lines of a message that begins with `what`."""
+    shown = [f"  {each}" for each in found[:MOST_SHOWN]]
+    if len(found) > MOST_SHOWN:
+        shown.append(f"  and {len(found) - MOST_SHOWN} more")
+    return "\n".join([what, *shown])
+
+
+def _named(revisions: Sequence[Script], one: str, several: str) -> str:
+    names = ", ".join(map(title, revisions))
+    return f"Revision {names} {one}" if len(revisions) == 1 else f"Revisions {names} {several}"
+
+
+def title(revision: Script) -> str:
+    """Return a revision as messages name it."""
+    return f"{revision.revision} ({revision.doc})" if revision.doc else revision.revision

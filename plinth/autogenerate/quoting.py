@@ -1,0 +1,95 @@
+"""Names and texts as SQL has them, and SQL as SQLAlchemy's `text()` takes it."""
+
+import re
+
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
+
+from plinth.catalog.picture import Catalog, Name
+
+# Keywords that are names only in quotes, beside those that SQLAlchemy knows (PostgreSQL, appendix C).
+_MORE_KEYWORDS = {
+    *("between", "bigint", "bit", "boolean", "char", "character", "coalesce", "dec", "decimal", "exists"),
+    *(
+        "extract",
+        "float",
+        "greatest",
+        "grouping",
+        "inout",
+        "int",
+        "integer",
+        "interval",
+        "json",
+        "json_array",
+    ),
+    *("json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query", "json_scalar"),
+    *("json_serialize", "json_table", "json_value", "least", "merge_action", "national", "nchar", "none"),
+    *("normalize", "nullif", "numeric", "out", "overlay", "position", "precision", "real", "row", "setof"),
+    *("smallint", "substring", "time", "timestamp", "treat", "trim", "values", "varchar", "xmlattributes"),
+    *("xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlnamespaces", "xmlparse", "xmlpi", "xmlroot"),
+    *("xmlserialize", "xmltable", "tablesample", "collation", "concurrently", "lateral", "window"),
+}
+_KEYWORDS = set(RESERVED_WORDS) | _MORE_KEYWORDS
+_BIND = re.compile(r"(?<![:\w\\]):(?=\w)")
+LONGEST_NAME = 63  # bytes: NAMEDATALEN - 1
+
+
+def quoted(name: str) -> str:
+    """Return a name, in quotes where it needs them."""
+    if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_list(names: tuple[str, ...]) -> str:
+    """Return names, separated by commas."""
+    return ", ".join(map(quoted, names))
+
+
+def literal(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def sql_name(name: Name, catalog: Catalog) -> str:
+    """Return a name as SQL has it: bare in the default schema."""
+    bare = quoted(name.name)
+    return bare if name.schema == catalog.default_schema else f"{quoted(name.schema)}.{bare}"
+
+
+def schema_of(name: Name, catalog: Catalog) -> str | None:
+    """Return the schema for an operation of Alembic's: None for the default one."""
+    return None if name.schema == catalog.default_schema else name.schema
+
+
+def shown(name: Name, catalog: Catalog) -> str:
+    """Return a name as messages, hints and `-x` arguments have it."""
+    return name.name if name.schema == catalog.default_schema else str(name)
+
+
+def without_binds(sql: str) -> str:
+    """Return SQL in which `text()` finds no bind parameter."""
+    return _BIND.sub(r"\\:", sql)
+
+
+def made_name(table: str, column: str, label: str) -> str:
+    """Return the name that PostgreSQL makes for what belongs to a column (`makeObjectName`).
+
+    Args:
+        table: the table's name.
+        column: the column's name.
+        label: what the name ends with, for instance "seq".
+    """
+    first, second = table.encode(), column.encode()
+    room = LONGEST_NAME - len(label.encode()) - 2
+    while len(first) + len(second) > room:
+        if len(first) > len(second):
+            first = first[:-1]
+        else:
+            second = second[:-1]
+    parts = (part.decode(errors="ignore") for part in (first, second))
+    return "_".join((*parts, label))
+
+
+def temporary_name(name: str, ending: str) -> str:
+    """Return a name for what lives only within one revision."""
+    return name.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore") + ending

@@ -1,0 +1,262 @@
+"""Renames: those that hints ask for, and those of what bears another name but is the same.
+
+They are really done, in a savepoint that is rolled back: PostgreSQL then says how the rest looks under
+the new names, in expressions too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from plinth.autogenerate import constraints, indexes, sequences
+from plinth.autogenerate.enums import columns_of
+from plinth.autogenerate.hints import Hints
+from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, temporary_name
+from plinth.autogenerate.steps import SqlOp
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Sequence, Table
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A rename, and what takes it back."""
+
+    up: ops.MigrateOperation
+    down: ops.MigrateOperation
+
+
+T = TypeVar("T")
+Read = Callable[[], Catalog]
+
+
+def apply_renames(
+    connection: Connection, hints: Hints, after: Catalog, read: Read
+) -> tuple[list[Rename], Catalog]:
+    """Do the renames on the connection, in whose transaction they stay; return them, and what is there then.
+
+    Args:
+        connection: in a savepoint, which the caller rolls back.
+        hints: the models'.
+        after: what the models mean.
+        read: reads what is there, as far as it is ours.
+    """
+    operations = Operations(MigrationContext.configure(connection))
+    done: list[Rename] = []
+    before = read()
+    # Columns are looked for in tables that bear their new names already, and so on.
+    for stage in (_tables, _columns, _values, _types, _parts):
+        renames = list(stage(hints, before, after))
+        for rename in renames:
+            operations.invoke(rename.up)
+        if renames:
+            done += renames
+            before = read()
+    return done, before
+
+
+def pending(hints: Hints, before: Catalog, after: Catalog) -> list[Rename]:
+    """Return the renames of tables, columns and values that hints ask for and that are still to be done."""
+    return [rename for stage in (_tables, _columns, _values) for rename in stage(hints, before, after)]
+
+
+def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> dict[Name, Name]:
+    """Return the tables that are to be renamed: new names and old ones."""
+    return {
+        new: old
+        for new, old in hints.tables.items()
+        if old in before.tables
+        and new not in before.tables
+        and old not in after.tables
+        and new in after.tables
+    }
+
+
+def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    for new, old in pending_tables(hints, before, after).items():
+        moved = Name(new.schema, old.name)
+        if new.schema not in before.schemas:
+            yield Rename(
+                SqlOp(f"CREATE SCHEMA {quoted(new.schema)}"), SqlOp(f"DROP SCHEMA {quoted(new.schema)}")
+            )
+        if new.schema != old.schema:
+            yield Rename(
+                SqlOp(
+                    f"ALTER TABLE {sql_name(old, before)} SET SCHEMA {quoted(new.schema)}",
+                    f"move {old.name} to {new.schema}",
+                    moved,
+                ),
+                SqlOp(f"ALTER TABLE {sql_name(moved, before)} SET SCHEMA {quoted(old.schema)}", table=old),
+            )
+        if new.name != old.name:
+            schema = schema_of(new, before)
+            yield Rename(
+                ops.RenameTableOp(old.name, new.name, schema=schema),
+                ops.RenameTableOp(new.name, old.name, schema=schema),
+            )
+
+
+def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    for name, table in before.tables.items():
+        wanted = after.tables.get(name)
+        asked = {each.column: old for each, old in hints.columns.items() if each.table == name}
+        if wanted is None or not asked:
+            continue
+        schema = schema_of(name, before)
+        for old, new in _in_turn(table, wanted, asked):
+            yield Rename(
+                ops.AlterColumnOp(name.name, old, schema=schema, modify_name=new),
+                ops.AlterColumnOp(name.name, new, schema=schema, modify_name=old),
+            )
+
+
+def _in_turn(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield old and new names in an order in which each new name is free.
+
+    Columns that take each other's names begin over a temporary one. Whether they have done so already, only
+    their types can tell.
+    """
+    there = {column.name for column in table.columns}
+    asked = {new: old for new, old in asked.items() if wanted.column(new)}
+    free = True
+    while free:
+        free = False
+        for new, old in list(asked.items()):
+            if old in there and new not in there:
+                yield old, new
+                there = there - {old} | {new}
+                del asked[new]
+                free = True
+    ring = {new: old for new, old in asked.items() if old in asked and {new, old} <= there}
+    types = {column.name: column.type for column in table.columns}
+    if not ring or any(types[old] != _type_of(wanted, new) for new, old in ring.items()):
+        return
+    if all(types[new] == _type_of(wanted, new) for new in ring):
+        return
+    new, old = next(iter(ring.items()))
+    aside = temporary_name(new, "_old")
+    yield new, aside
+    while old in ring and ring[old] != new:
+        yield old, new
+        new, old = old, ring[old]
+    yield old, new
+    yield aside, old
+
+
+def _type_of(table: Table, name: str) -> str | None:
+    column = table.column(name)
+    return column.type if column else None
+
+
+def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    seen: set[tuple[Name, str]] = set()
+    for (table, column), renames in hints.values.items():
+        found = after.tables[table].column(column) if table in after.tables else None
+        type_ = found.named_type if found else None
+        if type_ is None or type_ not in before.enums or type_ not in after.enums:
+            continue
+        there, wanted = before.enums[type_].values, after.enums[type_].values
+        for old, new in renames.items():
+            pending_value = old in there and new not in there and old not in wanted and new in wanted
+            if pending_value and (type_, old) not in seen:
+                seen.add((type_, old))
+                name = sql_name(type_, before)
+                yield Rename(
+                    SqlOp(
+                        f"ALTER TYPE {name} RENAME VALUE {literal(old)} TO {literal(new)}",
+                        f"rename {type_.name} {old} to {new}",
+                    ),
+                    SqlOp(f"ALTER TYPE {name} RENAME VALUE {literal(new)} TO {literal(old)}"),
+                )
+
+
+def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    """Yield the renames of enum types: one goes, another with its values comes and takes its columns."""
+    for old in [name for name in before.enums if name not in after.enums]:
+        users = list(columns_of(old, before))
+        takers = {_type_after(table, column.name, after) for table, column in users}
+        new = takers.pop() if len(takers) == 1 else None
+        if (
+            new is None
+            or new in before.enums
+            or new not in after.enums
+            or new.schema != old.schema
+            or after.enums[new].values != before.enums[old].values
+        ):
+            continue
+        yield Rename(
+            SqlOp(
+                f"ALTER TYPE {sql_name(old, before)} RENAME TO {quoted(new.name)}",
+                f"rename {old.name} to {new.name}",
+            ),
+            SqlOp(f"ALTER TYPE {sql_name(new, after)} RENAME TO {quoted(old.name)}"),
+        )
+
+
+def _type_after(table: Table, column: str, after: Catalog) -> Name | None:
+    found = after.tables[table.name].column(column) if table.name in after.tables else None
+    return found.named_type if found else None
+
+
+def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    """Yield the renames of sequences, constraints and indexes that are the same but for their names."""
+    yield from _sequences(before, after)
+    for name, table in before.tables.items():
+        wanted = after.tables.get(name)
+        if wanted is None:
+            continue
+        taken = {*table.constraints, *table.indexes}
+        yield from _constraints(table, wanted, taken, before)
+        yield from _indexes(table, wanted, taken, before)
+
+
+def _sequences(before: Catalog, after: Catalog) -> Iterator[Rename]:
+    owned: dict[ColumnName, Sequence] = {each.owner: each for each in before.sequences.values() if each.owner}
+    for new in after.sequences.values():
+        old = owned.get(new.owner) if new.owner else None
+        if old is None or new.name in before.sequences or new.name in before.tables:
+            continue
+        if old.name in after.sequences or old.name.schema != new.name.schema:
+            continue
+        yield Rename(
+            sequences.rename_op(old.name, new.name.name, before),
+            sequences.rename_op(new.name, old.name.name, before),
+        )
+
+
+def _constraints(table: Table, wanted: Table, taken: set[str], before: Catalog) -> Iterator[Rename]:
+    gone = [each for each in table.constraints.values() if each.name not in wanted.constraints]
+    for new in wanted.constraints.values():
+        if new.name in taken or not new.is_local:
+            continue
+        old = _one(each for each in gone if _same(each, new))
+        if old is not None:
+            gone.remove(old)
+            yield Rename(
+                constraints.rename_op(table.name, old, new.name, before),
+                constraints.rename_op(table.name, new, old.name, before),
+            )
+
+
+def _same(old: Constraint, new: Constraint) -> bool:
+    return old.is_local and constraints.is_kept(old, new)
+
+
+def _indexes(table: Table, wanted: Table, taken: set[str], before: Catalog) -> Iterator[Rename]:
+    gone = [each for each in table.indexes.values() if each.name not in wanted.indexes and each.valid]
+    for new in wanted.indexes.values():
+        if new.name in taken:
+            continue
+        old: Index | None = _one(each for each in gone if indexes.meaning(each) == indexes.meaning(new))
+        if old is not None:
+            gone.remove(old)
+            yield Rename(
+                indexes.rename_op(table.name, old.name, new.name, before),
+                indexes.rename_op(table.name, new.name, old.name, before),
+            )
+
+
+def _one(found: Iterable[T]) -> T | None:
+    return next(iter(found), None)

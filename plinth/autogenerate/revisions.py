@@ -1,0 +1,354 @@
+"""Runs revisions in a scratch database, by Alembic's own machinery: no env.py, no lock, no ledger."""
+
+import contextlib
+import copy
+import logging
+import re
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from alembic import context as context_proxy
+from alembic import op as op_proxy
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.script import Script, ScriptDirectory
+from psycopg import errors
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from plinth.autogenerate import prerequisites
+from plinth.autogenerate.cache import remembered
+from plinth.catalog import Catalog, read_catalog
+from plinth.errors import PlinthError
+from plinth.scratch import place_of, scratch_database
+
+# What env.py may say of how revisions are recorded.
+_OPTIONS = ("version_table", "version_table_schema", "version_table_pk")
+# What revisions may import and still mean the same tomorrow.
+_KNOWN = {"alembic", "sqlalchemy", "psycopg", *sys.stdlib_module_names}
+_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w.]+)\s*(?:$|,|;|#|as\b))", re.MULTILINE)
+_MISSING = (
+    errors.UndefinedObject,
+    errors.UndefinedFunction,
+    errors.UndefinedTable,
+    errors.InvalidSchemaName,
+)
+
+Walk = Callable[[Connection, tuple[str, ...]], Iterator[MigrationStep]]
+
+
+class RevisionError(PlinthError):
+    """A revision fails in a scratch database; the message names it and says why.
+
+    Args:
+        message: the sentence.
+        revision: its id.
+        is_upgrade: which way it went.
+    """
+
+    def __init__(self, message: str, revision: str, *, is_upgrade: bool) -> None:
+        super().__init__(message)
+        self.revision = revision
+        self.is_upgrade = is_upgrade
+
+
+@dataclass(frozen=True)
+class History:
+    """Revisions, and how Alembic's environment runs them.
+
+    Args:
+        config: Alembic's; revisions may ask it.
+        script: where the revisions are.
+        options: of `context.configure()`: those that say how revisions are recorded.
+    """
+
+    config: Config
+    script: ScriptDirectory
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_script(self, script: ScriptDirectory) -> "History":
+        """Return the same with other revisions."""
+        return replace(self, script=script)
+
+    def read(self, connection: Connection, default_schema: str | None = None) -> Catalog:
+        """Return the schema of a database, the version table aside."""
+        return read_catalog(
+            connection,
+            default_schema=default_schema,
+            version_table=self.options.get("version_table") or "alembic_version",
+            version_table_schema=self.options.get("version_table_schema"),
+        )
+
+    def up(self, revision: Script) -> RevisionStep:
+        """Return the step that applies one revision."""
+        return MigrationStep.upgrade_from_script(self.script.revision_map, revision)
+
+    def down(self, revision: Script) -> RevisionStep:
+        """Return the step that undoes one revision."""
+        return MigrationStep.downgrade_from_script(self.script.revision_map, revision)
+
+
+def history_of(context: MigrationContext) -> History:
+    """Return the revisions of the command that runs now.
+
+    Raises:
+        PlinthError: it has none.
+    """
+    if context.config is None or context.script is None:
+        raise PlinthError("There are no revisions here: Alembic runs without a configuration.")
+    options = {name: context.opts[name] for name in _OPTIONS if context.opts.get(name) is not None}
+    return History(context.config, context.script, options)
+
+
+def upgrade(
+    engine: Engine, history: History, revision: str = "heads", *, standing: Catalog | None = None
+) -> None:
+    """Apply revisions; `standing` is as for `run`.
+
+    Raises:
+        RevisionError: one fails.
+    """
+
+    def walk(_: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+        yield from history.script._upgrade_revs(revision, heads)  # type: ignore[arg-type]
+
+    run(engine, history, walk, standing)
+
+
+def downgrade(engine: Engine, history: History, revision: str = "base") -> None:
+    """Undo revisions.
+
+    Raises:
+        RevisionError: one fails.
+    """
+
+    def walk(_: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+        yield from history.script._downgrade_revs(revision, heads)  # type: ignore[arg-type]
+
+    run(engine, history, walk)
+
+
+def run(engine: Engine, history: History, walk: Walk, standing: Catalog | None = None) -> None:
+    """Run the steps that `walk` yields, each in a transaction of its own.
+
+    Args:
+        engine: of a scratch database.
+        history: the revisions.
+        walk: given the connection and the heads, yields steps; when it is asked for the next one, the one
+            before is done and committed, and the connection may be used to look at it.
+        standing: a schema in which there may be what the revisions lean on and don't make (an extension that
+            an administrator has made): it is copied in when it is missed.
+
+    Raises:
+        RevisionError: a revision fails.
+    """
+    with _quietly(), _lent_proxies(), engine.connect() as connection:
+        _make_version_schema(connection, history)
+        _Run(connection, history, walk, standing).go()
+
+
+class _Run:
+    """One walk, taken up again after what was missed has been copied in."""
+
+    def __init__(
+        self, connection: Connection, history: History, walk: Walk, standing: Catalog | None
+    ) -> None:
+        self._connection = connection
+        self._history = history
+        self._walk = walk
+        self._standing = standing
+        self._steps: Iterator[MigrationStep] | None = None
+        self._current: MigrationStep | None = None
+
+    def go(self) -> None:
+        try:
+            while not self._attempt():
+                pass
+        finally:
+            if isinstance(self._steps, Generator):
+                self._steps.close()
+
+    def _attempt(self) -> bool:
+        history = self._history
+        config = copy.copy(history.config)
+        config.attributes = {**history.config.attributes, "connection": self._connection}
+        environment = EnvironmentContext(config, history.script, fn=self._pulled)
+        try:
+            with environment:
+                environment.configure(
+                    connection=self._connection, transaction_per_migration=True, **history.options
+                )
+                environment.run_migrations()
+            self._connection.commit()
+        except Exception as error:
+            step = self._current
+            if step is None:
+                raise
+            self._connection.rollback()
+            if self._copied_what_is_missed(error):
+                return False
+            raise _failure(history.script, step, error) from error
+        return True
+
+    def _pulled(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
+        if self._steps is None:
+            self._steps = iter(self._walk(self._connection, tuple(heads)))
+        if self._current is None:
+            self._current = next(self._steps, None)
+        is_upgrade = True
+        while self._current is not None:
+            if self._current.is_upgrade is not is_upgrade:
+                # There and back are two commands: the second one doesn't know which types the first has made.
+                context.impl.memo.clear()
+                is_upgrade = self._current.is_upgrade
+            yield self._current
+            self._current = None  # from here on, an error is the walk's
+            self._current = next(self._steps, None)
+
+    def _copied_what_is_missed(self, error: Exception) -> bool:
+        standing, self._standing = self._standing, None  # once is enough
+        if standing is None or not isinstance(error, DBAPIError) or not isinstance(error.orig, _MISSING):
+            return False
+        sources = "\n".join(_source(each) or "" for each in self._history.script.walk_revisions())
+        copy_missing(self._connection.engine, standing, but_not_in=sources)
+        return True
+
+
+def copy_missing(engine: Engine, standing: Catalog, *, but_not_in: str = "") -> None:
+    """Copy what revisions may lean on, where it isn't there.
+
+    Args:
+        engine: of the scratch database.
+        standing: the schema from which it is copied.
+        but_not_in: sources of revisions; what they make themselves is left to them.
+    """
+    with engine.connect() as connection:
+        found = read_catalog(connection, default_schema=standing.default_schema)
+    there = {each.statement for each in prerequisites.leaned_on(found)}
+    missing = [
+        each
+        for each in prerequisites.leaned_on(standing)
+        if each.statement not in there
+        and not each.is_owned
+        and not prerequisites.makes(but_not_in, each)
+        and not (each.known_as and re.search(rf"""["']{re.escape(each.name)}["']""", but_not_in))
+    ]
+    if missing:
+        with engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            prerequisites.make(connection, standing.default_schema, missing)
+
+
+def revisions_catalog(
+    history: History, target: Connection, standing: Catalog | None = None, *, found: Catalog | None = None
+) -> Catalog:
+    """Return the schema that all revisions make, from nothing.
+
+    It is kept between runs, as long as no revision changes.
+
+    Args:
+        history: the revisions.
+        target: the database in question.
+        standing: its schema, if it has been read already.
+        found: what they make, if that is known already.
+
+    Raises:
+        RevisionError: a revision fails.
+        NoScratchError: there is no place to try them.
+    """
+    there = standing or history.read(target)
+
+    def make() -> Catalog:
+        if found is not None:
+            return found
+        with scratch_database(target) as engine:
+            upgrade(engine, history, standing=there)
+            with engine.connect() as connection:
+                return history.read(connection, there.default_schema)
+
+    sources = sources_of([step.revision for step in all_steps(history.script)])
+    if sources is None:
+        return make()
+    leaned_on = [each.statement for each in prerequisites.leaned_on(there)]
+    key = [place_of(target), repr(sorted(history.options.items())), there.default_schema]
+    return remembered("revisions", [*key, *leaned_on, *sources], make)
+
+
+def all_steps(script: ScriptDirectory, heads: tuple[str, ...] = ()) -> list[RevisionStep]:
+    """Return the steps to all heads, in an order in which they can be done."""
+    return script._upgrade_revs("heads", heads)  # type: ignore[arg-type]
+
+
+def sources_of(revisions: Iterable[Script]) -> list[str] | None:
+    """Return the revisions' sources; None when what they do depends on more than that."""
+    found = []
+    for revision in revisions:
+        source = _source(revision)
+        if source is None or not _imported(source) <= _KNOWN:
+            return None
+        found.append(source)
+    return found
+
+
+def _imported(source: str) -> set[str]:
+    return {name.partition(".")[0] for names in _IMPORT.findall(source) for name in names if name}
+
+
+def _source(revision: Script) -> str | None:
+    try:
+        return Path(revision.path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _make_version_schema(connection: Connection, history: History) -> None:
+    schema = history.options.get("version_table_schema")
+    if schema:
+        statement = SQL("create schema if not exists {}").format(Identifier(schema)).as_string()
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+    connection.commit()
+
+
+def _failure(script: ScriptDirectory, step: MigrationStep, error: Exception) -> RevisionError:
+    names = step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps
+    revision = script.get_revision(names[0]) if names else None
+    doc = f" ({revision.doc})" if revision and revision.doc else ""
+    direction = "upgrade" if step.is_upgrade else "downgrade"
+    if isinstance(error, DBAPIError):
+        words = " ".join(str(error.orig).split())
+        statement = " ".join((error.statement or "").split())
+        shown = statement if len(statement) <= 200 else f"{statement[:200]} …"
+        why = f"{words} [{shown}]" if shown else words
+    else:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+    name = ", ".join(names)
+    sentence = f"Revision {name}{doc} fails in its {direction}: {why}"
+    return RevisionError(sentence, name, is_upgrade=step.is_upgrade)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    logger = logging.getLogger("alembic.runtime.migration")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _lent_proxies() -> Iterator[None]:
+    """Give `alembic.context` and `alembic.op` back to who uses them now: there is but one of each."""
+    owners: Iterable[Any] = [getattr(module, "_proxy", None) for module in (context_proxy, op_proxy)]
+    try:
+        yield
+    finally:
+        for owner in owners:
+            if owner is not None:
+                owner._install_proxy()

@@ -1,0 +1,219 @@
+"""What of a database is ours to compare: what the models know, and what revisions made.
+
+Another application's tables, hand-made types and the like are left alone, whether the models lean on them or
+not.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from plinth.autogenerate.quoting import quoted
+from plinth.catalog.picture import Catalog, Column, Domain, Enum, Name, Other, Sequence, Table
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How it is decided what is ours.
+
+    Args:
+        known: the types and sequences that the models make.
+        old_tables: tables that models are renamed from.
+        revisions: what the revisions make; asked only when something stands there that no model knows. None
+            when that can't be known: then what no model knows is ours in the default schema alone.
+        includes: whether the author's filters (`include_name`, `include_object`) let a table be compared.
+    """
+
+    known: Collection[Name]
+    old_tables: Collection[Name] = ()
+    revisions: Callable[[], Catalog | None] = lambda: None
+    includes: Callable[[Table, Table | None, bool], Table | None] = lambda table, _other, _is_standing: table
+
+
+def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog, Catalog]:
+    """Return what is there and what should be there, both without what isn't ours.
+
+    Args:
+        database: all that is there.
+        models: what the models mean, with what they lean on.
+        scope: how it is decided.
+    """
+    there, wanted = _tables(database, models, scope)
+    before = replace(database, tables=there)
+    after = replace(models, tables=wanted)
+    before, after = _with_sequences(before, after, database, models, scope)
+    before, after = _with_types(before, after, database, models, scope)
+    before, after = _with_others(before, after)
+    return _with_schemas(before, after, database, scope)
+
+
+def _made(scope: Scope, database: Catalog, name: Name, kind: Callable[[Catalog], Mapping[Name, T]]) -> bool:
+    revisions = scope.revisions()
+    return name.schema == database.default_schema if revisions is None else name in kind(revisions)
+
+
+def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name, Table], dict[Name, Table]]:
+    there: dict[Name, Table] = {}
+    wanted: dict[Name, Table] = {}
+    for name, table in database.tables.items():
+        if name not in models.tables and name not in scope.old_tables:
+            if table.partition_bound is not None or table.is_foreign:
+                continue
+            if not _made(scope, database, name, lambda catalog: catalog.tables):
+                continue
+        kept = scope.includes(table, models.tables.get(name), True)
+        if kept is not None:
+            there[name] = kept
+    for name, table in models.tables.items():
+        kept = scope.includes(table, database.tables.get(name), False)
+        if kept is not None and (name in there or name not in database.tables):
+            wanted[name] = kept
+    return there, wanted
+
+
+def _with_sequences(
+    before: Catalog, after: Catalog, database: Catalog, models: Catalog, scope: Scope
+) -> tuple[Catalog, Catalog]:
+    there: dict[Name, Sequence] = {}
+    wanted: dict[Name, Sequence] = {}
+    defaults = [
+        column.default for table in models.tables.values() for column in table.columns if column.default
+    ]
+    for name in {*database.sequences, *models.sequences}:
+        old, new = database.sequences.get(name), models.sequences.get(name)
+        if old and old.owner:
+            old = old if _owns(old, before) else None
+        if new and new.owner:
+            new = new if _owns(new, after) else None
+        elif new and name not in scope.known and name in database.sequences:
+            # Copied in. No model makes it: it goes when revisions made it and nothing asks for it any more.
+            asked = any(f"nextval('{_printed(name, models)}'" in default for default in defaults)
+            new = None
+            if asked or not _made(scope, database, name, lambda catalog: catalog.sequences):
+                old = None
+        if old and not old.owner and new is None and name not in models.sequences:
+            old = old if _made(scope, database, name, lambda catalog: catalog.sequences) else None
+        if old:
+            there[name] = old
+        if new:
+            wanted[name] = new
+    return replace(before, sequences=there), replace(after, sequences=wanted)
+
+
+def _owns(sequence: Sequence, catalog: Catalog) -> bool:
+    owner = sequence.owner
+    return owner is not None and owner.table in catalog.tables
+
+
+def _printed(name: Name, catalog: Catalog) -> str:
+    bare = quoted(name.name)
+    printed = bare if name.schema == catalog.default_schema else f"{quoted(name.schema)}.{bare}"
+    return printed.replace("'", "''")
+
+
+def _with_types(
+    before: Catalog, after: Catalog, database: Catalog, models: Catalog, scope: Scope
+) -> tuple[Catalog, Catalog]:
+    enums: tuple[dict[Name, Enum], dict[Name, Enum]] = dict(database.enums), dict(models.enums)
+    domains: tuple[dict[Name, Domain], dict[Name, Domain]] = dict(database.domains), dict(models.domains)
+    users = {name for table in after.tables.values() for name in _types_of(table)}
+    users |= {domain.base for name, domain in models.domains.items() if domain.base and name in users}
+    old_users = {name for table in before.tables.values() for name in _types_of(table)}
+    old_users |= {each.base for name, each in database.domains.items() if each.base and name in old_users}
+    foreign_users = {
+        type_
+        for name, table in database.tables.items()
+        if name not in before.tables
+        for type_ in _types_of(table)
+    }
+    every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
+    for name in {*database.enums, *database.domains}:
+        if name in users or name in scope.known:
+            continue
+        made = _made(scope, database, name, lambda catalog: {**catalog.enums, **catalog.domains})
+        is_ours = name in old_users and name not in foreign_users and made
+        for types in every:
+            types[1].pop(name, None)
+            if not is_ours:
+                types[0].pop(name, None)
+    return (
+        replace(before, enums=enums[0], domains=domains[0]),
+        replace(after, enums=enums[1], domains=domains[1]),
+    )
+
+
+def _types_of(table: Table) -> set[Name]:
+    found = {column.named_type for column in table.columns if column.named_type}
+    found.update(*(each.types for each in table.constraints.values()))
+    found.update(*(each.types for each in table.indexes.values()))
+    return found
+
+
+def _with_others(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
+    """Let stay what models don't know, but for what goes with a table that goes."""
+    wanted: dict[tuple[str, str], Other] = {}
+    for key, other in {**before.others, **after.others}.items():
+        gone = other.table in before.tables and other.table not in after.tables
+        if not gone:
+            wanted[key] = after.others.get(key, other)
+            if key in before.others and other.kind == "statistics" and key not in after.others:
+                wanted[key] = before.others[key]
+    there = {
+        key: other
+        for key, other in before.others.items()
+        if other.table is None or other.table in before.tables or key in wanted
+    }
+    return replace(before, others=there), replace(after, others=wanted)
+
+
+def _with_schemas(
+    before: Catalog, after: Catalog, database: Catalog, scope: Scope
+) -> tuple[Catalog, Catalog]:
+    """Compare schemas that hold something of ours; one that revisions made goes when it is empty."""
+    wanted_in = {
+        name.schema for named in (after.tables, after.sequences, after.enums, after.domains) for name in named
+    }
+    wanted_in |= {other.schema for other in after.others.values() if other.schema}
+    there_in = {
+        name.schema
+        for named in (before.tables, before.sequences, before.enums, before.domains)
+        for name in named
+    }
+    foreign_in = {
+        name.schema
+        for ours, every in (
+            (before.tables, database.tables),
+            (before.sequences, database.sequences),
+            (before.enums, database.enums),
+            (before.domains, database.domains),
+        )
+        for name in every
+        if name not in ours
+    }
+    there: dict[str, str | None] = {}
+    wanted: dict[str, str | None] = {}
+    for name, comment in database.schemas.items():
+        stays = name in wanted_in or name in foreign_in or name in {"public", database.default_schema}
+        if stays and (name in wanted_in or name in there_in):
+            there[name] = wanted[name] = comment
+        elif not stays and name in there_in:
+            revisions = scope.revisions()
+            there[name] = comment
+            if revisions is None or name not in revisions.schemas:
+                wanted[name] = comment
+    for name in wanted_in - set(database.schemas):
+        wanted[name] = None
+    return replace(before, schemas=there), replace(after, schemas=wanted)
+
+
+def without_column(table: Table, name: str) -> Table:
+    """Return a table without a column that isn't to be compared, and without what stands on it."""
+    columns: tuple[Column, ...] = tuple(each for each in table.columns if each.name != name)
+    return replace(
+        table,
+        columns=columns,
+        constraints={each.name: each for each in table.constraints.values() if name not in each.columns},
+        indexes={each.name: each for each in table.indexes.values() if name not in each.columns},
+    )

@@ -1,0 +1,162 @@
+"""Sequences: those that stand alone, and those that belong to a column."""
+
+from collections.abc import Iterator
+
+from plinth.autogenerate.columns import continue_sequence, default_sequence, is_serial
+from plinth.autogenerate.quoting import literal, quoted, sql_name
+from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.differences import changed_fields
+from plinth.catalog.picture import Catalog, Column, Name, Sequence, Table
+
+
+def owner_of(sequence: Sequence, catalog: Catalog) -> tuple[Table, Column] | None:
+    """Return the column that a sequence belongs to."""
+    table = catalog.tables.get(sequence.owner.table) if sequence.owner else None
+    column = table.column(sequence.owner.column) if table and sequence.owner else None
+    return (table, column) if table and column else None
+
+
+def create_sql(sequence: Sequence, catalog: Catalog) -> str:
+    """Return the statement that makes a sequence."""
+    usual = default_sequence(sequence, sequence.type, "p")
+    words = ["CREATE"] + (["UNLOGGED"] if sequence.persistence == "u" else [])
+    words += ["SEQUENCE", sql_name(sequence.name, catalog)]
+    if sequence.type != "bigint":
+        words.append(f"AS {sequence.type}")
+    words += _option_words(sequence, usual)
+    return " ".join(words)
+
+
+def _option_words(sequence: Sequence, other: Sequence) -> list[str]:
+    words = []
+    for name, start in (
+        ("start", "START WITH"),
+        ("increment", "INCREMENT BY"),
+        ("minimum", "MINVALUE"),
+        ("maximum", "MAXVALUE"),
+        ("cache", "CACHE"),
+    ):
+        if getattr(sequence, name) != getattr(other, name):
+            words.append(f"{start} {getattr(sequence, name)}")
+    if sequence.cycle != other.cycle:
+        words.append("CYCLE" if sequence.cycle else "NO CYCLE")
+    return words
+
+
+def rename_op(old: Name, new: str, catalog: Catalog) -> SqlOp:
+    """Return what renames a sequence."""
+    return SqlOp(f"ALTER SEQUENCE {sql_name(old, catalog)} RENAME TO {quoted(new)}")
+
+
+def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]:
+    """Yield what makes the sequences as they should be.
+
+    Args:
+        change: the whole.
+        kept_columns: those that are there before and after; what belongs to others comes and goes with them.
+    """
+    before, after = change.before, change.after
+    for name, sequence in after.sequences.items():
+        old = before.sequences.get(name)
+        owner = owner_of(sequence, after)
+        if old is None or old.is_identity != sequence.is_identity:
+            yield from _create(change, sequence, owner, kept_columns, old)
+        elif old != sequence:
+            yield from _alter(change, old, sequence)
+    for name, sequence in before.sequences.items():
+        new = after.sequences.get(name)
+        if new is not None and new.is_identity == sequence.is_identity:
+            continue
+        owner = owner_of(sequence, before)
+        if sequence.is_identity or (owner and (owner[0].name, owner[1].name) not in kept_columns):
+            continue  # goes with its column, or with what makes it an identity column
+        # An identity column that takes over the name needs it free; its default is off by then.
+        phase = Phase.COLUMNS if owner else Phase.DROP_SEQUENCES
+        yield Step(
+            phase, SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", None if owner else f"drop {name.name}")
+        )
+
+
+def _create(
+    change: Change,
+    sequence: Sequence,
+    owner: tuple[Table, Column] | None,
+    kept_columns: set[tuple[Name, str]],
+    old: Sequence | None,
+) -> Iterator[Step]:
+    if sequence.is_identity:
+        return
+    if (
+        owner
+        and (owner[0].name, owner[1].name) not in kept_columns
+        and is_serial(owner[1], owner[0], change.after)
+    ):
+        return  # SERIAL makes it
+    # What was an identity column's sequence of the same name goes first, in its column's phase.
+    phase = Phase.COLUMNS if old else Phase.SEQUENCES
+    summary = None if owner else f"create {sequence.name.name}"
+    yield Step(phase, SqlOp(create_sql(sequence, change.after), summary))
+    if sequence.comment is not None:
+        yield Step(Phase.COMMENTS, _comment(change, sequence))
+    if owner:
+        yield Step(Phase.OWNERS, _own(change, sequence, *owner))
+        if (owner[0].name, owner[1].name) in kept_columns:
+            yield Step(Phase.OWNERS, continue_sequence(change, *owner))
+
+
+def _own(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
+    return SqlOp(
+        f"ALTER SEQUENCE {sql_name(sequence.name, change.after)} OWNED BY "
+        f"{sql_name(table.name, change.after)}.{quoted(column.name)}"
+    )
+
+
+def _comment(change: Change, sequence: Sequence) -> SqlOp:
+    text = "NULL" if sequence.comment is None else literal(sequence.comment)
+    name = sql_name(sequence.name, change.after)
+    return SqlOp(f"COMMENT ON SEQUENCE {name} IS {text}", f"comment {sequence.name.name}")
+
+
+def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
+    changed = set(changed_fields(old, new))
+    name = sql_name(new.name, change.after)
+    words = []
+    if "type" in changed:
+        words.append(f"AS {new.type}")
+        # PostgreSQL moves the bounds along when they are the old type's own.
+        moved = default_sequence(old, new.type, old.persistence)
+        own = default_sequence(old, old.type, old.persistence)
+        adjusted = {
+            each: getattr(moved, each) if getattr(old, each) == getattr(own, each) else getattr(old, each)
+            for each in ("minimum", "maximum")
+        }
+        old = type(old)(**{**vars(old), **adjusted})
+    if changed & {"type", "start", "increment", "minimum", "maximum", "cache", "cycle"}:
+        words += _option_words(new, old)
+    owner = owner_of(new, change.after)
+    if new.is_identity and owner:
+        words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
+        if words:
+            yield Step(Phase.COLUMNS, _alter_identity(change, *owner, words))
+    elif words:
+        summary = None if owner else f"change {new.name.name}"
+        yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} {' '.join(words)}", summary))
+    if "persistence" in changed and not new.is_identity and owner is None:
+        word = "UNLOGGED" if new.persistence == "u" else "LOGGED"
+        yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} SET {word}", f"change {new.name.name}"))
+    if "owner" in changed:
+        if owner:
+            yield Step(Phase.OWNERS, _own(change, new, *owner))
+        else:
+            yield Step(Phase.DROP_FIRST, SqlOp(f"ALTER SEQUENCE {name} OWNED BY NONE"))
+    if "comment" in changed:
+        yield Step(Phase.COMMENTS, _comment(change, new))
+
+
+def _alter_identity(change: Change, table: Table, column: Column, words: list[str]) -> SqlOp:
+    sets = " ".join(f"SET {word}" for word in words)
+    return SqlOp(
+        f"ALTER TABLE {sql_name(table.name, change.after)} ALTER COLUMN {quoted(column.name)} {sets}",
+        f"change {table.name.name} {column.name}",
+        table.name,
+    )

@@ -1,0 +1,115 @@
+"""What a change is made of: Alembic's operations, each in its phase, and the two that Alembic lacks."""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from alembic.operations import ops
+
+from plinth.autogenerate.casts import Casts
+from plinth.autogenerate.quoting import without_binds
+from plinth.catalog.picture import Catalog, ColumnName, Name
+
+
+class Phase(enum.IntEnum):
+    """In which order operations run: what is used before its users, what is dropped after them."""
+
+    SCHEMAS = enum.auto()
+    DROP_OTHERS = enum.auto()
+    DROP_FOREIGN_KEYS = enum.auto()
+    DROP_CONSTRAINTS = enum.auto()
+    DROP_FIRST = enum.auto()  # what stands in the way of something new with its name
+    TYPES = enum.auto()
+    DOMAINS = enum.auto()
+    FUNCTIONS = enum.auto()
+    SEQUENCES = enum.auto()
+    CREATE_TABLES = enum.auto()
+    TABLES = enum.auto()
+    ADD_COLUMNS = enum.auto()
+    COLUMNS = enum.auto()
+    ADD_GENERATED_COLUMNS = enum.auto()
+    OWNERS = enum.auto()
+    CONSTRAINTS = enum.auto()
+    INDEXES = enum.auto()
+    FOREIGN_KEYS = enum.auto()
+    COMMENTS = enum.auto()
+    OTHERS = enum.auto()
+    DROP_COLUMNS = enum.auto()
+    DROP_TABLES = enum.auto()
+    DROP_SEQUENCES = enum.auto()
+    DROP_DOMAINS = enum.auto()
+    DROP_TYPES = enum.auto()
+    DROP_SCHEMAS = enum.auto()
+
+
+class SqlOp(ops.ExecuteSQLOp):
+    """SQL for what Alembic has no operation for.
+
+    Args:
+        sql: one statement, as psql takes it.
+        summary: what it does, for the revision's message; None when it only helps another operation.
+        table: the table that it is about, if any.
+    """
+
+    def __init__(self, sql: str, summary: str | None = None, table: Name | None = None) -> None:
+        super().__init__(without_binds(sql))
+        self.sql = sql
+        self.summary = summary
+        self.table = table
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("execute", self.sql)
+
+
+class CommentOp(ops.MigrateOperation):
+    """A comment in the revision's file, above the operation that follows."""
+
+    summary = None
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("comment", self.text)
+
+
+class AutocommitOp(ops.OpContainer):
+    """Operations outside of any transaction, each with a commit of its own (`autocommit_block`)."""
+
+    def __init__(self, operations: Iterable[ops.MigrateOperation]) -> None:
+        super().__init__(list(operations))
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation and when it runs.
+
+    Args:
+        phase: when.
+        op: what.
+    """
+
+    phase: Phase
+    op: ops.MigrateOperation
+
+
+@dataclass(frozen=True)
+class Change:
+    """One way from a schema to another, up or down.
+
+    Args:
+        before: what is there.
+        after: what should be there.
+        casts: between types, in this database.
+        backfills: SQL that gives a column its value in rows that have none.
+        is_downgrade: it takes back what an upgrade did.
+    """
+
+    before: Catalog
+    after: Catalog
+    casts: Casts
+    backfills: Mapping[ColumnName, str] = field(default_factory=dict)
+    is_downgrade: bool = False

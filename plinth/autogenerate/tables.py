@@ -1,0 +1,315 @@
+"""Tables: created, dropped, and what they are beside their columns, constraints and indexes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from plinth.autogenerate import constraints, indexes
+from plinth.autogenerate.columns import column_sql, is_serial, native_column
+from plinth.autogenerate.quoting import quoted, schema_of, shown, sql_name
+from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
+
+_INTEGERS = {"smallint", "integer", "bigint"}
+
+
+def in_order(tables: Iterable[Name], catalog: Catalog) -> list[Name]:
+    """Return tables, each after those that it refers to or inherits from, as far as there are no cycles."""
+    waiting = sorted(tables)
+    ordered: list[Name] = []
+    while waiting:
+        free = [
+            name for name in waiting if not _needs(catalog.tables[name]).intersection(waiting) - {name}
+        ] or [min(waiting, key=lambda name: (_is_child(name, waiting, catalog), name))]
+        ordered += free
+        waiting = [name for name in waiting if name not in free]
+    return ordered
+
+
+def _is_child(name: Name, waiting: Iterable[Name], catalog: Catalog) -> bool:
+    return bool(set(catalog.tables[name].parents).intersection(waiting))
+
+
+def _needs(table: Table) -> set[Name]:
+    keys = (each.foreign_key for each in table.constraints.values())
+    return {key.table for key in keys if key} | set(table.parents)
+
+
+def create_steps(change: Change) -> Iterator[Step]:
+    """Yield what creates the tables that aren't there, with all that belongs to them."""
+    before, after = change.before, change.after
+    standing = set(before.tables)
+    for name in in_order(set(after.tables) - set(before.tables), after):
+        table = after.tables[name]
+        standing.add(name)
+        late = {
+            each.name
+            for each in table.constraints.values()
+            if each.foreign_key and each.foreign_key.table not in standing
+        }
+        yield from _create(change, table, late)
+
+
+def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
+    catalog = change.after
+    inline = [each for each in _own_constraints(table) if each.name not in late]
+    native = _native_table(change, table, inline)
+    if native is None:
+        yield Step(
+            Phase.CREATE_TABLES, SqlOp(create_sql(table, inline, catalog), f"create {table.name.name}")
+        )
+        written = {each.name for each in inline}
+        if table.comment is not None:
+            yield Step(Phase.COMMENTS, _comment(table, catalog))
+        for column in table.columns:
+            if column.comment is not None:
+                yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
+    else:
+        op, written = native
+        yield Step(Phase.CREATE_TABLES, op)
+    for constraint in _own_constraints(table):
+        if constraint.name not in written:
+            phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
+            yield Step(phase, constraints.add_op(constraint, table, catalog))
+        if constraint.comment is not None:
+            yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
+    for index in table.indexes.values():
+        yield Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        if index.comment is not None:
+            yield Step(Phase.COMMENTS, indexes.comment_op(index, table.name, catalog))
+    for column in table.columns:
+        yield from _column_settings(table, column, catalog)
+    if table.row_security:
+        yield from _security(Table(table.name), table, catalog)
+
+
+def _own_constraints(table: Table) -> list[Constraint]:
+    """Return the constraints that the table itself has, those first that come first in hand-written SQL."""
+    order = {"f": 0, "p": 1, "u": 2, "c": 3, "x": 4}
+    own = (each for each in table.constraints.values() if each.type != "n" and each.is_local)
+    return sorted(own, key=lambda each: (order[each.type], each.name))
+
+
+def _native_table(
+    change: Change, table: Table, inline: list[Constraint]
+) -> tuple[ops.CreateTableOp, set[str]] | None:
+    """Return `op.create_table` and the constraints in it; None where SQLAlchemy has no words for a column."""
+    catalog = change.after
+    columns = [native_column(column, table, catalog) for column in table.columns if column.is_local]
+    if any(column is None for column in columns) or table.is_foreign or table.partition_bound:
+        return None
+    if any(parent.schema != table.name.schema for parent in table.parents):
+        return None
+    given = {each.name: constraints.native_constraint(each, catalog) for each in inline}
+    written = {name: each for name, each in given.items() if each is not None}
+    key = table.primary_key
+    if not _say_autoincrement(table, [each for each in columns if each is not None], set(written), catalog):
+        return None
+    if key is not None and key.name not in written:
+        for column in columns:
+            if column is not None and column.name in key.columns:
+                column.autoincrement = False
+    op = ops.CreateTableOp(
+        table.name.name,
+        [*columns, *written.values()],  # type: ignore[list-item]
+        schema=schema_of(table.name, catalog),
+        comment=table.comment,
+        **_table_options(table),
+    )
+    return op, set(written)
+
+
+def _say_autoincrement(
+    table: Table, columns: list[sa.Column[object]], inline: set[str], catalog: Catalog
+) -> bool:
+    """Tell SQLAlchemy which column is SERIAL, where it wouldn't guess so; return whether it can be told."""
+    key = table.primary_key
+    for native in columns:
+        column = table[native.name]
+        in_key = key is not None and key.name in inline and column.name in key.columns
+        alone = in_key and key is not None and len(key.columns) == 1
+        has_foreign_key = any(
+            each.type == "f" and each.name in inline and column.name in each.columns
+            for each in table.constraints.values()
+        )
+        if is_serial(column, table, catalog):
+            if not in_key:
+                return False
+            if not alone or has_foreign_key:
+                native.autoincrement = True
+        elif (
+            alone
+            and column.type in _INTEGERS
+            and not has_foreign_key
+            and not (column.default or column.identity or column.generated)
+        ):
+            native.autoincrement = False
+    return True
+
+
+def _table_options(table: Table) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if table.persistence == "u":
+        options["prefixes"] = ["UNLOGGED"]
+    if table.options:
+        options["postgresql_with"] = indexes.storage_options(table.options)
+    if table.partition_key:
+        options["postgresql_partition_by"] = table.partition_key
+    if table.parents:
+        parents = [parent.name for parent in table.parents]
+        options["postgresql_inherits"] = parents[0] if len(parents) == 1 else tuple(parents)
+    if table.access_method:
+        options["postgresql_using"] = table.access_method
+    if table.tablespace:
+        options["postgresql_tablespace"] = table.tablespace
+    return options
+
+
+def create_sql(table: Table, inline: Iterable[Constraint], catalog: Catalog) -> str:
+    """Return the statement that creates a table, without its indexes and comments."""
+    lines = [column_sql(column, table, catalog) for column in table.columns if column.is_local]
+    lines += [constraints.sql_definition(each) for each in inline]
+    words = "CREATE UNLOGGED TABLE" if table.persistence == "u" else "CREATE TABLE"
+    sql = f"{words} {sql_name(table.name, catalog)} (\n    " + ",\n    ".join(lines) + "\n)"
+    if table.parents:
+        sql += f" INHERITS ({', '.join(sql_name(parent, catalog) for parent in table.parents)})"
+    if table.partition_key:
+        sql += f" PARTITION BY {table.partition_key}"
+    if table.access_method:
+        sql += f" USING {quoted(table.access_method)}"
+    if table.options:
+        sql += f" WITH ({', '.join(table.options)})"
+    if table.tablespace:
+        sql += f" TABLESPACE {quoted(table.tablespace)}"
+    return sql
+
+
+def _comment(table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    schema = schema_of(table.name, catalog)
+    if table.comment is None:
+        return ops.DropTableCommentOp(table.name.name, schema=schema)
+    return ops.CreateTableCommentOp(table.name.name, table.comment, schema=schema)
+
+
+def _column_comment(table: Table, column: Column, catalog: Catalog) -> ops.AlterColumnOp:
+    schema = schema_of(table.name, catalog)
+    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_comment=column.comment)
+
+
+def _column_settings(table: Table, column: Column, catalog: Catalog) -> Iterator[Step]:
+    sql = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
+    if column.storage:
+        word = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}[column.storage]
+        yield Step(Phase.TABLES, SqlOp(f"{sql} SET STORAGE {word}"))
+    if column.compression:
+        word = {"p": "pglz", "l": "lz4"}[column.compression]
+        yield Step(Phase.TABLES, SqlOp(f"{sql} SET COMPRESSION {word}"))
+    if column.statistics is not None:
+        yield Step(Phase.TABLES, SqlOp(f"{sql} SET STATISTICS {column.statistics}"))
+
+
+def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
+    """Yield what drops the tables that should not be there.
+
+    Args:
+        change: the whole.
+        early: those that stand in the way of something new with a name of theirs.
+    """
+    before = change.before
+    gone = set(before.tables) - set(change.after.tables)
+    ordered = in_order(gone, before)
+    for place, name in enumerate(ordered):
+        table = before.tables[name]
+        # Dropped in reverse order: what a table refers to must still be to come, or the key goes first.
+        for constraint in table.constraints.values():
+            key = constraint.foreign_key
+            if key and key.table in gone and ordered.index(key.table) > place:
+                yield Step(Phase.DROP_FOREIGN_KEYS, constraints.drop_op(constraint, table, before))
+    for name in reversed(ordered):
+        phase = Phase.DROP_FIRST if name in early else Phase.DROP_TABLES
+        yield Step(phase, ops.DropTableOp(name.name, schema=schema_of(name, before)))
+
+
+def alter_steps(change: Change, name: Name) -> Iterator[Step]:
+    """Yield what makes a standing table as it should be, its columns, constraints and indexes aside.
+
+    Raises:
+        Refusal: PostgreSQL can't.
+    """
+    before, after = change.before.tables[name], change.after.tables[name]
+    if before.partition_key != after.partition_key or before.is_foreign != after.is_foreign:
+        raise Refusal(
+            "partitioning",
+            f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
+            f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. Create a new "
+            "table beside it and move the rows by a revision written by hand.",
+        )
+    sql = f"ALTER TABLE {sql_name(name, change.after)}"
+    summary = f"change {name.name}"
+
+    def step(action: str) -> Step:
+        return Step(Phase.TABLES, SqlOp(f"{sql} {action}", summary, name))
+
+    if before.persistence != after.persistence:
+        yield step("SET UNLOGGED" if after.persistence == "u" else "SET LOGGED")
+    old, new = _options(before.options), _options(after.options)
+    gone = [option for option in old if option not in new]
+    if gone:
+        yield step(f"RESET ({', '.join(gone)})")
+    changed = [f"{option} = {value}" for option, value in new.items() if old.get(option) != value]
+    if changed:
+        yield step(f"SET ({', '.join(changed)})")
+    if before.access_method != after.access_method:
+        yield step(f"SET ACCESS METHOD {quoted(after.access_method) if after.access_method else 'DEFAULT'}")
+    if before.tablespace != after.tablespace:
+        yield step(f"SET TABLESPACE {quoted(after.tablespace or 'pg_default')}")
+    for parent in before.parents:
+        if parent not in after.parents and not before.partition_bound:
+            yield step(f"NO INHERIT {sql_name(parent, change.before)}")
+    for parent in after.parents:
+        if parent not in before.parents and not after.partition_bound:
+            op = SqlOp(f"{sql} INHERIT {sql_name(parent, change.after)}", summary, name)
+            yield Step(Phase.OWNERS, op)
+    if before.comment != after.comment:
+        yield Step(Phase.COMMENTS, _comment(after, change.after))
+    yield from _security(before, after, change.after)
+
+
+def _options(options: tuple[str, ...]) -> Mapping[str, str]:
+    return dict(option.split("=", 1) for option in options)
+
+
+def _security(before: Table, after: Table, catalog: Catalog) -> Iterator[Step]:
+    sql = f"ALTER TABLE {sql_name(after.name, catalog)}"
+    for word, on, off in (
+        ("enabled", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
+        ("forced", "FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"),
+    ):
+        if (word in before.row_security) != (word in after.row_security):
+            action = on if word in after.row_security else off
+            yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+
+
+def relation_names(table: Table, catalog: Catalog) -> set[Name]:
+    """Return the names in a table's schema that it takes: its own, its indexes' and its sequences'."""
+    names = {table.name.name, *table.indexes}
+    names |= {each.name for each in table.constraints.values() if each.type in {"p", "u", "x"}}
+    found = {Name(table.name.schema, name) for name in names}
+    owned = {
+        each.name for each in catalog.sequences.values() if each.owner and each.owner.table == table.name
+    }
+    return found | owned
+
+
+def columns_kept(change: Change) -> set[ColumnName]:
+    """Return the columns that are there before and after."""
+    return {
+        ColumnName(name, column.name)
+        for name, table in change.before.tables.items()
+        if name in change.after.tables
+        for column in table.columns
+        if change.after.tables[name].column(column.name)
+    }

@@ -1,0 +1,12 @@
+"""What a database's schema looks like, in PostgreSQL's own words.
+
+- `picture`: the types that hold it.
+- `queries`, `read`, `index_keys`: how it is read.
+- `differences`: in what two of them differ.
+"""
+
+from plinth.catalog.differences import Difference, differences
+from plinth.catalog.picture import Catalog, ColumnName, Name
+from plinth.catalog.read import read_catalog
+
+__all__ = ["Catalog", "ColumnName", "Difference", "Name", "differences", "read_catalog"]

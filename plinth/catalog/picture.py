@@ -1,0 +1,359 @@
+"""A picture of a database's schema: what PostgreSQL's own printing functions say of each object.
+
+Two objects are equal when PostgreSQL prints them alike. Texts are printed with the default schema alone in
+the search path: names in it stand bare, all others are qualified.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Name(NamedTuple):
+    """The name of an object in a schema."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return it as a message has it."""
+        return f"{self.schema}.{self.name}"
+
+
+class ColumnName(NamedTuple):
+    """The name of a column of a table."""
+
+    table: Name
+    column: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: its name.
+        type: as `format_type` prints it, for instance "character varying(50)".
+        named_type: the enum, domain or other type in a schema of ours that it is, or is an array of.
+        collation: where it isn't the type's own, quoted and qualified where needed.
+        default: its default, or the expression that generates it.
+        generated: "" or "s" (stored) or "v" (virtual).
+        identity: "" or "a" (always) or "d" (by default).
+        not_null: whether NULL is refused.
+        storage: where it isn't the type's own: "p", "e", "m" or "x".
+        compression: "" or "p" or "l".
+        statistics: its target, where one was set.
+        comment: if there is one.
+        sequence: the sequence that belongs to it (serial or identity).
+        is_local: it isn't merely inherited from a parent.
+        uses: the columns of the table in the expression that generates it.
+    """
+
+    name: str
+    type: str
+    named_type: Name | None = None
+    collation: str | None = None
+    default: str | None = None
+    generated: str = ""
+    identity: str = ""
+    not_null: bool = False
+    storage: str = ""
+    compression: str = ""
+    statistics: int | None = None
+    comment: str | None = None
+    sequence: Name | None = None
+    is_local: bool = True
+    uses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """What a foreign key says beside its columns.
+
+    Args:
+        table: the one it refers to.
+        columns: of that table.
+        on_update: "a" (no action), "r", "c", "n" or "d".
+        on_delete: likewise.
+        match: "s" (simple) or "f" (full).
+    """
+
+    table: Name
+    columns: tuple[str, ...]
+    on_update: str
+    on_delete: str
+    match: str
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint of a table.
+
+    Args:
+        name: its name.
+        type: "c" check, "f" foreign key, "p" primary key, "u" unique, "x" exclusion, "n" not null.
+        definition: as `pg_get_constraintdef` prints it.
+        columns: in their order; for a check, those that it mentions.
+        expression: of a check.
+        foreign_key: of a foreign key.
+        deferrable: whether its check can wait for the end of the transaction.
+        deferred: whether it does without being asked.
+        include: further columns of its index.
+        nulls_not_distinct: NULL equals NULL.
+        options: storage parameters of its index.
+        comment: if there is one.
+        is_local: it isn't merely inherited from a parent.
+        validated: it holds for all rows; a new one is checked against none of the old.
+        types: the types of ours that its expression mentions.
+    """
+
+    name: str
+    type: str
+    definition: str
+    columns: tuple[str, ...] = ()
+    expression: str | None = None
+    foreign_key: ForeignKey | None = None
+    deferrable: bool = False
+    deferred: bool = False
+    include: tuple[str, ...] = ()
+    nulls_not_distinct: bool = False
+    options: tuple[str, ...] = ()
+    comment: str | None = None
+    is_local: bool = True
+    validated: bool = True
+    types: frozenset[Name] = frozenset()
+
+    @property
+    def is_not_enforced(self) -> bool:
+        """Whether no row is ever checked (PostgreSQL 18)."""
+        return self.definition.endswith(" NOT ENFORCED")
+
+    @property
+    def reference(self) -> ForeignKey:
+        """What it refers to.
+
+        Raises:
+            TypeError: it is no foreign key.
+        """
+        if self.foreign_key is None:
+            raise TypeError(f"{self.name} is no foreign key")
+        return self.foreign_key
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index that no constraint made.
+
+    Args:
+        name: its name; its schema is its table's.
+        definition: as `pg_get_indexdef` prints it.
+        keys: each as it stands in the definition, with collation, operator class and order.
+        key_columns: for each key its column's name, None for an expression.
+        include: further columns.
+        unique: whether it is unique.
+        method: "btree", "gin", …
+        where: its predicate.
+        nulls_not_distinct: NULL equals NULL.
+        options: storage parameters.
+        comment: if there is one.
+        valid: whether it is complete.
+        columns: all that it mentions.
+        types: the types of ours that its expressions mention.
+    """
+
+    name: str
+    definition: str
+    keys: tuple[str, ...] = ()
+    key_columns: tuple[str | None, ...] = ()
+    include: tuple[str, ...] = ()
+    unique: bool = False
+    method: str = "btree"
+    where: str | None = None
+    nulls_not_distinct: bool = False
+    options: tuple[str, ...] = ()
+    comment: str | None = None
+    valid: bool = True
+    columns: frozenset[str] = frozenset()
+    types: frozenset[Name] = frozenset()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, its columns, constraints and indexes.
+
+    Args:
+        name: its name.
+        columns: in their order.
+        constraints: by name.
+        indexes: by name; those of constraints are not among them.
+        persistence: "p" (permanent) or "u" (unlogged).
+        options: storage parameters.
+        partition_key: as `pg_get_partkeydef` prints it.
+        partition_bound: of a partition.
+        parents: the tables that it inherits from, or is a partition of.
+        access_method: where it isn't the default.
+        tablespace: where it isn't the default.
+        comment: if there is one.
+        row_security: "" or "enabled" or "forced", or both.
+        is_foreign: a table of another server.
+    """
+
+    name: Name
+    columns: tuple[Column, ...] = ()
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    indexes: Mapping[str, Index] = field(default_factory=dict)
+    persistence: str = "p"
+    options: tuple[str, ...] = ()
+    partition_key: str | None = None
+    partition_bound: str | None = None
+    parents: tuple[Name, ...] = ()
+    access_method: str | None = None
+    tablespace: str | None = None
+    comment: str | None = None
+    row_security: str = ""
+    is_foreign: bool = False
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        found = self.column(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def primary_key(self) -> Constraint | None:
+        """The primary key, if there is one."""
+        return next((each for each in self.constraints.values() if each.type == "p"), None)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A sequence.
+
+    Args:
+        name: its name.
+        type: "smallint", "integer" or "bigint".
+        start: its first value.
+        increment: its step.
+        minimum: its lowest value.
+        maximum: its highest value.
+        cache: how many values a session takes at once.
+        cycle: whether it begins again at its end.
+        persistence: "p" (permanent) or "u" (unlogged).
+        owner: the column that it belongs to.
+        is_identity: whether that column is an identity column.
+        comment: if there is one.
+    """
+
+    name: Name
+    type: str
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cache: int
+    cycle: bool
+    persistence: str = "p"
+    owner: ColumnName | None = None
+    is_identity: bool = False
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Enum:
+    """An enum type and its values, in their order."""
+
+    name: Name
+    values: tuple[str, ...]
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class DomainConstraint:
+    """A check of a domain."""
+
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain.
+
+    Args:
+        name: its name.
+        type: what it is made of, as `format_type` prints it.
+        collation: where it isn't the type's own.
+        default: as PostgreSQL prints it.
+        not_null: whether NULL is refused.
+        constraints: by name.
+        comment: if there is one.
+        base: the named type of ours that it is made of.
+    """
+
+    name: Name
+    type: str
+    collation: str | None = None
+    default: str | None = None
+    not_null: bool = False
+    constraints: Mapping[str, DomainConstraint] = field(default_factory=dict)
+    comment: str | None = None
+    base: Name | None = None
+
+
+@dataclass(frozen=True)
+class Other:
+    """An object that models can't say: a view, function, trigger, policy, extension and the like.
+
+    Args:
+        kind: as in SQL, for instance "materialized view".
+        name: what identifies it among those of its kind, as SQL has it.
+        definition: a statement that makes it.
+        schema: the schema that it stands in, if any.
+        table: the table that it belongs to, if any.
+        comment: if there is one.
+        uses: the columns that it depends on.
+        privileges: those that were granted on it.
+    """
+
+    kind: str
+    name: str
+    definition: str
+    schema: str | None = None
+    table: Name | None = None
+    comment: str | None = None
+    uses: frozenset[ColumnName] = frozenset()
+    privileges: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All schemas of a database.
+
+    Args:
+        default_schema: names in it stand bare.
+        server_version: as `server_version_num` has it; not compared.
+        schemas: with their comments.
+        tables: by name.
+        sequences: by name; those that belong to columns too.
+        enums: by name.
+        domains: by name.
+        others: by kind and name.
+    """
+
+    default_schema: str
+    server_version: int = field(compare=False)
+    schemas: Mapping[str, str | None] = field(default_factory=dict)
+    tables: Mapping[Name, Table] = field(default_factory=dict)
+    sequences: Mapping[Name, Sequence] = field(default_factory=dict)
+    enums: Mapping[Name, Enum] = field(default_factory=dict)
+    domains: Mapping[Name, Domain] = field(default_factory=dict)
+    others: Mapping[tuple[str, str], Other] = field(default_factory=dict)

@@ -1,0 +1,233 @@
+"""The queries behind a picture: each reads all objects of one kind.
+
+`pg_*_is_visible` and the printing functions depend on the search path, which `plinth.catalog.read` sets.
+Columns that only newer versions have are read through `to_jsonb`.
+"""
+
+# Not the system's, not Plinth's own, not an extension's.
+_SCHEMAS = "n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'plinth')"
+_NAMESPACE = "join pg_namespace n on n.oid ="
+
+
+def _not_of_extension(catalog: str, oid: str) -> str:
+    return (
+        f"not exists (select from pg_depend e where e.classid = '{catalog}'::regclass and e.objid = {oid} "
+        "and e.deptype = 'e')"
+    )
+
+
+SETTINGS = "select current_schema(), current_setting('server_version_num')::integer"
+
+SCHEMAS = f"""
+    select n.nspname, obj_description(n.oid, 'pg_namespace')
+    from pg_namespace n where {_SCHEMAS} and {_not_of_extension("pg_namespace", "n.oid")}
+    """
+
+TABLES = f"""
+    select c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text,
+           coalesce(c.reloptions, '{{}}') || array(
+               select 'toast.' || unnest(t.reloptions) from pg_class t where t.oid = c.reltoastrelid),
+           case when c.relkind = 'p' then pg_get_partkeydef(c.oid) end, pg_get_expr(c.relpartbound, c.oid),
+           array(select array[pn.nspname, p.relname] from pg_inherits i join pg_class p on p.oid = i.inhparent
+                 join pg_namespace pn on pn.oid = p.relnamespace where i.inhrelid = c.oid order by i.inhseqno),
+           nullif(am.amname, current_setting('default_table_access_method')), ts.spcname,
+           obj_description(c.oid, 'pg_class'),
+           concat_ws(' ', case when c.relrowsecurity then 'enabled' end,
+                     case when c.relforcerowsecurity then 'forced' end)
+    from pg_class c {_NAMESPACE} c.relnamespace
+    left join pg_am am on am.oid = c.relam left join pg_tablespace ts on ts.oid = c.reltablespace
+    where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and {_SCHEMAS}
+      and {_not_of_extension("pg_class", "c.oid")}
+    order by n.nspname, c.relname
+    """
+
+COLUMNS = f"""
+    select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), tn.nspname, t.typname,
+           case when a.attcollation <> b.typcollation then a.attcollation::regcollation::text end,
+           pg_get_expr(d.adbin, d.adrelid), a.attgenerated::text, a.attidentity::text, a.attnotnull,
+           case when a.attstorage <> b.typstorage then a.attstorage::text else '' end,
+           coalesce(a.attcompression::text, ''), nullif(a.attstattarget, -1)::integer,
+           col_description(a.attrelid, a.attnum), a.attislocal, d.oid
+    from pg_attribute a
+    join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
+    join pg_type b on b.oid = a.atttypid
+    left join pg_type t on t.oid = case when b.typcategory = 'A' and b.typelem <> 0 then b.typelem else b.oid end
+        and t.typtype in ('e', 'd', 'c', 'r', 'm') and {_not_of_extension("pg_type", "t.oid")}
+        and t.typnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+    left join pg_namespace tn on tn.oid = t.typnamespace
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f') and {_SCHEMAS}
+    order by a.attrelid, a.attnum
+    """
+
+CONSTRAINTS = f"""
+    select k.conrelid, k.oid, k.conname, k.contype::text, pg_get_constraintdef(k.oid),
+           array(select a.attname from unnest(k.conkey) with ordinality u (number, place)
+                 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.number order by u.place),
+           pg_get_expr(k.conbin, k.conrelid), fn.nspname, f.relname,
+           array(select a.attname from unnest(k.confkey) with ordinality u (number, place)
+                 join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.number order by u.place),
+           k.confupdtype::text, k.confdeltype::text, k.confmatchtype::text, k.condeferrable, k.condeferred,
+           array(select a.attname from unnest(i.indkey::smallint[]) with ordinality u (number, place)
+                 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.number
+                 where u.place > i.indnkeyatts order by u.place),
+           coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false), coalesce(ic.reloptions, '{{}}'),
+           obj_description(k.oid, 'pg_constraint'), k.conislocal, k.convalidated
+    from pg_constraint k
+    join pg_class c on c.oid = k.conrelid {_NAMESPACE} c.relnamespace
+    left join pg_class f on f.oid = k.confrelid left join pg_namespace fn on fn.oid = f.relnamespace
+    left join pg_index i on i.indexrelid = k.conindid and k.contype in ('p', 'u', 'x')
+    left join pg_class ic on ic.oid = i.indexrelid
+    where k.contype in ('c', 'f', 'p', 'u', 'x', 'n') and c.relkind in ('r', 'p', 'f') and {_SCHEMAS}
+    order by k.conrelid, k.conname
+    """
+
+INDEXES = f"""
+    select i.indrelid, i.indexrelid, c.relname, pg_get_indexdef(i.indexrelid),
+           array(select a.attname from unnest(i.indkey::smallint[]) with ordinality u (number, place)
+                 left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.number and a.attnum > 0
+                 order by u.place),
+           i.indnkeyatts, i.indisunique, am.amname, pg_get_expr(i.indpred, i.indrelid),
+           coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false), coalesce(c.reloptions, '{{}}'),
+           obj_description(c.oid, 'pg_class'), i.indisvalid
+    from pg_index i
+    join pg_class c on c.oid = i.indexrelid {_NAMESPACE} c.relnamespace
+    join pg_class t on t.oid = i.indrelid join pg_am am on am.oid = c.relam
+    where t.relkind in ('r', 'p', 'f') and t.relpersistence <> 't' and {_SCHEMAS}
+      and not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+    order by i.indrelid, c.relname
+    """
+
+# What expressions mention: columns of the table that they belong to, and types of ours.
+EXPRESSIONS = f"""
+    select d.objid, a.attname, null, null
+    from pg_depend d
+    join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+    join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
+    where d.classid in ('pg_class'::regclass, 'pg_attrdef'::regclass) and d.refclassid = 'pg_class'::regclass
+      and d.refobjsubid > 0 and {_SCHEMAS}
+    union all
+    select d.objid, null, n.nspname, t.typname
+    from pg_depend d
+    join pg_type t on t.oid = d.refobjid {_NAMESPACE} t.typnamespace
+    where d.classid in ('pg_class'::regclass, 'pg_constraint'::regclass) and d.refclassid = 'pg_type'::regclass
+      and {_SCHEMAS}
+    """
+
+SEQUENCES = f"""
+    select n.nspname, c.relname, format_type(s.seqtypid, null), s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
+           s.seqcache, s.seqcycle, c.relpersistence::text, d.refobjid, a.attname, d.deptype = 'i',
+           obj_description(c.oid, 'pg_class')
+    from pg_sequence s
+    join pg_class c on c.oid = s.seqrelid {_NAMESPACE} c.relnamespace
+    left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0
+        and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+    left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+    where c.relpersistence <> 't' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
+    """
+
+ENUMS = f"""
+    select n.nspname, t.typname, array(
+               select e.enumlabel from pg_enum e where e.enumtypid = t.oid order by e.enumsortorder),
+           obj_description(t.oid, 'pg_type')
+    from pg_type t {_NAMESPACE} t.typnamespace
+    where t.typtype = 'e' and {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
+    """
+
+DOMAINS = f"""
+    select n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod),
+           case when t.typcollation <> b.typcollation then t.typcollation::regcollation::text end,
+           t.typdefault, t.typnotnull,
+           array(select array[k.conname, pg_get_constraintdef(k.oid)] from pg_constraint k
+                 where k.contypid = t.oid and k.contype = 'c' order by k.conname),
+           obj_description(t.oid, 'pg_type'), en.nspname, e.typname
+    from pg_type t {_NAMESPACE} t.typnamespace
+    join pg_type b on b.oid = t.typbasetype
+    left join pg_type e on e.oid = case when b.typcategory = 'A' and b.typelem <> 0 then b.typelem else b.oid end
+        and e.typtype in ('e', 'd', 'c', 'r') and e.typnamespace <> 'pg_catalog'::regnamespace
+    left join pg_namespace en on en.oid = e.typnamespace
+    where t.typtype = 'd' and {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
+    """
+
+_RELATION = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
+
+# Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies,
+# privileges.
+OTHERS = f"""
+    select case c.relkind when 'v' then 'view' else 'materialized view' end, {_RELATION},
+           'CREATE ' || case c.relkind when 'v' then 'VIEW ' else 'MATERIALIZED VIEW ' end
+           || c.oid::regclass::text
+           || coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', '')
+           || ' AS' || chr(10) || pg_get_viewdef(c.oid), n.nspname, null::oid,
+           obj_description(c.oid, 'pg_class'), r.oid, 'pg_rewrite'::regclass::oid, c.relacl::text
+    from pg_class c {_NAMESPACE} c.relnamespace
+    join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    where c.relkind in ('v', 'm') and c.relpersistence <> 't' and {_SCHEMAS}
+      and {_not_of_extension("pg_class", "c.oid")}
+    union all
+    select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
+           quote_ident(n.nspname) || '.' || quote_ident(p.proname)
+           || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+           case when p.prokind = 'a' then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end, n.nspname,
+           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass, p.proacl::text
+    from pg_proc p {_NAMESPACE} p.pronamespace
+    where {_SCHEMAS} and {_not_of_extension("pg_proc", "p.oid")}
+      and not exists (select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = p.oid
+                      and i.deptype = 'i')
+    union all
+    select 'trigger', quote_ident(g.tgname) || ' on ' || {_RELATION}, pg_get_triggerdef(g.oid), n.nspname, c.oid,
+           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass, null
+    from pg_trigger g join pg_class c on c.oid = g.tgrelid {_NAMESPACE} c.relnamespace
+    where not g.tgisinternal and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
+    union all
+    select 'policy', quote_ident(p.polname) || ' on ' || {_RELATION},
+           format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, c.oid::regclass,
+               case when p.polpermissive then 'PERMISSIVE' else 'RESTRICTIVE' end,
+               case p.polcmd when 'r' then 'SELECT' when 'a' then 'INSERT' when 'w' then 'UPDATE'
+                             when 'd' then 'DELETE' else 'ALL' end,
+               (select string_agg(case o when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(o)) end, ', ')
+                from unnest(p.polroles) o))
+           || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
+           || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''),
+           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass, null
+    from pg_policy p join pg_class c on c.oid = p.polrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
+    union all
+    select 'rule', quote_ident(r.rulename) || ' on ' || {_RELATION}, pg_get_ruledef(r.oid), n.nspname, c.oid,
+           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass, null
+    from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
+    where r.rulename <> '_RETURN' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
+    union all
+    select 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname), pg_get_statisticsobjdef(s.oid),
+           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass, null
+    from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where {_SCHEMAS}
+    union all
+    select 'composite type', {_RELATION}, 'CREATE TYPE ' || c.reltype::regtype::text || ' AS (' || coalesce((
+               select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', '
+                                 order by a.attnum)
+               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || ')',
+           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass, null
+    from pg_class c {_NAMESPACE} c.relnamespace
+    where c.relkind = 'c' and {_SCHEMAS} and {_not_of_extension("pg_type", "c.reltype")}
+    union all
+    select 'range type', quote_ident(n.nspname) || '.' || quote_ident(t.typname),
+           'CREATE TYPE ' || t.oid::regtype::text || ' AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null) || ')',
+           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass, null
+    from pg_range r join pg_type t on t.oid = r.rngtypid {_NAMESPACE} t.typnamespace
+    where {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
+    union all
+    select 'extension', quote_ident(x.extname),
+           'CREATE EXTENSION ' || quote_ident(x.extname) || ' SCHEMA ' || quote_ident(xn.nspname),
+           null, null, null, x.oid, 'pg_extension'::regclass, null
+    from pg_extension x join pg_namespace xn on xn.oid = x.extnamespace
+    where x.extname <> 'plpgsql'
+    """
+
+OTHERS_USE = f"""
+    select distinct d.classid, d.objid, n.nspname, c.relname, a.attname
+    from pg_depend d
+    join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+    join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
+    where d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
+                        'pg_statistic_ext'::regclass)
+      and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0 and {_SCHEMAS}
+    """

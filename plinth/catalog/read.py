@@ -1,0 +1,271 @@
+"""Reads a picture of the database's schema from the system catalogs."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from plinth.catalog import queries
+from plinth.catalog.index_keys import index_keys
+from plinth.catalog.picture import (
+    Catalog,
+    Column,
+    ColumnName,
+    Constraint,
+    Domain,
+    DomainConstraint,
+    Enum,
+    ForeignKey,
+    Index,
+    Name,
+    Other,
+    Sequence,
+    Table,
+)
+
+VERSION_TABLE = "alembic_version"
+
+Expressions = dict[int, tuple[set[str], set[Name]]]
+
+
+def read_catalog(
+    connection: Connection,
+    *,
+    default_schema: str | None = None,
+    version_table: str = VERSION_TABLE,
+    version_table_schema: str | None = None,
+) -> Catalog:
+    """Return the picture of all schemas of the connection's database that are not the system's.
+
+    What belongs to an extension, Alembic's version table and Plinth's own schema are left out.
+
+    Args:
+        connection: in a transaction or not; it is left as it was.
+        default_schema: names in it are printed bare; `current_schema()` unless given.
+        version_table: Alembic's.
+        version_table_schema: its schema, if it isn't the default one.
+    """
+    with _search_path(connection, default_schema) as (schema, version):
+        tables = _tables(connection)
+        left_out = Name(version_table_schema or schema, version_table)
+        return Catalog(
+            default_schema=schema,
+            server_version=version,
+            schemas=dict(map(tuple, _rows(connection, queries.SCHEMAS))),
+            tables={table.name: table for table in tables.values() if table.name != left_out},
+            sequences={each.name: each for each in _sequences(connection, tables)},
+            enums={each.name: each for each in _enums(connection)},
+            domains={each.name: each for each in _domains(connection)},
+            others={(each.kind, each.name): each for each in _others(connection, tables)},
+        )
+
+
+@contextmanager
+def _search_path(connection: Connection, default_schema: str | None) -> Iterator[tuple[str, int]]:
+    """Let names in the default schema stand bare, and all others be qualified."""
+    was_in_transaction = connection.in_transaction()
+    savepoint = connection.begin_nested()
+    try:
+        current, version = connection.execute(text(queries.SETTINGS)).one()
+        schema = default_schema or current or "public"
+        path = connection.dialect.identifier_preparer.quote_identifier(schema)
+        connection.execute(text("select set_config('search_path', :path, true)"), {"path": path})
+        yield schema, version
+    finally:
+        savepoint.rollback()  # the setting goes with it
+        if not was_in_transaction:
+            connection.rollback()
+
+
+def _rows(connection: Connection, query: str) -> list[Any]:
+    return list(connection.exec_driver_sql(query.replace("%", "%%")))
+
+
+def _tables(connection: Connection) -> dict[int, Table]:
+    expressions = _expressions(connection)
+    sequences = {
+        (table, column): Name(schema, name)
+        for schema, name, *_, table, column, _, _ in _rows(connection, queries.SEQUENCES)
+        if table is not None
+    }
+    columns: dict[int, list[Column]] = defaultdict(list)
+    for (
+        table, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
+        storage, compression, statistics, comment, is_local, default_oid,
+    ) in _rows(connection, queries.COLUMNS):  # fmt: skip
+        columns[table].append(
+            Column(
+                name=name,
+                type=type_,
+                named_type=Name(type_schema, type_name) if type_name else None,
+                collation=collation,
+                default=default,
+                generated=generated.strip("\0"),
+                identity=identity.strip("\0"),
+                not_null=not_null,
+                storage=storage,
+                compression=compression.strip("\0"),
+                statistics=statistics,
+                comment=comment,
+                sequence=sequences.get((table, name)),
+                is_local=is_local,
+                uses=frozenset(expressions[default_oid][0] - {name})
+                if generated.strip("\0") and default_oid in expressions
+                else frozenset(),
+            )
+        )
+    constraints = _constraints(connection, expressions)
+    indexes = _indexes(connection, expressions)
+    tables = {}
+    for (
+        oid, schema, name, kind, persistence, options, key, bound, parents, method, tablespace, comment,
+        security,
+    ) in _rows(connection, queries.TABLES):  # fmt: skip
+        tables[oid] = Table(
+            name=Name(schema, name),
+            columns=tuple(columns[oid]),
+            constraints={each.name: each for each in constraints[oid]},
+            indexes={each.name: each for each in indexes[oid]},
+            persistence=persistence,
+            options=tuple(sorted(options)),
+            partition_key=key,
+            partition_bound=bound,
+            parents=tuple(Name(*parent) for parent in parents),
+            access_method=method,
+            tablespace=tablespace,
+            comment=comment,
+            row_security=security,
+            is_foreign=kind == "f",
+        )
+    return tables
+
+
+def _expressions(connection: Connection) -> Expressions:
+    found: Expressions = defaultdict(lambda: (set(), set()))
+    for owner, column, type_schema, type_name in _rows(connection, queries.EXPRESSIONS):
+        if column is not None:
+            found[owner][0].add(column)
+        else:
+            found[owner][1].add(Name(type_schema, type_name))
+    return found
+
+
+def _constraints(connection: Connection, expressions: Expressions) -> dict[int, list[Constraint]]:
+    found: dict[int, list[Constraint]] = defaultdict(list)
+    for (
+        table, oid, name, type_, definition, columns, expression, other_schema, other, other_columns,
+        on_update, on_delete, match, deferrable, deferred, include, nulls_not_distinct, options, comment,
+        is_local, validated,
+    ) in _rows(connection, queries.CONSTRAINTS):  # fmt: skip
+        foreign_key = None
+        if type_ == "f":
+            foreign_key = ForeignKey(
+                Name(other_schema, other), tuple(other_columns), on_update, on_delete, match
+            )
+        found[table].append(
+            Constraint(
+                name=name,
+                type=type_,
+                definition=definition,
+                columns=tuple(columns),
+                expression=expression,
+                foreign_key=foreign_key,
+                deferrable=deferrable,
+                deferred=deferred,
+                include=tuple(include),
+                nulls_not_distinct=nulls_not_distinct,
+                options=tuple(sorted(options)),
+                comment=comment,
+                is_local=is_local,
+                validated=validated,
+                types=frozenset(expressions[oid][1]) if oid in expressions else frozenset(),
+            )
+        )
+    return found
+
+
+def _indexes(connection: Connection, expressions: Expressions) -> dict[int, list[Index]]:
+    found: dict[int, list[Index]] = defaultdict(list)
+    for (
+        table, oid, name, definition, columns, key_count, unique, method, where, nulls_not_distinct, options,
+        comment, valid,
+    ) in _rows(connection, queries.INDEXES):  # fmt: skip
+        mentioned, types = expressions.get(oid, (set(), set()))
+        found[table].append(
+            Index(
+                name=name,
+                definition=definition,
+                keys=index_keys(definition),
+                key_columns=tuple(columns[:key_count]),
+                include=tuple(columns[key_count:]),
+                unique=unique,
+                method=method,
+                where=where,
+                nulls_not_distinct=nulls_not_distinct,
+                options=tuple(sorted(options)),
+                comment=comment,
+                valid=valid,
+                columns=frozenset(mentioned) | frozenset(filter(None, columns)),
+                types=frozenset(types),
+            )
+        )
+    return found
+
+
+def _sequences(connection: Connection, tables: dict[int, Table]) -> Iterator[Sequence]:
+    for (
+        schema, name, type_, start, increment, minimum, maximum, cache, cycle, persistence, table, column,
+        is_identity, comment,
+    ) in _rows(connection, queries.SEQUENCES):  # fmt: skip
+        owner = tables.get(table) if table is not None else None
+        yield Sequence(
+            name=Name(schema, name),
+            type=type_,
+            start=start,
+            increment=increment,
+            minimum=minimum,
+            maximum=maximum,
+            cache=cache,
+            cycle=cycle,
+            persistence=persistence,
+            owner=ColumnName(owner.name, column) if owner else None,
+            is_identity=bool(is_identity),
+            comment=comment,
+        )
+
+
+def _enums(connection: Connection) -> Iterator[Enum]:
+    for schema, name, values, comment in _rows(connection, queries.ENUMS):
+        yield Enum(Name(schema, name), tuple(values), comment)
+
+
+def _domains(connection: Connection) -> Iterator[Domain]:
+    for schema, name, type_, collation, default, not_null, constraints, comment, *base in _rows(
+        connection, queries.DOMAINS
+    ):
+        yield Domain(
+            Name(schema, name),
+            type_,
+            collation,
+            default,
+            not_null,
+            {each[0]: DomainConstraint(*each) for each in constraints},
+            comment,
+            Name(*base) if base[1] else None,
+        )
+
+
+def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]:
+    uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
+    for catalog, oid, schema, table, column in _rows(connection, queries.OTHERS_USE):
+        uses[catalog, oid].add(ColumnName(Name(schema, table), column))
+    for kind, name, definition, schema, table, comment, oid, catalog, privileges in _rows(
+        connection, queries.OTHERS
+    ):
+        used = frozenset(uses.get((catalog, oid), ()))
+        found = Other(kind, name, definition, schema, None, comment, used, privileges)
+        owner = tables.get(table) if table is not None else None
+        yield replace(found, table=owner.name) if owner else found

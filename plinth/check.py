@@ -1,0 +1,312 @@
+"""Whether models, revisions and database agree: all revisions are tried in a scratch database."""
+
+import contextlib
+import copy
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL
+
+from plinth import settings
+from plinth.apply.irreversible import reason_of
+from plinth.autogenerate.cache import count_known, remembered
+from plinth.autogenerate.hints import done_hints, read_hints
+from plinth.autogenerate.proof import shown_differences, title
+from plinth.autogenerate.revisions import (
+    History,
+    RevisionError,
+    all_steps,
+    copy_missing,
+    history_of,
+    revisions_catalog,
+    run,
+    sources_of,
+)
+from plinth.catalog import Catalog, Difference, differences
+from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
+from plinth.errors import PlinthError
+from plinth.migration_connection import migration_connection
+from plinth.scratch import NoScratchError, place_of, scratch_database
+
+# Parts of a table: one that no revision made is a difference in a table that one did make.
+_PARTS = {"column", "constraint", "index"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that doesn't agree.
+
+    Args:
+        kind: "upgrade", "downgrade", "models", "database" or "heads".
+        name: of the revision or database.
+        message: what it is.
+    """
+
+    kind: str
+    name: str
+    message: str
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Args:
+        revisions: how many there are.
+        problems: what doesn't agree.
+        hints: hints in the models that are done and can go.
+        notes: what could not be looked at, and why.
+    """
+
+    revisions: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing was found that doesn't agree."""
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self) | {"agrees": self.agrees}
+
+    def add(self, kind: str, name: str, message: str) -> None:
+        """Note a problem."""
+        self.problems.append(Problem(kind, name, message))
+
+
+@dataclass(frozen=True)
+class _Environment:
+    """What `alembic/env.py` says.
+
+    Args:
+        history: the revisions.
+        heads: of the database that it was run on.
+        metadata: of the models.
+    """
+
+    history: History
+    heads: Sequence[str]
+    metadata: Any
+
+
+def check(config: Config) -> Report:
+    """Return whether models, revisions and database agree.
+
+    Every revision is applied, undone (unless it says that it can't be) and applied again, in a scratch
+    database; what they make is compared with the models, as `alembic check` does it, and with the database
+    at hand if that has all revisions.
+
+    Args:
+        config: Alembic's.
+
+    Raises:
+        PlinthError: there is no server on which anything could be tried.
+        alembic.util.CommandError: the revisions can't be read.
+    """
+    report = Report()
+    script = ScriptDirectory.from_config(config)
+    report.revisions = sum(1 for _ in script.walk_revisions())
+    heads = script.get_heads()
+    if len(heads) > 1:
+        names = ", ".join(sorted(heads))
+        report.add(
+            "heads", names, f"The revisions have {len(heads)} heads: {names}. Join them: alembic merge heads"
+        )
+    with _place(config, report) as (target, is_at_hand):
+        at_hand = _environment(config, target) if is_at_hand else None
+        try:
+            with scratch_database(target) as engine:
+                standing = at_hand.history.read(target) if at_hand else None
+                made = _check_revisions(config, engine, standing, report)
+        except NoScratchError as error:
+            report.notes.append(f"The revisions could not be tried. {error}")
+            if at_hand:
+                _check_models(config, target, report)
+            return report
+        if made and at_hand:
+            _check_database(target, at_hand, heads, made, report)
+    return report
+
+
+@contextmanager
+def _place(config: Config, report: Report) -> Iterator[tuple[Connection, bool]]:
+    """Yield a connection to the database at hand, and True; else to another one that has a server.
+
+    Raises:
+        ConnectError: there is none, nor a local server.
+    """
+    if config.attributes.get("connection") is not None:
+        with migration_connection(config) as given:
+            yield given, True
+        return
+    url = settings.migration_url()
+    with contextlib.ExitStack() as stack:
+        try:
+            at_hand = stack.enter_context(connect(url))
+        except MissingDatabaseError:
+            report.notes.append(f"There is no database {url.database!r} to compare: make db-reset makes it.")
+            at_hand = None
+        except ConnectError as error:
+            report.notes.append(f"The database was not compared. {error}")
+            url = _local_server(error)
+            at_hand = None
+        if at_hand is not None:
+            yield at_hand, True
+        else:
+            yield stack.enter_context(connect_to_maintenance_database(url)), False
+
+
+def _local_server(instead: ConnectError) -> URL:
+    try:
+        from plinth.local_server import development_server  # noqa: PLC0415 - for development only
+
+        development_server().start()
+        return development_server().url("postgres")
+    except (ImportError, PlinthError):
+        raise instead from None
+
+
+def _environment(config: Config, place: Connection | Engine) -> _Environment:
+    """Run `alembic/env.py` on a database, and return what it says."""
+    found: list[_Environment] = []
+
+    def check(heads: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
+        metadata = context.opts.get("target_metadata")
+        # What revisions ask of the configuration is the user's, whatever database they run on here.
+        found.append(_Environment(history_of(context), tuple(heads), metadata))
+        return []
+
+    # The name by which the running command is known.
+    check.__qualname__ = "check.<locals>.check"
+    given = _configured(config, place)
+    script = ScriptDirectory.from_config(given)
+    with EnvironmentContext(given, script, fn=check, dont_mutate=True):
+        script.run_env()
+    return found[0]
+
+
+def _configured(config: Config, place: Connection | Engine) -> Config:
+    configured = copy.copy(config)
+    configured.attributes = {**config.attributes, "connection": place}
+    configured.stdout = io.StringIO()
+    return configured
+
+
+def _check_revisions(
+    config: Config, engine: Engine, standing: Catalog | None, report: Report
+) -> Catalog | None:
+    """Try all revisions; return what they make, or None when they can't be applied."""
+    environment = _environment(config, engine)
+    history = environment.history
+    if not _try_all(engine, history, standing, report):
+        return None
+    if standing:
+        copy_missing(engine, standing)
+    with engine.connect() as connection:
+        made = history.read(connection)
+        # The comparison would make it again, to tell what is ours.
+        revisions_catalog(history, connection, made, found=made)
+    _check_models(config, engine, report)
+    if report.agrees:
+        report.hints += done_hints(read_hints(environment.metadata, made.default_schema), made)
+    return made
+
+
+def _try_all(engine: Engine, history: History, standing: Catalog | None, report: Report) -> bool:
+    """Return whether all revisions could be applied."""
+    steps = all_steps(history.script)
+    with engine.connect() as connection:
+        key = [place_of(connection), repr(sorted(history.options.items()))]
+    digests = _digests([step.revision for step in steps])
+    tried = count_known("tried", [[*key, digest] for digest in digests])
+    proven = {step.revision.revision for step in steps[:tried]}
+    problems = len(report.problems)
+
+    def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+        before: Catalog | None = None
+        for step in all_steps(history.script, heads):
+            revision = step.revision
+            if revision.revision in proven:
+                yield step
+                continue
+            before = before or history.read(connection)
+            yield step
+            after = history.read(connection)
+            if reason_of(revision) is None:
+                yield history.down(revision)
+                found = differences(history.read(connection), before)
+                if found:
+                    what = f"The downgrade of revision {title(revision)} doesn't put back what was there:"
+                    report.add("downgrade", revision.revision, shown_differences(what, found))
+                yield history.up(revision)
+            before = after
+
+    while True:
+        try:
+            run(engine, history, walk, standing)
+        except RevisionError as error:
+            report.add("upgrade" if error.is_upgrade else "downgrade", error.revision, str(error))
+            if error.is_upgrade:
+                return False
+            continue  # from the next one: it is applied still
+        break
+    if digests and len(report.problems) == problems:
+        remembered("tried", [*key, digests[-1]], lambda: True)
+    return True
+
+
+def _digests(revisions: Sequence[Script]) -> list[str]:
+    """Return what tells each revision and those before it from others; nothing where that can't be told."""
+    digests = []
+    digest = hashlib.sha256()
+    for source in sources_of(revisions) or ():
+        digest.update(hashlib.sha256(source.encode()).digest())
+        digests.append(digest.hexdigest())
+    return digests
+
+
+def _check_models(config: Config, place: Connection | Engine, report: Report) -> None:
+    """Compare a database with the models as `alembic check` does."""
+    try:
+        command.check(_configured(config, place))
+    except CommandError as error:
+        words = str(error).replace(
+            "The database is not as the models say", "The revisions don't make what the models say"
+        )
+        report.add("models", "models", words)
+
+
+def _check_database(
+    target: Connection, at_hand: _Environment, heads: Sequence[str], made: Catalog, report: Report
+) -> None:
+    name = str(target.engine.url.database)
+    if set(at_hand.heads) != set(heads):
+        report.notes.append(f"Database {name!r} was not compared: it doesn't have all revisions.")
+        return
+    found = [
+        each
+        for each in differences(at_hand.history.read(target, made.default_schema), made)
+        if not _is_others(each)
+    ]
+    if found:
+        what = f"Database {name!r} is not as the revisions make it:"
+        report.add("database", name, shown_differences(what, found))
+
+
+def _is_others(difference: Difference) -> bool:
+    """Whether something was made by hand or by another application, which is none of ours."""
+    return not difference.attribute and difference.wanted is None and difference.kind not in _PARTS

@@ -1,0 +1,279 @@
+"""Scratch databases: empty, PostgreSQL's own, and gone when the block ends.
+
+They lie on the server of the database in question where that one is for development or tests, so that
+versions, extensions and collations are the same; otherwise on the project's local server. A protected server
+never gets one.
+"""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.sql import SQL, Composable, Identifier, Literal
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from plinth import safety, settings
+from plinth.connecting import ConnectError, connect_to_maintenance_database, engine
+from plinth.errors import PlinthError
+
+log = logging.getLogger(__name__)
+
+PREFIX = "plinth_scratch_"
+
+_SERVER = """
+    select current_setting('server_version_num')::int as version,
+           pg_is_in_recovery() as is_replica,
+           (select rolcreatedb or rolsuper from pg_roles where rolname = current_user) as may_create,
+           current_user::text as role,
+           current_setting('search_path') as search_path,
+           (select to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(encoding))
+            from pg_database d where datname = current_database()) as database
+    """
+# Seen by every role: a session's database is no secret.
+_LEFTOVERS = """
+    select datname from pg_database
+    where starts_with(datname, :prefix) and pg_has_role(datdba, 'USAGE')
+      and datname not in (select datname from pg_stat_activity where datname is not null)
+    """
+_PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
+
+
+class NoScratchError(PlinthError):
+    """A scratch database may not or can't be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is known of a database and its server.
+
+    Args:
+        version: as `server_version_num` has it.
+        is_replica: nothing can be made there.
+        may_create: whether the role may create databases.
+        role: the session's.
+        search_path: the session's.
+        database: its row in pg_database.
+    """
+
+    version: int
+    is_replica: bool
+    may_create: bool
+    role: str
+    search_path: str
+    database: dict[str, Any]
+
+
+@contextmanager
+def scratch_database(target: Connection) -> Iterator[Engine]:
+    """Yield an engine on a new empty database, which is dropped when the block ends, however it ends.
+
+    Those that killed programs left behind are dropped first.
+
+    Args:
+        target: the database in question, whose server, encoding and search_path count. Its transaction, if
+            it is in one, goes on undisturbed.
+
+    Raises:
+        NoScratchError: there is no place for one.
+    """
+    facts = _facts(target)
+    objection = _objection(target, facts)
+    place = _local_server(facts, objection) if objection else url_of(target)
+    name = PREFIX + secrets.token_hex(8)
+    try:
+        with connect_to_maintenance_database(place) as server:
+            server.execute(text("select set_config('idle_session_timeout', '0', false)"))
+            _try_lock(server, name)
+            drop_leftovers(server)
+            with _dropped_at_the_end(server, place, name):
+                _create(server, name, facts, on_own_server=objection is None)
+                scratch = engine(place.set(database=name))
+                try:
+                    yield scratch
+                finally:
+                    scratch.dispose()
+    except ConnectError as error:
+        raise NoScratchError(f"There is no scratch database: {error}") from error
+
+
+def objection_to_scratch(target: Connection) -> str | None:
+    """Return why no scratch database may be made on a database's own server; None when it may.
+
+    It may where the database counts as development or test: by its marker, because it is on the local
+    server, or because APP_ENV says so in so many words.
+    """
+    return _objection(target, _facts(target))
+
+
+def url_of(connection: Connection) -> URL:
+    """Return the URL that leads to a connection's database, password included.
+
+    The driver knows it, also where the connection was handed over and made by another's rules.
+    """
+    info = connection.connection.driver_connection.info  # type: ignore[union-attr] # psycopg's
+    # The server that answered, of several that may be named; and what is libpq's default.
+    parameters = info.get_parameters() | {"host": info.host, "port": info.port}
+    if "hostaddr" in parameters:
+        parameters["hostaddr"] = info.hostaddr
+    return URL.create(
+        "postgresql+psycopg",
+        username=parameters.pop("user", None),
+        password=info.password or None,
+        database=parameters.pop("dbname", info.dbname),
+        query={name: str(value) for name, value in parameters.items()},
+    )
+
+
+def place_of(target: Connection) -> str:
+    """Return what a scratch database takes over from the database in question, as a key."""
+    facts = _facts(target)
+    names = ("encoding", "datcollate", "datctype")
+    return repr((facts.version, facts.search_path, [facts.database[name] for name in names]))
+
+
+@contextmanager
+def undisturbed(connection: Connection) -> Iterator[None]:
+    """Leave a connection without a transaction as it was found; one that is in a transaction stays in it."""
+    was_in_transaction = connection.in_transaction()
+    try:
+        yield
+    finally:
+        if not was_in_transaction:
+            connection.rollback()
+
+
+def drop_leftovers(server: Connection) -> None:
+    """Drop the scratch databases of programs that were killed: nobody holds their lock, or is in them."""
+    for name in server.scalars(text(_LEFTOVERS), {"prefix": PREFIX}).all():
+        if _try_lock(server, name):
+            try:
+                _run(server, SQL("drop database if exists {}").format(Identifier(name)))
+            except DBAPIError as error:  # another role's, or somebody has just entered it
+                log.debug("Scratch database %s stays: %s", name, error.orig)
+            server.execute(text("select pg_advisory_unlock(:key)"), {"key": _key(name)})
+
+
+def _facts(target: Connection) -> _Facts:
+    with undisturbed(target):
+        return _Facts(**target.execute(text(_SERVER)).one()._mapping)
+
+
+def _objection(target: Connection, facts: _Facts) -> str | None:
+    app_env = settings.app_env()
+    is_scratch = str(facts.database["datname"]).startswith(PREFIX)  # made here, and therefore allowed here
+    with undisturbed(target):
+        marker = safety.read_marker(target)
+    if "production" in {app_env, marker}:
+        return "it is production's"
+    if not (marker or app_env or is_scratch or safety.is_on_local_server(url_of(target))):
+        return (
+            "nothing says that it is for development (the local server, APP_ENV, or the marker that "
+            "`python -m plinth environment development` sets)"
+        )
+    if facts.is_replica:
+        return "it is a replica"
+    if not facts.may_create:
+        return f"role {facts.role} may not create databases (ALTER ROLE {facts.role} CREATEDB)"
+    return None
+
+
+def _local_server(facts: _Facts, objection: str) -> URL:
+    """Return the place of scratch databases that the database's own server may not have.
+
+    Raises:
+        NoScratchError: the local server is no place for them either.
+    """
+    major = str(facts.version // 10000)
+    own = f"There is no scratch database on the database's own server, for {objection}"
+    try:
+        # Imported late: its libraries are for development, and a container has none of them.
+        from plinth.local_server import development_server, major_version  # noqa: PLC0415
+
+        if major_version() != major:
+            raise NoScratchError(f"{own}; and the local server is PostgreSQL {major_version()}, not {major}.")
+        server = development_server()
+        server.start()
+        return server.url("postgres")
+    except ImportError as error:
+        raise NoScratchError(f"{own}; and there is no local PostgreSQL here.") from error
+    except NoScratchError:
+        raise
+    except PlinthError as error:
+        raise NoScratchError(f"{own}; and not on the local server: {error}") from error
+
+
+@contextmanager
+def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        drop = SQL("drop database if exists {} with (force)").format(Identifier(name))
+        try:
+            _run(server, drop)
+        except DBAPIError:  # an interrupted statement may have cost the session
+            try:
+                with connect_to_maintenance_database(place) as another:
+                    _run(another, drop)
+            except (ConnectError, DBAPIError) as error:
+                log.debug("Scratch database %s is dropped at the next use: %s", name, error)
+
+
+def _create(server: Connection, name: str, facts: _Facts, *, on_own_server: bool) -> None:
+    # template0: what an administrator added to template1 is none of ours.
+    options: list[Composable] = [SQL("template template0")]
+    if on_own_server:
+        options += _like(facts.database)
+    identifier = Identifier(name)
+    try:
+        _run(server, SQL(" ").join([SQL("create database {}").format(identifier), *options]))
+        # Settings of the database reach every session in it, whoever opens it.
+        path = _search_path(facts)
+        _run(server, SQL("alter database {} set synchronous_commit = off").format(identifier))
+        if path:
+            _run(server, SQL("alter database {} set search_path = {}").format(identifier, SQL(path)))
+    except DBAPIError as error:
+        words = " ".join(str(error.orig).split())
+        raise NoScratchError(f"A scratch database could not be made: {words}") from error
+
+
+def _like(database: dict[str, Any]) -> list[Composable]:
+    """Return the options that give a database the encoding and locale of another."""
+    given = {
+        "encoding": database["encoding"],
+        "lc_collate": database["datcollate"],
+        "lc_ctype": database["datctype"],
+    }
+    provider = _PROVIDERS.get(database.get("datlocprovider", ""))
+    if provider:
+        given["locale_provider"] = provider
+        # PostgreSQL 17 keeps one locale, 15 and 16 ICU's own.
+        locale = database.get("datlocale") or database.get("daticulocale")
+        if locale and provider != "libc":
+            given["icu_locale" if provider == "icu" else "builtin_locale"] = locale
+        if database.get("daticurules"):
+            given["icu_rules"] = database["daticurules"]
+    return [SQL("{} {}").format(SQL(name), Literal(value)) for name, value in given.items()]
+
+
+def _search_path(facts: _Facts) -> str:
+    """Return the target's search_path, in which "$user" stays the target's: the local server has another."""
+    return facts.search_path.replace('"$user"', Identifier(facts.role).as_string())
+
+
+def _run(server: Connection, statement: Composable) -> None:
+    sql = statement.as_string(server.connection.driver_connection)
+    server.execute(text(sql.replace(":", r"\:")))
+
+
+def _try_lock(server: Connection, name: str) -> bool:
+    return bool(server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": _key(name)}))
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)

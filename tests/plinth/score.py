@@ -1,0 +1,21 @@
+"""The score of the matrix of kinds, at the end of the log."""
+
+import re
+from typing import Any
+
+_TEST = re.compile(r"tests/plinth/test_kinds\.py::(test_kind\w*)\[")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - pytest's class is private
+    """Print "kinds: N passed of M tried", for each server that they were tried on."""
+    counts: dict[str, dict[str, int]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            match = _TEST.match(getattr(report, "nodeid", ""))
+            if match and report.when == "call":
+                counts.setdefault(match[1], {"passed": 0, "failed": 0})[outcome] += 1
+    for test, count in sorted(counts.items()):
+        where = test.removeprefix("test_kind").replace("_", " ")
+        terminalreporter.write_line(
+            f"kinds{where}: {count['passed']} passed of {count['passed'] + count['failed']} tried"
+        )

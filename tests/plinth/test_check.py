@@ -1,0 +1,224 @@
+"""The check of the whole chain says no exactly when something doesn't agree, and names it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, MetaData, text
+
+from plinth.check import Report, check
+from tests.plinth.history import CONCURRENTLY, History, rows
+from tests.plinth.project import Project, copy_project
+
+Check = Callable[..., Report]
+
+
+@pytest.fixture
+def checked(history: History, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Check:
+    """Return a function that checks the history, given the tables that the models know."""
+    monkeypatch.setenv("APP_ENV", "test")
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
+
+    def run(*tables: str, metadata: MetaData | None = None) -> Report:
+        return check(configured(history, empty_engine, metadata or models(*tables)))
+
+    return run
+
+
+def models(*tables: str) -> MetaData:
+    metadata = MetaData()
+    for table in tables:
+        sa.Table(f"t_{table}", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    return metadata
+
+
+def configured(history: History, engine: Engine, metadata: MetaData) -> Config:
+    config = history.config(engine)
+    config.attributes["target_metadata"] = metadata
+    return config
+
+
+def messages(report: Report) -> str:
+    return "\n".join(each.message for each in report.problems)
+
+
+def test_all_agree(history: History, checked: Check) -> None:
+    history.tables("a", "b")
+    history.add(
+        "c",
+        "b",
+        CONCURRENTLY + "op.create_index('i', 't_a', ['id'], postgresql_concurrently=True)",
+        CONCURRENTLY + "op.drop_index('i', 't_a', postgresql_concurrently=True)",
+    )
+    metadata = models("a", "b")
+    sa.Index("i", metadata.tables["t_a"].c.id)
+    for _ in range(2):  # the second time much is known
+        report = checked(metadata=metadata)
+        assert report.agrees, messages(report)
+        assert report.revisions == 3
+
+
+def test_no_revisions_and_no_models_agree(checked: Check) -> None:
+    assert checked().agrees
+
+
+def test_models_that_no_revision_makes(history: History, checked: Check) -> None:
+    history.tables("a")
+    report = checked("a", "b")
+    assert not report.agrees
+    assert "t_b is missing" in messages(report)
+    assert not checked("a", "b").agrees
+
+
+def test_a_table_that_no_model_knows(history: History, checked: Check) -> None:
+    history.tables("a", "b")
+    report = checked("a")
+    assert "t_b is too much" in messages(report)
+
+
+def test_what_models_cannot_say_is_no_difference(history: History, checked: Check) -> None:
+    history.tables("a")
+    history.add("b", "a", 'op.execute("create view v as select 1 as n")', 'op.execute("drop view v")')
+    assert checked("a").agrees
+
+
+def test_a_downgrade_that_does_nothing(history: History, checked: Check) -> None:
+    history.tables("a")
+    history.add("b", "a", 'op.execute("create table if not exists t_b (id int)")')
+    history.add("c", "b", 'op.execute("drop table t_b")', 'op.execute("create table t_b (id int)")')
+    for _ in range(2):
+        report = checked("a")
+        assert [(each.kind, each.name) for each in report.problems] == [("downgrade", "b")]
+        assert "table t_b is too much" in messages(report)
+
+
+def test_a_downgrade_that_fails_is_named_and_the_rest_is_tried(history: History, checked: Check) -> None:
+    history.tables("a")
+    history.add("b", "a", 'op.execute("create view b as select 1 as n")', 'op.execute("drop view nobody")')
+    history.add("c", "b", 'op.execute("create or replace view c as select 1 as n")')
+    report = checked("a")
+    assert [(each.kind, each.name) for each in report.problems] == [("downgrade", "b"), ("downgrade", "c")]
+    assert '"nobody" does not exist' in messages(report)
+
+
+def test_an_upgrade_that_fails(history: History, checked: Check) -> None:
+    history.tables("a")
+    history.add("b", "a", 'op.execute("select nobody")')
+    report = checked("a")
+    assert [(each.kind, each.name) for each in report.problems] == [("upgrade", "b")]
+    assert "Revision b (make b) fails in its upgrade" in messages(report)
+
+
+def test_an_upgrade_that_works_only_once(history: History, checked: Check) -> None:
+    history.tables("a")
+    history.add("b", "a", 'op.execute("select lo_create(4711)")')
+    report = checked("a")
+    assert [(each.kind, each.name) for each in report.problems] == [("upgrade", "b")]
+
+
+def test_what_cannot_be_undone_is_not_undone(history: History, checked: Check) -> None:
+    history.tables("a")
+    history.add(
+        "b", "a", 'op.execute("create view b as select 1 as n")', "raise NotImplementedError('for ever')"
+    )
+    history.add("c", "b", 'op.execute("create view c as select 1 as n")', extra='irreversible = "why not"')
+    history.add("d", "c", 'op.execute("create view d as select 1 as n")', 'op.execute("drop view d")')
+    report = checked("a")
+    assert report.agrees, messages(report)
+
+
+def test_branches_and_merges(history: History, checked: Check) -> None:
+    history.tables("a", "b")
+    history.tables("x", "y")
+    report = checked("a", "b", "x", "y")
+    assert [each.kind for each in report.problems] == ["heads"]
+    assert "alembic merge heads" in messages(report)
+    history.add("m", ("b", "y"), "pass")
+    assert checked("a", "b", "x", "y").agrees
+
+
+def test_a_changed_revision_is_tried_again(history: History, checked: Check) -> None:
+    history.tables("a", "b", "c")
+    assert checked("a", "b", "c").agrees
+    history.add("b", "a", 'op.execute("create table if not exists t_b (id serial primary key)")')
+    report = checked("a", "b", "c")
+    assert [(each.kind, each.name) for each in report.problems] == [("downgrade", "b")]
+
+
+def test_a_database_that_was_changed_by_hand(history: History, checked: Check, empty_engine: Engine) -> None:
+    history.tables("a")
+    config = configured(history, empty_engine, models("a"))
+    command.upgrade(config, "head")
+    with empty_engine.begin() as connection:
+        connection.execute(text("create table of_another_application (id int)"))
+    assert checked("a").agrees
+    with empty_engine.begin() as connection:
+        connection.execute(text("alter table t_a add by_hand int"))
+    report = checked("a")
+    assert [each.kind for each in report.problems] == ["database"]
+    assert "column t_a.by_hand is too much" in messages(report)
+
+
+def test_a_database_that_is_behind_is_not_compared(
+    history: History, checked: Check, empty_engine: Engine
+) -> None:
+    history.tables("a")
+    report = checked("a")
+    assert report.agrees
+    assert "not compared" in "\n".join(report.notes)
+    assert rows(empty_engine.url, "select to_regclass('alembic_version')::text") == [(None,)]
+
+
+def test_hints_that_are_done_can_go(history: History, checked: Check) -> None:
+    history.tables("a")
+    metadata = MetaData()
+    key = sa.Column("id", sa.Integer, primary_key=True, info={"renamed_from": "number"})
+    sa.Table("t_a", metadata, key)
+    report = checked(metadata=metadata)
+    assert report.agrees
+    (hint,) = report.hints
+    assert "renamed_from" in hint
+    assert "t_a.id" in hint
+
+
+def test_where_nothing_can_be_tried_it_says_so(
+    history: History, checked: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.tables("a")
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.setattr("plinth.local_server.major_version", lambda: "17000")
+    report = checked("a")
+    assert "could not be tried" in "\n".join(report.notes)
+    assert [each.kind for each in report.problems] == ["models"]  # as Alembic itself sees it: not up to date
+
+
+def test_the_scaffold_itself_agrees(migrated: Project) -> None:
+    assert "agree" in migrated.ok("plinth", "check")
+    found = json.loads(migrated.ok("plinth", "check", "--json"))
+    assert found["agrees"]
+    assert found["problems"] == found["hints"] == found["notes"] == []
+
+
+def test_the_exit_code_says_no(migrated: Project) -> None:
+    migrated.add_column("nickname: Mapped[str | None]")
+    done = migrated.run("plinth", "check")
+    assert done.returncode == 1
+    assert "column users.nickname is missing" in done.stdout
+    assert "Traceback" not in done.stderr
+    done = migrated.run("plinth", "check", "--json")
+    assert done.returncode == 1
+    assert not json.loads(done.stdout)["agrees"]
+
+
+def test_on_a_fresh_clone_without_any_database(open_folder: Path) -> None:
+    project = copy_project(open_folder / "fresh")
+    try:
+        said = project.ok("plinth", "check")
+        assert "make db-reset" in said
+        assert "agree (2 revisions" in said
+    finally:
+        project.ok("plinth", "stop")

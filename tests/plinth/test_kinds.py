@@ -1,0 +1,59 @@
+"""Every kind of change of models, tried on a database and judged by pg_dump.
+
+The score stands at the end of the log: "kinds: 300 passed of 300 tried".
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.conftest import DatabaseServer
+from tests.plinth.history import rows
+from tests.plinth.judge import empty_place, try_change
+from tests.plinth.kinds import KINDS, Kind
+
+# For a measurement of the change alone, as the list of kinds was measured: `before` from create_all()'s SQL.
+BEGIN_WITH_SQL = bool(os.environ.get("KINDS_BEGIN_WITH_SQL"))
+
+
+def test_names_are_unique() -> None:
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_kind(kind: Kind, database_server: DatabaseServer, tmp_path: Path) -> None:
+    try_kind(kind, database_server.url(database_server.maintenance_dbname), tmp_path)
+
+
+def try_kind(kind: Kind, server: URL, folder: Path) -> None:
+    """Try a kind on a server; fail unless it goes as the kind says."""
+    with empty_place(server, folder / "history") as (history, engine):
+        if major_version(engine.url) < kind.server:
+            pytest.skip(f"PostgreSQL {kind.server}")
+        outcome = try_change(
+            history,
+            engine,
+            kind.metadata(kind.before),
+            kind.metadata(kind.after),
+            rows=kind.rows,
+            checks=kind.checks,
+            x=kind.x,
+            prepare=kind.prepare,
+            handmade=kind.handmade,
+            foreign=kind.foreign,
+            keeps_rows=kind.keeps_rows,
+            schemas_may_stay=kind.schemas_may_stay,
+            downgrade_may_stop=kind.downgrade_may_stop,
+            begin_with_sql=BEGIN_WITH_SQL,
+        )
+    if kind.refusal is None and not outcome.passed:
+        pytest.fail(str(outcome), pytrace=False)
+    if kind.refusal is not None and not re.search(kind.refusal, outcome.refusal or ""):
+        pytest.fail(f"not refused with {kind.refusal!r}, but {outcome}", pytrace=False)
+
+
+def major_version(url: URL) -> int:
+    return int(rows(url, "select current_setting('server_version_num')::int / 10000")[0][0])

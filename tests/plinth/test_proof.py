@@ -1,0 +1,404 @@
+"""A new revision that doesn't do what it should never gets a file."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, text
+
+from plinth.autogenerate.models import models_catalog
+from plinth.autogenerate.proof import Claim, ProofError, prove
+from plinth.autogenerate.revisions import History as Revisions
+from plinth.autogenerate.revisions import RevisionError, downgrade, revisions_catalog, upgrade
+from plinth.catalog import Name, differences, read_catalog
+from plinth.scratch import scratch_database
+from tests.plinth.history import CONCURRENTLY, History, rows
+
+Directives = list[ops.MigrationScript]
+
+# As Alembic generates it: the proof needs nothing of ours.
+ENV = """
+from alembic import context
+
+config = context.config
+with config.attributes["connection"].connect() as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=config.attributes.get("target_metadata"),
+        transaction_per_migration=True,
+        **config.attributes.get("options", {}),
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("APP_ENV", "test")
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def plain(history: History) -> History:
+    (history.folder / "env.py").write_text(ENV)
+    return history
+
+
+def orders(*columns: "sa.Column[Any]", name: str = "orders") -> MetaData:
+    metadata = MetaData()
+    state = sa.Enum("new", "paid", name=f"state_of_{name}")
+    sa.Table(
+        name, metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("state", state), *columns
+    )
+    return metadata
+
+
+def configured(history: History, engine: Engine, **options: str) -> Config:
+    config = history.config(engine)
+    for name, value in options.items():
+        config.set_main_option(name, value.replace("%", "%%"))
+    return config
+
+
+def drop_type_too(directives: Directives) -> None:
+    """Alembic's own autogenerate forgets the type."""
+    for directive in directives:
+        downgrade_ops = directive.downgrade_ops
+        assert downgrade_ops
+        for op in list(downgrade_ops.ops):
+            if isinstance(op, ops.DropTableOp):
+                downgrade_ops.ops.append(ops.ExecuteSQLOp(f"DROP TYPE state_of_{op.table_name}"))
+
+
+def write(
+    config: Config,
+    metadata: MetaData,
+    change: Callable[[Directives], None] = drop_type_too,
+    **arguments: Any,  # noqa: ANN401 - of Alembic's command
+) -> None:
+    """Write a revision with a proof."""
+
+    def hook(context: MigrationContext, _: object, directives: Directives) -> None:
+        connection = context.connection
+        assert connection
+        standing = read_catalog(connection)
+        claim = Claim(models_catalog(metadata, connection, standing), standing)
+        change(directives)
+        prove(context, directives, claim)
+
+    config.attributes["target_metadata"] = metadata
+    command.revision(config, "change", autogenerate=True, process_revision_directives=hook, **arguments)
+
+
+def files(history: History) -> dict[str, str]:
+    found = history.folder.rglob("*.py")
+    return {str(path.relative_to(history.folder)): path.read_text() for path in found}
+
+
+def refused(history: History, action: Callable[[], None]) -> str:
+    """Return the error of an action that must leave everything as it was."""
+    before = files(history)
+    with pytest.raises(ProofError) as caught:
+        action()
+    assert files(history) == before
+    return str(caught.value)
+
+
+def scratch_databases(engine: Engine) -> list[tuple[Any, ...]]:
+    return rows(engine.url, "select datname from pg_database where datname like 'plinth\\_scratch%'")
+
+
+def test_a_right_revision_is_written(plain: History, empty_engine: Engine) -> None:
+    config = configured(plain, empty_engine)
+    write(config, orders())
+    assert len(ScriptDirectory.from_config(config).get_heads()) == 1
+    assert rows(empty_engine.url, "select to_regclass('orders')::text") == [(None,)]
+    command.upgrade(config, "head")
+    more = orders(sa.Column("note", sa.Text, server_default="%s :x"))
+    write(config, more)
+    command.upgrade(config, "head")
+    with empty_engine.connect() as connection:
+        assert differences(read_catalog(connection), models_catalog(more, connection)) == []
+
+
+def test_an_upgrade_that_forgets_something(plain: History, empty_engine: Engine) -> None:
+    def forget(directives: Directives) -> None:
+        drop_type_too(directives)
+        (create,) = directives[0].upgrade_ops.ops  # type: ignore[union-attr]
+        assert isinstance(create, ops.CreateTableOp)
+        create.columns = [each for each in create.columns if getattr(each, "name", "") != "note"]
+
+    metadata = orders(sa.Column("note", sa.Text))
+    config = configured(plain, empty_engine)
+    said = refused(plain, lambda: write(config, metadata, forget, rev_id="abc"))
+    assert "abc (change)" in said
+    assert "column orders.note is missing" in said
+
+
+def test_a_downgrade_that_leaves_something(plain: History, empty_engine: Engine) -> None:
+    config = configured(plain, empty_engine)
+    said = refused(plain, lambda: write(config, orders(), lambda _: None, rev_id="abc"))
+    assert "The downgrade of revision abc (change)" in said
+    assert "enum state_of_orders is too much" in said
+
+
+def test_sql_that_fails(plain: History, empty_engine: Engine) -> None:
+    def fail(directives: Directives) -> None:
+        directives[0].upgrade_ops.ops.append(ops.ExecuteSQLOp("select nobody"))  # type: ignore[union-attr]
+
+    config = configured(plain, empty_engine)
+    said = refused(plain, lambda: write(config, orders(), fail, rev_id="abc"))
+    assert "abc" in said
+    assert "upgrade" in said
+    assert 'column "nobody" does not exist' in said
+
+
+def test_another_upgrade_that_does_something_else(plain: History, empty_engine: Engine) -> None:
+    # Something that no catalog shows tells the first time from the second.
+    again = """do $$ begin
+        if lo_get(4711) is not null then create table again (id int); end if;
+        exception when undefined_object then perform lo_create(4711); end $$"""
+
+    def change(directives: Directives) -> None:
+        drop_type_too(directives)
+        directives[0].upgrade_ops.ops.append(ops.ExecuteSQLOp(again))  # type: ignore[union-attr]
+
+    config = configured(plain, empty_engine)
+    said = refused(plain, lambda: write(config, orders(), change))
+    assert "applied again" in said
+    assert "table again is too much" in said
+
+
+def test_a_chain_of_revisions(plain: History, empty_engine: Engine) -> None:
+    def split(directives: Directives) -> None:
+        (first,) = directives
+        first.rev_id = "a1"
+        for number, head in ((2, "a1"), (3, "a2")):
+            directives.append(
+                ops.MigrationScript(
+                    f"a{number}",
+                    ops.UpgradeOps([ops.ExecuteSQLOp(f"create view v{number} as select {number} as n")]),
+                    ops.DowngradeOps([ops.ExecuteSQLOp(f"drop view v{number}")] if number == 3 else []),
+                    message=f"view {number}",
+                    head=head,
+                )
+            )
+        drop_type_too(directives)
+
+    config = configured(plain, empty_engine)
+    metadata = orders()
+    for number in (2, 3):
+        sa.event.listen(metadata, "after_create", sa.DDL(f"create view v{number} as select {number} as n"))  # type: ignore[no-untyped-call]
+    said = refused(plain, lambda: write(config, metadata, split))
+    assert "revision a2 (view 2)" in said
+    assert "view public.v2 is too much" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "head"),
+    [
+        ({"rev_id": "given"}, "given"),
+        ({"head": "b"}, None),
+        ({"head": "a", "splice": True}, None),
+        ({"head": "base", "branch_label": "separate", "version_path": "{other}"}, "separate@head"),
+        ({"head": "b", "depends_on": "d"}, None),
+        ({"head": "d", "version_path": "{other}"}, None),
+    ],
+)
+def test_all_places_for_a_revision(
+    plain: History, empty_engine: Engine, tmp_path: Path, arguments: dict[str, Any], head: str | None
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    locations = f"{plain.folder / 'versions'}:{other}"
+    config = configured(plain, empty_engine, version_locations=locations)
+    plain.tables("a", "b")
+    arguments = {name: str(other) if value == "{other}" else value for name, value in arguments.items()}
+    if "given" not in arguments.values():
+        plain.add("d", None, 'op.execute("create view d as select 1 as n")', 'op.execute("drop view d")')
+    command.upgrade(config, "heads")
+    metadata = orders()
+    for name in ("a", "b"):
+        sa.Table(f"t_{name}", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    if "given" not in arguments.values():
+        sa.event.listen(metadata, "after_create", sa.DDL("create view d as select 1 as n"))  # type: ignore[no-untyped-call]
+    before = {*plain.folder.rglob("*.py"), *other.iterdir()}
+    write(config, metadata, **arguments)
+    (new,) = {*plain.folder.rglob("*.py"), *other.iterdir()} - before
+    assert (new.parent == other) is ("version_path" in arguments)
+    command.upgrade(config, head or "heads")
+    assert rows(empty_engine.url, "select to_regclass('orders')::text") == [("orders",)]
+
+
+def test_a_hook_that_fails(plain: History, empty_engine: Engine) -> None:
+    config = configured(plain, empty_engine)
+    config.file_config.add_section("post_write_hooks")
+    for name, value in {
+        "hooks": "broken",
+        "broken.type": "exec",
+        "broken.executable": "/no/such/program",
+    }.items():
+        config.set_section_option("post_write_hooks", name, value)
+    assert "/no/such/program" in refused(plain, lambda: write(config, orders()))
+
+
+def test_the_author_can_leave_the_proof_out(plain: History, empty_engine: Engine) -> None:
+    config = configured(plain, empty_engine)
+    config.cmd_opts = argparse.Namespace(x=["prove=no"])
+    write(config, orders(), lambda _: None)
+    assert len(list((plain.folder / "versions").glob("*.py"))) == 1
+
+
+def test_without_a_scratch_database_it_goes_on_and_says_so(
+    plain: History,
+    empty_engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def forbid(directives: Directives) -> None:
+        del directives
+        monkeypatch.setenv("APP_ENV", "production")
+        monkeypatch.setattr("plinth.local_server.major_version", lambda: "17000")
+
+    config = configured(plain, empty_engine)
+    with caplog.at_level(logging.WARNING):
+        write(config, orders(), forbid)
+    assert "could not be proved" in caplog.text
+    assert "production" in caplog.text
+    assert len(list((plain.folder / "versions").glob("*.py"))) == 1
+
+
+def test_revisions_may_use_all_of_alembic(
+    plain: History, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain.add(
+        "a",
+        None,
+        "from alembic import context\n"
+        "assert not context.is_offline_mode()\n"
+        "assert context.get_x_argument(as_dictionary=True) == {'answer': '42'}\n"
+        "assert context.config.attributes['connection'].engine is not None\n"
+        "op.create_table('t_a', sa.Column('id', sa.Integer(), primary_key=True))",
+        "op.drop_table('t_a')",
+    )
+    plain.add(
+        "b",
+        "a",
+        CONCURRENTLY + "op.create_index('i', 't_a', ['id'], postgresql_concurrently=True)",
+        CONCURRENTLY + "op.drop_index('i', 't_a', postgresql_concurrently=True)",
+    )
+    config = configured(plain, empty_engine)
+    config.cmd_opts = argparse.Namespace(x=["answer=42"])
+    command.upgrade(config, "head")
+    metadata = orders()
+    sa.Table("t_a", metadata, sa.Column("id", sa.Integer, sa.Identity(), primary_key=True))
+    metadata.tables["t_a"].c.id.identity = None
+    sa.Index("i", metadata.tables["t_a"].c.id)
+    caplog.clear()
+    write(config, metadata)
+    assert "Running upgrade" not in caplog.text
+    assert len(list((plain.folder / "versions").glob("*.py"))) == 3
+
+
+def test_what_an_administrator_has_made_is_there(plain: History, empty_engine: Engine) -> None:
+    with empty_engine.begin() as connection:
+        connection.execute(text("create extension citext"))
+        connection.execute(text("create schema tools"))
+    plain.add(
+        "a", None, 'op.execute("create table tools.t (name citext)")', 'op.execute("drop table tools.t")'
+    )
+    config = configured(plain, empty_engine)
+    config.attributes["options"] = {"include_schemas": True}
+    command.upgrade(config, "head")
+    metadata = orders()
+    sa.Table("t", metadata, sa.Column("name", sa.dialects.postgresql.CITEXT), schema="tools")
+    write(config, metadata)
+    assert len(list((plain.folder / "versions").glob("*.py"))) == 2
+
+
+def test_an_old_revision_that_runs_nowhere_else(plain: History, empty_engine: Engine) -> None:
+    plain.add("a", None, 'op.execute("select * from made_by_hand")')
+    with empty_engine.begin() as connection:
+        connection.execute(text("create table made_by_hand ()"))
+    config = configured(plain, empty_engine)
+    command.upgrade(config, "head")
+    said = refused(plain, lambda: write(config, orders()))
+    assert "Revision a" in said
+    assert "made_by_hand" in said
+    assert "-x prove=no" in said
+
+
+def test_nothing_is_left_of_it(
+    plain: History, empty_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    config = configured(plain, empty_engine)
+    before = set(tmp_path.glob("plinth-proof-*"))
+    refused(plain, lambda: write(config, orders(), lambda _: None))
+    write(config, orders())
+    assert set(tmp_path.glob("plinth-proof-*")) == before == set()
+    assert scratch_databases(empty_engine) == []
+
+
+@pytest.fixture
+def revisions(plain: History, empty_engine: Engine) -> Revisions:
+    plain.tables("a", "b", "c")
+    config = configured(plain, empty_engine)
+    return Revisions(config, ScriptDirectory.from_config(config), {"version_table_schema": "Meta data"})
+
+
+def test_revisions_run_up_and_down(revisions: Revisions, empty_engine: Engine) -> None:
+    with empty_engine.connect() as target, scratch_database(target) as engine:
+
+        def tables() -> set[str]:
+            with engine.connect() as connection:
+                return {name.name for name in revisions.read(connection).tables}
+
+        upgrade(engine, revisions, "b")
+        assert tables() == {"t_a", "t_b"}
+        upgrade(engine, revisions)
+        assert tables() == {"t_a", "t_b", "t_c"}
+        downgrade(engine, revisions, "a")
+        assert tables() == {"t_a"}
+        downgrade(engine, revisions)
+        assert tables() == set()
+
+
+def test_a_failing_revision_is_named(revisions: Revisions, plain: History, empty_engine: Engine) -> None:
+    plain.add("e", "c", "raise ValueError('no\\nway')")
+    fresh = revisions.with_script(ScriptDirectory.from_config(revisions.config))
+    with (
+        empty_engine.connect() as target,
+        scratch_database(target) as engine,
+        pytest.raises(RevisionError, match=r"Revision e \(make e\) fails in its upgrade: ValueError: no way"),
+    ):
+        upgrade(engine, fresh)
+
+
+def test_what_revisions_make_is_kept(
+    revisions: Revisions, plain: History, empty_engine: Engine, tmp_path: Path
+) -> None:
+    with empty_engine.connect() as target:
+        first = revisions_catalog(revisions, target)
+        assert set(first.tables) == {Name("public", f"t_{name}") for name in "abc"}
+        assert revisions_catalog(revisions, target) == first
+        assert len(list((tmp_path / "cache").glob("revisions-*"))) == 1
+        file = plain.add("e", "c", 'op.execute("create table e ()")', doc="from users to e")
+        fresh = revisions.with_script(ScriptDirectory.from_config(revisions.config))
+        assert Name("public", "e") in revisions_catalog(fresh, target).tables
+        assert len(list((tmp_path / "cache").glob("revisions-*"))) == 2
+        # What it imports could change without the file.
+        file.write_text("from tests.plinth import project\n" + file.read_text())
+        fresh = revisions.with_script(ScriptDirectory.from_config(revisions.config))
+        assert Name("public", "e") in revisions_catalog(fresh, target).tables
+        assert len(list((tmp_path / "cache").glob("revisions-*"))) == 2

@@ -1,0 +1,235 @@
+"""Scratch databases: where they may be made, and that nothing is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from plinth.local_server import development_server
+from plinth.safety import is_on_local_server, write_marker
+from plinth.scratch import NoScratchError, objection_to_scratch, scratch_database
+from tests.plinth.history import rows
+from tests.plinth.test_safety import elsewhere
+
+
+@pytest.fixture
+def target(empty_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    monkeypatch.delenv("APP_ENV", raising=False)
+    with empty_engine.connect() as connection:
+        write_marker(connection, "development")
+        connection.commit()
+        yield connection
+
+
+def scratch_names(url: URL) -> set[str]:
+    found = rows(url, "select datname from pg_database where datname like 'plinth\\_scratch\\_%'")
+    return {name for (name,) in found}
+
+
+def name_of(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return str(connection.scalar(text("select current_database()")))
+
+
+def test_it_is_empty_and_gone_afterwards(target: Connection, empty_url: URL) -> None:
+    with scratch_database(target) as engine:
+        name = name_of(engine)
+        assert name in scratch_names(empty_url)
+        with engine.begin() as connection:
+            connection.execute(text("create table t (id int)"))
+            assert connection.scalar(text("show synchronous_commit")) == "off"
+            assert connection.scalar(text("show server_encoding")) == target.scalar(
+                text("show server_encoding")
+            )
+    assert name not in scratch_names(empty_url)
+    assert target.scalar(text("select to_regclass('t')")) is None
+
+
+def test_sessions_that_are_still_in_it_are_ended(target: Connection, empty_url: URL) -> None:
+    with scratch_database(target) as engine:
+        name = name_of(engine)
+        still_open = engine.connect()
+        still_open.execute(text("select 1"))
+    assert name not in scratch_names(empty_url)
+    still_open.invalidate()
+    still_open.close()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_it_is_gone_after_an_error(target: Connection, empty_url: URL, error: type[BaseException]) -> None:
+    names = []
+
+    def fail() -> None:
+        with scratch_database(target) as engine:
+            names.append(name_of(engine))
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert not set(names) & scratch_names(empty_url)
+
+
+def major_version_of(connection: Connection) -> int:
+    version = connection.dialect.server_version_info
+    assert version
+    return int(version[0])
+
+
+KILLED = """
+import sys
+from sqlalchemy import create_engine
+from plinth.scratch import scratch_database
+with create_engine(sys.argv[1]).connect() as target, scratch_database(target) as engine:
+    print(engine.url.database, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_program_left_is_dropped_at_the_next_use(target: Connection, empty_url: URL) -> None:
+    url = empty_url.render_as_string(hide_password=False)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        name = process.stdout.readline().strip()
+        with scratch_database(target):
+            assert name in scratch_names(empty_url)  # it lives, and so does its program
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    for _ in range(100):  # until the server has noticed
+        with scratch_database(target):
+            pass
+        if name not in scratch_names(empty_url):
+            break
+    assert name not in scratch_names(empty_url)
+
+
+@pytest.mark.parametrize("in_transaction", [True, False])
+def test_the_transaction_of_the_target_is_left_alone(
+    target: Connection, empty_url: URL, *, in_transaction: bool
+) -> None:
+    if in_transaction:
+        target.execute(text("create table half_done (id int)"))
+    with scratch_database(target):
+        assert target.in_transaction() is in_transaction
+    assert target.in_transaction() is in_transaction
+    if in_transaction:
+        assert target.scalar(text("select to_regclass('half_done')")) == "half_done"
+        target.rollback()
+    assert rows(empty_url, "select to_regclass('half_done')::text") == [(None,)]
+
+
+def test_it_has_the_search_path_of_the_target(target: Connection) -> None:
+    target.execute(text('set search_path = shop, "$user", public'))
+    target.commit()
+    with scratch_database(target) as engine, engine.begin() as connection:
+        connection.execute(text("create schema shop"))
+        assert connection.scalar(text("select current_schema()")) == "shop"
+
+
+def test_it_has_the_encoding_and_locale_of_the_target(target: Connection, empty_url: URL) -> None:
+    name = f"{empty_url.database}_latin"
+    with create_engine(empty_url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as server:
+        provider = "locale_provider libc" if major_version_of(server) >= 15 else ""
+        server.execute(
+            text(
+                f"create database {name} template template0 encoding 'LATIN1' "
+                f"lc_collate 'C' lc_ctype 'C' {provider}"
+            )
+        )
+        try:
+            engine = create_engine(empty_url.set(database=name), poolclass=NullPool)
+            with engine.connect() as latin:
+                write_marker(latin, "development")
+                latin.commit()
+                with scratch_database(latin) as made, made.connect() as connection:
+                    assert connection.scalar(text("show server_encoding")) == "LATIN1"
+        finally:
+            server.execute(text(f"drop database {name} with (force)"))
+
+
+@pytest.mark.parametrize(
+    ("marker", "app_env", "words"),
+    [
+        (None, "", "nothing says"),
+        (None, "production", "production"),
+        ("production", "", "production"),
+        ("production", "development", "production"),
+        ("development", "production", "production"),
+        (None, "development", None),
+        (None, "test", None),
+        ("development", "", None),
+        ("test", "", None),
+    ],
+)
+def test_where_it_may_be_made(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch, marker: str | None, app_env: str, words: str | None
+) -> None:
+    monkeypatch.setenv("APP_ENV", app_env)
+    engine = create_engine(elsewhere(empty_url), poolclass=NullPool)
+    with engine.connect() as target:
+        if marker:
+            write_marker(target, marker)
+            target.commit()
+        objection = objection_to_scratch(target)
+        assert objection is None if words is None else words in str(objection)
+
+
+def test_on_the_local_server_it_may(empty_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_ENV", raising=False)
+    if not is_on_local_server(empty_url):
+        pytest.skip("the tests run on another server")
+    with create_engine(empty_url, poolclass=NullPool).connect() as target:
+        assert objection_to_scratch(target) is None
+
+
+def test_a_role_that_may_not_create_databases_is_told_so(target: Connection) -> None:
+    target.execute(text("create role plinth_poor"))
+    target.execute(text("grant usage on schema plinth to plinth_poor"))
+    target.execute(text("grant select on plinth.environment to plinth_poor"))
+    target.execute(text("set local role plinth_poor"))
+    assert "may not create databases" in str(objection_to_scratch(target))
+    target.rollback()
+
+
+def test_a_protected_server_gets_none(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch, open_folder: os.PathLike[str]
+) -> None:
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.setenv("PLINTH_HOME", str(open_folder))
+    monkeypatch.setattr("plinth.local_server.major_version", lambda: "17000")
+    engine = create_engine(empty_url, poolclass=NullPool)
+    before = rows(empty_url, "select count(*) from pg_database")
+    with (
+        engine.connect() as target,
+        pytest.raises(NoScratchError, match="production") as caught,
+        scratch_database(target),
+    ):
+        raise AssertionError("unreachable")
+    assert "17000" in str(caught.value)
+    assert rows(empty_url, "select count(*) from pg_database") == before
+
+
+def test_a_protected_server_s_scratch_databases_lie_on_the_local_one(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch, open_folder: os.PathLike[str]
+) -> None:
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.setenv("PLINTH_HOME", str(open_folder))
+    engine = create_engine(empty_url, poolclass=NullPool)
+    with engine.connect() as target:
+        if major_version_of(target) != 18:
+            pytest.skip("the local server has another major version")
+        try:
+            with scratch_database(target) as made, made.connect() as connection:
+                assert connection.scalar(text("select system_identifier from pg_control_system()")) != (
+                    target.scalar(text("select system_identifier from pg_control_system()"))
+                )
+                assert name_of(made) not in scratch_names(empty_url)
+        finally:
+            development_server().stop()
