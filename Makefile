@@ -29,7 +29,7 @@ test: install ## run the tests; a part of them with T=tests/test_models.py
 
 .PHONY: test-slow
 test-slow: install ## run the tests that take minutes
-	@$(PY) -m pytest -m slow $(T)
+	@$(PY) -m pytest -m slow $(or $(T),-n 2)
 
 .PHONY: check
 check: format-check lint typecheck db-check test ## format, lint, types, revisions and tests: what CI runs

@@ -1,5 +1,6 @@
 """A copy of the scaffold to run commands in, as a user would."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -9,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
 
+from alembic.config import CommandLine, Config
+from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
 from plinth import settings
 
@@ -45,6 +49,25 @@ class Project:
         done = self.run(*command, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def alembic(self, *arguments: str) -> str:
+        """Run the program `alembic` within this process, and return what it printed on standard output.
+
+        It starts no Python anew; the models are this repository's, not the copy's.
+        """
+        program, output = CommandLine(), io.StringIO()
+        parsed = program.parser.parse_args(arguments)
+        config = Config(
+            str(self.root / "alembic.ini"),
+            toml_file=str(self.root / "pyproject.toml"),
+            stdout=output,
+            output_buffer=output,
+            cmd_opts=parsed,
+        )
+        config.set_main_option("prepend_sys_path", str(settings.ROOT).replace("%", "%%"))
+        config.attributes["connection"] = create_engine(self.environment["DATABASE_URL"], poolclass=NullPool)
+        program.run_cmd(config, parsed)
+        return output.getvalue()
 
     def refused(self, *command: str, **environment: str) -> str:
         """Run `python -m <command>`, which must fail with one line and no traceback, and return that line."""
