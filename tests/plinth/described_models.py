@@ -1,7 +1,7 @@
 """Models as a plain description, which is drawn, changed and printed, and the Python that it stands for.
 
-A table or column is known by its key; its name may change, and whatever refers to it follows. The models are made by
-running the very code that a failure prints, so what is printed is what was tried.
+A table or column is known by its key; its name may change, and whatever refers to it follows. The models are
+made by running the very code that a failure prints, so what is printed is what was tried.
 """
 
 import builtins
@@ -88,10 +88,10 @@ class Column:
         serial: whether SQLAlchemy makes it SERIAL.
         computed: its expression, if it is generated.
         comment: its comment.
-        backfill: the SQL that rows get when it becomes required.
+        backfill: it becomes required, and the models say what rows get.
         spells: what its text spells: it may become that type.
-        fill: what rows hold: `values`; `sparse`, the first row's missing; `null`; `constant`, one for all rows;
-            `numbers` of a sequence.
+        fill: what rows hold: `values`; `sparse`, the first row's missing; `null`; `constant`, one for all
+            rows; `numbers` of a sequence.
     """
 
     key: int
@@ -105,7 +105,7 @@ class Column:
     serial: bool = False
     computed: Computed | None = None
     comment: str | None = None
-    backfill: str | None = None
+    backfill: bool = False
     spells: Type | None = None
     fill: str = "values"
 
@@ -223,7 +223,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Model:
-    """All models; `rows` is the number of rows in each table that is filled."""
+    """All models.
+
+    Args:
+        tables: the tables.
+        enums: the enums that columns may use.
+        domains: the domains that columns may use.
+        sequences: the sequences that belong to no column.
+        convention: whether there is a naming convention.
+        rows: the number of rows in each table that is filled.
+        last_key: no key up to this one is given again.
+    """
 
     tables: tuple[Table, ...] = ()
     enums: tuple[Enum, ...] = ()
@@ -231,6 +241,7 @@ class Model:
     sequences: tuple[Sequence, ...] = ()
     convention: bool = True
     rows: int = 0
+    last_key: int = 0
 
     def table(self, key: int) -> Table:
         """Return the table with a key."""
@@ -257,8 +268,12 @@ class Pair:
     after: Model
     edits: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
-        """Return it as code: hypothesis prints a counterexample so."""
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: ANN401
+        """Print it as code: hypothesis shows a counterexample so."""
+        printer.text(f"\n{self}\n")
+
+    def __str__(self) -> str:
+        """Return it as code."""
         return "\n".join(
             [
                 f"# {', '.join(self.edits) or 'no edits'}",
@@ -290,6 +305,8 @@ def values(model: Model, column: Column) -> tuple[str, ...]:
         case EnumOf(key, form):
             names = {label.key: label.name for label in model.enum(key).labels}
             texts = [text_literal(names[n % 2]) for n in range(3)]
+            if column.spells:
+                return tuple(f"{text}::{type_sql(model, column.type)}" for text in texts)
             if form == "array":
                 return tuple(f"ARRAY[{text}]::{type_sql(model, kind)}" for text in texts)
             literals = [f"{text}::{type_sql(model, kind)}" for text in texts]
@@ -300,6 +317,18 @@ def values(model: Model, column: Column) -> tuple[str, ...]:
     if column.spells:
         return tuple(f"({literal})::text::{type_sql(model, column.type)}" for literal in literals)
     return tuple(literals)
+
+
+def backfill(model: Model, column: Column) -> str:
+    """Return the SQL that fills a column as `values` does, without a cast: its type may be renamed too."""
+    match column.spells or column.type:
+        case EnumOf(key, form):
+            name = next(label.name for label in model.enum(key).labels if label.key == 0)
+            return text_literal('{"' + name + '"}' if form == "array" else name)
+        case DomainOf(key):
+            return model.domain(key).base.values[0]
+        case Scalar() as kind:
+            return kind.values[0]
 
 
 def type_sql(model: Model, kind: Type) -> str:
@@ -381,7 +410,7 @@ def escaped(sql: str) -> str:
 
 
 def source(model: Model, since: Model | None = None) -> str:
-    """Return the Python that makes the models' `metadata`; with hints for what is renamed since other models."""
+    """Return the Python that makes the models' `metadata`, with hints for what is renamed since others."""
     convention = f"naming_convention={NAMING_CONVENTION!r}" if model.convention else ""
     lines = [
         "import sqlalchemy as sa",
@@ -396,9 +425,7 @@ def source(model: Model, since: Model | None = None) -> str:
         if not enum.inline and used & {EnumOf(enum.key), EnumOf(enum.key, "array")}
     ]
     lines += [
-        f"d{domain.key} = {domain_source(domain)}"
-        for domain in model.domains
-        if DomainOf(domain.key) in used
+        f"d{domain.key} = {domain_source(domain)}" for domain in model.domains if DomainOf(domain.key) in used
     ]
     lines += [f"s{sequence.key} = {sequence_source(sequence)}" for sequence in model.sequences]
     for table in model.tables:
@@ -481,9 +508,7 @@ def default_source(model: Model, column: Column) -> str | None:
     if column.sequence is not None:
         return f"s{column.sequence}.next_value()"
     if column.label is not None and isinstance(column.type, EnumOf):
-        name = next(
-            label.name for label in model.enum(column.type.key).labels if label.key == column.label
-        )
+        name = next(label.name for label in model.enum(column.type.key).labels if label.key == column.label)
         return repr("{" + name + "}") if column.type.form == "array" else repr(name)
     return column.default
 
@@ -513,7 +538,7 @@ def column_source(model: Model, table: Table, column: Column, since: Model | Non
 
 def hints(model: Model, table: Table, column: Column, since: Model | None) -> dict[str, object]:
     """Return what a column's `info=` says about its change since other models."""
-    info: dict[str, object] = {"backfill": column.backfill} if column.backfill else {}
+    info: dict[str, object] = {"backfill": backfill(model, column)} if column.backfill else {}
     if since is None:
         return info
     if since.has_table(table.key) and since.table(table.key).has(column.key):
@@ -616,7 +641,9 @@ def index_source(model: Model, table: Table, index: Index) -> str:
         if part.expression:
             parts.append(python_text(filled_in(model, table, part.expression, [part.column]) + part.order))
         else:
-            order = "".join(f".{method}()" for method in part.order.lower().replace("nulls ", "nulls_").split())
+            order = "".join(
+                f".{method}()" for method in part.order.lower().replace("nulls ", "nulls_").split()
+            )
             parts.append(f"t{table.key}.c[{name!r}]{order}")
         if part.opclass:
             opclasses[name] = part.opclass
@@ -648,10 +675,8 @@ def rows(model: Model) -> list[str]:
         names = ", ".join(quoted(column.name) for column in stored)
         for number in range(model.rows if table.filled else 0):
             held = ", ".join(value(model, column, number) for column in stored)
-            statements.append(
-                f"insert into {qualified(table.schema, table.name)} ({names}) "
-                f"overriding system value values ({held})"
-            )
+            place = f"{qualified(table.schema, table.name)} ({names})"
+            statements.append(f"insert into {place} overriding system value values ({held})")  # noqa: S608
     return statements if len(statements) > 1 else []
 
 
@@ -700,13 +725,9 @@ def kept_rows(pair: Pair, *, back: bool) -> Iterator[tuple[str, int]]:
             held = (f"({value(model, column, number)})::text" for column in kept)
             lines.append(f"({', '.join(held)})")
         names = [f"v{column.key}" for column in kept]
-        conditions = (
-            f"t.{quoted(column.name)}::text is not distinct from v{column.key}" for column in kept
-        )
-        query = (
-            f"select count(*) from {qualified(table.schema, table.name)} t "
-            f"join (values {', '.join(lines)}) v({', '.join(names)}) on {' and '.join(conditions)}"
-        )
+        conditions = (f"t.{quoted(column.name)}::text is not distinct from v{column.key}" for column in kept)
+        joined = f"(values {', '.join(lines)}) v({', '.join(names)}) on {' and '.join(conditions)}"
+        query = f"select count(*) from {qualified(table.schema, table.name)} t join {joined}"  # noqa: S608
         # Two rows that are alike in what is compared meet twice.
         alike = sum(lines.count(line) for line in lines)
         yield query, alike

@@ -1,7 +1,7 @@
 """PostgreSQL's types as a description: how a model writes one, and values, defaults and checks that fit it.
 
-Every type has three values. Row number i of every table holds value number i of each of its columns' types, so a
-foreign key between columns of one type always finds its row, and a unique column never holds a value twice.
+Every type has three values. Row number i of every table holds value number i of each of its columns' types:
+a foreign key between columns of one type always finds its row, and a unique column never holds a value twice.
 """
 
 from dataclasses import dataclass
@@ -179,7 +179,7 @@ JSONB = Scalar(
     "pg.JSONB()",
     "jsonb",
     JSON.values,
-    defaults=('"{}"', "sa.text(\"'{}'\")", "sa.text(\"'{}'::jsonb\")", "sa.text(\"'{\\\"a\\\"\\\\: [1]}'\")"),
+    defaults=('"{}"', "sa.text(\"'{}'\")", "sa.text(\"'{}'::jsonb\")", 'sa.text("\'{\\"a\\"\\\\: [1]}\'")'),
     checks=("jsonb_typeof({c}) = 'object'",),
     expressions=("({c} -> 'a')",),
     computed=(("({c} ->> 'a')", "text"),),
@@ -204,7 +204,7 @@ SCALARS = (
         "sa.Boolean()",
         "boolean",
         ("true", "false", "true"),
-        defaults=("sa.true()", 'sa.text("false")', '"t"', 'sa.text("NOT true")'),
+        defaults=("sa.true()", 'sa.text("false")', '"t"', 'sa.text("(NOT true)")'),
         checks=("{c} OR NOT {c}", "{c} IS NOT NULL OR {c} IS NULL"),
         methods=("btree",),
         distinct=False,
@@ -263,7 +263,13 @@ SCALARS = (
     ranges("NUMRANGE", ("'[1.5,2)'", "'[2.5,3)'", "'[3.5,4)'")),
     ranges("DATERANGE", tuple(f"'[2026-0{n}-01,2026-0{n}-05)'" for n in (1, 2, 3))),  # type: ignore[arg-type]
     ranges("TSTZRANGE", tuple(f'\'["2026-0{n}-01 00:00+00","2026-0{n}-05 00:00+00")\'' for n in (1, 2, 3))),  # type: ignore[arg-type]
-    Scalar("multirange", "pg.INT4MULTIRANGE()", "int4multirange", ("'{[1,5)}'", "'{[11,15)}'", "'{}'")),
+    Scalar(
+        "multirange",
+        "pg.INT4MULTIRANGE()",
+        "int4multirange",
+        ("'{[1,5)}'", "'{[11,15)}'", "'{}'"),
+        methods=("gist", "btree"),
+    ),
     Scalar("inet", "pg.INET()", "inet", ("'10.0.0.1'", "'10.0.0.2'", "'10.0.0.3'"), ('"127.0.0.1"',)),
     Scalar("cidr", "pg.CIDR()", "cidr", ("'10.1.0.0/16'", "'10.2.0.0/16'", "'10.3.0.0/16'")),
     Scalar("bit", "pg.BIT(4)", "bit(4)", ("'0001'", "'0010'", "'0011'"), ("sa.text(\"B'0000'\")",)),
@@ -279,10 +285,12 @@ SCALARS = (
     Scalar("macaddr", "pg.MACADDR()", "macaddr", tuple(f"'08:00:2b:01:02:0{n}'" for n in (1, 2, 3))),  # type: ignore[arg-type]
 )
 
-# Text that spells a value of another type can become that type. (A time with its zone is spelled as the session likes,
-# and a float or a bit string by rules of its own.)
+# Text that spells a value of another type can become that type. (A time with its zone is spelled as the
+# session likes, and a float or a bit string by rules of its own.)
 SPELLED = tuple(
-    scalar for scalar in SCALARS if scalar.group in {"integer", "decimal", "any decimal", "date", "uuid", "json", "inet", "boolean"}
+    scalar
+    for scalar in SCALARS
+    if scalar.group in {"integer", "decimal", "any decimal", "date", "uuid", "json", "inet", "boolean"}
 )
 ROOMY = (TEXT, VARCHAR)
 BY_SQL = {scalar.sql: scalar for scalar in (INTEGER, BIGINT, NUMERIC, TEXT)}

@@ -105,17 +105,29 @@ def fresh_name(draw: DrawFn, plain: str, taken: Iterable[str]) -> str:
 
 
 def new_key(model: Model) -> int:
-    """Return a key that nothing in the model has."""
-    return 1 + max((key for key in keys(model)), default=0)
+    """Return a key that nothing in the model has or had."""
+    return 1 + max([model.last_key, *keys(model)])
 
 
 def keys(model: Model) -> Iterator[int]:
-    """Yield all keys; what is dropped may have had others."""
-    for named in (*model.enums, *model.domains, *model.sequences, *model.tables):
-        yield named.key
+    """Yield all keys."""
+    yield from (each.key for each in named(model))
     for table in model.tables:
-        yield from (each.key for each in (*table.columns, *table.uniques, *table.checks, *table.excludes))
-        yield from (each.key for each in (*table.foreign_keys, *table.indexes))
+        yield from (each.key for each in table.columns)
+        yield from (each.key for each in constraints(table))
+
+
+def named(model: Model) -> tuple[Table | Enum | Domain | Sequence, ...]:
+    """Return what has a name of its own in a schema."""
+    return (*model.tables, *model.enums, *model.domains, *model.sequences)
+
+
+Constraint = Unique | Check | Exclude | ForeignKey | Index
+
+
+def constraints(table: Table) -> tuple[Constraint, ...]:
+    """Return a table's constraints and indexes, its primary key aside."""
+    return (*table.indexes, *table.uniques, *table.checks, *table.excludes, *table.foreign_keys)
 
 
 # What may stand
@@ -129,7 +141,8 @@ def may_be_key(model: Model, table: Table, columns: tuple[int, ...]) -> bool:
     if any(column.computed or not is_btree(model, column) for column in chosen):
         return False
     return any(
-        column.fill in {"values", "sparse", "null", "numbers"} and is_distinct(model, column) for column in chosen
+        column.fill in {"values", "sparse", "null", "numbers"} and is_distinct(model, column)
+        for column in chosen
     )
 
 
@@ -226,9 +239,7 @@ def may_refer(model: Model, table: Table, foreign: ForeignKey) -> bool:
         return False
     if target.unlogged and not table.unlogged:
         return False
-    pairs = list(
-        zip(map(table.column, foreign.columns), map(target.column, foreign.targets), strict=True)
-    )
+    pairs = list(zip(map(table.column, foreign.columns), map(target.column, foreign.targets), strict=True))
     if any(column.computed for column, _ in pairs):
         return False
     if any(column.type != other.type or column.spells != other.spells for column, other in pairs):
@@ -237,10 +248,9 @@ def may_refer(model: Model, table: Table, foreign: ForeignKey) -> bool:
         return True
     if dict(foreign.options).get("match") and any(column.fill != "values" for column, _ in pairs):
         return False
-    return (
-        all(column.fill in {"values", "sparse"} and other.fill == "values" for column, other in pairs)
-        and (target.filled or not table.filled or not model.rows)
-    )
+    return all(
+        column.fill in {"values", "sparse"} and other.fill == "values" for column, other in pairs
+    ) and (target.filled or not table.filled or not model.rows)
 
 
 def keys_of(table: Table) -> list[tuple[int, ...]]:
@@ -329,7 +339,7 @@ def tidy_table(model: Model, table: Table) -> Table:
         ),
         excludes=tuple(each for each in table.excludes if may_be_excluded(model, table, each)),
         foreign_keys=tuple(
-            with_comment(model, each) if is_made_with_table(model, table, each) else replace(each, comment=None)
+            with_comment(model, each) if is_made_with_table(model, each) else replace(each, comment=None)
             for each in table.foreign_keys
             if may_refer(model, table, each)
         ),
@@ -345,17 +355,17 @@ def with_comment(model: Model, constraint: Named) -> Named:
     return constraint if model.convention or constraint.name else replace(constraint, comment=None)
 
 
-def is_made_with_table(model: Model, table: Table, foreign: ForeignKey) -> bool:
-    """Whether a foreign key stands in CREATE TABLE: SQLAlchemy comments on the others before they are made."""
-    if dict(foreign.options).get("use_alter"):
-        return False
-    reached: set[int] = set()
-    todo = {foreign.table} - {table.key}
-    while todo:
-        reached |= todo
-        found = {each.table for key in todo if model.has_table(key) for each in model.table(key).foreign_keys}
-        todo = found - reached
-    return table.key not in reached
+def is_made_with_table(model: Model, foreign: ForeignKey) -> bool:
+    """Whether a foreign key stands in CREATE TABLE: SQLAlchemy comments on others before they are made."""
+    return not dict(foreign.options).get("use_alter") and not has_cycle(model)
+
+
+def has_cycle(model: Model) -> bool:
+    """Whether tables refer to one another in a ring; SQLAlchemy then adds all foreign keys last."""
+    waiting = {table.key: {each.table for each in table.foreign_keys} - {table.key} for table in model.tables}
+    while ready := {key for key, targets in waiting.items() if not targets & waiting.keys()}:
+        waiting = {key: targets for key, targets in waiting.items() if key not in ready}
+    return bool(waiting)
 
 
 def tidy_column(model: Model, table: Table, column: Column) -> Column:
@@ -392,8 +402,10 @@ def defaults(model: Model, column: Column) -> tuple[str, ...]:
     """Return what may be a column's server default, aside from labels and sequences."""
     if isinstance(column.type, EnumOf) or column.computed:
         return ()
-    return ('"1"', '"2"') if column.spells and base(model, column.spells).group == "integer" else (
-        () if column.spells else base(model, column.type).defaults
+    return (
+        ('"1"', '"2"')
+        if column.spells and base(model, column.spells).group == "integer"
+        else (() if column.spells else base(model, column.type).defaults)
     )
 
 
@@ -430,7 +442,7 @@ def schema(draw: DrawFn) -> str | None:
 
 def relation_names(model: Model) -> set[str]:
     """Return the names of what shares a schema's namespace."""
-    return {named.name for named in (*model.tables, *model.enums, *model.domains, *model.sequences)}
+    return {each.name for each in named(model)}
 
 
 def draw_enum(draw: DrawFn, model: Model) -> Enum:
@@ -556,7 +568,9 @@ def constraint_name(draw: DrawFn, name: str) -> str | None:
 
 def draw_type(draw: DrawFn, model: Model) -> Type:
     """Return a type: one of PostgreSQL's or the model's own."""
-    own: list[Type] = [EnumOf(enum.key, form) for enum in model.enums for form in ("native", "array", "check")]
+    own: list[Type] = [
+        EnumOf(enum.key, form) for enum in model.enums for form in ("native", "array", "check")
+    ]
     own += [DomainOf(domain.key) for domain in model.domains]
     if own and maybe(draw, 4):
         return pick(draw, own)
@@ -712,7 +726,7 @@ CONSTRAINTS = (with_index, with_unique, with_check, with_exclude)
 
 
 def with_foreign_key(draw: DrawFn, model: Model, table_key: int) -> Model:
-    """Return the model with one more foreign key from a table, if it may have one; a column is made for it."""
+    """Return the model with one more foreign key, if a table may have one, and a column made for it."""
     table = model.table(table_key)
     choices = [
         (target, columns)
@@ -722,6 +736,7 @@ def with_foreign_key(draw: DrawFn, model: Model, table_key: int) -> Model:
         and (target.filled or not (table.filled and model.rows))
         and all(target.column(key).fill == "values" for key in columns)
         and all(target.column(key).spells is None for key in columns)
+        and all(base(model, target.column(key).type).methods[0] == "btree" for key in columns)
     ]
     if not choices:
         return model
@@ -743,9 +758,7 @@ def with_foreign_key(draw: DrawFn, model: Model, table_key: int) -> Model:
         reference_options(draw, nullable=nullable),
         comment(draw),
     )
-    table = replace(
-        table, columns=(*table.columns, *made), foreign_keys=(*table.foreign_keys, foreign)
-    )
+    table = replace(table, columns=(*table.columns, *made), foreign_keys=(*table.foreign_keys, foreign))
     return changed(model, table)
 
 

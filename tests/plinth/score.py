@@ -1,4 +1,4 @@
-"""The score of the matrix of kinds, at the end of the log."""
+"""What tests have to say at the end of the log: the score of the matrix of kinds, and what they recorded."""
 
 import re
 from typing import Any
@@ -19,3 +19,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - py
         terminalreporter.write_line(
             f"kinds{where}: {count['passed']} passed of {count['passed'] + count['failed']} tried"
         )
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, said in getattr(report, "user_properties", ()) if report.when == "call" else ():
+                terminalreporter.write_line(f"{name}: {said}")
