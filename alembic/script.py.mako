@@ -1,7 +1,7 @@
 <%!
     def plain(code):
         """Leave out the two comments that Alembic puts around what it generates."""
-        return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### "))
+        return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### ")).strip()
 %>\
 <% body = f"{upgrades or ''}{downgrades or ''}" %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}

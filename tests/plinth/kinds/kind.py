@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, Table
+from sqlalchemy import DDL, Column, Integer, MetaData, Table, event
 
 from tests.plinth.judge import ANYTHING, Check
 
-__all__ = ["Check", "Kind", "Models", "check", "kept", "nothing", "t"]
+__all__ = ["Check", "Kind", "Models", "also", "check", "first", "kept", "nothing", "t"]
 
 # That of the scaffold, written out: what the list of kinds was measured with must not change with it.
 NAMING_CONVENTION = {
@@ -89,3 +89,13 @@ def check(sql: str, up: object = ANYTHING, down: object = ANYTHING) -> Check:
 def kept(sql: str, value: object) -> Check:
     """Return a query on the rows whose value is the same after upgrade and downgrade."""
     return Check(sql, value, value)
+
+
+def also(target: Any, statement: str) -> None:  # noqa: ANN401 - a Table or a MetaData
+    """Let `create_all()` run a statement after it has made the table, or all of them."""
+    event.listen(target, "after_create", DDL(statement.replace("%", "%%")))
+
+
+def first(target: Any, statement: str) -> None:  # noqa: ANN401
+    """Let `create_all()` run a statement before it makes the table, or any of them."""
+    event.listen(target, "before_create", DDL(statement.replace("%", "%%")))
