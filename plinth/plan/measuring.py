@@ -1,0 +1,85 @@
+"""Runs revisions with a recorder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from alembic.runtime.migration import MigrationStep, RevisionStep
+from sqlalchemy import Connection
+
+from plinth.apply.ledger import version_table
+from plinth.autogenerate.revisions import History, RevisionError, run
+from plinth.catalog import Catalog
+from plinth.plan.facts import Revision
+from plinth.plan.recorder import Recorder
+from plinth.scratch import scratch_database
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of it.
+
+    Args:
+        revisions: those that were measured, in order.
+        failure: why the next one couldn't be; None when all were.
+    """
+
+    revisions: Sequence[Revision]
+    failure: str | None = None
+
+
+def measure(
+    history: History, target: Connection, applied: Sequence[str], standing: Catalog | None = None
+) -> Measured:
+    """Measure the revisions after those that are applied, in a scratch database that is made for it.
+
+    Args:
+        history: the revisions.
+        target: the database in question, which is left alone.
+        applied: the newest revisions that stand before.
+        standing: the schema of the database in question, if it may have what revisions lean on.
+
+    Raises:
+        NoScratchError: there is no place to try them.
+    """
+    # Rows that are made up may be refused where real ones are fine: then it is measured without.
+    measured = _measure(history, target, applied, standing, filled=True)
+    return (
+        measured if measured.failure is None else _measure(history, target, applied, standing, filled=False)
+    )
+
+
+def _measure(
+    history: History, target: Connection, applied: Sequence[str], standing: Catalog | None, *, filled: bool
+) -> Measured:
+    with scratch_database(target) as engine:
+        recorder = Recorder(engine, version_table(dict(history.options)), filled=filled)
+
+        def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+            reached = heads
+            if applied:
+                yield from history.script._upgrade_revs(tuple(applied), reached)  # type: ignore[arg-type]
+                reached = tuple(applied)
+            for step in history.script._upgrade_revs("heads", reached):  # type: ignore[arg-type]
+                if isinstance(step, RevisionStep):
+                    step.migration_fn = _recorded(recorder, connection, step)
+                yield step
+
+        try:
+            with recorder.watching():
+                run(engine, history, walk, standing)
+        except RevisionError as error:
+            return Measured(recorder.revisions, str(error))
+        return Measured(recorder.revisions)
+
+
+def _recorded(recorder: Recorder, connection: Connection, step: RevisionStep) -> Callable[..., None]:
+    run_step = step.migration_fn
+    script = step.revision
+
+    def recorded(**arguments: object) -> None:
+        with recorder.recording(
+            connection, script.revision, script.doc.splitlines()[0] if script.doc else ""
+        ):
+            run_step(**arguments)
+
+    return recorded
