@@ -32,7 +32,7 @@ test-slow: install ## run the tests that take minutes
 	@$(PY) -m pytest -m slow $(T)
 
 .PHONY: check
-check: format-check lint typecheck test ## format, lint, types and tests: what CI runs
+check: format-check lint typecheck db-lint test ## format, lint, types, revisions and tests: what CI runs
 
 .PHONY: format
 format: install ## format the code
@@ -91,6 +91,14 @@ db-redo: install ## undo the last change and apply it again
 .PHONY: db-status
 db-status: install ## show what is applied, pending and wrong
 	@$(PY) -m plinth status
+
+.PHONY: db-plan
+db-plan: install ## show what the pending revisions would lock, read and rewrite
+	@$(PY) -m plinth plan
+
+.PHONY: db-lint
+db-lint: install ## refuse revisions that block a busy database or lose data
+	@$(PY) -m plinth lint
 
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"

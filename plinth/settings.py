@@ -52,6 +52,7 @@ class Settings:
         lock_timeout: how long a revision waits for one lock before it lets others go first; 0 is for ever.
         statement_timeout: how long one statement of a revision may take; 0 is for ever.
         retry_limit: for how long a revision is tried again when its locks won't come.
+        lint_since: the newest revision that `make db-lint` doesn't look at, nor those before it.
     """
 
     database: str = "app_development"
@@ -59,6 +60,7 @@ class Settings:
     lock_timeout: timedelta = timedelta(milliseconds=250)
     statement_timeout: timedelta = timedelta(0)
     retry_limit: timedelta = timedelta(minutes=5)
+    lint_since: str = ""
 
 
 def variable(name: str) -> str | None:

@@ -94,7 +94,6 @@ def _of_statement(
 
 def _of_scan(number: int, statement: Statement, use: Use, held: dict[Table, str]) -> Iterator[Reason]:
     name = use.table.name
-    # Tables that the database at hand doesn't have yet are used by no one.
     strong = {table: lock for table, lock in held.items() if lock in STRONG}
     if strong:
         locks = " and ".join(f"{lock} on {table.name}" for table, lock in strong.items())
