@@ -1,6 +1,6 @@
 """Runs revisions with a recorder."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from alembic.runtime.migration import MigrationStep, RevisionStep
@@ -41,18 +41,25 @@ def measure(
     Raises:
         NoScratchError: there is no place to try them.
     """
-    # Rows that are made up may be refused where real ones are fine: then it is measured without.
-    measured = _measure(history, target, applied, standing, filled=True)
-    return (
-        measured if measured.failure is None else _measure(history, target, applied, standing, filled=False)
-    )
+    bare: set[str] = set()
+    while True:
+        measured, failed = _measure(history, target, applied, standing, bare)
+        if failed is None or failed in bare:
+            return measured
+        # Rows that are made up may be refused where real ones are fine: this one goes without.
+        bare.add(failed)
 
 
 def _measure(
-    history: History, target: Connection, applied: Sequence[str], standing: Catalog | None, *, filled: bool
-) -> Measured:
+    history: History,
+    target: Connection,
+    applied: Sequence[str],
+    standing: Catalog | None,
+    bare: Collection[str],
+) -> tuple[Measured, str | None]:
+    """Return what came of it, and the measured revision that failed."""
     with scratch_database(target) as engine:
-        recorder = Recorder(engine, version_table(dict(history.options)), filled=filled)
+        recorder = Recorder(engine, version_table(dict(history.options)), bare=bare)
 
         def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
             reached = heads
@@ -68,8 +75,10 @@ def _measure(
             with recorder.watching():
                 run(engine, history, walk, standing)
         except RevisionError as error:
-            return Measured(recorder.revisions, str(error))
-        return Measured(recorder.revisions)
+            done = {each.revision for each in recorder.revisions}
+            failed = recorder.running if recorder.running not in done else None
+            return Measured(recorder.revisions, str(error)), failed
+        return Measured(recorder.revisions), None
 
 
 def _recorded(recorder: Recorder, connection: Connection, step: RevisionStep) -> Callable[..., None]:

@@ -206,7 +206,7 @@ def _rows(target: Connection, name: str) -> Rows | None:
     schema, table, estimate = row
     if (estimate or 0) >= COUNTED:
         return Rows(round(estimate), exact=False)
-    counted = SQL("select count(*) from (select 1 from {} limit {}) some").format(
+    counted = SQL("select count(*) from (select 1 from {} limit {}) as found").format(
         Identifier(schema, table), COUNTED
     )
     number = int(target.exec_driver_sql(counted.as_string().replace("%", "%%")).scalar_one())

@@ -5,7 +5,7 @@ transaction first, looked at and rolled back; one that no transaction can hold i
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 
 from plinth.apply.lock import second_session
 from plinth.plan.facts import Revision, Statement, Table, Use, in_words, stronger
-from plinth.plan.filling import fill
+from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
 
 _START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
@@ -98,14 +98,16 @@ class Recorder:
     Args:
         engine: of the scratch database.
         version_table: which no revision touches itself.
-        filled: whether empty tables get a row before each revision.
+        bare: revisions before which empty tables get no row, while they do before all others.
     """
 
-    def __init__(self, engine: Engine, version_table: str, *, filled: bool) -> None:
+    def __init__(self, engine: Engine, version_table: str, *, bare: Collection[str]) -> None:
         self.revisions: list[Revision] = []
+        self.running: str | None = None  # the last one that began
         self._engine = engine
         self._version_table = version_table
-        self._filled = filled
+        self._bare = bare
+        self._made_up: list[int] = []  # tables whose row is ours
         self._stack = ExitStack()
         self._others: tuple[psycopg.Connection[Any], psycopg.Connection[Any]] | None = None
         self._first_names: dict[int, str] | None = None
@@ -150,13 +152,16 @@ class Recorder:
         self._standing = {
             oid: Table(oid, each.shown, self._first_names.get(oid)) for oid, each in before.tables.items()
         }
-        if self._filled:
-            fill(self._sessions(connection)[0], list(self._standing))
-            self._full = {
-                oid for oid in self._standing if not self._is_empty(self._sessions(connection)[1], oid)
-            }
+        if revision in self._bare:
+            clear(self._sessions(connection)[0], [oid for oid in self._made_up if oid in self._standing])
+            self._made_up = []
+        else:
+            self._made_up += fill(self._sessions(connection)[0], list(self._standing))
+        looker = self._sessions(connection)[1]
+        self._full = {oid for oid in self._standing if not self._is_empty(looker, oid)}
         self._indexes = dict(raw.execute(_INDEXES, [list(self._standing)]).fetchall())
         self._statements = []
+        self.running = revision
         self._recording = True
         try:
             yield
