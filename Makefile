@@ -32,7 +32,7 @@ test-slow: install ## run the tests that take minutes
 	@$(PY) -m pytest -m slow $(or $(T),-n 2)
 
 .PHONY: check
-check: format-check lint typecheck db-check test ## format, lint, types, revisions and tests: what CI runs
+check: format-check lint typecheck db-check db-lint test ## format, lint, types, revisions and tests: what CI runs
 
 .PHONY: format
 format: install ## format the code
@@ -95,6 +95,14 @@ db-status: install ## show what is applied, pending and wrong
 .PHONY: db-check
 db-check: install ## try all revisions, up and down, and compare them with models and database
 	@$(PY) -m plinth check
+
+.PHONY: db-plan
+db-plan: install ## show what the pending revisions would lock, read and rewrite
+	@$(PY) -m plinth plan
+
+.PHONY: db-lint
+db-lint: install ## refuse revisions that block a busy database or lose data
+	@$(PY) -m plinth lint
 
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"
