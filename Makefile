@@ -32,7 +32,7 @@ test-slow: install ## run the tests that take minutes
 	@$(PY) -m pytest -m slow $(T)
 
 .PHONY: check
-check: format-check lint typecheck test ## format, lint, types and tests: what CI runs
+check: format-check lint typecheck diagram-check test ## format, lint, types, diagram and tests: what CI runs
 
 .PHONY: format
 format: install ## format the code
@@ -49,6 +49,10 @@ lint: install ## look for mistakes
 .PHONY: typecheck
 typecheck: install ## check the types, strictly
 	@$(PY) -m mypy
+
+.PHONY: diagram-check
+diagram-check: install ## see that docs/schema.md shows the models as they are
+	@$(PY) -m paracelsus.cli inject docs/schema.md --check || { echo "docs/schema.md is stale: make db-diagram" >&2; exit 1; }
 
 ##@ The database (DATABASE_URL's, or else the local server's)
 
@@ -95,3 +99,7 @@ db-status: install ## show what is applied, pending and wrong
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"
 	@$(PY) -m alembic revision --autogenerate $${m:+-m "$$m"}
+
+.PHONY: db-diagram
+db-diagram: install ## draw the models in docs/schema.md
+	@$(PY) -m paracelsus.cli inject docs/schema.md

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from plinth import settings
 
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
+FOR_READERS = ("Makefile", "README.md", "docs", "requirements-dev.lock", "tests")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,19 @@ class Project:
         lines = [line for line in output.splitlines() if not line.startswith("INFO")]
         assert len(lines) == 1, output
         return lines[0]
+
+    def shell(self, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run commands in a shell that stops at the first failure; standard error comes too."""
+        return subprocess.run(
+            ["/bin/sh", "-e", "-c", commands],
+            cwd=self.root,
+            env=clean_environment() | self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     def popen(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         """Start `python -m <command>`; standard error comes with standard output."""
@@ -107,15 +121,31 @@ def clean_environment() -> dict[str, str]:
 def copy_project(folder: Path, url: URL | None = None, **environment: str) -> Project:
     """Return a copy of the scaffold in `folder`, on the database `url`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
+    copy_files(COPIED, folder)
+    if url is not None:
+        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    return Project(folder, environment)
+
+
+def copy_for_a_reader(folder: Path) -> Project:
+    """Return what a reader has: a copy of the scaffold with its documents, tests and environment.
+
+    The environment is there already: make runs `true` instead of the Python that would install it.
+    """
+    project = copy_project(folder, None, MAKEFLAGS="PYTHON=true")
+    copy_files(FOR_READERS, folder)
+    (folder / ".venv").symlink_to(settings.ROOT / ".venv")
+    return project
+
+
+def copy_files(names: Iterable[str], folder: Path) -> None:
+    """Copy files and folders of the scaffold."""
+    for name in names:
         source = settings.ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    if url is not None:
-        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
-    return Project(folder, environment)
 
 
 def python_files(root: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from plinth import settings
 from tests.plinth.project import clean_environment, copy_project
 
-COPIED_TOO = ("Makefile", "requirements-dev.lock", "tests")
+COPIED_TOO = ("Makefile", "docs", "requirements-dev.lock", "tests")
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -61,6 +61,8 @@ def test_the_first_screen_works_when_pasted(readers: Path) -> None:
                 run += 1
             elif language == "text":
                 assert alike(source) == alike(output)
+            elif language == "mermaid":
+                assert set(source.splitlines()) <= set((readers / "docs/schema.md").read_text().splitlines())
             elif "mapped_column" in source:
                 model = readers / "app/models/user.py"
                 model.write_text(
