@@ -14,7 +14,13 @@ from sqlalchemy.engine import URL
 from plinth import settings
 
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
-FOR_READERS = ("Makefile", "README.md", "docs", "requirements-dev.lock", "tests")
+
+# Whatever the user's git is set to.
+GIT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    **{f"GIT_{who}_{what}": "plinth" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
 
 
 @dataclass(frozen=True)
@@ -128,20 +134,43 @@ def copy_project(folder: Path, url: URL | None = None, **environment: str) -> Pr
 
 
 def copy_for_a_reader(folder: Path) -> Project:
-    """Return what a reader has: a copy of the scaffold with its documents, tests and environment.
+    """Return what a reader has: a repository with everything in it, and its environment, activated.
 
-    The environment is there already: make runs `true` instead of the Python that would install it.
+    It is installed already: make runs `true` instead of the Python that would do it. Of the tests one file is
+    enough.
     """
-    project = copy_project(folder, None, MAKEFLAGS="PYTHON=true")
-    copy_files(FOR_READERS, folder)
+    folder.mkdir(parents=True)
+    copy_files(files_of_the_repository(), folder)
     (folder / ".venv").symlink_to(settings.ROOT / ".venv")
+    programs = settings.ROOT / ".venv" / "bin"
+    project = Project(
+        folder,
+        {
+            **GIT,
+            "MAKEFLAGS": "PYTHON=true T=tests/test_models.py",
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        },
+    )
+    done = project.shell("git init --quiet; git add --all; git commit --quiet --message begin")
+    assert done.returncode == 0, done.stdout
     return project
+
+
+def files_of_the_repository() -> list[str]:
+    """Return all files that git knows here, or would add."""
+    listed = subprocess.check_output(
+        ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=settings.ROOT,
+        text=True,
+    )
+    return [name for name in listed.split("\0") if name and (settings.ROOT / name).exists()]
 
 
 def copy_files(names: Iterable[str], folder: Path) -> None:
     """Copy files and folders of the scaffold."""
     for name in names:
         source = settings.ROOT / name
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
