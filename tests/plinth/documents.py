@@ -41,6 +41,7 @@ _VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s|min)\b"), "<duration>"),
     (re.compile(r"\b[\w.-]+@[\w.-]+"), "<who>"),
+    (re.compile(r"\bMakefile:\d+\b"), "Makefile:<line>"),
 )
 
 
