@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -18,6 +18,13 @@ from sqlalchemy.pool import NullPool
 from plinth import settings
 
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
+
+# Whatever the user's git is set to.
+GIT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    **{f"GIT_{who}_{what}": "plinth" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,19 @@ class Project:
         assert len(lines) == 1, output
         return lines[0]
 
+    def shell(self, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run commands in a shell that stops at the first failure; standard error comes too."""
+        return subprocess.run(
+            ["/bin/sh", "-e", "-c", commands],
+            cwd=self.root,
+            env=clean_environment() | self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
     def popen(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         """Start `python -m <command>`; standard error comes with standard output."""
         return subprocess.Popen(
@@ -130,15 +150,54 @@ def clean_environment() -> dict[str, str]:
 def copy_project(folder: Path, url: URL | None = None, **environment: str) -> Project:
     """Return a copy of the scaffold in `folder`, on the database `url`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
+    copy_files(COPIED, folder)
+    if url is not None:
+        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    return Project(folder, environment)
+
+
+def copy_for_a_reader(folder: Path) -> Project:
+    """Return what a reader has: a repository with everything in it, and its environment, activated.
+
+    It is installed already: make runs `true` instead of the Python that would do it. Of the tests one file is
+    enough.
+    """
+    folder.mkdir(parents=True)
+    copy_files(files_of_the_repository(), folder)
+    (folder / ".venv").symlink_to(settings.ROOT / ".venv")
+    programs = settings.ROOT / ".venv" / "bin"
+    project = Project(
+        folder,
+        {
+            **GIT,
+            "MAKEFLAGS": "PYTHON=true T=tests/test_models.py",
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        },
+    )
+    done = project.shell("git init --quiet; git add --all; git commit --quiet --message begin")
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+def files_of_the_repository() -> list[str]:
+    """Return all files that git knows here, or would add."""
+    listed = subprocess.check_output(
+        ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=settings.ROOT,
+        text=True,
+    )
+    return [name for name in listed.split("\0") if name and (settings.ROOT / name).exists()]
+
+
+def copy_files(names: Iterable[str], folder: Path) -> None:
+    """Copy files and folders of the scaffold."""
+    for name in names:
         source = settings.ROOT / name
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    if url is not None:
-        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
-    return Project(folder, environment)
 
 
 def python_files(root: Path) -> Iterator[Path]:
