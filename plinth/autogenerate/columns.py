@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate import casts
+from plinth.autogenerate.expressions import bare
 from plinth.autogenerate.quoting import (
     literal,
     made_name,
@@ -80,23 +81,6 @@ def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[o
     elif column.default is not None and not is_serial(column, table, catalog):
         options["server_default"] = sa.text(without_binds(column.default))
     return sa.Column(column.name, type_, *given, **options)  # type: ignore[arg-type]
-
-
-def bare(expression: str) -> str:
-    """Return an expression without the parentheses that PostgreSQL prints around the whole of it."""
-    if not (expression.startswith("(") and expression.endswith(")")):
-        return expression
-    depth, quote = 0, ""
-    for place, character in enumerate(expression):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-            if depth == 0 and place < len(expression) - 1:
-                return expression
-    return expression[1:-1]
 
 
 def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
-from plinth.autogenerate.columns import bare
+from plinth.autogenerate.expressions import as_written, bare
 from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
@@ -62,7 +62,7 @@ def sql_definition(constraint: Constraint) -> str:
         head = definition.removesuffix(tail)
         head, where, predicate = head.partition(" WHERE ")
         definition = f"{head} WITH ({', '.join(constraint.options)}){where}{predicate}{tail}"
-    return f"CONSTRAINT {quoted(constraint.name)} {definition}"
+    return f"CONSTRAINT {quoted(constraint.name)} {as_written(definition)}"
 
 
 def native_constraint(constraint: Constraint, catalog: Catalog) -> sa.Constraint | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from plinth.autogenerate.enums import rebuild
+from plinth.autogenerate.expressions import as_written
 from plinth.autogenerate.quoting import literal, quoted, sql_name
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, Name
@@ -17,7 +18,10 @@ def create_sql(domain: Domain, catalog: Catalog) -> str:
         words.append(f"DEFAULT {domain.default}")
     if domain.not_null:
         words.append("NOT NULL")
-    words += [f"CONSTRAINT {quoted(each.name)} {each.definition}" for each in domain.constraints.values()]
+    words += [
+        f"CONSTRAINT {quoted(each.name)} {as_written(each.definition)}"
+        for each in domain.constraints.values()
+    ]
     return " ".join(words)
 
 
@@ -59,7 +63,7 @@ def _actions(before: Domain, after: Domain) -> Iterator[str]:
         yield "SET NOT NULL" if after.not_null else "DROP NOT NULL"
     for constraint in after.constraints.values():
         if before.constraints.get(constraint.name) != constraint:
-            yield f"ADD CONSTRAINT {quoted(constraint.name)} {constraint.definition}"
+            yield f"ADD CONSTRAINT {quoted(constraint.name)} {as_written(constraint.definition)}"
 
 
 def _in_order(catalog: Catalog) -> list[Name]:

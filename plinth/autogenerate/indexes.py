@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import TextClause, conv
 
-from plinth.autogenerate.columns import bare
+from plinth.autogenerate.expressions import as_written, bare
 from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Index, Name, Table
@@ -16,7 +16,7 @@ from plinth.catalog.picture import Catalog, Index, Name, Table
 def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
     """Return what creates an index."""
     keys: list[str | TextClause] = [
-        column if column is not None and key == quoted(column) else sa.text(without_binds(key))
+        column if column is not None and key == quoted(column) else sa.text(without_binds(as_written(key)))
         for key, column in zip(index.keys, index.key_columns, strict=True)
     ]
     options: dict[str, Any] = {}

@@ -7,6 +7,7 @@ has an online form: then it is written here.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
@@ -74,12 +75,15 @@ class _Way:
     at: Catalog
     revisions: list[Revision] = field(default_factory=list)
 
-    def go(self, to: Catalog, title: str) -> None:
-        """Go on by one ordinary revision, if there is anything to do."""
-        revision = between(self.change, self.at, to, title)
+    def go(self, to: Catalog, title: str, *, through: Catalog | None = None) -> None:
+        """Go on by one ordinary revision, if there is anything to do; `through` a schema on the way."""
+        stops = [self.at, *([through] if through else []), to]
+        parts = [between(self.change, *pair) for pair in pairwise(stops)]
         self.at = to
-        if revision.up or revision.down:
-            self.revisions.append(revision)
+        up = [op for part in parts for op in part.up]
+        down = [op for part in reversed(parts) for op in part.down]
+        if up or down:
+            self.revisions.append(Revision(up, down, title))
 
     def step(self, to: Catalog, revision: Revision) -> None:
         """Go on by a revision that is written already."""
@@ -126,7 +130,7 @@ def sequence(change: Change) -> list[Revision]:
     split = [name for name in standing if _is_split(way, name)]
     way.go(_beside(way, standing), "what stands beside the tables")
     for name in split:
-        way.go(_eased(way, name), f"change {name.name}")
+        way.go(_eased(way, name), f"change {name.name}", through=_without_defaults(way, name))
     for name in split:
         _drop_keys(way, name)
     for name in split:
@@ -232,6 +236,23 @@ def _eased_column(way: _Way, table: Name, before: Column | None, after: Column) 
     if is_filled(way.change, table, after):
         return replace(after, not_null=False)
     return after
+
+
+def _without_defaults(way: _Way, name: Name) -> Catalog | None:
+    """Return the eased schema before columns that are filled get defaults: one set later is for new rows."""
+    eased = _eased(way, name)
+    before, table = way.change.before.tables[name], eased.tables[name]
+
+    def is_late(column: Column) -> bool:
+        wanted = way.change.after.tables[name].column(column.name)
+        if wanted is None or before.column(column.name) is not None or column.default is None:
+            return False
+        return is_filled(way.change, name, wanted)
+
+    if not any(map(is_late, table.columns)):
+        return None
+    columns = tuple(replace(column, default=None) if is_late(column) else column for column in table.columns)
+    return replace(eased, tables={**eased.tables, name: replace(table, columns=columns)})
 
 
 def is_filled(change: Change, table: Name, column: Column) -> bool:

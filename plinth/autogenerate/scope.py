@@ -87,10 +87,10 @@ def _with_sequences(
             old = old if _owns(old, before) else None
         if new and new.owner:
             new = new if _owns(new, after) else None
-        elif new and name not in scope.known and name in database.sequences:
+        elif new and name not in scope.known:
             # Copied in. No model makes it: it goes when revisions made it and nothing asks for it any more.
             asked = any(f"nextval('{_printed(name, models)}'" in default for default in defaults)
-            new = None
+            new = new if asked and not old else None
             if asked or not _made(scope, database, name, lambda catalog: catalog.sequences):
                 old = None
         if old and not old.owner and new is None and name not in models.sequences:
@@ -129,8 +129,12 @@ def _with_types(
         for type_ in _types_of(table)
     }
     every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
-    for name in {*database.enums, *database.domains}:
+    for name in {*database.enums, *database.domains, *models.enums, *models.domains}:
         if name in users or name in scope.known:
+            continue
+        if name not in database.enums and name not in database.domains:
+            for types in every:
+                types[1].pop(name, None)  # copied in, and dropped since
             continue
         made = _made(scope, database, name, lambda catalog: {**catalog.enums, **catalog.domains})
         is_ours = name in old_users and name not in foreign_users and made
