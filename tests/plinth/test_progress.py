@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from plinth.apply.progress import describe_build
-from tests.plinth.history import CONCURRENTLY, clear, heads, leftovers, rows, start
+from plinth.status import PENDING, status
+from tests.plinth.history import CONCURRENTLY, History, clear, heads, leftovers, rows, start
 from tests.plinth.project import Project, clean_environment
 
 # An index on an expression that takes its time for each row, so that a build can be watched.
@@ -89,12 +91,20 @@ def terminal(project: Project, *command: str) -> Iterator[Terminal]:
         os.close(screen)
 
 
-def test_a_terminal_shows_the_revision_and_the_index_build(slow: Project, empty_url: URL) -> None:
+def test_a_terminal_shows_the_revision_and_the_index_build(
+    slow: Project, empty_url: URL, empty_engine: Engine
+) -> None:
+    config = History(slow.root / "alembic").config(empty_engine)
     with terminal(slow, "alembic", "upgrade", "head") as shown:
         shown.read_until(r"revision 2 of 2: make b: building index: scanning table \d+ %")
+        meanwhile = status(config)
         screen = shown.read()
     assert shown.process.returncode == 0, screen
     assert "Running upgrade a -> b" in screen
+    assert (meanwhile.exit_code, meanwhile.problems) == (
+        PENDING,
+        [],
+    )  # an index that is being built isn't wrong
     percents = [int(each) for each in re.findall(r"scanning table (\d+) %", screen)]
     assert percents == sorted(percents)
     assert len(set(percents)) > 1
