@@ -9,26 +9,26 @@ from tests.plinth.kinds.kind import Kind, Models, also, kept, t
 ROWS = ("insert into t (n, name) values (1, 'a'), (20, 'b')",)
 
 
-def having(*make: Any) -> Models:  # noqa: ANN401
+def having(*make: Any) -> Models:
     return lambda m: t(m, Column("n", Integer), Column("name", String(50)), *(each() for each in make))
 
 
-def rule(sql: Any, name: str | None = "pos", **options: Any) -> Any:  # noqa: ANN401
+def rule(sql: Any, name: str | None = "pos", **options: Any) -> Any:
     return lambda: CheckConstraint(sql, name=name, **options)
 
 
-def change(name: str, before: Models, after: Models, rows: Any = ROWS, **options: Any) -> Kind:  # noqa: ANN401
+def change(name: str, before: Models, after: Models, rows: Any = ROWS, **options: Any) -> Kind:
     return Kind(
         f"check.{name}", before, after, rows=rows, checks=(kept("select count(*) from t", 2),), **options
     )
 
 
-def enum(*values: str, **options: Any) -> Models:  # noqa: ANN401
+def enum(*values: str, **options: Any) -> Models:
     kind = Enum(*values, name="st", native_enum=False, create_constraint=True, length=10)
     return lambda m: t(m, Column("s", kind, **options))
 
 
-def grown(column_: Any) -> Models:  # noqa: ANN401
+def grown(column_: Any) -> Models:
     return lambda m: t(m, Column("n", Integer), Column("name", String(50)), *column_())
 
 

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql as pg
 from tests.plinth.kinds.kind import Kind, check, t
 
 
-def change(name: str, kind: Any, old: Any, new: Any, **options: Any) -> Kind:  # noqa: ANN401
+def change(name: str, kind: Any, old: Any, new: Any, **options: Any) -> Kind:
     return Kind(
         f"default.{name}",
         lambda m: t(m, Column("v", kind, server_default=old)),
@@ -37,7 +37,7 @@ def change(name: str, kind: Any, old: Any, new: Any, **options: Any) -> Kind:  #
     )
 
 
-def sequence(m: Any, name: str, **options: Any) -> Sequence:  # noqa: ANN401
+def sequence(m: Any, name: str, **options: Any) -> Sequence:
     return Sequence(name, metadata=m, **options)
 
 

@@ -12,7 +12,7 @@ ROWS = (
 )
 
 
-def having(*make: Any) -> Models:  # noqa: ANN401
+def having(*make: Any) -> Models:
     def models(m: MetaData) -> None:
         t(
             m,
@@ -27,15 +27,15 @@ def having(*make: Any) -> Models:  # noqa: ANN401
     return models
 
 
-def key(*columns: str, to: tuple[str, ...] = ("p.id",), **options: Any) -> Any:  # noqa: ANN401
+def key(*columns: str, to: tuple[str, ...] = ("p.id",), **options: Any) -> Any:
     return lambda: ForeignKeyConstraint(list(columns or ("p_id",)), list(to), **options)
 
 
-def pair(**options: Any) -> Any:  # noqa: ANN401
+def pair(**options: Any) -> Any:
     return key("a", "b", to=("p.a", "p.b"), **options)
 
 
-def change(name: str, before: Models, after: Models, **options: Any) -> Kind:  # noqa: ANN401
+def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     return Kind(
         f"fk.{name}", before, after, rows=ROWS, checks=(kept("select count(*) from t", 2),), **options
     )

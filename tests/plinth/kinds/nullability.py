@@ -9,7 +9,7 @@ from tests.plinth.kinds.kind import Kind, Models, check, kept, t
 SOME_NULL = ("insert into t (name) values ('a'), (null)",)
 
 
-def named(*arguments: Any, **options: Any) -> Models:  # noqa: ANN401
+def named(*arguments: Any, **options: Any) -> Models:
     def models(m: MetaData) -> Table:
         return t(m, Column("name", *(arguments or (String(50),)), **options))
 

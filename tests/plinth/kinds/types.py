@@ -104,11 +104,11 @@ def every_type(m: MetaData, *left_out: str) -> None:
     t(m, *(Column(name, _anew(kind)) for name, kind in columns.items()))
 
 
-def _anew(kind: Any) -> Any:  # noqa: ANN401
-    return kind.copy() if isinstance(kind, pg.DOMAIN) else kind
+def _anew(kind: Any) -> Any:
+    return kind.copy() if isinstance(kind, pg.DOMAIN) else kind  # type: ignore[no-untyped-call]
 
 
-def change(name: str, old: Any, new: Any, *values: str, **options: Any) -> Kind:  # noqa: ANN401
+def change(name: str, old: Any, new: Any, *values: str, **options: Any) -> Kind:
     """Return the change of a column's type, over rows with these values (SQL)."""
     return Kind(
         f"type.{name}",
@@ -125,6 +125,28 @@ def both(sql: str, up: object, down: object) -> tuple[Any, ...]:
 
 
 REWRITE = {"x": ("rewrite=t.d",)}
+
+
+def _big_key(m: MetaData) -> None:
+    Table("t", m, Column("id", BigInteger, primary_key=True), Column("name", Text))
+
+
+def _with_dependents(m: MetaData, kind: Any) -> None:
+    t(
+        m,
+        Column("n", kind, nullable=False, server_default="3", comment="a number"),
+        Column("s", Text),
+        CheckConstraint("n > 0", name="positive"),
+        UniqueConstraint("n", "s"),
+        Index("ix_expression", text("(n + 1)")),
+        Index("ix_partial", "s", postgresql_where=text("n > 5")),
+        Index("ix_include", "s", postgresql_include=["n"]),
+    )
+
+
+def _generated(m: MetaData, kind: Any, base: Any = Integer) -> None:
+    t(m, Column("n", base), Column("d", kind, Computed("n * 2", persisted=True)))
+
 
 KINDS = [
     Kind("type.every_type_added", nothing, every_type),
@@ -444,24 +466,3 @@ KINDS = [
         prepare=("create extension hstore",),
     ),
 ]
-
-
-def _big_key(m: MetaData) -> None:
-    Table("t", m, Column("id", BigInteger, primary_key=True), Column("name", Text))
-
-
-def _with_dependents(m: MetaData, kind: Any) -> None:  # noqa: ANN401
-    t(
-        m,
-        Column("n", kind, nullable=False, server_default="3", comment="a number"),
-        Column("s", Text),
-        CheckConstraint("n > 0", name="positive"),
-        UniqueConstraint("n", "s"),
-        Index("ix_expression", text("(n + 1)")),
-        Index("ix_partial", "s", postgresql_where=text("n > 5")),
-        Index("ix_include", "s", postgresql_include=["n"]),
-    )
-
-
-def _generated(m: MetaData, kind: Any, base: Any = Integer) -> None:  # noqa: ANN401
-    t(m, Column("n", base), Column("d", kind, Computed("n * 2", persisted=True)))

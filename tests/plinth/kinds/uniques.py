@@ -9,15 +9,15 @@ from tests.plinth.kinds.kind import Kind, Models, kept, t
 ROWS = ("insert into t (name, n) values ('a', 1), ('b', 2), (null, 3)",)
 
 
-def having(*make: Any) -> Models:  # noqa: ANN401
+def having(*make: Any) -> Models:
     return lambda m: t(m, Column("name", String(50)), Column("n", Integer), *(each() for each in make))
 
 
-def unique(*columns: str, **options: Any) -> Any:  # noqa: ANN401
+def unique(*columns: str, **options: Any) -> Any:
     return lambda: UniqueConstraint(*(columns or ("name",)), **options)
 
 
-def change(name: str, before: Models, after: Models, **options: Any) -> Kind:  # noqa: ANN401
+def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     return Kind(
         f"unique.{name}", before, after, rows=ROWS, checks=(kept("select count(*) from t", 3),), **options
     )
