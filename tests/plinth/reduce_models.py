@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
 def reduce(models: MetaData) -> MetaData:
     """Return a copy of the models that SQLAlchemy alone can read; the models themselves are spoilt."""
-    reduced = MetaData(naming_convention=dict(models.naming_convention))
+    reduced = MetaData(naming_convention=models.naming_convention)
     for table in models.tables.values():
         table.info.clear()
         for column in table.columns:
