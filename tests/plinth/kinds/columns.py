@@ -38,10 +38,10 @@ def old(name: str) -> dict[str, str]:
     return {"renamed_from": name}
 
 
-def renames(*names: str, kind: object = String(50)) -> tuple[Models, Models]:
+def renames(*names: str) -> tuple[Models, Models]:
     return (
-        lambda m: t(m, Column(names[0], kind)),
-        lambda m: t(m, Column(names[1], kind, info=old(names[0]))),
+        lambda m: t(m, Column(names[0], String(50))),
+        lambda m: t(m, Column(names[1], String(50), info=old(names[0]))),
     )
 
 
@@ -235,7 +235,8 @@ KINDS = [
     rename("rename", plain, lambda m: t(m, Column("title", String(50), info=old("name"))), listed=True),
     Kind(
         "column.rename_without_hint",
-        *[plain, lambda m: t(m, Column("title", String(50)))],
+        plain,
+        lambda m: t(m, Column("title", String(50))),
         refusal=r"drop=t\.name",
     ),
     Kind(

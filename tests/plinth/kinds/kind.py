@@ -76,7 +76,7 @@ def nothing(_: MetaData) -> None:
     """Put no table into the models."""
 
 
-def t(metadata: MetaData, *items: Any, name: str = "t", **options: Any) -> Table:  # noqa: ANN401
+def t(metadata: MetaData, *items: Any, name: str = "t", **options: Any) -> Table:
     """Return a table `t` with a column `id`, and whatever else is given."""
     return Table(name, metadata, Column("id", Integer, primary_key=True), *items, **options)
 
@@ -91,11 +91,16 @@ def kept(sql: str, value: object) -> Check:
     return Check(sql, value, value)
 
 
-def also(target: Any, statement: str) -> None:  # noqa: ANN401 - a Table or a MetaData
+def also(target: Any, statement: str) -> None:
     """Let `create_all()` run a statement after it has made the table, or all of them."""
-    event.listen(target, "after_create", DDL(statement.replace("%", "%%")))
+    event.listen(target, "after_create", _ddl(statement))
 
 
-def first(target: Any, statement: str) -> None:  # noqa: ANN401
+def first(target: Any, statement: str) -> None:
     """Let `create_all()` run a statement before it makes the table, or any of them."""
-    event.listen(target, "before_create", DDL(statement.replace("%", "%%")))
+    event.listen(target, "before_create", _ddl(statement))
+
+
+def _ddl(statement: str) -> DDL:
+    ddl: DDL = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+    return ddl

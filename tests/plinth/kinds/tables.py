@@ -1,5 +1,7 @@
 """Tables: made, dropped, renamed, and what they are made with."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from tests.plinth.kinds.kind import Kind, check, kept, nothing, t
+from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
 
 TWO = ("insert into t (name) values ('a'), ('b')",)
 
@@ -72,11 +74,11 @@ def tree(m: MetaData) -> None:
     t(m, Column("parent_id", ForeignKey("node.id", ondelete="CASCADE")), name="node")
 
 
-def renamed(m: MetaData, *items: object, name: str = "people", old: str = "t") -> Table:
+def renamed(m: MetaData, *items: Any, name: str = "people", old: str = "t") -> Table:
     return t(m, *items, name=name, info={"renamed_from": old})
 
 
-def full(m: MetaData, name: str, **options: object) -> Table:
+def full(m: MetaData, name: str, **options: Any) -> Table:
     return t(
         m,
         Column("name", String(50), nullable=False, unique=True),
@@ -89,12 +91,12 @@ def full(m: MetaData, name: str, **options: object) -> Table:
     )
 
 
-def family(m: MetaData, parent: str, **options: object) -> None:
+def family(m: MetaData, parent: str, **options: Any) -> None:
     t(m, Column("name", String(50)), name=parent, **options)
     t(m, Column("parent_id", ForeignKey(f"{parent}.id")), name="child")
 
 
-def with_options(**options: object) -> object:
+def with_options(**options: Any) -> Models:
     return lambda m: t(m, Column("name", String(50)), **options)
 
 

@@ -1,0 +1,98 @@
+"""Domains."""
+
+from typing import Any
+
+from sqlalchemy import Column, Integer, MetaData, Numeric, String, Text
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN
+
+from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
+
+ROWS = ("insert into t (n) values (5)",)
+
+
+def posint(name: str = "posint", base: Any = Integer, check: str | None = "VALUE > 0", **options: Any) -> Any:
+    return DOMAIN(name, base, check=check, **options)
+
+
+def having(*arguments: Any, **options: Any) -> Models:
+    return lambda m: t(m, Column("n", posint(*arguments, **options)))
+
+
+def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
+    return Kind(
+        f"domain.{name}",
+        before,
+        after,
+        **{"rows": ROWS, "checks": (kept("select n::text from t", "5"),), **options},
+    )
+
+
+def shared(m: MetaData, *, second: bool = True) -> None:
+    domain = posint()
+    t(m, Column("n", domain))
+    if second:
+        t(m, Column("n", domain, nullable=False, server_default="1"), name="u")
+
+
+KINDS = [
+    Kind("domain.create_with_table", nothing, having(), listed=True),
+    Kind("domain.drop_with_table", having(), nothing, rows=ROWS, x=("drop=t",), listed=True),
+    Kind("domain.add_column", t, having()),
+    Kind("domain.drop_column", having(), t, rows=ROWS),
+    change("change_check", having(), having(check="VALUE > 1"), listed=True),
+    change("drop_check", having(), having(check=None)),
+    change("add_check", having(check=None), having()),
+    change("rename_check", having(constraint_name="a"), having(constraint_name="b")),
+    change("check_same_written_otherwise", having(check="VALUE>0"), having(check="(VALUE > 0)")),
+    change("add_default", having(), having(default="7")),
+    change("change_default", having(default="6"), having(default="7")),
+    change("drop_default", having(default="6"), having()),
+    change("add_not_null", having(), having(not_null=True)),
+    change("drop_not_null", having(not_null=True), having()),
+    change("change_base", having(), having("posint", Numeric(10, 0)), x=("rewrite=t.n",)),
+    change("rename", having(), having("positive")),
+    change("int_to_domain", lambda m: t(m, Column("n", Integer)), having(), listed=True),
+    change("domain_to_int", having(), lambda m: t(m, Column("n", Integer))),
+    change(
+        "text_to_domain",
+        lambda m: t(m, Column("n", Text)),
+        having(),
+        rows=("insert into t (n) values ('5')",),
+        x=("rewrite=t.n",),
+    ),
+    change("shared_drop_one", shared, lambda m: shared(m, second=False), x=("drop=u",)),
+    change("shared_add_one", lambda m: shared(m, second=False), shared),
+    Kind(
+        "domain.regular_expression",
+        t,
+        lambda m: t(m, Column("zip", DOMAIN("zip", Text, check=r"VALUE ~ '^\d{5}(-\d{4})?$'"))),
+        rows=("insert into t default values",),
+    ),
+    Kind("domain.collation", t, lambda m: t(m, Column("s", DOMAIN("cs", Text, collation="C")))),
+    Kind(
+        "domain.of_varchar",
+        t,
+        lambda m: t(m, Column("s", DOMAIN("short", String(5), not_null=True, default="x"))),
+    ),
+    Kind(
+        "domain.of_array",
+        t,
+        lambda m: t(m, Column("s", DOMAIN("ints", ARRAY(Integer), check="array_length(VALUE, 1) < 4"))),
+    ),
+    Kind("domain.in_schema", nothing, having(schema="billing"), prepare=("create schema billing",)),
+    Kind(
+        "domain.in_schema_change",
+        having(schema="billing"),
+        having(schema="billing", check="VALUE > 1"),
+        prepare=("create schema billing",),
+        rows=ROWS,
+    ),
+    Kind("domain.odd_name", t, having('Pos"int 100% :x', constraint_name='Chec"k 100%')),
+    Kind(
+        "domain.with_column_default_and_check",
+        having(),
+        lambda m: t(m, Column("n", posint(check="VALUE > 2"), server_default="3", nullable=False)),
+        rows=ROWS,
+        checks=(check("insert into t default values returning n::int", up=3),),
+    ),
+]
