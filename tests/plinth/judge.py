@@ -442,9 +442,21 @@ def dump(url: URL) -> Dump:
     return objects
 
 
+_STORAGE = re.compile(r"(?<=\bWITH \()\w+='\w+'(?:, \w+='\w+')+(?=\))")
+
+
+def _sorted_storage(parameters: re.Match[str]) -> str:
+    """Return storage parameters sorted: the server keeps them in the order in which they were set."""
+    return ", ".join(sorted(parameters[0].split(", ")))
+
+
 def normalised(statements: str) -> str:
     """Return an object's SQL without settings of the session, columns of a table sorted."""
-    kept = [line for line in statements.splitlines() if line and not line.startswith("SET default_")]
+    kept = [
+        _STORAGE.sub(_sorted_storage, line)
+        for line in statements.splitlines()
+        if line and not line.startswith("SET default_")
+    ]
     if not kept or not re.match(r"CREATE (UNLOGGED |FOREIGN )?TABLE ", kept[0]):
         return "\n".join(kept)
     end = next((number for number, line in enumerate(kept) if line.startswith(")")), len(kept))
