@@ -29,10 +29,10 @@ test: install ## run the tests; a part of them with T=tests/test_models.py
 
 .PHONY: test-slow
 test-slow: install ## run the tests that take minutes
-	@$(PY) -m pytest -m slow $(T)
+	@$(PY) -m pytest -m slow $(or $(T),-n 2)
 
 .PHONY: check
-check: format-check lint typecheck db-check test ## format, lint, types, revisions and tests: what CI runs
+check: format-check lint typecheck diagram-check db-check db-lint test ## all that CI checks but the slow tests
 
 .PHONY: format
 format: install ## format the code
@@ -49,6 +49,10 @@ lint: install ## look for mistakes
 .PHONY: typecheck
 typecheck: install ## check the types, strictly
 	@$(PY) -m mypy
+
+.PHONY: diagram-check
+diagram-check: install ## see that docs/schema.md shows the models as they are
+	@$(PY) -m paracelsus.cli inject docs/schema.md --check || { echo "docs/schema.md is stale: make db-diagram" >&2; exit 1; }
 
 ##@ The database (DATABASE_URL's, or else the local server's)
 
@@ -96,6 +100,18 @@ db-status: install ## show what is applied, pending and wrong
 db-check: install ## try all revisions, up and down, and compare them with models and database
 	@$(PY) -m plinth check
 
+.PHONY: db-plan
+db-plan: install ## show what the pending revisions would lock, read and rewrite
+	@$(PY) -m plinth plan
+
+.PHONY: db-lint
+db-lint: install ## refuse revisions that block a busy database or lose data
+	@$(PY) -m plinth lint
+
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"
 	@$(PY) -m alembic revision --autogenerate $${m:+-m "$$m"}
+
+.PHONY: db-diagram
+db-diagram: install ## draw the models in docs/schema.md
+	@$(PY) -m paracelsus.cli inject docs/schema.md

@@ -15,6 +15,8 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `undo`: the last batch, the last change.
 - `check`: whether models, revisions and database agree.
 - `status`, `status_table`: what is applied, pending and wrong.
+- `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.
+- `lint`: refuses revisions that block a busy database or lose data.
 - `development`: drop, create, migrate and seed the development database.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).
 """

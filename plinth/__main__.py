@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("seed", seed, "load the development rows")
     up = add("upgrade", upgrade, "apply the pending revisions, as alembic upgrade does")
     up.add_argument("revision", nargs="?", default="heads")
+    linted = add("lint", lint, "refuse revisions that block a busy database or lose data; exit code 1 if any")
+    linted.add_argument("--since", metavar="REVISION", help="look at those after it (default: lint_since)")
     for added in (
         up,
         add("rollback", rollback, "undo the last batch: what one command applied"),
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "try all revisions, up and down, and compare them with models and database",
         ),
         add("status", status, "show what is applied; exit code 0 in order, 1 pending, 2 wrong"),
+        add("plan", plan, "show what the pending revisions would lock, read and rewrite"),
+        linted,
     ):
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
     marker = add("environment", environment, "show or set the environment that the database remembers")
@@ -186,6 +190,34 @@ def check(arguments: argparse.Namespace) -> int:
     if report.agrees:
         say(f"Models and revisions agree ({report.revisions} revisions, each tried up and down).")
     return 0 if report.agrees else 1
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Show what the pending revisions would do."""
+    from plinth.plan.planning import plan as measure_pending  # noqa: PLC0415 - other commands don't need it
+
+    made = measure_pending(development.alembic_config())
+    if arguments.json:
+        say(json.dumps(made.as_json(), indent=2))
+    else:
+        from plinth.plan.table import show  # noqa: PLC0415
+
+        show(made)
+    return made.exit_code
+
+
+def lint(arguments: argparse.Namespace) -> int:
+    """Look for revisions that block or lose data."""
+    from plinth.lint.linting import lint as look  # noqa: PLC0415 - other commands don't need it
+
+    found = look(development.alembic_config(), arguments.since)
+    if arguments.json:
+        say(json.dumps(found.as_json(), indent=2))
+    else:
+        from plinth.lint.report import show  # noqa: PLC0415
+
+        show(found)
+    return found.exit_code
 
 
 def environment(arguments: argparse.Namespace) -> int:

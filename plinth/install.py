@@ -7,12 +7,12 @@ syntax is one that Python 3.6 can still read, in order to say that it is too old
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-OLDEST = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed-from"
@@ -20,8 +20,9 @@ STAMP = VENV / "installed-from"
 
 def main() -> int:
     """Install `requirements-dev.lock` into `.venv` unless that is done; return the exit code."""
-    if sys.version_info < OLDEST:
-        return run_with_newer_python()
+    oldest = oldest_python()
+    if sys.version_info < oldest:
+        return run_with_newer_python(oldest)
     wanted = fingerprint(ROOT / "requirements-dev.lock")
     with (ROOT / ".venv.lock").open("a") as lock:
         # The installers inherit the lock: after a kill -9 the next run waits for the orphan to end.
@@ -32,15 +33,22 @@ def main() -> int:
         return install(wanted, lock.fileno())
 
 
-def run_with_newer_python() -> int:
+def oldest_python() -> "tuple[int, int]":
+    """Return the version that pyproject.toml requires."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    required = re.search(r'^requires-python = ">=(\d+)\.(\d+)"', project, re.MULTILINE)
+    return (int(required.group(1)), int(required.group(2))) if required else (3, 11)
+
+
+def run_with_newer_python(oldest: "tuple[int, int]") -> int:
     """Go on with a Python that is new enough, if one is on PATH; return the exit code."""
-    for minor in range(19, OLDEST[1] - 1, -1):
+    for minor in range(19, oldest[1] - 1, -1):
         newer = shutil.which(f"python3.{minor}")
         if newer:
             return subprocess.call([newer, "-I", __file__])
     return complain(
-        f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. "
-        "Install one, or: make PYTHON=/path/to/python3.12"
+        "Python {}.{} or newer is needed; this is {}. ".format(*oldest, sys.version.split()[0])
+        + "Install one, or: make PYTHON=/path/to/it"
     )
 
 

@@ -33,8 +33,8 @@ def rollback(config: Config) -> Undone:
     """Undo the last batch: the revisions that one command applied, as far as they still are.
 
     Raises:
-        UndoError: there is none, or later revisions stand on it.
-        alembic.util.CommandError: a revision can't be undone, or rows would be lost.
+        alembic.util.CommandError: there is none, later revisions stand on it, one of them can't be undone, or
+            rows would be lost.
     """
     done = Undone()
 
@@ -56,8 +56,8 @@ def redo(config: Config) -> Undone:
     """Undo the last change and apply it again: all that one autogenerate wrote, or the last revision.
 
     Raises:
-        UndoError: there is none, or later revisions stand on it.
-        alembic.util.CommandError: a revision can't be undone, or rows would be lost.
+        alembic.util.CommandError: there is none, later revisions stand on it, one of them can't be undone, or
+            rows would be lost.
     """
     done = Undone()
 

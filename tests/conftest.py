@@ -51,6 +51,14 @@ class DatabaseServer:
         return URL.create("postgresql+psycopg", self.user, self.password, database=database, query=place)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print at the end of the run what tests recorded for it: record_property("summary", "a line")."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "summary":
+                terminalreporter.write_line(str(line))
+
+
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[DatabaseServer]:
     """The server of TEST_DATABASE_URL, else the local one, which is started; never DATABASE_URL's."""

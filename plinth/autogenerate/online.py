@@ -137,7 +137,7 @@ def sequence(change: Change) -> list[Revision]:
         _add_parts(way, name)
     for name in split:
         _add_foreign_keys(way, name)
-    _change_unsplit(way)
+    _change_unsplit(way, split)
     _drop_columns(way, split)
     _drop_tables(way)
     way.go(change.after, "drop what nothing uses any more")
@@ -513,14 +513,12 @@ def _add_foreign_keys(way: _Way, name: Name) -> None:
                 _add_checked(way, name, constraint)
 
 
-def _change_unsplit(way: _Way) -> None:
+def _change_unsplit(way: _Way, split: Sequence[Name]) -> None:
     """Make what is left as it should be, in one revision, but drop nothing yet."""
     after, at = way.change.after, way.at
     gone = {name: table for name, table in at.tables.items() if name not in after.tables}
     tables = {**after.tables, **gone}
-    for name in set(at.tables) & set(after.tables):
-        if _is_split(way, name):
-            tables[name] = at.tables[name]
+    tables |= {name: at.tables[name] for name in split}
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
     rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
     owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}

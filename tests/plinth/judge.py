@@ -211,12 +211,9 @@ class _Trial:
         else:
             with _step("begin"):
                 self.write("take the first step", self.before, ())
+        self.upgrade("begin: upgrade")
         if self.handmade:
-            with _step("begin: upgrade"):
-                command.upgrade(self.config(), "head")
             self.by_hand("handmade", self.handmade)
-        with _step("begin: upgrade"):
-            command.upgrade(self.config(), "head")
         self.place = self.heads()
         self.expect_dump("begin: dump", self.reference(self.before))
         if not with_sql:
@@ -238,8 +235,7 @@ class _Trial:
         self.expect(not (is_noop and written), "nothing to write", "a revision was written")
         self.expect(is_noop or written, "detect", difference(with_after, with_before))
         stored = stored_values(self.engine.url)
-        with _step("upgrade"):
-            command.upgrade(self.config(), "head")
+        self.upgrade("upgrade")
         with_after = self.expect_dump("upgrade: dump", with_after, schemas_may_stay=schemas_may_stay)
         upgraded = stored_values(self.engine.url)
         self.expect_checks("upgrade: rows", [(check.sql, check.up) for check in checks])
@@ -255,8 +251,7 @@ class _Trial:
         if keeps_rows:
             kept = {name: values for name, values in stored.items() if name in upgraded}
             self.expect_values("downgrade: rows", kept, stored_values(self.engine.url))
-        with _step("upgrade again"):
-            command.upgrade(self.config(), "head")
+        self.upgrade("upgrade again")
         self.expect_dump("upgrade again: dump", with_after)
 
     def downgrade(self, *, may_stop: bool) -> bool:
@@ -297,6 +292,11 @@ class _Trial:
         body = "\n".join(f"op.execute({_without_parameters(statement)!r})" for statement in statements)
         head = None if self.heads() == "base" else self.heads()
         self.history.add(name, head, body)
+        self.upgrade(name)
+
+    def upgrade(self, step: str) -> None:
+        with _step(step):
+            command.upgrade(self.config(), "head")
 
     def heads(self) -> str:
         script = self.history.config(self.engine)

@@ -1,19 +1,30 @@
 """A copy of the scaffold to run commands in, as a user would."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
 
+from alembic.config import CommandLine, Config
+from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
 from plinth import settings
 
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
+
+# Whatever the user's git is set to.
+GIT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    **{f"GIT_{who}_{what}": "plinth" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,25 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def alembic(self, *arguments: str) -> str:
+        """Run the program `alembic` within this process, and return what it printed on standard output.
+
+        It starts no Python anew; the models are this repository's, not the copy's.
+        """
+        program, output = CommandLine(), io.StringIO()
+        parsed = program.parser.parse_args(arguments)
+        config = Config(
+            str(self.root / "alembic.ini"),
+            toml_file=str(self.root / "pyproject.toml"),
+            stdout=output,
+            output_buffer=output,
+            cmd_opts=parsed,
+        )
+        config.set_main_option("prepend_sys_path", str(settings.ROOT).replace("%", "%%"))
+        config.attributes["connection"] = create_engine(self.environment["DATABASE_URL"], poolclass=NullPool)
+        program.run_cmd(config, parsed)
+        return output.getvalue()
+
     def refused(self, *command: str, **environment: str) -> str:
         """Run `python -m <command>`, which must fail with one line and no traceback, and return that line."""
         done = self.run(*command, **environment)
@@ -55,6 +85,19 @@ class Project:
         lines = [line for line in output.splitlines() if not line.startswith("INFO")]
         assert len(lines) == 1, output
         return lines[0]
+
+    def shell(self, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run commands in a shell that stops at the first failure; standard error comes too."""
+        return subprocess.run(
+            ["/bin/sh", "-e", "-c", commands],
+            cwd=self.root,
+            env=clean_environment() | self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     def popen(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         """Start `python -m <command>`; standard error comes with standard output."""
@@ -107,15 +150,54 @@ def clean_environment() -> dict[str, str]:
 def copy_project(folder: Path, url: URL | None = None, **environment: str) -> Project:
     """Return a copy of the scaffold in `folder`, on the database `url`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
+    copy_files(COPIED, folder)
+    if url is not None:
+        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    return Project(folder, environment)
+
+
+def copy_for_a_reader(folder: Path) -> Project:
+    """Return what a reader has: a repository with everything in it, and its environment, activated.
+
+    It is installed already: make runs `true` instead of the Python that would do it. Of the tests one file is
+    enough.
+    """
+    folder.mkdir(parents=True)
+    copy_files(files_of_the_repository(), folder)
+    (folder / ".venv").symlink_to(settings.ROOT / ".venv")
+    programs = settings.ROOT / ".venv" / "bin"
+    project = Project(
+        folder,
+        {
+            **GIT,
+            "MAKEFLAGS": "PYTHON=true T=tests/test_models.py",
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        },
+    )
+    done = project.shell("git init --quiet; git add --all; git commit --quiet --message begin")
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+def files_of_the_repository() -> list[str]:
+    """Return all files that git knows here, or would add."""
+    listed = subprocess.check_output(
+        ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=settings.ROOT,
+        text=True,
+    )
+    return [name for name in listed.split("\0") if name and (settings.ROOT / name).exists()]
+
+
+def copy_files(names: Iterable[str], folder: Path) -> None:
+    """Copy files and folders of the scaffold."""
+    for name in names:
         source = settings.ROOT / name
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    if url is not None:
-        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
-    return Project(folder, environment)
 
 
 def python_files(root: Path) -> Iterator[Path]:

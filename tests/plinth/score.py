@@ -1,21 +1,30 @@
-"""The score of the matrix of kinds, at the end of the log."""
+"""Scores at the end of the log: of the matrix of kinds, and whatever tests have measured."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 _TEST = re.compile(r"tests/plinth/test_kinds\.py::(test_kind\w*)\[")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - pytest's class is private
-    """Print "kinds: N passed of M tried", for each server that they were tried on."""
+    """Print "kinds: N passed of M tried", for each server that they were tried on, and what was recorded."""
     counts: dict[str, dict[str, int]] = {}
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, ()):
-            match = _TEST.match(getattr(report, "nodeid", ""))
-            if match and report.when == "call":
-                counts.setdefault(match[1], {"passed": 0, "failed": 0})[outcome] += 1
+    for outcome, report in _reports(terminalreporter):
+        match = _TEST.match(report.nodeid)
+        if match:
+            counts.setdefault(match[1], {"passed": 0, "failed": 0})[outcome] += 1
+        for name, value in report.user_properties:  # record_property(): printed by a test, xdist loses it
+            terminalreporter.write_line(f"{name}: {value}")
     for test, count in sorted(counts.items()):
         where = test.removeprefix("test_kind").replace("_", " ")
         terminalreporter.write_line(
             f"kinds{where}: {count['passed']} passed of {count['passed'] + count['failed']} tried"
         )
+
+
+def _reports(terminalreporter: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if getattr(report, "when", None) == "call":
+                yield outcome, report

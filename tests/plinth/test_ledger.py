@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.engine import URL
 
 from plinth.__main__ import libpq_url, psql
@@ -120,6 +120,20 @@ def test_two_version_tables_have_a_ledger_each(
     ]
 
 
+def test_it_is_no_drift(history: History, empty_engine: Engine) -> None:
+    history.add("a", None, "pass")
+    env = history.folder / "env.py"
+    env.write_text(
+        env.read_text().replace(
+            '"transaction_per_migration"', '"include_schemas": True, "transaction_per_migration"'
+        )
+    )
+    config = history.config(empty_engine)
+    config.attributes["target_metadata"] = MetaData()
+    command.upgrade(config, "head")
+    command.check(config)
+
+
 def test_sql_writes_timeouts_and_rows(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.tables("a", "b")
@@ -137,7 +151,7 @@ def test_sql_writes_timeouts_and_rows(project: Project, empty_url: URL) -> None:
         stdout=subprocess.DEVNULL,
     )
     assert ledger(empty_url) == [("a", "up", 1), ("b", "up", 1), ("c", "up", 1)]
-    project.ok("alembic", "upgrade", "head")
+    project.alembic("upgrade", "head")
     assert len(ledger(empty_url)) == 3
 
 

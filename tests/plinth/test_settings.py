@@ -1,9 +1,12 @@
+from dataclasses import fields
+from datetime import timedelta
+
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from plinth import settings
 from plinth.__main__ import libpq_url
-from plinth.settings import SettingsError, parse_url
+from plinth.settings import Settings, SettingsError, parse_url
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,23 @@ def test_the_url_for_libpq_says_the_same(text: str) -> None:
     assert "+" not in printed
     assert " " not in printed
     assert conninfo_to_dict(printed) == conninfo_to_dict(text)
+
+
+def test_the_environment_goes_before_pyproject_and_that_before_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert settings.configured().lock_timeout == timedelta(milliseconds=250)
+    monkeypatch.setattr(settings, "tool_settings", lambda: {"lock_timeout": "2s", "retry_limit": 1500})
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "1min")
+    assert settings.configured().lock_timeout == timedelta(minutes=1)
+    assert settings.configured().retry_limit == timedelta(seconds=1.5)
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "soon")
+    with pytest.raises(SettingsError, match="PLINTH_LOCK_TIMEOUT is 'soon': write a duration"):
+        settings.configured()
+
+
+def test_the_guide_names_every_duration() -> None:
+    guide = (settings.ROOT / "docs" / "applying.md").read_text()
+    for setting in fields(Settings):
+        if setting.type is timedelta:
+            assert f"| `{setting.name}` | `PLINTH_{setting.name.upper()}` |" in guide

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -70,8 +70,9 @@ def table(history: History, empty_engine: Engine) -> History:
 
 
 def test_a_lock_that_will_not_come_holds_nobody_up(
-    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
-) -> None:
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
     table.add("b", "a", ADD)
     pace = Pace(empty_url, "select count(*) from t_a")
     with upgrading(table, empty_engine) as upgrade:
@@ -86,7 +87,7 @@ def test_a_lock_that_will_not_come_holds_nobody_up(
         upgrade.result()
     pace.done.set()
     pace.join()
-    print(f"longest query beside a blocked upgrade: {1000 * pace.worst:.0f} ms")  # noqa: T201
+    record_property("longest query beside an upgrade that waits for a lock", f"{1000 * pace.worst:.0f} ms")
     assert heads(empty_url) == {"b"}
     assert "Blocked by pid" in caplog.text
     for words in ("the test", "idle in transaction, since ", "query: select 'holding on'", "Trying again in"):

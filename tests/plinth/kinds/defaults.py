@@ -136,7 +136,7 @@ KINDS = [
     ),
     Kind(
         "default.sequence_with_text_around",
-        lambda m: t(m),
+        t,
         lambda m: (
             sequence(m, "no"),
             t(m, Column("v", Text, server_default=text("'N' || lpad(nextval('no')::text, 4, '0')"))),

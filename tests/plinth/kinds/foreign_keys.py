@@ -106,7 +106,7 @@ KINDS = [
     Kind(
         "fk.drop_table_and_column_referencing",
         lambda m: (t(m, name="p"), t(m, Column("p_id", ForeignKey("p.id"), index=True))),
-        lambda m: t(m),
+        t,
         rows=("insert into p default values", "insert into t (p_id) values (1)"),
         x=("drop=p",),
     ),

@@ -1,0 +1,304 @@
+"""Looks at each revision's SQL and at what it was measured to do.
+
+Only upgrades are looked at: they are what is deployed.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.script import Script, ScriptDirectory
+
+from plinth import settings
+from plinth.apply.ledger import ancestors
+from plinth.autogenerate.revisions import History
+from plinth.connecting import connect
+from plinth.errors import PlinthError
+from plinth.lint import rules
+from plinth.lint.exceptions import exceptions_in
+from plinth.lint.rendering import Rendered, Sql, render
+from plinth.lint.squawk import Complaint, complaints
+from plinth.plan.facts import Revision
+from plinth.plan.measuring import Measured, measure
+from plinth.plan.verdict import Reason, reasons
+
+REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
+
+_START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
+_ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
+_NOTHING = re.compile(rf"{_START}(?:--[^\n]*)?;?\s*\Z", re.DOTALL)
+# What goes with a drop: constraints, indexes, defaults and types that were its own.
+_DROPS = re.compile(
+    rf"{_START}(?:drop|comment|alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?\S+\s+"
+    r"(?:drop|alter\s+(?:column\s+)?\S+\s+drop))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is found in a revision.
+
+    Args:
+        rule: its name.
+        level: "refused"; "named", which is no objection; or "allowed" by an exception.
+        message: what happens.
+        instead: the safe form.
+        sql: the statement; "" when it is the revision as a whole.
+        reason: the exception's.
+    """
+
+    rule: str
+    level: str
+    message: str
+    instead: str = ""
+    sql: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A revision.
+
+    Args:
+        revision: its id.
+        file: its name.
+        findings: what is found.
+        measured: whether a measurement was the judge.
+    """
+
+    revision: str
+    file: str
+    findings: Sequence[Finding]
+    measured: bool
+
+
+@dataclass(frozen=True)
+class Lint:
+    """What is found in all of them.
+
+    Args:
+        revisions: those that were looked at, oldest first.
+        not_measured: why the rest, or all of them, could not be measured; None when all were.
+    """
+
+    revisions: Sequence[Checked] = field(default_factory=list)
+    not_measured: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something is refused."""
+        levels = {finding.level for revision in self.revisions for finding in revision.findings}
+        return 1 if REFUSED in levels else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self) | {"exit_code": self.exit_code}
+
+
+def lint(config: Config, since: str | None = None) -> Lint:
+    """Look at the revisions.
+
+    Args:
+        config: Alembic's.
+        since: the newest revision that isn't looked at, nor those before it; `lint_since` when None.
+
+    Raises:
+        alembic.util.CommandError: there is no such revision.
+        SquawkError: Squawk can't be run.
+    """
+    script = ScriptDirectory.from_config(config)
+    start = (settings.configured().lint_since or None) if since is None else since
+    applied = [each.revision for each in script.get_revisions(start) if each] if start else []
+    before = ancestors(script, applied)
+    chosen = [each for each in reversed(list(script.walk_revisions())) if each.revision not in before]
+    if not chosen:
+        return Lint()
+    history = History(config, script)
+    measured = _measured(history, applied)
+    found = {each.revision: each for each in measured.revisions}
+    rendered = render(history, {each.revision for each in chosen})
+    statements = {
+        each.revision: _statements(rendered[each.revision], found.get(each.revision)) for each in chosen
+    }
+    said = _complaints({name: sql for name, sql in statements.items() if sql})
+    return Lint(
+        [
+            _checked(each, statements[each.revision], said.get(each.revision, []), found.get(each.revision))
+            for each in chosen
+        ],
+        measured.failure,
+    )
+
+
+def _measured(history: History, applied: Sequence[str]) -> Measured:
+    """Measure on the server of the tests: nobody's data are near, and CI has it."""
+    try:
+        with _server() as target:
+            return measure(history, target, applied)
+    except ImportError:
+        return Measured([], "There is no local PostgreSQL here to measure on. Run: make install")
+    except PlinthError as error:
+        return Measured([], str(error))
+
+
+def _server() -> Any:  # noqa: ANN401
+    configured = settings.variable("TEST_DATABASE_URL")
+    if configured:
+        return connect(settings.parse_url(configured, "TEST_DATABASE_URL"))
+    from plinth.local_server import test_server  # noqa: PLC0415 - a library for development only
+
+    test_server().start()
+    return connect(test_server().url("postgres"))
+
+
+def _statements(rendered: Rendered, measured: Revision | None) -> list[Sql] | None:
+    """Return a revision's statements: as it sent them where it needs a database; None when it couldn't."""
+    if rendered.statements is not None:
+        return [each for each in rendered.statements if not _NOTHING.match(each.text)]
+    if measured is not None:
+        return [Sql(each.sql, each.in_transaction) for each in measured.statements]
+    return None
+
+
+def _complaints(statements: Mapping[str, Sequence[Sql]]) -> dict[str, list[Complaint]]:
+    said: dict[str, list[Complaint]] = {}
+    for in_transaction in (True, False):
+        group = {
+            name: [each.text for each in sql]
+            for name, sql in statements.items()
+            if all(each.in_transaction for each in sql) == in_transaction
+        }
+        said |= complaints(group, in_transaction=in_transaction)
+    return said
+
+
+def _checked(
+    revision: Script, statements: Sequence[Sql] | None, said: Sequence[Complaint], measured: Revision | None
+) -> Checked:
+    file = Path(revision.path)
+    if statements is None:
+        found = [_finding("not-checked")]
+    else:
+        found = [
+            *(_of_measurement(measured, statements, said) if measured else _of_text(statements, said)),
+            *_of_form(statements, measured, said),
+        ]
+    return Checked(revision.revision, file.name, _with_exceptions(file, found), measured is not None)
+
+
+def _of_measurement(
+    measured: Revision, statements: Sequence[Sql], said: Sequence[Complaint]
+) -> Iterator[Finding]:
+    """Yield what the measurement says, in Squawk's words where it has any."""
+    matching = _matching(statements, measured)
+    why = reasons(measured, lambda _: True)
+    heavy = {
+        each.statement: each
+        for each in why
+        if each.word in {"blocks", "rewrites"} and each.statement is not None
+    }
+    worded: set[int] = set()
+    for complaint in _most_telling(said):
+        rule = rules.SQUAWK[complaint.rule]
+        number = matching.get(complaint.statement)
+        if rule.judged and number is not None and number not in heavy:
+            continue
+        if number is not None and not rule.judged and _touches_nothing(measured, number, complaint):
+            continue
+        if rule.judged and number is not None:
+            worded.add(number)
+        about = heavy.get(number) if number is not None else None
+        yield _finding(complaint.rule, _detail(about), statements[complaint.statement].text)
+    for number, reason in heavy.items():
+        if number not in worded:
+            yield _finding(reason.word, _detail(reason), measured.statements[number].sql)
+    for reason in why:
+        if reason.word == "destroys" and reason.statement is not None:
+            yield _finding("empties", _detail(reason), measured.statements[reason.statement].sql)
+        elif reason.word in {"destroys", "renames"}:
+            yield _finding("drops" if reason.word == "destroys" else "renames", _detail(reason))
+
+
+def _touches_nothing(measured: Revision, number: int, complaint: Complaint) -> bool:
+    """Whether a column is required of a table that has just been made."""
+    return complaint.rule == "adding-required-field" and not measured.statements[number].uses
+
+
+def _of_text(statements: Sequence[Sql], said: Sequence[Complaint]) -> Iterator[Finding]:
+    """Yield what Squawk says, where nothing was measured."""
+    for complaint in _most_telling(said):
+        yield _finding(complaint.rule, sql=statements[complaint.statement].text)
+    for complaint in said:
+        if complaint.rule in rules.ALIASES:
+            yield _finding(rules.ALIASES[complaint.rule], sql=statements[complaint.statement].text)
+
+
+def _of_form(
+    statements: Sequence[Sql], measured: Revision | None, said: Sequence[Complaint]
+) -> Iterator[Finding]:
+    works = [each for each in statements if not _ASKS.match(each.text)]
+    drops = (
+        measured.dropped if measured else [each for each in said if rules.ALIASES.get(each.rule) == "drops"]
+    )
+    others = [each for each in works if not _DROPS.match(each.text)]
+    if drops and others:
+        yield _finding("drop-not-alone", sql=others[0].text)
+    if len({each.in_transaction for each in works}) > 1:
+        yield _finding("two-kinds")
+
+
+def _most_telling(said: Sequence[Complaint]) -> list[Complaint]:
+    """Return the complaints that count, without those that say less than another of the same statement."""
+    counted = [each for each in said if each.rule in rules.SQUAWK]
+    told = {each.statement for each in counted if each.rule not in rules.VAGUE}
+    return [each for each in counted if each.rule not in rules.VAGUE or each.statement not in told]
+
+
+def _matching(statements: Sequence[Sql], measured: Revision) -> dict[int, int]:
+    """Return which rendered statement is which measured one: they are sent in the same order."""
+    sent = [number for number, each in enumerate(measured.statements) if not _ASKS.match(each.sql)]
+    written = [number for number, each in enumerate(statements) if not _ASKS.match(each.text)]
+    if len(sent) == len(written):
+        return dict(zip(written, sent, strict=True))
+    by_text = {_plain(measured.statements[number].sql): number for number in sent}
+    found = {number: by_text.get(_plain(statements[number].text)) for number in written}
+    return {number: other for number, other in found.items() if other is not None}
+
+
+def _plain(sql: str) -> str:
+    return " ".join(sql.rstrip("; \n").split()).lower()
+
+
+def _detail(reason: Reason | None) -> str:
+    return reason.sentence if reason else ""
+
+
+def _finding(rule: str, detail: str = "", sql: str = "") -> Finding:
+    found = rules.ALL[rule]
+    message = f"{detail}: {found.why}" if detail else found.why
+    return Finding(rule, NAMED if rule == "drops" else REFUSED, message, found.instead, sql)
+
+
+def _with_exceptions(file: Path, found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, those that the file allows marked so, and what is to be said of its exceptions."""
+    given = exceptions_in(file)
+    allowed = {each.rule: each.reason for each in given if each.reason}
+    result = [
+        Finding(each.rule, ALLOWED, each.message, each.instead, each.sql, allowed[each.rule])
+        if each.rule in allowed and each.level == REFUSED
+        else each
+        for each in found
+    ]
+    result += [
+        _finding("exception-without-reason", f"lint: allow {each.rule}") for each in given if not each.reason
+    ]
+    refused = {each.rule for each in found if each.level == REFUSED}
+    for rule in allowed:
+        if rule not in refused:
+            known = "nothing is found that it allows" if rule in rules.ALL else "there is no such rule"
+            result.append(Finding("unused-exception", NAMED, f"lint: allow {rule}: {known}", "take it out"))
+    return result

@@ -1,0 +1,169 @@
+"""What is refused, why, and the safe form to write instead.
+
+Squawk reads the text and knows neither sizes nor what stood before; where a revision can be measured
+(plinth.plan), the measurement has the last word on its rules about locks. `DROP INDEX` for instance, or
+`varchar(20)` to `varchar(40)`, take a strong lock for a moment only, which the applier's lock_timeout bounds.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule.
+
+    Args:
+        why: what happens.
+        instead: what to write.
+        judged: whether a measurement may find that there is nothing in it.
+    """
+
+    why: str
+    instead: str
+    judged: bool = False
+
+
+# Squawk's rules that count, under Squawk's own names.
+SQUAWK = {
+    "require-concurrent-index-creation": Rule(
+        "nobody can write to the table while the index is built",
+        "with op.get_context().autocommit_block(): op.drop_index(..., if_exists=True, "
+        "postgresql_concurrently=True), then op.create_index(..., postgresql_concurrently=True), "
+        "in a revision of its own",
+        judged=True,
+    ),
+    "require-concurrent-reindex": Rule(
+        "queries wait while the index is built",
+        "with op.get_context().autocommit_block(): op.execute('REINDEX INDEX CONCURRENTLY ...')",
+        judged=True,
+    ),
+    "adding-foreign-key-constraint": Rule(
+        "nobody can write to either table while all rows are checked",
+        "op.create_foreign_key(..., postgresql_not_valid=True), and in the next revision "
+        "op.execute('ALTER TABLE ... VALIDATE CONSTRAINT ...')",
+        judged=True,
+    ),
+    "disallowed-unique-constraint": Rule(
+        "queries wait while the index is built",
+        "a unique index built concurrently in a revision of its own, and in the next one "
+        "op.execute('ALTER TABLE ... ADD CONSTRAINT ... UNIQUE USING INDEX ...')",
+        judged=True,
+    ),
+    "adding-serial-primary-key-field": Rule(
+        "queries wait while the index is built",
+        "a unique index built concurrently in a revision of its own, and in the next one "
+        "op.execute('ALTER TABLE ... ADD CONSTRAINT ... PRIMARY KEY USING INDEX ...') on NOT NULL columns",
+        judged=True,
+    ),
+    "constraint-missing-not-valid": Rule(
+        "queries wait while all rows are checked",
+        "add the constraint with postgresql_not_valid=True, and in the next revision "
+        "op.execute('ALTER TABLE ... VALIDATE CONSTRAINT ...'): in the same one the lock is still held",
+        judged=True,
+    ),
+    "adding-not-nullable-field": Rule(
+        "queries wait while all rows are checked",
+        "a CHECK (... IS NOT NULL) with postgresql_not_valid=True; in the next revision VALIDATE CONSTRAINT; "
+        "in a third one op.alter_column(..., nullable=False), which then reads nothing, and drop the check",
+        judged=True,
+    ),
+    "adding-field-with-default": Rule(
+        "queries wait while the table is written anew",
+        "a nullable column without a default; then the default; then a backfill in batches, each its own "
+        "commit; then a validated check and NOT NULL, each in a revision of its own",
+        judged=True,
+    ),
+    "changing-column-type": Rule(
+        "queries wait while the table is written anew",
+        "a new column, a trigger that keeps it equal, a backfill in batches, and a swap of the names; "
+        "alembic revision --autogenerate writes these revisions",
+        judged=True,
+    ),
+    "adding-required-field": Rule(
+        "it fails where the table has rows",
+        "a nullable column, a backfill in batches, a validated check, NOT NULL: a revision for each",
+    ),
+    "ban-concurrent-index-creation-in-transaction": Rule(
+        "PostgreSQL refuses it in a transaction",
+        "with op.get_context().autocommit_block(): around it, in a revision of its own",
+    ),
+    "transaction-nesting": Rule(
+        "it ends the transaction that makes the revision all or nothing",
+        "leave BEGIN and COMMIT out; what no transaction can hold goes into "
+        "op.get_context().autocommit_block()",
+    ),
+    "ban-truncate-cascade": Rule(
+        "it empties every table that refers to this one",
+        "name the tables, or delete in batches",
+    ),
+}
+
+# Squawk's rules that stand for one of ours, where a revision could not be measured.
+ALIASES = {
+    "renaming-column": "renames",
+    "renaming-table": "renames",
+    "ban-set-schema": "renames",
+    "ban-drop-column": "drops",
+    "ban-drop-table": "drops",
+    "ban-drop-schema": "drops",
+}
+
+# Of several of Squawk's findings on one statement, these say less than another.
+VAGUE = ("constraint-missing-not-valid",)
+
+# Why others of Squawk's rules don't count.
+LEFT_OUT = {
+    "prefer-bigint-over-int": "the models choose their types",
+    "prefer-bigint-over-smallint": "the models choose their types",
+    "prefer-identity": "the models choose their types, and serial is one",
+    "prefer-text-field": "the models choose their types; a longer varchar is a matter of the catalog",
+    "prefer-timestamp-tz": "the models choose their types",
+    "ban-char-field": "the models choose their types",
+    "require-lock-timeout": "the applier sets it for every revision",
+    "require-statement-timeout": "a setting of the applier's",
+    "prefer-robust-stmts": "IF NOT EXISTS takes an INVALID index for a finished one",
+    "require-concurrent-index-deletion": "a matter of the catalog, under a bounded wait",
+    "require-concurrent-partition-detach": "a matter of the catalog, under a bounded wait",
+    "ban-drop-not-null": "it loosens, and a new NOT NULL is a rule of its own",
+    "ban-drop-constraint": "it loosens, and is part of many a safe sequence",
+    "require-enum-value-ordering": "autogenerate says where a value goes",
+}
+
+OURS = {
+    "blocks": Rule(
+        "queries wait while all rows are read, written or checked",
+        "strong locks in one revision, long work in the next: they are held until the transaction ends; rows "
+        "are changed in batches by key, each its own commit, in op.get_context().autocommit_block()",
+    ),
+    "rewrites": Rule(
+        "queries wait while the table is written anew",
+        "a new column, filled in batches, in place of what rewrites; see docs/planning.md",
+    ),
+    "renames": Rule(
+        "code that runs still uses the old name",
+        "a new column or table beside the old one, both written by the code until nothing reads the old one; "
+        "then drop it. Or rename in the models alone: mapped_column('old_name')",
+    ),
+    "empties": Rule("all rows are lost", "delete in batches what must go, or say in the file why it may"),
+    "drops": Rule(
+        "code that runs may still use it, and its data are lost",
+        "deploy it after the code that no longer uses it",
+    ),
+    "drop-not-alone": Rule(
+        "a drop is deployed after the code, and the rest before it: together, neither order is right",
+        "the drop in a revision of its own",
+    ),
+    "two-kinds": Rule(
+        "a crash between what is in the transaction and what is not leaves the revision half applied",
+        "what is in autocommit_block() in a revision of its own",
+    ),
+    "not-checked": Rule(
+        "its SQL can't be rendered without a database, nor was it measured in a scratch database",
+        "make the local server available (make install), or say in the file why it is safe",
+    ),
+    "exception-without-reason": Rule(
+        "an exception without a reason doesn't count", "# lint: allow <rule>: <reason>"
+    ),
+}
+
+ALL = SQUAWK | OURS

@@ -1,0 +1,11 @@
+"""What pending revisions would do to a busy database: measured in a scratch database, not read from the text.
+
+- `facts`: what is known of a statement and of a revision.
+- `verdict`: a revision's facts in one word.
+- `recorder`: looks at locks, files and scans before and after each statement.
+- `looking_on`: the sessions that see what a statement does which no transaction can hold.
+- `filling`: a row in each table, so that revisions that work through rows have some.
+- `measuring`: runs revisions with a recorder.
+- `planning`: the pending revisions of a database, and how many rows their tables have there.
+- `table`: the plan, for people.
+"""

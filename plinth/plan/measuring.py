@@ -1,0 +1,94 @@
+"""Runs revisions with a recorder."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from alembic.runtime.migration import MigrationStep, RevisionStep
+from sqlalchemy import Connection
+
+from plinth.apply.ledger import version_table
+from plinth.autogenerate.revisions import History, RevisionError, run
+from plinth.catalog import Catalog
+from plinth.plan.facts import Revision
+from plinth.plan.recorder import Recorder
+from plinth.scratch import scratch_database
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of it.
+
+    Args:
+        revisions: those that were measured, in order.
+        failure: why the next one couldn't be; None when all were.
+    """
+
+    revisions: Sequence[Revision]
+    failure: str | None = None
+
+
+def measure(
+    history: History, target: Connection, applied: Sequence[str], standing: Catalog | None = None
+) -> Measured:
+    """Measure the revisions after those that are applied, in a scratch database that is made for it.
+
+    Args:
+        history: the revisions.
+        target: the database in question, which is left alone.
+        applied: the newest revisions that stand before.
+        standing: the schema of the database in question, if it may have what revisions lean on.
+
+    Raises:
+        NoScratchError: there is no place to try them.
+    """
+    bare: set[str] = set()
+    while True:
+        measured, failed = _measure(history, target, applied, standing, bare)
+        if failed is None or failed in bare:
+            return measured
+        # Rows that are made up may be refused where real ones are fine: this one goes without.
+        bare.add(failed)
+
+
+def _measure(
+    history: History,
+    target: Connection,
+    applied: Sequence[str],
+    standing: Catalog | None,
+    bare: Collection[str],
+) -> tuple[Measured, str | None]:
+    """Return what came of it, and the measured revision that failed."""
+    with scratch_database(target) as engine:
+        recorder = Recorder(engine, version_table(dict(history.options)), bare=bare)
+
+        def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+            reached = heads
+            if applied:
+                yield from history.script._upgrade_revs(tuple(applied), reached)  # type: ignore[arg-type]
+                reached = tuple(applied)
+            for step in history.script._upgrade_revs("heads", reached):  # type: ignore[arg-type]
+                if isinstance(step, RevisionStep):
+                    step.migration_fn = _recorded(recorder, connection, step)
+                yield step
+
+        try:
+            with recorder.watching():
+                run(engine, history, walk, standing)
+        except RevisionError as error:
+            done = {each.revision for each in recorder.revisions}
+            failed = recorder.running if recorder.running not in done else None
+            return Measured(recorder.revisions, str(error)), failed
+        return Measured(recorder.revisions), None
+
+
+def _recorded(recorder: Recorder, connection: Connection, step: RevisionStep) -> Callable[..., None]:
+    run_step = step.migration_fn
+    script = step.revision
+
+    def recorded(**arguments: object) -> None:
+        with recorder.recording(
+            connection, script.revision, script.doc.splitlines()[0] if script.doc else ""
+        ):
+            run_step(**arguments)
+
+    return recorded

@@ -1,0 +1,213 @@
+"""The pending revisions of a database. It reads only; what they do is tried in a scratch database."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, text
+
+from plinth.apply.ledger import ancestors
+from plinth.autogenerate.revisions import history_of
+from plinth.errors import PlinthError
+from plinth.plan.facts import Revision, Table
+from plinth.plan.measuring import Measured, measure
+from plinth.plan.verdict import Reason, reasons, worst
+from plinth.scratch import undisturbed
+
+LARGE = 10_000  # rows: fewer are read or written in some milliseconds
+COUNTED = 100_000  # rows; of larger tables PostgreSQL's own estimate is taken
+
+# Of a partitioned table, those of its partitions.
+_ESTIMATE = """
+    select n.nspname, c.relname, (
+        select sum(case when leaf.reltuples < 0 then 0 else leaf.reltuples end)
+        from pg_partition_tree(c.oid) tree join pg_class leaf on leaf.oid = tree.relid where tree.isleaf)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = to_regclass(:name)
+    """
+
+
+class PlanError(PlinthError):
+    """There is no plan; the message says why."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows a table has.
+
+    Args:
+        number: of them.
+        exact: whether they were counted; else it is an estimate, or at least so many.
+    """
+
+    number: int
+    exact: bool
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return f"{self.number:,}" if self.exact else f"about {self.number:,}"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A pending revision.
+
+    Args:
+        measured: what it does.
+        reasons: what is to be said of it in the database at hand.
+        reasons_if_large: what would be, if all its tables were large.
+    """
+
+    measured: Revision
+    reasons: Sequence[Reason]
+    reasons_if_large: Sequence[Reason]
+
+    @property
+    def verdict(self) -> str:
+        """In one word."""
+        return worst(self.reasons)
+
+    @property
+    def verdict_if_large(self) -> str:
+        """In one word, if all its tables were large."""
+        return worst(self.reasons_if_large)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen in a database.
+
+    Args:
+        database: its name.
+        revisions: those that are pending, in their order.
+        rows: how many each table has, by the name that it has now; None when there is no such table yet.
+        failure: why the plan ends early; None when it doesn't.
+    """
+
+    database: str
+    revisions: Sequence[Pending]
+    rows: Mapping[str, Rows | None]
+    failure: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a revision fails."""
+        return 1 if self.failure else 0
+
+    def rows_of(self, table: Table) -> Rows | None:
+        """Return how many rows a table has in the database; None when it isn't there yet."""
+        return self.rows.get(table.first_name) if table.first_name else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "database": self.database,
+            "revisions": [self._revision(each) for each in self.revisions],
+            "failure": self.failure,
+            "exit_code": self.exit_code,
+        }
+
+    def _revision(self, pending: Pending) -> dict[str, Any]:
+        measured = pending.measured
+        return {
+            "revision": measured.revision,
+            "message": measured.message,
+            "verdict": pending.verdict,
+            "verdict_if_large": pending.verdict_if_large,
+            "reasons": [asdict(each) for each in pending.reasons],
+            "dropped": list(measured.dropped),
+            "renamed": dict(measured.renamed),
+            "statements": [
+                {
+                    "sql": each.sql,
+                    "in_transaction": each.in_transaction,
+                    "seen": each.seen,
+                    "tables": [
+                        {
+                            "name": use.table.name,
+                            "lock": use.lock,
+                            "scans": use.scans,
+                            "rewrites": use.rewrites,
+                            "empties": use.empties,
+                            "rows": rows.number if (rows := self.rows_of(use.table)) else None,
+                            "rows_exact": rows.exact if rows else None,
+                        }
+                        for use in each.uses
+                    ],
+                }
+                for each in measured.statements
+            ],
+        }
+
+
+def plan(config: Config) -> Plan:
+    """Return what the pending revisions would do, as `alembic/env.py` sees the database.
+
+    Raises:
+        alembic.util.CommandError: there is no connection, or no place for a scratch database.
+    """
+    found: list[Plan] = []
+
+    def look(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
+        found.append(_of_context(heads, context))
+        return []
+
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(config, script, fn=look, dont_mutate=True):
+        script.run_env()
+    return found[0]
+
+
+def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
+    history, target = history_of(context), context.connection
+    if not isinstance(target, Connection):
+        raise PlanError("The plan asks the database: there is no --sql for it.")
+    names = {each.revision for each in history.script.walk_revisions()}
+    unknown = [head for head in heads if head not in names]
+    if unknown:
+        raise PlanError(
+            f"The database is ahead of the code: it stands at {', '.join(unknown)}, which has no file here. "
+            "Get the code that has it."
+        )
+    with undisturbed(target):
+        database = str(target.scalar(text("select current_database()")))
+        if names <= ancestors(history.script, heads):
+            return Plan(database, [], {})
+        measured = measure(history, target, heads, history.read(target))
+        rows = {name: _rows(target, name) for name in _first_names(measured)}
+    return _judged(database, measured, rows)
+
+
+def _judged(database: str, measured: Measured, rows: Mapping[str, Rows | None]) -> Plan:
+    def is_large(table: Table) -> bool:
+        found = rows.get(table.first_name) if table.first_name else None
+        return found is not None and found.number >= LARGE
+
+    pending = [
+        Pending(each, reasons(each, is_large), reasons(each, lambda _: True)) for each in measured.revisions
+    ]
+    return Plan(database, pending, rows, measured.failure)
+
+
+def _first_names(measured: Measured) -> set[str]:
+    uses = (use for each in measured.revisions for statement in each.statements for use in statement.uses)
+    return {use.table.first_name for use in uses if use.table.first_name}
+
+
+def _rows(target: Connection, name: str) -> Rows | None:
+    row = target.execute(text(_ESTIMATE), {"name": name}).one_or_none()
+    if row is None:
+        return None
+    schema, table, estimate = row
+    if (estimate or 0) >= COUNTED:
+        return Rows(round(estimate), exact=False)
+    counted = SQL("select count(*) from (select 1 from {} limit {}) as found").format(
+        Identifier(schema, table), COUNTED
+    )
+    number = int(target.exec_driver_sql(counted.as_string().replace("%", "%%")).scalar_one())
+    return Rows(number, exact=number < COUNTED)

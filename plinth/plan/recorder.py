@@ -1,0 +1,361 @@
+"""Looks at locks, files and scans before and after each statement of a revision.
+
+What a transaction holds is seen in its own session. In an autocommit block, the statement is tried in a
+transaction first, looked at and rolled back; one that no transaction can hold is looked at by others.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, Engine, event
+
+from plinth.apply.lock import second_session
+from plinth.plan.facts import Revision, Statement, Table, Use, in_words, stronger
+from plinth.plan.filling import clear, fill
+from plinth.plan.looking_on import LookingOn
+
+_START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
+_ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
+_ROWS = re.compile(
+    rf"{_START}(?:select|insert|update|delete|merge|with|do|call|table)\b", re.IGNORECASE | re.DOTALL
+)
+
+_RELATIONS = """
+    select c.oid, n.nspname, c.relname, c.oid::regclass::text, c.relkind
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'm', 'f', 'v') and c.relpersistence <> 't'
+      and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'plinth')
+    """
+_COLUMNS = """
+    select attrelid, attnum, attname from pg_attribute
+    where attrelid = any(%s) and attnum > 0 and not attisdropped
+    """
+# The planner opens every index of a table: a lock on one is felt by all who use the table.
+_INDEXES = "select indexrelid, indrelid from pg_index where indrelid = any(%s)"
+_LOCKS = """
+    select relation, mode from pg_locks
+    where pid = pg_backend_pid() and locktype = 'relation' and granted
+      and database = (select oid from pg_database where datname = current_database())
+    """
+_STORED = """
+    select c.oid, c.relfilenode, c.reltablespace, pg_stat_get_xact_numscans(c.oid),
+           (select coalesce(sum(pg_stat_get_xact_numscans(indexrelid)), 0)::bigint
+            from pg_index where indrelid = c.oid)
+    from pg_class c where c.oid = any(%s)
+    """
+_NAME = """
+    select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace
+    where c.oid = %s and relkind in ('r', 'p', 'm') and relispopulated
+    """
+
+
+@dataclass(frozen=True)
+class _Stored:
+    file: int
+    tablespace: int
+    scans: int
+    index_scans: int
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a session holds and has done at one moment."""
+
+    locks: Mapping[int, str]
+    stored: Mapping[int, _Stored]
+    empty: frozenset[int] = frozenset()  # of those that got another file since the look before
+
+
+@dataclass(frozen=True)
+class _Relation:
+    oid: int
+    schema: str
+    name: str
+    shown: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of relations and their columns at one moment."""
+
+    relations: Mapping[int, _Relation]
+    columns: Mapping[tuple[int, int], str]
+
+    @property
+    def tables(self) -> dict[int, _Relation]:
+        return {oid: each for oid, each in self.relations.items() if each.kind != "v"}
+
+
+class Recorder:
+    """Records what revisions do, one after the other.
+
+    Args:
+        engine: of the scratch database.
+        version_table: which no revision touches itself.
+        bare: revisions before which empty tables get no row, while they do before all others.
+    """
+
+    def __init__(self, engine: Engine, version_table: str, *, bare: Collection[str]) -> None:
+        self.revisions: list[Revision] = []
+        self.running: str | None = None  # the last one that began
+        self._engine = engine
+        self._version_table = version_table
+        self._bare = bare
+        self._made_up: list[int] = []  # tables whose row is ours
+        self._stack = ExitStack()
+        self._others: tuple[psycopg.Connection[Any], psycopg.Connection[Any]] | None = None
+        self._first_names: dict[int, str] | None = None
+        self._recording = False
+        self._standing: dict[int, Table] = {}
+        self._relations: dict[int, _Relation] = {}
+        self._indexes: dict[int, int] = {}
+        self._statements: list[Statement] = []
+        self._before: _Look | None = None
+        self._looking_on: LookingOn | None = None
+        self._full: set[int] = set()  # tables that have rows
+        self._looked: _Look | None = None  # at what an autocommit statement did when it was tried
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the engine's statements as long as the block runs."""
+        with self._stack:
+            event.listen(self._engine, "before_cursor_execute", self._before_statement)
+            event.listen(self._engine, "after_cursor_execute", self._after_statement)
+            try:
+                yield
+            finally:
+                event.remove(self._engine, "before_cursor_execute", self._before_statement)
+                event.remove(self._engine, "after_cursor_execute", self._after_statement)
+                if self._looking_on:
+                    self._looking_on.stop()
+
+    @contextmanager
+    def recording(self, connection: Connection, revision: str, message: str) -> Iterator[None]:
+        """Record a revision as long as the block runs.
+
+        Args:
+            connection: the one that it runs on.
+            revision: its id.
+            message: its file's first line.
+        """
+        raw = _raw(connection)
+        before = self._names(raw)
+        if self._first_names is None:
+            self._first_names = {oid: each.shown for oid, each in before.tables.items()}
+        self._relations = before.tables
+        self._standing = {
+            oid: Table(oid, each.shown, self._first_names.get(oid)) for oid, each in before.tables.items()
+        }
+        if revision in self._bare:
+            clear(self._sessions(connection)[0], [oid for oid in self._made_up if oid in self._standing])
+            self._made_up = []
+        else:
+            self._made_up += fill(self._sessions(connection)[0], list(self._standing))
+        looker = self._sessions(connection)[1]
+        self._full = {oid for oid in self._standing if not self._is_empty(looker, oid)}
+        self._indexes = dict(raw.execute(_INDEXES, [list(self._standing)]).fetchall())
+        self._statements = []
+        self.running = revision
+        self._recording = True
+        try:
+            yield
+        finally:
+            self._recording = False
+        dropped, renamed = _changed_names(before, self._names(_raw(connection)))
+        self.revisions.append(Revision(revision, message, tuple(self._statements), dropped, renamed))
+
+    def _sessions(self, connection: Connection) -> "tuple[psycopg.Connection[Any], psycopg.Connection[Any]]":
+        if self._others is None:
+            writer = self._stack.enter_context(second_session(connection))
+            self._others = writer, self._stack.enter_context(second_session(connection))
+        return self._others
+
+    def _names(self, raw: "psycopg.Connection[Any]") -> _Names:
+        found = [_Relation(*row) for row in raw.execute(_RELATIONS)]
+        relations = {each.oid: each for each in found if each.shown != self._version_table}
+        columns = raw.execute(_COLUMNS, [list(relations)])
+        return _Names(relations, {(oid, number): name for oid, number, name in columns})
+
+    def _before_statement(
+        self,
+        conn: Connection,
+        _cursor: object,
+        statement: str,
+        parameters: Any,  # noqa: ANN401
+        _context: object,
+        executemany: bool,
+    ) -> None:
+        if not self._recording:
+            return
+        raw = _raw(conn)
+        if _ROWS.match(statement):
+            # A table of one page is read from end to end even where its index leads to the row.
+            raw.execute("select set_config('enable_seqscan', 'off', false)")
+        self._looked = None
+        if not raw.autocommit:
+            self._before = self._look(raw)
+        elif not self._try(raw, statement, parameters, executemany=executemany):
+            self._before = self._look(raw)
+            others = self._sessions(conn)
+            self._looking_on = LookingOn(*others, raw.info.backend_pid)
+            tables = [each for each in self._relations.values() if each.kind in {"r", "p"}]
+            self._looking_on.start(
+                [(each.schema, each.name) for each in self._still_there(others[1], tables)]
+            )
+
+    def _after_statement(
+        self,
+        conn: Connection,
+        _cursor: object,
+        statement: str,
+        parameters: Any,  # noqa: ANN401
+        _context: object,
+        executemany: bool,
+    ) -> None:
+        if not self._recording or self._before is None:
+            return
+        raw = _raw(conn)
+        seen = "measured"
+        if self._looking_on:
+            locks = self._looking_on.stop()
+            self._looking_on = None
+            looked = replace(self._look(raw), locks=self._by_table(locks))
+            seen = "sampled"
+        else:
+            looked = self._looked or self._look(raw, self._before)
+        uses = self._uses(self._before, looked, rows=_ROWS.match(statement) is not None)
+        if _ROWS.match(statement):
+            raw.execute("select set_config('enable_seqscan', 'on', false)")
+        if uses or not _ASKS.match(statement):
+            shown = _shown(raw, statement, parameters[0] if executemany and parameters else parameters)
+            self._statements.append(Statement(shown, not raw.autocommit, uses, seen))
+        self._before = None
+
+    def _try(
+        self,
+        raw: "psycopg.Connection[Any]",
+        statement: str,
+        parameters: Any,  # noqa: ANN401
+        *,
+        executemany: bool,
+    ) -> bool:
+        """Run a statement in a transaction that is rolled back; return whether one can hold it."""
+        raw.execute("begin")
+        try:
+            self._before = self._look(raw)
+            cursor = raw.cursor()
+            if executemany:
+                cursor.executemany(statement, parameters)
+            else:
+                cursor.execute(statement, parameters)
+            self._looked = self._look(raw, self._before)
+        except (psycopg.errors.ActiveSqlTransaction, psycopg.errors.InvalidTransactionTermination):
+            return False
+        except psycopg.Error:
+            self._looked = self._before  # it is going to fail again, where the revision sees it
+        finally:
+            raw.execute("rollback")
+        return True
+
+    def _look(self, raw: "psycopg.Connection[Any]", before: _Look | None = None) -> _Look:
+        stored = {oid: _Stored(*row) for oid, *row in raw.execute(_STORED, [list(self._standing)])}
+        locks = self._by_table(raw.execute(_LOCKS))
+        moved = {
+            oid
+            for oid, now in stored.items()
+            if before and oid in before.stored and before.stored[oid].file != now.file
+        }
+        empty = frozenset(oid for oid in moved if self._is_empty(raw, oid))
+        return _Look(locks, stored, empty)
+
+    @staticmethod
+    def _is_empty(session: "psycopg.Connection[Any]", oid: int) -> bool:
+        row = session.execute(_NAME, [oid]).fetchone()
+        if row is None:
+            return True
+        select = SQL("select 1 from {} limit 1").format(Identifier(*row))
+        return session.execute(select).fetchone() is None
+
+    def _by_table(self, locks: Any) -> dict[int, str]:  # noqa: ANN401
+        """Return the strongest lock on each standing table."""
+        found: dict[int, str] = {}
+        for relation, mode in locks:
+            table = self._indexes.get(relation, relation)
+            if table in self._standing:
+                found[table] = stronger(found.get(table), in_words(mode)) or ""
+        return found
+
+    def _uses(self, before: _Look, after: _Look, *, rows: bool) -> tuple[Use, ...]:
+        uses = (self._use(table, before, after, rows=rows) for table in self._standing.values())
+        return tuple(use for use in uses if use.lock or use.scans or use.rewrites or use.empties)
+
+    def _use(self, table: Table, before: _Look, after: _Look, *, rows: bool) -> Use:
+        held, holds = before.locks.get(table.oid), after.locks.get(table.oid)
+        lock = holds if holds != held else None
+        was, now = before.stored.get(table.oid), after.stored.get(table.oid)
+        if was is None or now is None:
+            return Use(table, lock)
+        scans = now.scans > was.scans
+        # What DDL reads by an index, it reads from end to end: a foreign key's check may merge two of them.
+        reads = scans or (not rows and now.index_scans > was.index_scans)
+        other_file = now.file != was.file
+        copied = reads or now.tablespace != was.tablespace or self._relations[table.oid].kind == "m"
+        if other_file and ((table.oid in self._full and table.oid in after.empty) or not copied):
+            return Use(table, lock, empties=True)
+        return Use(table, lock, reads, rewrites=other_file)
+
+    @staticmethod
+    def _still_there(session: "psycopg.Connection[Any]", tables: Sequence[_Relation]) -> list[_Relation]:
+        found = {oid: (schema, name) for oid, schema, name, *_ in session.execute(_RELATIONS)}
+        return [each for each in tables if found.get(each.oid) == (each.schema, each.name)]
+
+
+def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the tables and columns that are gone, and those with another name.
+
+    Where one that stood before has taken over another's name, neither is: they were swapped.
+    """
+    tables_before = {each.shown for each in before.relations.values()}
+    columns_before = {(oid, name) for (oid, _), name in before.columns.items()}
+    now = {(each.schema, each.name): oid for oid, each in after.relations.items()}
+    columns = {(oid, name): number for (oid, number), name in after.columns.items()}
+    dropped: dict[str, None] = {}
+    renamed: dict[str, str] = {}
+    for oid, table in before.tables.items():
+        successor = now.get((table.schema, table.name))
+        if oid not in after.relations:
+            if successor not in before.relations:
+                dropped[table.shown] = None
+            continue
+        if successor is None and after.relations[oid].shown not in tables_before:
+            renamed[table.shown] = after.relations[oid].shown
+    for (oid, number), name in before.columns.items():
+        if oid not in before.tables or oid not in after.relations:
+            continue
+        shown = f"{before.relations[oid].shown}.{name}"
+        heir = columns.get((oid, name))
+        if (oid, number) not in after.columns:
+            if heir is None or (oid, heir) not in before.columns:
+                dropped[shown] = None
+        elif heir is None and (oid, after.columns[oid, number]) not in columns_before:
+            renamed[shown] = after.columns[oid, number]
+    return tuple(dropped), renamed
+
+
+def _raw(connection: Connection) -> "psycopg.Connection[Any]":
+    """Return the driver's connection: what is asked there is not watched."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+def _shown(raw: "psycopg.Connection[Any]", statement: str, parameters: Any) -> str:  # noqa: ANN401
+    """Return a statement with its parameters in their places."""
+    try:
+        return psycopg.ClientCursor(raw).mogrify(statement, parameters).strip()
+    except psycopg.Error:
+        return statement.strip()

@@ -1,0 +1,358 @@
+"""A project of one's own: what `copier copy` makes of this repository, what `copier update` leaves alone."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.plinth.documents import read
+from tests.plinth.project import (
+    GIT,
+    Project,
+    clean_environment,
+    copy_files,
+    copy_project,
+    files_of_the_repository,
+)
+
+FIRST = "v0.1.0"
+SECOND = "v0.2.0"
+YOURS = ("app", "alembic/versions", "README.md", "docs/schema.md", "tests/test_models.py")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository, made for a test.
+
+    Args:
+        root: its folder.
+    """
+
+    root: Path
+
+    def git(self, *arguments: str) -> str:
+        """Run git, which must succeed, and return what it printed."""
+        return run(self.root, shutil.which("git") or "git", *arguments)
+
+    def commit(self, message: str, tag: str | None = None) -> None:
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        if tag:
+            self.git("tag", tag)
+
+    def write(self, file: str, content: str) -> None:
+        """Write a file."""
+        path = self.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    def read(self, file: str) -> str:
+        """Return a file's content."""
+        return (self.root / file).read_text()
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text that must stand in the file."""
+        Project(self.root).replace(file, old, new)
+
+    def files(self) -> set[str]:
+        """Return all files that git knows or would add."""
+        listed = self.git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        return {name for name in listed.split("\0") if name and (self.root / name).exists()}
+
+
+def run(folder: Path, *command: str) -> str:
+    """Run a command, which must succeed, and return what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment() | GIT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def copier(folder: Path, *arguments: str) -> str:
+    """Run copier, which asks nothing and trusts nobody."""
+    return run(folder, sys.executable, "-m", "copier", *arguments)
+
+
+def make_template(folder: Path) -> Repository:
+    """Return this repository as it stands here, tagged, in a folder that isn't there yet."""
+    made = Repository(folder)
+    made.root.mkdir(parents=True)
+    copy_files(files_of_the_repository(), folder)
+    made.git("init", "--quiet")
+    made.commit("a version", FIRST)
+    return made
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The template of the tests that don't change it."""
+    return make_template(tmp_path_factory.mktemp("template") / "plinth")
+
+
+@pytest.fixture(scope="module")
+def project(template: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A project with the names that come from its folder; the tests don't change it."""
+    return new_project(template, tmp_path_factory.mktemp("project") / "My App")
+
+
+def new_project(template: Repository, folder: Path, **answers: str) -> Repository:
+    """Return a project made from the template, committed."""
+    data = [argument for name, value in answers.items() for argument in ("--data", f"{name}={value}")]
+    folder.parent.mkdir(exist_ok=True)
+    copier(folder.parent, "copy", "--quiet", "--defaults", *data, str(template.root), str(folder))
+    project = Repository(folder)
+    project.git("init", "--quiet")
+    project.commit("begin")
+    return project
+
+
+def pyproject(project: Repository) -> dict[str, dict[str, object]]:
+    parsed: dict[str, dict[str, object]] = tomllib.loads(project.read("pyproject.toml"))
+    return parsed
+
+
+def test_a_new_project_has_what_a_project_needs_and_no_more(
+    template: Repository, project: Repository
+) -> None:
+    names = {name for file in project.files() for name in [file.partition("/")[0]]}
+    assert names == {
+        *(".copier-answers.yml", ".dockerignore", ".editorconfig", ".github", ".gitignore"),
+        *(".pre-commit-config.yaml", "Dockerfile", "Makefile", "README.md"),
+        *("alembic", "alembic.ini", "app", "docs", "plinth", "pyproject.toml"),
+        *("requirements-dev.lock", "requirements.lock", "tests"),
+    }
+    folders = ("alembic", "app", "plinth", "docs")
+    of_the_template = {file for file in template.files() if file.startswith(folders)}
+    assert {file for file in project.files() if file.startswith(folders)} == {
+        file.removesuffix(".jinja") for file in of_the_template
+    } - {"docs/decisions.md"}
+    tests = {file for file in template.files() if file.startswith("tests/") and "tests/plinth" not in file}
+    assert {file for file in project.files() if file.startswith("tests/")} == tests
+    assert not {file for file in project.files() if file.endswith(".jinja")}
+
+
+def test_only_its_name_its_database_and_its_python_differ(template: Repository, tmp_path: Path) -> None:
+    project = new_project(
+        template, tmp_path / "Shop", name="web-shop", database="shop_development", python="3.12"
+    )
+    changed = {
+        file
+        for file in project.files() & template.files()
+        if project.read(file) != template.read(file) and file != "README.md"
+    }
+    assert changed == {".github/workflows/ci.yml", "Dockerfile", "pyproject.toml"}
+    assert changed_lines(template, project, "pyproject.toml") == [
+        'name = "web-shop"',
+        'requires-python = ">=3.12"',
+        'target-version = "py312"',
+        'python_version = "3.12"',
+        'database = "shop_development"',
+    ]
+    assert changed_lines(template, project, "Dockerfile") == ["FROM python:3.12-slim"]
+    assert changed_lines(template, project, ".github/workflows/ci.yml") == ['        python: ["3.12"]']
+    assert set(pyproject(template)["project"]) - set(pyproject(project)["project"]) == {
+        "description",
+        "license",
+    }
+    assert project.read("plinth/LICENSE") == template.read("LICENSE")
+    readme = project.read("README.md")
+    assert readme.startswith("# web-shop\n")
+    assert "shop_development" in readme
+    assert "Python 3.12" in readme
+
+
+def changed_lines(template: Repository, project: Repository, file: str) -> list[str]:
+    """Return the lines of the project's file that the template's doesn't have."""
+    before = template.read(file).splitlines()
+    return [line for line in project.read(file).splitlines() if line not in before]
+
+
+def test_names_come_from_the_folder(project: Repository) -> None:
+    assert pyproject(project)["project"]["name"] == "my-app"
+    assert pyproject(project)["tool"]["plinth"] == {"database": "my_app_development", "seeds": "app.seeds"}
+
+
+@pytest.mark.parametrize(("question", "answer"), [("name", 'a"b'), ("database", "a-b"), ("python", "3.8")])
+def test_an_answer_that_would_not_work_is_refused(
+    template: Repository, tmp_path: Path, question: str, answer: str
+) -> None:
+    with pytest.raises(AssertionError, match=rf"(?i){question}"):
+        new_project(template, tmp_path / "my-app", **{question: answer})
+
+
+def test_the_answers_hold_no_secret_and_nothing_asks_for_trust(
+    template: Repository, project: Repository
+) -> None:
+    answers = yaml.safe_load(project.read(".copier-answers.yml"))
+    assert set(answers) == {"_commit", "_src_path", "name", "database", "python"}
+    assert answers["_commit"] == FIRST
+    asked = yaml.safe_load(template.read("copier.yml"))
+    assert not {"_tasks", "_migrations", "_jinja_extensions"} & set(asked)
+
+
+def test_a_folder_without_git_is_a_template_too(project: Repository, tmp_path: Path) -> None:
+    expected = project.files()
+    template = make_template(tmp_path / "plinth")
+    shutil.rmtree(template.root / ".git")
+    for name in (
+        ".env",
+        ".venv/bin/python",
+        ".postgres/18-test.log",
+        "app/__pycache__/a.pyc",
+        ".mypy_cache/x",
+    ):
+        template.write(name, "no part of a template")
+    made = tmp_path / "my-app"
+    copier(tmp_path, "copy", "--quiet", "--defaults", str(template.root), str(made))
+    assert {str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()} == expected
+
+
+def test_what_the_readme_removes_is_what_copier_leaves_out(project: Repository, tmp_path: Path) -> None:
+    used = make_template(tmp_path / "used as a template")
+    [commands] = re.findall(r"^```sh\n(git mv .*?)^```", used.read("README.md"), re.MULTILINE | re.DOTALL)
+    run(used.root, "sh", "-e", "-c", commands)
+    assert used.files() == project.files() - {".copier-answers.yml"}
+
+
+def test_a_python_that_is_too_old_for_the_project_is_refused(tmp_path: Path) -> None:
+    copied = copy_project(tmp_path / "my app")
+    copied.replace("pyproject.toml", 'requires-python = ">=3.11"', 'requires-python = ">=3.19"')
+    done = subprocess.run(
+        [sys.executable, "-I", "plinth/install.py"],
+        cwd=copied.root,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Python 3.19 or newer is needed" in done.stderr
+
+
+@dataclass(frozen=True)
+class Update:
+    """A project whose user changed much, after an update to a version that changed much.
+
+    Args:
+        template: the newer version.
+        project: the project.
+    """
+
+    template: Repository
+    project: Repository
+
+
+@pytest.fixture(scope="module")
+def update(tmp_path_factory: pytest.TempPathFactory) -> Update:
+    """An update that the tests look at."""
+    folder = tmp_path_factory.mktemp("update")
+    template = make_template(folder / "plinth")
+    project = new_project(template, folder / "my-app")
+    work_on(project)
+    newer_version(template)
+    copier(project.root, "update", "--quiet", "--defaults")
+    return Update(template, project)
+
+
+def work_on(project: Repository) -> None:
+    """Change what a user changes."""
+    email = "    email: Mapped[str | None]"
+    project.edit("app/models/user.py", email, f"    nickname: Mapped[str | None]\n{email}")
+    project.write("app/models/order.py", '"""Orders."""\n')
+    (project.root / "app" / "seeds.py").unlink()
+    project.write("alembic/versions/20260101000000_add_users_nickname.py", '"""add users nickname"""\n')
+    (project.root / "alembic" / "versions" / "20151009155020_create_authentication.py").unlink()
+    project.edit("README.md", "# my-app", "# The shop")
+    project.edit("docs/schema.md", "erDiagram", "erDiagram\n  orders")
+    project.edit("tests/test_models.py", "Ada", "Augusta")
+    project.edit("pyproject.toml", '    "argon2-cffi', '    "anyio>=4",\n    "argon2-cffi')
+    project.edit("Makefile", "##@ Checking", "##@ Mine\n\nrun: install\n\t@$(PY) -m app\n\n##@ Checking")
+    project.commit("work")
+
+
+def newer_version(template: Repository) -> None:
+    """Change in the template what the user changed, and more."""
+    email = "    email: Mapped[str | None]"
+    template.edit("app/models/user.py", email, f"    phone: Mapped[str | None]\n{email}")
+    template.edit("app/database.py", "pool_pre_ping=True", "pool_pre_ping=False")
+    template.edit("app/seeds.py", "Grace", "Barbara")
+    template.write("app/models/product.py", '"""Products."""\n')
+    template.write("alembic/versions/20260202000000_create_products.py", '"""create products"""\n')
+    template.edit("alembic/versions/20151009115505_create_users.py", '"""create users', '"""create the users')
+    template.edit("alembic/versions/20151009155020_create_authentication.py", '"""create', '"""create the')
+    template.edit("README.md.jinja", "A service on PostgreSQL.", "A service on a database.")
+    template.edit("docs/schema.md", "erDiagram", "erDiagram\n  products")
+    template.edit("tests/test_models.py", "Ada", "Edgar")
+    template.edit("plinth/errors.py", '"""', '"""Newer. ')
+    template.write("plinth/newer.py", '"""A newer room."""\n')
+    (template.root / "plinth" / "status_table.py").rename(template.root / "plinth" / "status_text.py")
+    template.edit("Makefile", "db-diagram: install ## draw", "db-diagram: install ## paint")
+    template.edit("pyproject.toml", 'version = "0.1.0"', 'version = "0.2.0"')
+    template.edit("alembic/env.py", '"transaction_per_migration": True', '"transaction_per_migration": False')
+    template.commit("a newer version", SECOND)
+
+
+def test_an_update_leaves_alone_what_is_yours(update: Update) -> None:
+    assert update.project.git("status", "--porcelain", "--", *YOURS) == ""
+
+
+def test_an_update_brings_a_newer_base(update: Update) -> None:
+    template, updated = update.template, update.project
+    for folder in ("plinth", "docs/applying.md", "alembic/env.py"):
+        expected = {
+            file.removesuffix(".jinja"): template.read(file)
+            for file in template.files()
+            if file.startswith(folder) and not file.endswith(".jinja")
+        }
+        found = {file: updated.read(file) for file in updated.files() if file.startswith(folder)}
+        found.pop("plinth/LICENSE", None)
+        assert found == expected
+    assert yaml.safe_load(updated.read(".copier-answers.yml"))["_commit"] == SECOND
+
+
+def test_an_update_merges_what_both_changed(update: Update) -> None:
+    updated = update.project
+    makefile = updated.read("Makefile")
+    assert "run: install" in makefile
+    assert "## paint" in makefile
+    assert '"anyio>=4"' in updated.read("pyproject.toml")
+    assert 'version = "0.2.0"' in updated.read("pyproject.toml")
+    assert 'name = "my-app"' in updated.read("pyproject.toml")
+    assert not [file for file in updated.files() if file.endswith((".rej", ".orig"))]
+    assert not [file for file in updated.files() if re.search(r"^<{7} ", updated.read(file), re.MULTILINE)]
+
+
+@pytest.fixture
+def open_template(template: Repository, open_folder: Path) -> Iterator[Repository]:
+    """A project in a folder that the account of a local server can reach; its server is stopped."""
+    project = new_project(template, open_folder / "my app")
+    yield project
+    run(project.root, "make", "db-stop")
+
+
+@pytest.mark.slow
+def test_the_first_commands_of_a_new_project_pass(open_template: Repository) -> None:
+    project = open_template
+    assert read(Project(project.root), "README.md").summary("its README") == "its README: 3 blocks run"
+    output = run(project.root, "make", "check")
+    assert " passed" in output
+    assert not re.search(r"\d+ (failed|error|warning)", output)
+    assert project.git("status", "--porcelain") == ""
+    assert os.access(project.root / ".venv" / "bin" / "copier", os.X_OK)

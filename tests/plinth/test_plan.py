@@ -1,0 +1,310 @@
+"""What revisions are measured to do, and the verdict on it."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL
+
+from plinth.autogenerate.revisions import History as Revisions
+from plinth.plan.facts import Revision, Use
+from plinth.plan.measuring import measure
+from plinth.plan.verdict import reasons, worst
+from tests.plinth.history import CONCURRENTLY, History, catalog, rows
+from tests.plinth.project import Project
+from tests.plinth.test_safety import elsewhere
+
+HEAD = "20151009155020"
+
+BEFORE = """
+op.execute("create table users (id int primary key, email varchar(20), old int, code int not null default 0)")
+op.execute("create table posts (id int primary key, user_id int, body text, code int)")
+op.execute("alter table posts add constraint posts_code check (code is not null) not valid")
+op.execute("alter table users add constraint users_code check (code >= 0) not valid")
+op.execute("alter table users add constraint users_email check (email <> 'x') not valid")
+op.execute("alter table posts add constraint fk_posts foreign key (user_id) references users not valid")
+op.execute("create index ix_old on users (old)")
+op.execute("create materialized view summary as select count(*) from users")
+op.execute("create view names as select id, code from users")
+"""
+AWAY = """
+op.execute("drop table if exists users, articles, new cascade")
+op.execute("drop table if exists posts cascade")
+"""
+
+
+@pytest.fixture
+def target(empty_engine: Engine) -> Iterator[Connection]:
+    with empty_engine.connect() as connection:
+        yield connection
+
+
+def execute(*statements: str) -> str:
+    return "\n".join(f"op.execute({statement!r})" for statement in statements)
+
+
+def measured(history: History, target: Connection, upgrade: str, before: str = BEFORE) -> Revision:
+    history.add("before", None, before)
+    history.add("after", "before", upgrade)
+    config = history.config(target)
+    found = measure(Revisions(config, ScriptDirectory.from_config(config)), target, ["before"])
+    assert found.failure is None
+    assert [each.revision for each in found.revisions] == ["after"]
+    return found.revisions[0]
+
+
+def verdict(revision: Revision) -> str:
+    return worst(reasons(revision, lambda _: True))
+
+
+def use(revision: Revision, table: str, statement: int = 0) -> Use:
+    return next(each for each in revision.statements[statement].uses if each.table.name == table)
+
+
+CASES = [
+    ('op.create_index("ix", "users", ["email"])', "blocks"),
+    (CONCURRENTLY + 'op.create_index("ix", "users", ["email"], postgresql_concurrently=True)', "online"),
+    (CONCURRENTLY + 'op.drop_index("ix_old", postgresql_concurrently=True)', "online"),
+    (CONCURRENTLY + 'op.execute("reindex table concurrently users")', "online"),
+    (CONCURRENTLY + 'op.execute("vacuum full users")', "rewrites"),
+    ('op.drop_index("ix_old")', "instant"),
+    ('op.create_foreign_key("fk", "posts", "users", ["user_id"], ["id"])', "blocks"),
+    (
+        'op.create_foreign_key("fk", "posts", "users", ["user_id"], ["id"], postgresql_not_valid=True)',
+        "instant",
+    ),
+    (execute("alter table posts validate constraint fk_posts"), "scans"),
+    (CONCURRENTLY + 'op.execute("alter table posts validate constraint fk_posts")', "online"),
+    (execute("alter table users validate constraint users_code"), "scans"),
+    ('op.create_check_constraint("ck", "users", "id > 0")', "blocks"),
+    (
+        execute(
+            "alter table users add constraint ck check (id > 0) not valid",
+            "alter table users validate constraint ck",
+        ),
+        "blocks",
+    ),
+    ('op.create_unique_constraint("uq", "users", ["email"])', "blocks"),
+    (execute("alter table users add column token uuid default gen_random_uuid()"), "rewrites"),
+    (execute("alter table users add column number serial"), "rewrites"),
+    (
+        'op.add_column("users", sa.Column("n", sa.Integer(), server_default="5", nullable=False))',
+        "instant",
+    ),
+    ('op.add_column("users", sa.Column("at", sa.DateTime(), server_default=sa.func.now()))', "instant"),
+    ('op.alter_column("users", "old", type_=sa.BigInteger())', "rewrites"),
+    ('op.alter_column("users", "email", type_=sa.String(40))', "instant"),
+    ('op.alter_column("users", "email", type_=sa.Text())', "instant"),
+    ('op.alter_column("users", "old", type_=sa.Integer())', "instant"),
+    ('op.alter_column("posts", "body", type_=sa.String(40))', "rewrites"),
+    ('op.alter_column("users", "old", new_column_name="new")', "renames"),
+    ('op.rename_table("posts", "articles")', "renames"),
+    (execute("alter table posts rename to articles", "create view posts as table articles"), "instant"),
+    ('op.drop_column("users", "old")', "destroys"),
+    ('op.drop_table("posts")', "destroys"),
+    (execute("truncate posts"), "destroys"),
+    (execute("refresh materialized view summary"), "rewrites"),
+    (execute("update users set old = 1"), "blocks"),
+    (execute("update users set old = 1 where id = 1"), "instant"),
+    (
+        execute(
+            "do $$ begin update posts set body = ''; alter table users add x int default random(); end $$"
+        ),
+        "rewrites",
+    ),
+    (
+        execute("alter table posts add column x int", "alter table users validate constraint users_code"),
+        "blocks",
+    ),
+    (execute("create table new (id int references users)", "create index on new (id)"), "instant"),
+    (execute("comment on table users is 'people'"), "instant"),
+]
+
+
+def test_verdicts(history: History, target: Connection) -> None:
+    last = None
+    for number, (upgrade, _) in enumerate(CASES):
+        history.add(f"before_{number}", last, (AWAY if last else "") + BEFORE)
+        last = f"case_{number}"
+        history.add(last, f"before_{number}", upgrade)
+    config = history.config(target)
+    found = measure(Revisions(config, ScriptDirectory.from_config(config)), target, [])
+    assert found.failure is None
+    verdicts = [verdict(each) for each in found.revisions if each.revision.startswith("case")]
+    assert list(zip((upgrade for upgrade, _ in CASES), verdicts, strict=True)) == CASES
+
+
+def test_not_null_reads_all_rows_of_a_table_that_made_up_rows_would_break(
+    history: History, target: Connection
+) -> None:
+    revision = measured(history, target, 'op.alter_column("posts", "user_id", nullable=False)')
+    assert use(revision, "posts").scans
+    assert verdict(revision) == "blocks"
+
+
+def test_a_validated_check_spares_the_scan_of_not_null(history: History, target: Connection) -> None:
+    revision = measured(
+        history,
+        target,
+        'op.alter_column("posts", "code", nullable=False)',
+        BEFORE + execute("alter table posts validate constraint posts_code"),
+    )
+    assert use(revision, "posts").lock == "ACCESS EXCLUSIVE"
+    assert verdict(revision) == "instant"
+
+
+def test_locks_are_those_that_the_documentation_names(history: History, target: Connection) -> None:
+    revision = measured(history, target, 'op.create_foreign_key("fk", "posts", "users", ["user_id"], ["id"])')
+    assert {each.table.name: each.lock for each in revision.statements[0].uses} == {
+        "users": "SHARE ROW EXCLUSIVE",
+        "posts": "SHARE ROW EXCLUSIVE",
+    }
+    assert use(revision, "posts").scans
+
+
+def test_what_no_transaction_holds_is_sampled_while_it_runs(history: History, target: Connection) -> None:
+    revision = measured(
+        history,
+        target,
+        CONCURRENTLY + 'op.create_index("ix", "users", ["email"], postgresql_concurrently=True)',
+    )
+    assert [each.seen for each in revision.statements] == ["sampled"]
+    assert use(revision, "users").lock == "SHARE UPDATE EXCLUSIVE"
+    assert use(revision, "users").scans
+
+
+def test_what_a_transaction_can_hold_is_measured_in_an_autocommit_block(
+    history: History, target: Connection
+) -> None:
+    revision = measured(
+        history, target, CONCURRENTLY + 'op.execute("alter table users validate constraint users_code")'
+    )
+    assert [each.seen for each in revision.statements] == ["measured"]
+    assert use(revision, "users") == Use(use(revision, "users").table, "SHARE UPDATE EXCLUSIVE", scans=True)
+
+
+def test_batches_of_a_backfill_are_seen_because_tables_have_a_row(
+    history: History, target: Connection
+) -> None:
+    backfill = """
+with op.get_context().autocommit_block():
+    bind = op.get_bind()
+    while bind.execute(sa.text(
+        "update users set old = 0 where id in (select id from users where old is null limit 1000)"
+    )).rowcount:
+        pass
+"""
+    revision = measured(history, target, backfill)
+    assert len(revision.statements) == 2
+    assert verdict(revision) == "online"
+
+
+def test_rows_that_a_revision_refuses_are_no_obstacle(history: History, target: Connection) -> None:
+    revision = measured(
+        history, target, 'op.add_column("users", sa.Column("n", sa.Integer(), nullable=False))'
+    )
+    assert use(revision, "users").scans
+    assert verdict(revision) == "blocks"
+
+
+def test_columns_that_change_their_names_with_each_other_rename_nothing(
+    history: History, target: Connection
+) -> None:
+    swap = execute(
+        "alter table users rename old to old_int",
+        "alter table users rename old_bigint to old",
+        "alter table users drop column old_int",
+    )
+    revision = measured(
+        history, target, swap, BEFORE + execute("alter table users add column old_bigint bigint")
+    )
+    assert (revision.dropped, revision.renamed) == ((), {})
+    assert verdict(revision) == "instant"
+
+
+def test_a_column_that_comes_back_empty_is_gone(history: History, target: Connection) -> None:
+    again = execute("alter table users drop column old", "alter table users add column old bigint")
+    assert measured(history, target, again).dropped == ("users.old",)
+
+
+def test_questions_to_the_catalog_are_left_out(history: History, target: Connection) -> None:
+    revision = measured(history, target, 'sa.inspect(op.get_bind()).get_columns("users")')
+    assert revision.statements == ()
+
+
+def test_a_revision_that_fails_is_named_and_those_before_it_are_measured(
+    history: History, target: Connection
+) -> None:
+    history.add("one", None, execute("create table one (id int)"))
+    history.add("two", "one", execute("alter table nothing add x int"))
+    config = history.config(target)
+    found = measure(Revisions(config, ScriptDirectory.from_config(config)), target, [])
+    assert [each.revision for each in found.revisions] == ["one"]
+    assert "Revision two" in str(found.failure)
+
+
+def test_parameters_are_shown_in_their_places(history: History, target: Connection) -> None:
+    update = """op.get_bind().execute(sa.text("update users set email = '%' where id = :id"), {"id": 7})"""
+    assert measured(history, target, update).statements[0].sql == "update users set email = '%' where id = 7"
+
+
+def test_nothing_pending_is_said(migrated: Project) -> None:
+    assert "No revision is pending." in migrated.ok("plinth", "plan")
+    assert json.loads(migrated.ok("plinth", "plan", "--json"))["revisions"] == []
+
+
+def test_a_plan_leaves_the_database_alone(project: Project, empty_url: URL) -> None:
+    before = catalog(empty_url)
+    plan = json.loads(project.ok("plinth", "plan", "--json"))
+    assert [each["verdict"] for each in plan["revisions"]] == ["instant", "instant"]
+    assert catalog(empty_url) == before
+    assert rows(empty_url, "select nspname from pg_namespace where nspname = 'plinth'") == []
+
+
+def test_rows_are_those_of_the_database_at_hand(migrated: Project, clone_url: URL) -> None:
+    migrated.write_revision("x", HEAD, 'op.create_index("ix", "users", ["email"])')
+    insert = "insert into users (created_at) select now() from generate_series(1, %s) returning 1"
+    rows(clone_url, insert, 3)
+    (small,) = json.loads(migrated.ok("plinth", "plan", "--json"))["revisions"]
+    assert (small["verdict"], small["verdict_if_large"]) == ("instant", "blocks")
+    rows(clone_url, insert, 12_000)
+    (large,) = json.loads(migrated.ok("plinth", "plan", "--json"))["revisions"]
+    assert large["verdict"] == "blocks"
+    (table,) = large["statements"][0]["tables"]
+    assert table == {
+        "name": "users",
+        "lock": "SHARE",
+        "scans": True,
+        "rewrites": False,
+        "empties": False,
+        "rows": 12_003,
+        "rows_exact": True,
+    }
+    text = migrated.ok("plinth", "plan")
+    assert "CREATE INDEX ix ON users (email)" in text
+    assert "12,003" in text
+
+
+def test_rows_of_a_renamed_table_are_found_by_its_name_of_now(migrated: Project, clone_url: URL) -> None:
+    migrated.write_revision("x", HEAD, 'op.rename_table("users", "people")')
+    migrated.write_revision("y", "x", 'op.create_index("ix", "people", ["email"])')
+    rows(clone_url, "insert into users (created_at) values (now()) returning 1")
+    plan = json.loads(migrated.ok("plinth", "plan", "--json"))
+    (table,) = plan["revisions"][1]["statements"][0]["tables"]
+    assert (table["name"], table["rows"]) == ("people", 1)
+
+
+def test_a_failing_revision_makes_the_plan_fail(migrated: Project) -> None:
+    migrated.write_revision("x", HEAD, 'op.drop_table("nothing")')
+    done = migrated.run("plinth", "plan")
+    assert done.returncode == 1
+    assert "nothing" in done.stdout
+
+
+def test_without_a_scratch_database_there_is_no_plan(migrated: Project, clone_url: URL) -> None:
+    migrated.write_revision("x", HEAD, 'op.create_index("ix", "users", ["email"])')
+    nowhere = elsewhere(clone_url).render_as_string(hide_password=False)
+    line = migrated.refused("plinth", "plan", DATABASE_URL=nowhere, PLINTH_HOME="/dev/null/nowhere")
+    assert "scratch database" in line
