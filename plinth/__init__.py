@@ -13,6 +13,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `apply`: one applier at a time, a transaction for each revision, bounded waiting, the ledger.
 - `catalog`: what a database's schema looks like, in PostgreSQL's own words.
 - `undo`: the last batch, the last change.
+- `check`: whether models, revisions and database agree.
 - `status`, `status_table`: what is applied, pending and wrong.
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.
 - `lint`: refuses revisions that block a busy database or lose data.

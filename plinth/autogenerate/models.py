@@ -190,6 +190,7 @@ def _needed(
 ) -> list[Prerequisite]:
     """Return what is made before the models."""
     made = set(made_by_models(metadata, dialect, standing.default_schema))
+    asked_for = prerequisites.asked_for(script.statements)
     found = [*prerequisites.leaned_on(standing), *map(prerequisites.schema, _schemas_of_models(metadata))]
     return [
         each
@@ -197,7 +198,7 @@ def _needed(
         if each.known_as not in made
         and not prerequisites.makes(script.handwritten, each)
         # A serial column makes its sequence itself.
-        and (not each.is_owned or prerequisites.asks_for(script.statements, each))
+        and (not each.is_owned or each.name in asked_for)
     ]
 
 

@@ -61,16 +61,19 @@ def schema(name: str) -> Prerequisite:
 
 def makes(statements: str, needed: Prerequisite) -> bool:
     """Whether statements written by hand make something themselves."""
+    if needed.name.lower() not in statements.lower():
+        return False  # as most are, and the rest takes its time
     kind = needed.kind.removeprefix("composite ").removeprefix("range ")
     name = rf'(?:"?[\w$]+"?\s*\.\s*)?"?{re.escape(needed.name)}"?(?![\w$])'
     made = rf"\bcreate\s+(?:or\s+replace\s+)?{kind}\s+(?:if\s+not\s+exists\s+)?{name}"
     return re.search(made, statements, re.IGNORECASE) is not None
 
 
-def asks_for(statements: Iterable[str], sequence: Prerequisite) -> bool:
-    """Whether a default names a sequence."""
-    name = re.compile(rf"nextval\('[^']*\b{re.escape(sequence.name)}\b", re.IGNORECASE)
-    return any(map(name.search, statements))
+def asked_for(statements: Iterable[str]) -> set[str]:
+    """Return the names, without their schemas, of the sequences that defaults name."""
+    asking = "\n".join(each for each in statements if "nextval" in each.lower())
+    found = re.findall(r"nextval\('((?:[^']|'')+)'", asking, re.IGNORECASE)
+    return {_bare(name.replace("''", "'")) for name in found}
 
 
 def make(connection: Connection, default_schema: str, needed: Iterable[Prerequisite]) -> None:
