@@ -209,7 +209,7 @@ def _of_measurement(
             continue
         if number is not None and not rule.judged and _touches_nothing(measured, number, complaint):
             continue
-        if rule.judged and number is not None:
+        if number is not None:
             worded.add(number)
         about = heavy.get(number) if number is not None else None
         yield _finding(complaint.rule, _detail(about), statements[complaint.statement].text)

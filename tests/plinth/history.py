@@ -67,12 +67,13 @@ class History:
                 f'op.drop_table("t_{name}")',
             )
 
-    def config(self, connection: Engine | Connection) -> Config:
+    def config(self, connection: Engine | Connection | None = None) -> Config:
         """Return a configuration for Alembic's commands in this process."""
         config = Config()
         config.set_main_option("script_location", str(self.folder).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
+        if connection is not None:
+            config.attributes["connection"] = connection
         return config
 
 
