@@ -22,7 +22,7 @@ What a reader need not see stands in comments before the block:
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from pathlib import Path
 from textwrap import indent
@@ -153,10 +153,9 @@ def run_commands(reader: Reader, block: Block) -> Iterator[str]:
 
 
 def run_sql(reader: Reader, block: Block) -> Iterator[str]:
-    """Run SQL in psql."""
-    file = reader.project.root / ".git" / "block.sql"
-    file.write_text(block.source)
-    return run_commands(reader, Block(f"make -s db-shell < {file.relative_to(reader.project.root)}", "", {}))
+    """Run SQL in psql, which stops at the first error."""
+    (reader.project.root / ".git" / "block.sql").write_text(f"\\set ON_ERROR_STOP on\n{block.source}")
+    return run_commands(reader, replace(block, source="python -m plinth shell < .git/block.sql\n"))
 
 
 def compare_output(reader: Reader, block: Block) -> Iterator[str]:
@@ -210,7 +209,11 @@ def change(reader: Reader, block: Block) -> Iterator[str]:
     if name is None:
         yield "no path in the paragraph before says which file this changes"
         return
-    file = reader.project.root / name
+    found = sorted(reader.project.root.glob(name.replace("<time>", "*")))
+    if len(found) != 1:
+        yield f"{len(found)} files are named {name}"
+        return
+    [file] = found
     lines = block.source.splitlines(keepends=True)
     old = "".join(line[1:] or "\n" for line in lines if not line.startswith("+"))
     new = "".join(line[1:] or "\n" for line in lines if not line.startswith("-"))

@@ -170,6 +170,7 @@ def copy_for_a_reader(folder: Path) -> Project:
         folder,
         {
             **GIT,
+            "PSQLRC": "/dev/null",
             "MAKEFLAGS": "PYTHON=true T=tests/test_models.py",
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         },

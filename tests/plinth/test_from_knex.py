@@ -1,0 +1,156 @@
+"""Coming from Knex, as docs/from-knex.md says: its commands and settings, and a database that it migrated."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+from plinth import settings
+from plinth.__main__ import libpq_url
+from plinth.connecting import connect
+from plinth.local_server import client_program
+from tests.conftest import DatabaseServer, libpq
+from tests.plinth.documents import read
+from tests.plinth.project import Project, clean_environment, copy_for_a_reader
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: Knex can't be installed"),
+]
+
+DOCUMENT = "docs/from-knex.md"
+FILES = settings.ROOT / "tests" / "plinth" / "knex"
+
+
+@pytest.fixture(scope="module")
+def knex(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Knex and its two migrations."""
+    folder = tmp_path_factory.mktemp("knex") / "project"
+    shutil.copytree(FILES, folder)
+    (folder / "package.json").write_text('{"private": true}\n')
+    npm(folder, "npm", "install", "--no-save", "--no-audit", "--no-fund", "knex@3", "pg@8")
+    return folder
+
+
+def npm(folder: Path, *command: str, **environment: str) -> str:
+    """Run one of npm's programs, which must succeed, and return what it printed."""
+    done = subprocess.run(
+        ["/usr/bin/env", *command],
+        cwd=folder,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def migrated_by_knex(knex: Path, database_server: DatabaseServer, empty_url: URL) -> URL:
+    """A database with Knex's two migrations and some rows."""
+    given = libpq(database_server, str(empty_url.database))
+    names = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "dbname": "PGDATABASE",
+        "password": "PGPASSWORD",
+    }
+    place = {names[name]: value for name, value in given.items()}
+    assert "Batch 1 run: 2 migrations" in npm(knex, "npx", "knex", "migrate:latest", **place)
+    npm(knex, "npx", "knex", "seed:run", **place)
+    return empty_url
+
+
+@pytest.fixture
+def reader(tmp_path: Path, migrated_by_knex: URL) -> Project:
+    """A reader's copy on that database."""
+    project = copy_for_a_reader(tmp_path / "my app")
+    url = migrated_by_knex.render_as_string(hide_password=False)
+    return replace(project, environment=project.environment | {"DATABASE_URL": url})
+
+
+def tables(url: URL) -> list[str]:
+    """Return what pg_dump says of the two tables."""
+    dump = subprocess.run(
+        [
+            client_program("pg_dump"),
+            "--schema-only",
+            *("--no-owner", "--restrict-key=same"),
+            *("--table=users", "--table=authentication"),
+            *("--table=users_id_seq", "--table=authentication_id_seq"),
+            libpq_url(url),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    return dump.stdout.splitlines()
+
+
+def test_a_database_that_knex_migrated_goes_on_here(
+    reader: Project, migrated_by_knex: URL, record_property: Callable[[str, object], None]
+) -> None:
+    by_knex = tables(migrated_by_knex)
+    assert any('"createdAt"' in line for line in by_knex)
+    with connect(migrated_by_knex) as connection:
+        rows = everything(connection)
+    record_property("summary", read(reader, DOCUMENT).summary(DOCUMENT))
+    assert tables(migrated_by_knex) == by_knex
+    with connect(migrated_by_knex) as connection:
+        assert everything(connection) == rows
+        empty(connection)
+    reader.ok("alembic", "upgrade", "head")
+    assert tables(migrated_by_knex) == by_knex, "the baseline makes something else"
+    with connect(migrated_by_knex) as connection:
+        empty(connection)
+    create = (
+        "from app.database import engine; from app.models import Base; Base.metadata.create_all(engine())"
+    )
+    done = reader.shell(f"python -c '{create}'")
+    assert done.returncode == 0, done.stdout
+    assert tables(migrated_by_knex) == by_knex, "the models mean something else"
+
+
+def everything(connection: Connection) -> list[list[tuple[object, ...]]]:
+    """Return all rows, those of Knex's own tables too."""
+    names = ("users", "authentication", "migrations", "migrations_lock")
+    rows = [connection.execute(text(f"select to_jsonb(t)::text from {name} t order by 1")) for name in names]  # noqa: S608
+    found = [[tuple(row) for row in each] for each in rows]
+    assert all(found)
+    return found
+
+
+def empty(connection: Connection) -> None:
+    """Drop everything."""
+    connection.execute(text("drop schema public cascade"))
+    connection.execute(text("drop schema if exists plinth cascade"))
+    connection.execute(text("create schema public"))
+    connection.commit()
+
+
+def test_every_command_and_setting_of_knex_is_explained(knex: Path) -> None:
+    document = (settings.ROOT / DOCUMENT).read_text()
+    code = [words for words in re.findall(r"`([^`]+)`", document) if "\n" not in words]
+    named = {word for words in code for word in re.findall(r"--?[\w-]+|[\w:]+", words)}
+    program = (knex / "node_modules/knex/bin/cli.js").read_text()
+    commands = set(re.findall(r"\.command\('([\w:]+)", program))
+    options = set(re.findall(r"\.option\(\s*[`'](--[\w-]+)", program))
+    types = (knex / "node_modules/knex/types/index.d.ts").read_text()
+    configured = re.findall(r"interface (?:Migrator|Seeder)Config\w*[^{]*\{(.*?)\n  \}", types, re.DOTALL)
+    configured_names = {
+        name for each in configured for name in re.findall(r"^    (\w+)\??:", each, re.MULTILINE)
+    }
+    assert len(commands) > 10
+    assert len(options) > 10
+    assert len(configured_names) > 15
+    assert (commands | options | configured_names) - named == set()
