@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -27,7 +28,6 @@ from sqlalchemy.pool import NullPool
 from plinth import settings
 from plinth.development import alembic_config
 from plinth.local_server import test_server
-from tests.plinth.score import pytest_terminal_summary  # noqa: F401 - xdist reads this conftest.py alone
 
 PREFIX = "plinth_test_"
 RUN = PREFIX + secrets.token_hex(4)
@@ -51,12 +51,17 @@ class DatabaseServer:
         return URL.create("postgresql+psycopg", self.user, self.password, database=database, query=place)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the base count its kinds of change; a project that was made from the scaffold hasn't got them."""
+    if (Path(__file__).parent / "plinth" / "score.py").exists():
+        config.pluginmanager.import_plugin("tests.plinth.score")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print at the end of the run what tests recorded for it: record_property("summary", "a line")."""
+    """Print at the end of the run what tests recorded for it with `record_property`."""
     for report in terminalreporter.getreports("passed"):
-        for name, line in report.user_properties:
-            if name == "summary":
-                terminalreporter.write_line(str(line))
+        for name, value in report.user_properties:
+            terminalreporter.write_line(str(value) if name == "summary" else f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Scores at the end of the log: of the matrix of kinds, and whatever tests have measured."""
+"""The score at the end of the log: how many kinds of change passed."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,12 @@ _TEST = re.compile(r"tests/plinth/test_kinds\.py::(test_kind\w*)\[")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - pytest's class is private
-    """Print "kinds: N passed of M tried", for each server that they were tried on, and what was recorded."""
+    """Print "kinds: N passed of M tried", for each server that they were tried on."""
     counts: dict[str, dict[str, int]] = {}
     for outcome, report in _reports(terminalreporter):
         match = _TEST.match(report.nodeid)
         if match:
             counts.setdefault(match[1], {"passed": 0, "failed": 0})[outcome] += 1
-        for name, value in report.user_properties:  # record_property(): printed by a test, xdist loses it
-            terminalreporter.write_line(f"{name}: {value}")
     for test, count in sorted(counts.items()):
         where = test.removeprefix("test_kind").replace("_", " ")
         terminalreporter.write_line(
