@@ -184,13 +184,29 @@ def _names(constraint: sa.schema.ColumnCollectionConstraint) -> list[str]:
 def _sql_op(_: AutogenContext, op: SqlOp) -> str:
     text = str(op.sqltext)
     if "\n" not in text:
-        return _call("op.execute", string(text))
+        lines = [string(line) for line in _lines(text)]
+        return _call("op.execute", *lines) if len(lines) == 1 else _execute(lines)
     quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     # What stands in the string is indented with the code: nothing in it may depend on that.
     if re.search(r"'[^'\n]*\n", text) or "$" in text or quoted.endswith('"'):
         lines = [string(f"{line}\n") for line in text.split("\n")[:-1]] + [string(text.rpartition("\n")[2])]
-        return "op.execute(\n" + _indented("\n".join(lines)) + "\n)"
+        return _execute(lines)
     return f'op.execute(\n    """\n{_indented(quoted)}\n    """\n)'
+
+
+def _execute(lines: list[str]) -> str:
+    return "op.execute(\n" + _indented("\n".join(lines)) + "\n)"
+
+
+def _lines(text: str) -> list[str]:
+    """Cut a long statement after spaces, so that it fits between the margins."""
+    room = WIDTH - len("    op.execute()")
+    lines = [""]
+    for word in re.split(r"(?<= )", text):
+        if lines[-1] and len(lines[-1]) + len(word) > room:
+            lines.append("")
+        lines[-1] += word
+    return lines
 
 
 @renderers.dispatch_for(CommentOp)
