@@ -176,8 +176,14 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
         before, after = in_scope(subject.read(), subject.models, subject.scope)
         if not renames and not differences(before, after):
             return None
-        change = Change(before, after, read_casts(connection), subject.hints.backfills)
-        questions.ask(connection, change, questions.drops(context))
+        change = Change(
+            before,
+            after,
+            read_casts(connection),
+            subject.hints.backfills,
+            rewrites=questions.said(context, "rewrite"),
+        )
+        questions.ask(connection, change, questions.said(context, "drop"))
         return Comparison(change, renames, subject)
     finally:
         savepoint.rollback()

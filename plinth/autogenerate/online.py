@@ -22,10 +22,13 @@ from plinth.autogenerate.quoting import (
     quoted,
     quoted_list,
     schema_of,
+    shown,
     sql_name,
 )
+from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import AutocommitOp, Change, SqlOp
 from plinth.autogenerate.tables import in_order
+from plinth.autogenerate.types import is_rewritten
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
 
 Operations = Sequence[ops.MigrateOperation]
@@ -123,6 +126,7 @@ def sequence(change: Change) -> list[Revision]:
     """
     difference(change)  # refuses what can't be done at all, before anything is split
     way = _Way(change, forced(change), change.before)
+    _refuse_rewrites(way)
     extended = extended_enums(change)
     if extended:
         way.go(extended, "add the values of the enum")
@@ -146,6 +150,41 @@ def sequence(change: Change) -> list[Revision]:
     _drop_tables(way)
     way.go(change.after, "drop what nothing uses any more")
     return way.revisions
+
+
+def _refuse_rewrites(way: _Way) -> None:
+    """Return if no key column changes its type in a way that writes the table anew, or if that is accepted.
+
+    Raises:
+        Refusal: one does.
+    """
+    for table, name in sorted(way.forced.retyped):
+        before, after = way.change.before.tables[table][name], way.change.after.tables[table][name]
+        place = f"{shown(table, way.change.after)}.{name}"
+        if not is_rewritten(before.type, after.type) or not _is_key(way, table, name):
+            continue
+        if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
+            continue
+        raise Refusal(
+            "rewrite",
+            f"Column {place} is a key, and its change from {before.type} to {after.type} writes the table "
+            "anew while nobody can use it. On a busy database this is done by hand: add a column of the new "
+            "type, keep it equal by a trigger, fill it in batches, build its indexes concurrently, and swap "
+            f"the two in a short transaction. If the rewrite is acceptable: -x rewrite={place}",
+        )
+
+
+def _is_key(way: _Way, table: Name, column: str) -> bool:
+    own = way.change.before.tables[table].constraints.values()
+    if any(each.type in {"p", "f"} and column in each.columns for each in own):
+        return True
+    return any(
+        each.foreign_key is not None
+        and each.foreign_key.table == table
+        and column in each.foreign_key.columns
+        for other in way.change.before.tables.values()
+        for each in other.constraints.values()
+    )
 
 
 def _is_split(way: _Way, name: Name) -> bool:

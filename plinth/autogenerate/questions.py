@@ -15,11 +15,11 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Table
 FEWEST_COLUMNS = 3  # of two tables that are so alike that one may be the other's new name
 
 
-def drops(context: AutogenContext) -> set[str]:
-    """Return the tables and columns that `-x drop=…` says are to be dropped."""
+def said(context: AutogenContext, argument: str) -> set[str]:
+    """Return the tables and columns that `-x drop=…` or `-x rewrite=…` names."""
     environment = context.migration_context.environment_context
     arguments = environment.get_x_argument() if environment else []
-    return {value for name, _, value in (each.partition("=") for each in arguments) if name == "drop"}
+    return {value for name, _, value in (each.partition("=") for each in arguments) if name == argument}
 
 
 def bound_waiting(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """What a change is made of: Alembic's operations, each in its phase, and the two that Alembic lacks."""
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,7 @@ class Change:
         casts: between types, in this database.
         backfills: SQL that gives a column its value in rows that have none.
         is_downgrade: it takes back what an upgrade did.
+        rewrites: columns whose change may write their table anew (`-x rewrite=table.column`).
     """
 
     before: Catalog
@@ -113,3 +114,4 @@ class Change:
     casts: Casts
     backfills: Mapping[ColumnName, str] = field(default_factory=dict)
     is_downgrade: bool = False
+    rewrites: Collection[str] = ()

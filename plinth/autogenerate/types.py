@@ -137,6 +137,40 @@ def base_name(printed: str) -> str:
     return re.sub(r"\([^)]*\)", "", printed)
 
 
+_LENGTHENED = {"character varying", "bit varying"}
+_FINER = {
+    *("timestamp without time zone", "timestamp with time zone"),
+    *("time without time zone", "time with time zone", "interval"),
+}
+
+
+def is_rewritten(before: str, after: str) -> bool:
+    """Whether PostgreSQL writes a table anew when a column's type changes (ALTER TABLE, notes).
+
+    Args:
+        before: the type, as `format_type` prints it.
+        after: likewise.
+    """
+    old, new = base_name(before), base_name(after)
+    old_numbers, new_numbers = _numbers(before), _numbers(after)
+    if {old, new} == {"character varying", "text"}:
+        return bool(new_numbers)
+    if (old, new) == ("cidr", "inet"):
+        return False
+    if old != new or before.endswith("[]"):
+        return before != after
+    if old in _LENGTHENED or old in _FINER:
+        return bool(new_numbers) and (not old_numbers or new_numbers < old_numbers)
+    if old == "numeric" and new_numbers:
+        return not old_numbers or old_numbers[1] != new_numbers[1] or new_numbers < old_numbers
+    return bool(new_numbers) and old_numbers != new_numbers
+
+
+def _numbers(printed: str) -> list[int]:
+    found = re.search(r"\(([\d,-]+)\)", printed)
+    return [int(number) for number in found[1].split(",")] if found else []
+
+
 def same_family(before: str, after: str) -> bool:
     """Whether two types are so alike that defaults and foreign keys can stay while one becomes the other."""
     names = {base_name(before), base_name(after)}
