@@ -5,7 +5,9 @@ The score stands at the end of the log: "kinds: 300 passed of 300 tried".
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
@@ -14,6 +16,7 @@ from tests.conftest import DatabaseServer
 from tests.plinth.history import rows
 from tests.plinth.judge import empty_place, try_change
 from tests.plinth.kinds import KINDS, Kind
+from tests.plinth.system_server import system_programs, system_server
 
 # For a measurement of the change alone, as the list of kinds was measured: `before` from create_all()'s SQL.
 BEGIN_WITH_SQL = bool(os.environ.get("KINDS_BEGIN_WITH_SQL"))
@@ -23,9 +26,32 @@ def test_names_are_unique() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def parameters(*marks: pytest.MarkDecorator) -> list[Any]:
+    """Return all kinds; those that are many more than the listed ones are slow."""
+    return [
+        pytest.param(kind, id=kind.name, marks=marks if kind.listed else (pytest.mark.slow, *marks))
+        for kind in KINDS
+    ]
+
+
+@pytest.mark.parametrize("kind", parameters())
 def test_kind(kind: Kind, database_server: DatabaseServer, tmp_path: Path) -> None:
     try_kind(kind, database_server.url(database_server.maintenance_dbname), tmp_path)
+
+
+@pytest.fixture(scope="session")
+def other_server() -> Iterator[URL]:
+    """The oldest PostgreSQL that is installed on the machine."""
+    programs = system_programs()
+    if not programs:
+        pytest.skip("no PostgreSQL is installed on this machine")
+    with system_server(programs[0]) as url:
+        yield url
+
+
+@pytest.mark.parametrize("kind", parameters(pytest.mark.slow))
+def test_kind_on_system_server(kind: Kind, other_server: URL, tmp_path: Path) -> None:
+    try_kind(kind, other_server, tmp_path)
 
 
 def try_kind(kind: Kind, server: URL, folder: Path) -> None:

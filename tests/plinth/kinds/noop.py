@@ -68,7 +68,7 @@ def odd_names(m: MetaData) -> None:
         Column("It's 100% :x", Text, unique=True, comment="'\"\\"),
         Column("ünï", Enum("é", "'", '"', name="Ün ï"), server_default="'"),
         Column("parent", ForeignKey("Order by.id"), index=True),
-        CheckConstraint("\"It's 100% :x\" <> ':y %'", name="1st"),
+        CheckConstraint("\"It's 100% \\:x\" <> '\\:y %'", name="1st"),
         name="Order by",
     )
 
