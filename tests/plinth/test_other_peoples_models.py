@@ -3,7 +3,6 @@
 Each application is installed in an environment of its own, with the SQLAlchemy of this one.
 """
 
-import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -70,15 +69,6 @@ APPLICATIONS = (
         "Base.metadata",
         57,
     ),
-    Application(
-        "mlflow-skinny==3.17.2",
-        (
-            "import mlflow.store.tracking.dbmodels.models",
-            "from mlflow.store.db.base_sql_model import Base",
-        ),
-        "Base.metadata",
-        56,
-    ),
     Application("buildbot==4.3.0", ("from buildbot.db.model import Model",), "Model.metadata", 42),
     Application(
         "keystone==30.0.0",
@@ -116,8 +106,7 @@ def models_of(application: Application, folder: Path) -> MetaData:
     program = [str(python), str(reduce_models.__file__), *application.imports, application.metadata]
     reduced = run(folder, *program, str(pickled))
     assert reduced.returncode == 0, reduced.stdout + reduced.stderr
-    models: MetaData = pickle.loads(pickled.read_bytes())  # noqa: S301 - written a moment ago
-    return models
+    return reduce_models.read(pickled)
 
 
 def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
