@@ -33,19 +33,19 @@ Read = Callable[[], Catalog]
 
 
 def apply_renames(
-    connection: Connection, hints: Hints, after: Catalog, read: Read
+    connection: Connection, hints: Hints, before: Catalog, after: Catalog, read: Read
 ) -> tuple[list[Rename], Catalog]:
     """Do the renames on the connection, in whose transaction they stay; return them, and what is there then.
 
     Args:
         connection: in a savepoint, which the caller rolls back.
         hints: the models'.
+        before: what is there.
         after: what the models mean.
-        read: reads what is there, as far as it is ours.
+        read: reads what is there by now, as far as it is ours.
     """
     operations = Operations(MigrationContext.configure(connection))
     done: list[Rename] = []
-    before = read()
     # Columns are looked for in tables that bear their new names already, and so on.
     for stage in (_tables, _columns, _values, _types, _parts):
         renames = list(stage(hints, before, after))
