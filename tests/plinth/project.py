@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import indent
 
 from alembic.config import CommandLine, Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
@@ -18,6 +19,12 @@ from sqlalchemy.pool import NullPool
 from plinth import settings
 
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
+
+# The scaffold's own revisions, oldest first, however many have come.
+REVISIONS = [
+    each.revision for each in ScriptDirectory(str(settings.ROOT / "alembic")).walk_revisions()
+][::-1]
+FIRST, HEAD = REVISIONS[0], REVISIONS[-1]
 
 # Whatever the user's git is set to.
 GIT = {

@@ -11,10 +11,8 @@ from plinth import settings
 from plinth.lint import rules
 from plinth.lint.linting import Checked, Finding, Lint, lint
 from tests.plinth.history import CONCURRENTLY, History
-from tests.plinth.project import Project
+from tests.plinth.project import HEAD, Project
 from tests.plinth.test_plan import BEFORE, execute
-
-HEAD = "20151009155020"
 
 NOTHING: list[str] = []
 # The revisions of a chain, each on what the ones before it left.

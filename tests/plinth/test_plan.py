@@ -13,10 +13,8 @@ from plinth.plan.facts import Revision, Use
 from plinth.plan.measuring import measure
 from plinth.plan.verdict import reasons, worst
 from tests.plinth.history import CONCURRENTLY, History, catalog, rows
-from tests.plinth.project import Project
+from tests.plinth.project import HEAD, Project
 from tests.plinth.test_safety import elsewhere
-
-HEAD = "20151009155020"
 
 BEFORE = """
 op.execute("create table users (id int primary key, email varchar(20), old int, code int not null default 0)")
