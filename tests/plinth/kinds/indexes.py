@@ -116,7 +116,8 @@ KINDS = [
         ),
     ),
     change("add_include", without, having(on("name", postgresql_include=["b"])), listed=True),
-    change("drop_include", having(on("name", postgresql_include=["b"])), plain, listed=True),
+    change("drop_include", having(on("name", postgresql_include=["b"])), without, listed=True),
+    change("include_to_plain", having(on("name", postgresql_include=["b"])), plain),
     change(
         "change_include",
         having(on("name", postgresql_include=["b"])),
