@@ -291,7 +291,9 @@ def retype(change: Change, table: Table, before: Column, after: Column) -> ops.M
     """Return what gives a column another type."""
     expression = casts.using(before, after, change.before, change.after, change.casts)
     type_ = sqlalchemy_type(after, change.after)
-    if type_ is None or (after.collation is None and before.collation is not None):
+    # Alembic hands USING on as it is, and the driver takes a % in it for a parameter.
+    has_percent = expression is not None and "%" in expression
+    if type_ is None or has_percent or (after.collation is None and before.collation is not None):
         collate = f" COLLATE {after.collation}" if after.collation else ""
         return SqlOp(
             f"{_alter_sql(change, table, after)} TYPE {after.type}{collate}"
