@@ -280,7 +280,9 @@ def _retype_around_default(change: Change, table: Table, before: Column, after: 
         and (drops_default or before.default != after.default)
     ):
         default = sa.text(without_binds(after.default))
-        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=default))
+        # An identity column's sequence gives its name to the one that the default asks.
+        phase = Phase.OWNERS if before.identity else Phase.COLUMNS
+        yield Step(phase, _alter_op(change, table, after.name, modify_server_default=default))
 
 
 def _alter_sql(change: Change, table: Table, column: Column) -> str:

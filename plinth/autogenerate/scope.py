@@ -173,7 +173,7 @@ def _with_others(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
 
 
 def _with_schemas(before: Catalog, after: Catalog, database: Catalog) -> tuple[Catalog, Catalog]:
-    """Compare schemas that hold something of ours; one that becomes empty stays, for it may be made by hand."""
+    """Compare schemas that hold something of ours; an empty one stays, for it may be made by hand."""
     wanted_in, there_in = (
         {name.schema for named in (each.tables, each.sequences, each.enums, each.domains) for name in named}
         for each in (after, before)

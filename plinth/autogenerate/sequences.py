@@ -133,6 +133,8 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
         old = type(old)(**{**vars(old), **adjusted})
     if changed & {"type", "start", "increment", "minimum", "maximum", "cache", "cycle"}:
         words += _option_words(new, old)
+        if (old.increment > 0) != (new.increment > 0):
+            words.append("RESTART")  # the value that it stands at may be out of its bounds
     owner = owner_of(new, change.after)
     if new.is_identity and owner:
         words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
@@ -154,7 +156,7 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
 
 
 def _alter_identity(change: Change, table: Table, column: Column, words: list[str]) -> SqlOp:
-    sets = " ".join(f"SET {word}" for word in words)
+    sets = " ".join(word if word == "RESTART" else f"SET {word}" for word in words)
     return SqlOp(
         f"ALTER TABLE {sql_name(table.name, change.after)} ALTER COLUMN {quoted(column.name)} {sets}",
         f"change {table.name.name} {column.name}",
