@@ -318,12 +318,13 @@ def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
 def _become_identity(change: Change, table: Table, column: Column) -> Iterator[Step]:
     add = f"{_alter_sql(change, table, column)} ADD {identity_sql(column, change.after)}"
     yield Step(Phase.OWNERS, SqlOp(add, f"change {table.name.name} {column.name}", table.name))
-    yield Step(Phase.OWNERS, continue_sequence(change, table, column))
+    if column.sequence and change.before.tables[table.name][column.name].sequence is None:
+        sequence = change.after.sequences[column.sequence]
+        yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
 
 
-def continue_sequence(change: Change, table: Table, column: Column) -> SqlOp:
-    """Return what lets a column's new sequence go on behind the values that stand there."""
-    sequence = change.after.sequences[column.sequence]  # type: ignore[index]
+def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
+    """Return what lets a new sequence go on behind the values that stand in its column."""
     best = "max" if sequence.increment > 0 else "min"
     name = sql_name(table.name, change.after)
     next_value = f"coalesce({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
