@@ -325,9 +325,9 @@ def _become_identity(change: Change, table: Table, column: Column) -> Iterator[S
 
 def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
     """Return what lets a new sequence go on behind the values that stand in its column."""
-    best = "max" if sequence.increment > 0 else "min"
+    best, farther = ("max", "greatest") if sequence.increment > 0 else ("min", "least")
     name = sql_name(table.name, change.after)
-    next_value = f"coalesce({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
+    next_value = f"{farther}({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
     sequence_name = literal(sql_name(sequence.name, change.after))
     return SqlOp(f"SELECT setval({sequence_name}, {next_value}, false) FROM {name}", table=table.name)  # noqa: S608
 
