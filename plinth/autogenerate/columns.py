@@ -280,7 +280,9 @@ def _retype_around_default(change: Change, table: Table, before: Column, after: 
         and (drops_default or before.default != after.default)
     ):
         default = sa.text(without_binds(after.default))
-        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=default))
+        # An identity column's sequence gives its name to the one that the default asks.
+        phase = Phase.OWNERS if before.identity else Phase.COLUMNS
+        yield Step(phase, _alter_op(change, table, after.name, modify_server_default=default))
 
 
 def _alter_sql(change: Change, table: Table, column: Column) -> str:
@@ -291,7 +293,9 @@ def retype(change: Change, table: Table, before: Column, after: Column) -> ops.M
     """Return what gives a column another type."""
     expression = casts.using(before, after, change.before, change.after, change.casts)
     type_ = sqlalchemy_type(after, change.after)
-    if type_ is None or (after.collation is None and before.collation is not None):
+    # Alembic hands USING on as it is, and the driver takes a % in it for a parameter.
+    has_percent = expression is not None and "%" in expression
+    if type_ is None or has_percent or (after.collation is None and before.collation is not None):
         collate = f" COLLATE {after.collation}" if after.collation else ""
         return SqlOp(
             f"{_alter_sql(change, table, after)} TYPE {after.type}{collate}"
@@ -314,15 +318,16 @@ def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
 def _become_identity(change: Change, table: Table, column: Column) -> Iterator[Step]:
     add = f"{_alter_sql(change, table, column)} ADD {identity_sql(column, change.after)}"
     yield Step(Phase.OWNERS, SqlOp(add, f"change {table.name.name} {column.name}", table.name))
-    yield Step(Phase.OWNERS, continue_sequence(change, table, column))
+    if column.sequence and change.before.tables[table.name][column.name].sequence is None:
+        sequence = change.after.sequences[column.sequence]
+        yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
 
 
-def continue_sequence(change: Change, table: Table, column: Column) -> SqlOp:
-    """Return what lets a column's new sequence go on behind the values that stand there."""
-    sequence = change.after.sequences[column.sequence]  # type: ignore[index]
-    best = "max" if sequence.increment > 0 else "min"
+def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
+    """Return what lets a new sequence go on behind the values that stand in its column."""
+    best, farther = ("max", "greatest") if sequence.increment > 0 else ("min", "least")
     name = sql_name(table.name, change.after)
-    next_value = f"coalesce({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
+    next_value = f"{farther}({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
     sequence_name = literal(sql_name(sequence.name, change.after))
     return SqlOp(f"SELECT setval({sequence_name}, {next_value}, false) FROM {name}", table=table.name)  # noqa: S608
 

@@ -11,10 +11,11 @@ from alembic.runtime.migration import MigrationContext
 from plinth import revision_names, settings
 from plinth.alembic_command import of_options
 from plinth.autogenerate.comparator import ComparedOp, Comparison
-from plinth.autogenerate.online import Revision, between, extended_enums, sequence
+from plinth.autogenerate.online import extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
 from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
+from plinth.autogenerate.way import Revision, between
 from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
 

@@ -6,19 +6,26 @@ has an online form: then it is written here.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import replace
 
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.backfills import BackfillOp, backfill_op
-from plinth.autogenerate.difference import Forced, difference, forced
+from plinth.autogenerate.checks import (
+    add_not_valid,
+    cleared_op,
+    comment_ops,
+    not_null_check,
+    not_valid_op,
+    nullable_op,
+    validate,
+    validate_op,
+)
+from plinth.autogenerate.difference import difference, forced
 from plinth.autogenerate.enums import is_extended, mentioned_values
 from plinth.autogenerate.quoting import (
-    LONGEST_NAME,
-    made_name,
     quoted,
     quoted_list,
     schema_of,
@@ -27,11 +34,11 @@ from plinth.autogenerate.quoting import (
 )
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import AutocommitOp, Change, SqlOp
+from plinth.autogenerate.swaps import swap, swaps
 from plinth.autogenerate.tables import in_order
 from plinth.autogenerate.types import is_rewritten
+from plinth.autogenerate.way import Revision, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
-
-Operations = Sequence[ops.MigrateOperation]
 
 # A default that PostgreSQL computes once for all rows that are there: no rewrite.
 _VOLATILE = (
@@ -43,66 +50,6 @@ _VOLATILE = (
     "uuidv7(",
     "uuid_generate",
 )
-
-
-@dataclass(frozen=True)
-class Revision:
-    """What one revision does, and what takes it back.
-
-    Args:
-        up: its operations.
-        down: those that take it back.
-        title: what it does, in a word or two; None when it is all of a change.
-        is_repeatable: it may be run again after it was interrupted.
-    """
-
-    up: Operations
-    down: Operations
-    title: str | None = None
-    is_repeatable: bool = False
-
-
-@dataclass
-class _Way:
-    """The way from one schema to another, revision by revision.
-
-    Args:
-        change: the whole.
-        forced: what has to be made anew although it doesn't change.
-        at: the schema after the last revision so far.
-        revisions: so far.
-    """
-
-    change: Change
-    forced: Forced
-    at: Catalog
-    revisions: list[Revision] = field(default_factory=list)
-
-    def go(self, to: Catalog, title: str, *, through: Catalog | None = None) -> None:
-        """Go on by one ordinary revision, if there is anything to do; `through` a schema on the way."""
-        stops = [self.at, *([through] if through else []), to]
-        parts = [between(self.change, *pair) for pair in pairwise(stops)]
-        self.at = to
-        up = [op for part in parts for op in part.up]
-        down = [op for part in reversed(parts) for op in part.down]
-        if up or down:
-            self.revisions.append(Revision(up, down, title))
-
-    def step(self, to: Catalog, revision: Revision) -> None:
-        """Go on by a revision that is written already."""
-        self.at = to
-        self.revisions.append(revision)
-
-    def with_table(self, table: Table) -> Catalog:
-        """Return the schema so far, with another table of that name."""
-        return replace(self.at, tables={**self.at.tables, table.name: table})
-
-
-def between(change: Change, before: Catalog, after: Catalog, title: str | None = None) -> Revision:
-    """Return the one ordinary revision that leads from one schema to another."""
-    up = difference(replace(change, before=before, after=after))
-    down = difference(replace(change, before=after, after=before, backfills={}, is_downgrade=True))
-    return Revision([step.op for step in up], [step.op for step in down], title)
 
 
 def extended_enums(change: Change) -> Catalog | None:
@@ -125,8 +72,9 @@ def sequence(change: Change) -> list[Revision]:
         Refusal: a word of the author's is missing.
     """
     difference(change)  # refuses what can't be done at all, before anything is split
-    way = _Way(change, forced(change), change.before)
+    way = Way(change, forced(change), change.before)
     _refuse_rewrites(way)
+    way.swapped |= swaps(way)
     extended = extended_enums(change)
     if extended:
         way.go(extended, "add the values of the enum")
@@ -135,6 +83,8 @@ def sequence(change: Change) -> list[Revision]:
     way.go(_beside(way, standing), "what stands beside the tables")
     for name in split:
         way.go(_eased(way, name), f"change {name.name}", through=_without_defaults(way, name))
+    for column in sorted(way.swapped):
+        swap(way, column)
     for name in split:
         _drop_keys(way, name)
     for name in split:
@@ -152,7 +102,7 @@ def sequence(change: Change) -> list[Revision]:
     return way.revisions
 
 
-def _refuse_rewrites(way: _Way) -> None:
+def _refuse_rewrites(way: Way) -> None:
     """Return if no key column changes its type in a way that writes the table anew, or if that is accepted.
 
     Raises:
@@ -174,7 +124,7 @@ def _refuse_rewrites(way: _Way) -> None:
         )
 
 
-def _is_key(way: _Way, table: Name, column: str) -> bool:
+def _is_key(way: Way, table: Name, column: str) -> bool:
     own = way.change.before.tables[table].constraints.values()
     if any(each.type in {"p", "f"} and column in each.columns for each in own):
         return True
@@ -187,16 +137,16 @@ def _is_key(way: _Way, table: Name, column: str) -> bool:
     )
 
 
-def _is_split(way: _Way, name: Name) -> bool:
+def _is_split(way: Way, name: Name) -> bool:
     """Whether a table's changes have online forms; those of partitions and heirs are made in one revision."""
     before, after = way.change.before.tables[name], way.change.after.tables[name]
     plain = not (before.partition_key or after.partition_key or before.parents or after.parents)
     has_heirs = any(name in table.parents for table in way.change.before.tables.values())
-    shaken = way.forced.of(way.forced.replaced, name) or way.forced.of(way.forced.retyped, name)
+    shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)
     return plain and not has_heirs and not shaken and before != after
 
 
-def _beside(way: _Way, standing: Sequence[Name]) -> Catalog:
+def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
     """Return the schema with all that is new and touches no standing table; nothing is dropped yet."""
     before, after = way.at, way.change.after
     new_tables = {name: table for name, table in after.tables.items() if name not in before.tables}
@@ -232,7 +182,7 @@ def _beside(way: _Way, standing: Sequence[Name]) -> Catalog:
 # A table with all changes that need no more than a short look at the catalog
 
 
-def _eased(way: _Way, name: Name) -> Catalog:
+def _eased(way: Way, name: Name) -> Catalog:
     before, after = way.change.before.tables[name], way.change.after.tables[name]
     columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
     kept = [column for column in before.columns if after.column(column.name) is None]
@@ -268,7 +218,9 @@ def _with_names_of_not_null(before: Table, after: Table, columns: dict[str, Colu
     return standing
 
 
-def _eased_column(way: _Way, table: Name, before: Column | None, after: Column) -> Column:
+def _eased_column(way: Way, table: Name, before: Column | None, after: Column) -> Column:
+    if before is not None and ColumnName(table, after.name) in way.swapped:
+        return before
     if before is not None:
         # NULL allowed or refused: in revisions of their own, for the way back has to look at all rows.
         return replace(after, not_null=before.not_null)
@@ -277,7 +229,7 @@ def _eased_column(way: _Way, table: Name, before: Column | None, after: Column) 
     return after
 
 
-def _without_defaults(way: _Way, name: Name) -> Catalog | None:
+def _without_defaults(way: Way, name: Name) -> Catalog | None:
     """Return the eased schema before columns that are filled get defaults: one set later is for new rows."""
     eased = _eased(way, name)
     before, table = way.change.before.tables[name], eased.tables[name]
@@ -306,13 +258,13 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 # What goes: first what others stand on
 
 
-def _drop_keys(way: _Way, name: Name) -> None:
+def _drop_keys(way: Way, name: Name) -> None:
     for constraint in list(way.at.tables[name].constraints.values()):
         if constraint.type == "f" and _goes(way, name, constraint):
             _drop_constraint(way, name, constraint)
 
 
-def _drop_parts(way: _Way, name: Name) -> None:
+def _drop_parts(way: Way, name: Name) -> None:
     table = way.at.tables[name]
     for constraint in sorted(table.constraints.values(), key=lambda each: each.type):
         if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint):
@@ -329,13 +281,13 @@ def _drop_parts(way: _Way, name: Name) -> None:
             _loosen(way, name, column)
 
 
-def _goes(way: _Way, name: Name, constraint: Constraint) -> bool:
+def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
     is_forced = constraint.name in way.forced.of(way.forced.constraints, name)
     return is_forced or not constraints.is_kept(constraint, wanted)
 
 
-def _drop_constraint(way: _Way, name: Name, constraint: Constraint) -> None:
+def _drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
     table = way.at.tables[name]
     left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
     to = way.with_table(replace(table, constraints=left))
@@ -353,24 +305,20 @@ def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops
     clear = constraints.drop_op(constraint, table, catalog)
     clear.if_exists = True
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
-        add = _not_valid(constraint, table, catalog)
-        return [clear, add, _validate(constraint, table, catalog), *_comments(constraint, table, catalog)]
+        add = not_valid_op(constraint, table, catalog)
+        return [clear, add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
     if _has_plain_index(constraint):
         index = key_index(constraint, table, catalog)
         return [
             clear,
             *_build(index, table, catalog),
             _use_index(constraint, table, catalog),
-            *_comments(constraint, table, catalog),
+            *comment_ops(constraint, table, catalog),
         ]
     return None
 
 
-def _comments(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
-    return [] if constraint.comment is None else [constraints.comment_op(constraint, table, catalog)]
-
-
-def _drop_index(way: _Way, name: Name, index: Index) -> None:
+def _drop_index(way: Way, name: Name, index: Index) -> None:
     table = way.at.tables[name]
     left = {each.name: each for each in table.indexes.values() if each.name != index.name}
     down = [*_build(index, table, way.at)]
@@ -387,22 +335,22 @@ def _drop_index(way: _Way, name: Name, index: Index) -> None:
     )
 
 
-def _loosen(way: _Way, name: Name, column: Column) -> None:
+def _loosen(way: Way, name: Name, column: Column) -> None:
     table = way.at.tables[name]
     to = _with_not_null(way, name, column.name, False)
-    check = _not_null_check(table, column)
+    check = not_null_check(table, column)
     way.step(
         to,
         Revision(
-            [_nullable(table, column, way.at, True)],
+            [nullable_op(table, column, way.at, True)],
             [
                 AutocommitOp(
                     [
-                        _cleared(check, table, way.at),
-                        _not_valid(check, table, way.at),
-                        _validate(check, table, way.at),
-                        _nullable(table, column, way.at, False),
-                        _cleared(check, table, way.at),
+                        cleared_op(check, table, way.at),
+                        not_valid_op(check, table, way.at),
+                        validate_op(check, table, way.at),
+                        nullable_op(table, column, way.at, False),
+                        cleared_op(check, table, way.at),
                     ]
                 ),
             ],
@@ -412,7 +360,7 @@ def _loosen(way: _Way, name: Name, column: Column) -> None:
     )
 
 
-def _with_not_null(way: _Way, name: Name, column: str, not_null: bool) -> Catalog:
+def _with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
     """Return the schema so far in which a column refuses NULL, or doesn't any more."""
     table = way.at.tables[name]
     columns = {each.name: each for each in table.columns}
@@ -435,7 +383,7 @@ def _with_not_null(way: _Way, name: Name, column: str, not_null: bool) -> Catalo
 # What comes
 
 
-def _fill(way: _Way, name: Name) -> None:
+def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     for column in _becoming_required(way, name):
         old = way.change.before.tables[name].column(column.name)
@@ -447,7 +395,7 @@ def _fill(way: _Way, name: Name) -> None:
         way.step(way.at, Revision([op], [], f"fill {column.name}", is_repeatable=isinstance(op, BackfillOp)))
 
 
-def _becoming_required(way: _Way, name: Name) -> list[Column]:
+def _becoming_required(way: Way, name: Name) -> list[Column]:
     table = way.at.tables[name]
     return [
         column
@@ -456,30 +404,29 @@ def _becoming_required(way: _Way, name: Name) -> list[Column]:
     ]
 
 
-def _require(way: _Way, name: Name) -> None:
+def _require(way: Way, name: Name) -> None:
     for column in _becoming_required(way, name):
         table = way.at.tables[name]
-        check = _not_null_check(table, column)
-        unchecked = replace(check, definition=f"{check.definition} NOT VALID", validated=False)
-        _step_not_valid(way, name, check, unchecked, f"let {column.name} be no longer NULL in new rows")
-        _step_validate(way, name, check, unchecked, _catch_up(way, name, column))
+        check = not_null_check(table, column)
+        add_not_valid(way, name, check, f"let {column.name} be no longer NULL in new rows")
+        validate(way, name, check, _catch_up(way, name, column))
         to = _with_not_null(way, name, column.name, True)
         table = to.tables[name]
         left = {each.name: each for each in table.constraints.values() if each.name != check.name}
         to = replace(to, tables={**to.tables, name: replace(table, constraints=left)})
-        up = [_nullable(table, column, to, False), constraints.drop_op(check, table, to)]
+        up = [nullable_op(table, column, to, False), constraints.drop_op(check, table, to)]
         down = AutocommitOp(
             [
-                _cleared(check, table, to),
-                _not_valid(check, table, to),
-                _validate(check, table, to),
-                _nullable(table, column, to, True),
+                cleared_op(check, table, to),
+                not_valid_op(check, table, to),
+                validate_op(check, table, to),
+                nullable_op(table, column, to, True),
             ]
         )
         way.step(to, Revision(up, [down], f"require {column.name}", is_repeatable=True))
 
 
-def _catch_up(way: _Way, name: Name, column: Column) -> list[ops.MigrateOperation]:
+def _catch_up(way: Way, name: Name, column: Column) -> list[ops.MigrateOperation]:
     """Return what fills rows that came without a value between the backfill and the check."""
     value = way.change.backfills.get(ColumnName(name, column.name))
     if value is None:
@@ -489,25 +436,7 @@ def _catch_up(way: _Way, name: Name, column: Column) -> list[ops.MigrateOperatio
     return [SqlOp(f"UPDATE {table} SET {quoted(column.name)} = {value} WHERE {condition}", table=name)]  # noqa: S608
 
 
-def _step_not_valid(way: _Way, name: Name, constraint: Constraint, unchecked: Constraint, title: str) -> None:
-    table = way.at.tables[name]
-    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: unchecked}))
-    up = [_not_valid(constraint, table, way.at)]
-    way.step(to, Revision(up, [constraints.drop_op(constraint, table, way.at)], title))
-
-
-def _step_validate(
-    way: _Way, name: Name, constraint: Constraint, unchecked: Constraint, first: Operations = ()
-) -> None:
-    table = way.at.tables[name]
-    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
-    up = [*first, _validate(constraint, table, way.at), *_comments(constraint, table, way.at)]
-    down = [constraints.drop_op(constraint, table, way.at), _not_valid(constraint, table, way.at)]
-    del unchecked
-    way.step(to, Revision(up, down, f"validate {constraint.name}"))
-
-
-def _add_parts(way: _Way, name: Name) -> None:
+def _add_parts(way: Way, name: Name) -> None:
     wanted = way.change.after.tables[name]
     for index in wanted.indexes.values():
         if index.name not in way.at.tables[name].indexes:
@@ -521,7 +450,7 @@ def _add_parts(way: _Way, name: Name) -> None:
             _add_key(way, name, constraint)
 
 
-def _add_index(way: _Way, name: Name, index: Index) -> None:
+def _add_index(way: Way, name: Name, index: Index) -> None:
     table = way.at.tables[name]
     to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
     up = [*_build(index, table, way.at)]
@@ -533,7 +462,7 @@ def _add_index(way: _Way, name: Name, index: Index) -> None:
     )
 
 
-def _add_checked(way: _Way, name: Name, constraint: Constraint) -> None:
+def _add_checked(way: Way, name: Name, constraint: Constraint) -> None:
     """Add a check or foreign key: for new rows first, then for all."""
     if not constraint.validated or constraint.is_not_enforced:
         table = way.at.tables[name]
@@ -542,14 +471,11 @@ def _add_checked(way: _Way, name: Name, constraint: Constraint) -> None:
             f"add {constraint.name}",
         )
         return
-    unchecked = replace(
-        constraint, definition=f"{constraint.definition} NOT VALID", validated=False, comment=None
-    )
-    _step_not_valid(way, name, constraint, unchecked, f"add {constraint.name}")
-    _step_validate(way, name, constraint, unchecked)
+    add_not_valid(way, name, constraint, f"add {constraint.name}")
+    validate(way, name, constraint)
 
 
-def _add_key(way: _Way, name: Name, constraint: Constraint) -> None:
+def _add_key(way: Way, name: Name, constraint: Constraint) -> None:
     """Add a unique constraint or primary key: its index first."""
     table = way.at.tables[name]
     index = key_index(constraint, table, way.at)
@@ -559,13 +485,13 @@ def _add_key(way: _Way, name: Name, constraint: Constraint) -> None:
     to = way.with_table(
         replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
     )
-    up = [_use_index(constraint, table, way.at), *_comments(constraint, table, way.at)]
-    clear = _cleared(constraint, table, way.at)
+    up = [_use_index(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
+    clear = cleared_op(constraint, table, way.at)
     down = AutocommitOp([clear, *_build(index, table, way.at)])
     way.step(to, Revision(up, [down], f"add {constraint.name}", is_repeatable=True))
 
 
-def _add_foreign_keys(way: _Way, name: Name) -> None:
+def _add_foreign_keys(way: Way, name: Name) -> None:
     for constraint in way.change.after.tables[name].constraints.values():
         if constraint.type == "f" and constraint.name not in way.at.tables[name].constraints:
             target = constraint.reference.table
@@ -573,7 +499,7 @@ def _add_foreign_keys(way: _Way, name: Name) -> None:
                 _add_checked(way, name, constraint)
 
 
-def _change_unsplit(way: _Way, split: Sequence[Name]) -> None:
+def _change_unsplit(way: Way, split: Sequence[Name]) -> None:
     """Make what is left as it should be, in one revision, but drop nothing yet."""
     after, at = way.change.after, way.at
     gone = {name: table for name, table in at.tables.items() if name not in after.tables}
@@ -595,7 +521,7 @@ def _change_unsplit(way: _Way, split: Sequence[Name]) -> None:
     way.go(to, "change the rest")
 
 
-def _drop_columns(way: _Way, split: Sequence[Name]) -> None:
+def _drop_columns(way: Way, split: Sequence[Name]) -> None:
     """Drop columns, in a revision for each table: these wait until no code that runs uses them."""
     for name in split:
         table = way.at.tables[name]
@@ -621,7 +547,7 @@ def _drop_columns(way: _Way, split: Sequence[Name]) -> None:
         way.go(replace(to, sequences=kept), f"drop {' and '.join(sorted(names))}")
 
 
-def _drop_tables(way: _Way) -> None:
+def _drop_tables(way: Way) -> None:
     """Drop tables, one by one; what refers to them goes first."""
     gone = [name for name in way.at.tables if name not in way.change.after.tables]
     for name in reversed(in_order(gone, way.at)):
@@ -646,45 +572,6 @@ def _drop_tables(way: _Way) -> None:
 
 
 # Operations
-
-
-def _not_valid(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
-    """Return what adds a constraint that holds for new rows only."""
-    op = constraints.add_op(replace(constraint, validated=True), table, catalog)
-    if isinstance(op, SqlOp):
-        return SqlOp(f"{op.sql} NOT VALID", op.summary, table.name)
-    assert isinstance(op, ops.CreateCheckConstraintOp | ops.CreateForeignKeyOp)  # noqa: S101 - the only kinds
-    op.kw["postgresql_not_valid"] = True
-    return op
-
-
-def _validate(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
-    name = sql_name(table.name, catalog)
-    return SqlOp(
-        f"ALTER TABLE {name} VALIDATE CONSTRAINT {quoted(constraint.name)}",
-        f"validate {constraint.name}",
-        table.name,
-    )
-
-
-def _cleared(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
-    op = constraints.drop_op(constraint, table, catalog)
-    op.if_exists = True
-    return op
-
-
-def _not_null_check(table: Table, column: Column) -> Constraint:
-    name = made_name(table.name.name, column.name, "required")
-    taken = {*table.constraints, *table.indexes}
-    while name in taken:
-        name = (name[: LONGEST_NAME - 1]) + "_"
-    expression = f"({quoted(column.name)} IS NOT NULL)"
-    return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
-
-
-def _nullable(table: Table, column: Column, catalog: Catalog, nullable: bool) -> ops.AlterColumnOp:
-    schema = schema_of(table.name, catalog)
-    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=nullable)
 
 
 def _has_plain_index(constraint: Constraint) -> bool:

@@ -158,18 +158,25 @@ def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
         if type_ is None or type_ not in before.enums or type_ not in after.enums:
             continue
         there, wanted = before.enums[type_].values, after.enums[type_].values
-        for old, new in renames.items():
-            pending_value = old in there and new not in there and old not in wanted and new in wanted
-            if pending_value and (type_, old) not in seen:
-                seen.add((type_, old))
-                name = sql_name(type_, before)
-                yield Rename(
-                    SqlOp(
-                        f"ALTER TYPE {name} RENAME VALUE {literal(old)} TO {literal(new)}",
-                        f"rename {type_.name} {old} to {new}",
-                    ),
-                    SqlOp(f"ALTER TYPE {name} RENAME VALUE {literal(new)} TO {literal(old)}"),
-                )
+        asked = [(old, new) for old, new in renames.items() if (type_, old) not in seen and new in wanted]
+        pending_values = [
+            (old, new) for old, new in asked if old in there and new not in there and old not in wanted
+        ]
+        # Values that take each other's names: whether they have done so, only their order can tell.
+        mapped = tuple(renames.get(value, value) for value in there)
+        if not pending_values and mapped == wanted != there:
+            asides = [(old, temporary_name(old, "_old")) for old, _ in asked]
+            pending_values = [*asides, *((aside, renames[old]) for old, aside in asides)]
+        for old, new in pending_values:
+            seen.add((type_, old))
+            name = sql_name(type_, before)
+            yield Rename(
+                SqlOp(
+                    f"ALTER TYPE {name} RENAME VALUE {literal(old)} TO {literal(new)}",
+                    f"rename {type_.name} {old} to {new}",
+                ),
+                SqlOp(f"ALTER TYPE {name} RENAME VALUE {literal(new)} TO {literal(old)}"),
+            )
 
 
 def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:

@@ -242,6 +242,7 @@ def _create_table(context: AutogenContext, op: ops.CreateTableOp) -> str:
         _option("schema", op.schema),
         _option("comment", op.comment),
         *options,
+        _option("prefixes", list(table._prefixes) or None),
         _option("if_not_exists", op.if_not_exists),
     )
 

@@ -46,7 +46,7 @@ def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog,
     before, after = _with_sequences(before, after, database, models, scope)
     before, after = _with_types(before, after, database, models, scope)
     before, after = _with_others(before, after)
-    return _with_schemas(before, after, database, scope)
+    return _with_schemas(before, after, database)
 
 
 def _made(scope: Scope, database: Catalog, name: Name, kind: Callable[[Catalog], Mapping[Name, T]]) -> bool:
@@ -172,44 +172,18 @@ def _with_others(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
     return replace(before, others=there), replace(after, others=wanted)
 
 
-def _with_schemas(
-    before: Catalog, after: Catalog, database: Catalog, scope: Scope
-) -> tuple[Catalog, Catalog]:
-    """Compare schemas that hold something of ours; one that revisions made goes when it is empty."""
-    wanted_in = {
-        name.schema for named in (after.tables, after.sequences, after.enums, after.domains) for name in named
-    }
+def _with_schemas(before: Catalog, after: Catalog, database: Catalog) -> tuple[Catalog, Catalog]:
+    """Compare schemas that hold something of ours; an empty one stays, for it may be made by hand."""
+    wanted_in, there_in = (
+        {name.schema for named in (each.tables, each.sequences, each.enums, each.domains) for name in named}
+        for each in (after, before)
+    )
     wanted_in |= {other.schema for other in after.others.values() if other.schema}
-    there_in = {
-        name.schema
-        for named in (before.tables, before.sequences, before.enums, before.domains)
-        for name in named
+    standing = {
+        name: comment for name, comment in database.schemas.items() if name in wanted_in or name in there_in
     }
-    foreign_in = {
-        name.schema
-        for ours, every in (
-            (before.tables, database.tables),
-            (before.sequences, database.sequences),
-            (before.enums, database.enums),
-            (before.domains, database.domains),
-        )
-        for name in every
-        if name not in ours
-    }
-    there: dict[str, str | None] = {}
-    wanted: dict[str, str | None] = {}
-    for name, comment in database.schemas.items():
-        stays = name in wanted_in or name in foreign_in or name in {"public", database.default_schema}
-        if stays and (name in wanted_in or name in there_in):
-            there[name] = wanted[name] = comment
-        elif not stays and name in there_in:
-            revisions = scope.revisions()
-            there[name] = comment
-            if revisions is None or name not in revisions.schemas:
-                wanted[name] = comment
-    for name in wanted_in - set(database.schemas):
-        wanted[name] = None
-    return replace(before, schemas=there), replace(after, schemas=wanted)
+    new = dict.fromkeys(wanted_in - set(database.schemas))
+    return replace(before, schemas=standing), replace(after, schemas={**standing, **new})
 
 
 def without_column(table: Table, name: str) -> Table:

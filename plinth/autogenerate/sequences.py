@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from plinth.autogenerate.columns import continue_sequence, default_sequence, is_serial
-from plinth.autogenerate.quoting import literal, quoted, sql_name
+from plinth.autogenerate.quoting import literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, Name, Sequence, Table
@@ -58,23 +58,45 @@ def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]
     before, after = change.before, change.after
     for name, sequence in after.sequences.items():
         old = before.sequences.get(name)
-        owner = owner_of(sequence, after)
-        if old is None or old.is_identity != sequence.is_identity:
-            yield from _create(change, sequence, owner, kept_columns, old)
+        if old is None:
+            yield from _create(change, sequence, owner_of(sequence, after), kept_columns)
+        elif old.is_identity != sequence.is_identity:
+            yield from _take_turns(change, old, sequence)
         elif old != sequence:
             yield from _alter(change, old, sequence)
     for name, sequence in before.sequences.items():
-        new = after.sequences.get(name)
-        if new is not None and new.is_identity == sequence.is_identity:
-            continue
         owner = owner_of(sequence, before)
-        if sequence.is_identity or (owner and (owner[0].name, owner[1].name) not in kept_columns):
-            continue  # goes with its column, or with what makes it an identity column
-        # An identity column that takes over the name needs it free; its default is off by then.
+        if name in after.sequences or sequence.is_identity:
+            continue
+        if owner and (owner[0].name, owner[1].name) not in kept_columns:
+            continue  # goes with its column
+        # A column's default is off by then.
         phase = Phase.COLUMNS if owner else Phase.DROP_SEQUENCES
-        yield Step(
-            phase, SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", None if owner else f"drop {name.name}")
-        )
+        summary = None if owner else f"drop {name.name}"
+        yield Step(phase, SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", summary))
+
+
+def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
+    """Yield what lets an identity column's sequence take over from SERIAL's of that name, or give it back.
+
+    The new one goes on where the old one stands.
+    """
+    aside = Name(old.name.schema, temporary_name(old.name.name, "_old"))
+    rename = f"ALTER SEQUENCE {sql_name(old.name, change.before)} RENAME TO {quoted(aside.name)}"
+    yield Step(Phase.SEQUENCES, SqlOp(rename))
+    place = f"{literal(sql_name(new.name, change.after))}, last_value, is_called"
+    go_on = SqlOp(f"SELECT setval({place}) FROM {sql_name(aside, change.before)}")  # noqa: S608 - quoted names
+    owner = owner_of(new, change.after)
+    if new.is_identity:
+        yield Step(Phase.OWNERS, go_on)
+        yield Step(Phase.OWNERS, SqlOp(f"DROP SEQUENCE {sql_name(aside, change.before)}"))
+    else:  # the other one is dropped with DROP IDENTITY
+        yield Step(Phase.SEQUENCES, SqlOp(create_sql(new, change.after)))
+        yield Step(Phase.SEQUENCES, go_on)
+        if owner:
+            yield Step(Phase.OWNERS, _own(change, new, *owner))
+    if new.comment is not None:
+        yield Step(Phase.COMMENTS, _comment(change, new))
 
 
 def _create(
@@ -82,26 +104,30 @@ def _create(
     sequence: Sequence,
     owner: tuple[Table, Column] | None,
     kept_columns: set[tuple[Name, str]],
-    old: Sequence | None,
 ) -> Iterator[Step]:
     if sequence.is_identity:
         return
-    if (
-        owner
-        and (owner[0].name, owner[1].name) not in kept_columns
-        and is_serial(owner[1], owner[0], change.after)
-    ):
+    is_new = owner is not None and (owner[0].name, owner[1].name) not in kept_columns
+    if owner and is_new and is_serial(owner[1], owner[0], change.after):
         return  # SERIAL makes it
-    # What was an identity column's sequence of the same name goes first, in its column's phase.
-    phase = Phase.COLUMNS if old else Phase.SEQUENCES
     summary = None if owner else f"create {sequence.name.name}"
-    yield Step(phase, SqlOp(create_sql(sequence, change.after), summary))
+    yield Step(Phase.SEQUENCES, SqlOp(create_sql(sequence, change.after), summary))
     if sequence.comment is not None:
         yield Step(Phase.COMMENTS, _comment(change, sequence))
     if owner:
         yield Step(Phase.OWNERS, _own(change, sequence, *owner))
-        if (owner[0].name, owner[1].name) in kept_columns:
-            yield Step(Phase.OWNERS, continue_sequence(change, *owner))
+    for table, column in _askers(sequence, change.after):
+        if (table.name, column.name) in kept_columns:
+            yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
+
+
+def _askers(sequence: Sequence, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
+    """Yield the columns whose default is the next value of a sequence."""
+    default = f"nextval({literal(sql_name(sequence.name, catalog))}::regclass)"
+    for table in catalog.tables.values():
+        for column in table.columns:
+            if column.default == default:
+                yield table, column
 
 
 def _own(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
@@ -133,6 +159,8 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
         old = type(old)(**{**vars(old), **adjusted})
     if changed & {"type", "start", "increment", "minimum", "maximum", "cache", "cycle"}:
         words += _option_words(new, old)
+        if (old.increment > 0) != (new.increment > 0):
+            words.append("RESTART")  # the value that it stands at may be out of its bounds
     owner = owner_of(new, change.after)
     if new.is_identity and owner:
         words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
@@ -154,7 +182,7 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
 
 
 def _alter_identity(change: Change, table: Table, column: Column, words: list[str]) -> SqlOp:
-    sets = " ".join(f"SET {word}" for word in words)
+    sets = " ".join(word if word == "RESTART" else f"SET {word}" for word in words)
     return SqlOp(
         f"ALTER TABLE {sql_name(table.name, change.after)} ALTER COLUMN {quoted(column.name)} {sets}",
         f"change {table.name.name} {column.name}",

@@ -161,7 +161,7 @@ def try_change(
         begin_with_sql: take `before` from `create_all()`'s own SQL, for a judgement of the change alone.
     """
     trial = _Trial(history, engine, before, after, list(prepare), list(handmade), list(foreign))
-    known: set[Path] = set()
+    known: set[Path] | None = None
     try:
         trial.begin(with_sql=begin_with_sql)
         known = trial.files()
@@ -306,8 +306,8 @@ class _Trial:
     def files(self) -> set[Path]:
         return set((self.history.folder / "versions").glob("*.py"))
 
-    def texts(self, known: set[Path]) -> tuple[str, ...]:
-        return tuple(file.read_text() for file in sorted(self.files() - known)) if known else ()
+    def texts(self, known: set[Path] | None) -> tuple[str, ...]:
+        return () if known is None else tuple(file.read_text() for file in sorted(self.files() - known))
 
     def execute(self, step: str, statements: Sequence[str]) -> None:
         with _step(step), psql(self.engine.url) as connection:

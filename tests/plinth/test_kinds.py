@@ -16,6 +16,7 @@ from tests.conftest import DatabaseServer
 from tests.plinth.history import rows
 from tests.plinth.judge import empty_place, try_change
 from tests.plinth.kinds import KINDS, Kind
+from tests.plinth.kinds.noop import SAME
 from tests.plinth.system_server import system_programs, system_server
 
 # For a measurement of the change alone, as the list of kinds was measured: `before` from create_all()'s SQL.
@@ -24,6 +25,7 @@ BEGIN_WITH_SQL = bool(os.environ.get("KINDS_BEGIN_WITH_SQL"))
 
 def test_names_are_unique() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert {kind.name for kind in KINDS} >= SAME
 
 
 def parameters(*marks: pytest.MarkDecorator) -> list[Any]:
@@ -77,6 +79,8 @@ def try_kind(kind: Kind, server: URL, folder: Path) -> None:
         )
     if kind.refusal is None and not outcome.passed:
         pytest.fail(str(outcome), pytrace=False)
+    if kind.refusal is None and bool(outcome.revisions) == (kind.name in SAME):
+        pytest.fail("the kind is not what its name says: see kinds/noop.py", pytrace=False)
     if kind.refusal is not None and not re.search(kind.refusal, outcome.refusal or ""):
         pytest.fail(f"not refused with {kind.refusal!r}, but {outcome}", pytrace=False)
 

@@ -138,7 +138,7 @@ KINDS = [
     Kind(
         "computed.percent_and_colon",
         lambda m: t(m, Column("a", Integer)),
-        lambda m: t(m, Column("a", Integer), Column("c", Text, Computed("(a % 10)::text || ':x'", True))),
+        lambda m: t(m, Column("a", Integer), Column("c", Text, Computed("(a % 10)::text || '\\:x'", True))),
         rows=("insert into t (a) values (13)",),
         checks=(check("select c from t", up="3:x"),),
     ),

@@ -11,40 +11,31 @@ ROWS = ("insert into t (name, b) values ('a', 1), ('b', 9)",)
 JSON_PATH = {"j": "jsonb_path_ops"}
 
 
-def having(*make: Any, name: str = "ix_x") -> Models:
-    """Return the table with an index of these columns, as functions of the table or names, and options."""
+def having(*make: Any, name: str | None = "ix_x") -> Models:
+    """Return the table with indexes, which `on` makes."""
 
     def models(m: MetaData) -> Table:
-        table = t(
-            m,
-            Column("name", String(50)),
-            Column("b", Integer),
-            Column("j", pg.JSONB),
-            Column("r", pg.INT4RANGE),
-            Column("a", pg.ARRAY(Integer)),
-            Column("v", pg.TSVECTOR),
-        )
-        for each in make:
-            columns, options = each if isinstance(each, tuple) else (each, {})
-            columns = columns if isinstance(columns, list) else [columns]
-            made = [column(table) if callable(column) else column for column in columns]
-            Index(options.pop("name", name), *made, **options)
-        return table
+        columns = {
+            "name": Column("name", String(50)),
+            "b": Column("b", Integer),
+            "j": Column("j", pg.JSONB),
+            "r": Column("r", pg.INT4RANGE),
+            "a": Column("a", pg.ARRAY(Integer)),
+            "v": Column("v", pg.TSVECTOR),
+        }
+        return t(m, *columns.values(), *(each(columns, name) for each in make))
 
     return models
 
 
-def on(*columns: Any, **options: Any) -> Any:
-    """Return what `having` takes; options are made anew each time."""
-    return _Lazy(list(columns), options)
+def on(*expressions: Any, **options: Any) -> Any:
+    """Return a function that makes an index; expressions are names, texts, or functions of the columns."""
 
+    def index(columns: dict[str, Any], name: str | None) -> Index:
+        made = [each(columns) if callable(each) else each for each in expressions]
+        return Index(options.get("name", name), *made, **{k: options[k] for k in options if k != "name"})
 
-class _Lazy(tuple):  # type: ignore[type-arg]
-    def __new__(cls, columns: Any, options: Any) -> Any:
-        return super().__new__(cls, (columns, options))
-
-    def __iter__(self) -> Any:
-        return iter((list(self[0]), dict(self[1])))
+    return index
 
 
 def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
@@ -53,12 +44,12 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     )
 
 
-def upper(table: Table) -> Any:
-    return func.upper(table.c.name)
+def upper(columns: dict[str, Any]) -> Any:
+    return func.upper(columns["name"])
 
 
-def lower(table: Table) -> Any:
-    return func.lower(table.c.name)
+def lower(columns: dict[str, Any]) -> Any:
+    return func.lower(columns["name"])
 
 
 def where(sql: str) -> dict[str, Any]:
@@ -125,7 +116,8 @@ KINDS = [
         ),
     ),
     change("add_include", without, having(on("name", postgresql_include=["b"])), listed=True),
-    change("drop_include", having(on("name", postgresql_include=["b"])), plain, listed=True),
+    change("drop_include", having(on("name", postgresql_include=["b"])), without, listed=True),
+    change("include_to_plain", having(on("name", postgresql_include=["b"])), plain),
     change(
         "change_include",
         having(on("name", postgresql_include=["b"])),
@@ -150,15 +142,17 @@ KINDS = [
         listed=True,
     ),
     change("drop_ops_text_pattern", having(on("name", postgresql_ops={"name": "text_pattern_ops"})), plain),
-    change("add_desc_nulls", without, having(on(lambda table: table.c.b.desc().nulls_last())), listed=True),
-    change("change_desc_nulls", having(on("b")), having(on(lambda table: table.c.b.desc())), listed=True),
+    change("add_desc_nulls", without, having(on(lambda own: own["b"].desc().nulls_last())), listed=True),
+    change("change_desc_nulls", having(on("b")), having(on(lambda own: own["b"].desc())), listed=True),
     change(
         "change_nulls_first",
-        having(on(lambda table: table.c.b.desc())),
-        having(on(lambda table: table.c.b.desc().nulls_last())),
+        having(on(lambda own: own["b"].desc())),
+        having(on(lambda own: own["b"].desc().nulls_last())),
     ),
     change(
-        "nulls_last_is_the_default", having(on("b")), having(on(lambda table: table.c.b.asc().nulls_last()))
+        "nulls_last_is_the_default",
+        having(on("b")),
+        having(on(lambda own: own["b"].asc().nulls_last())),
     ),
     change(
         "change_with_fillfactor", plain, having(on("name", postgresql_with={"fillfactor": 50})), listed=True
@@ -183,8 +177,8 @@ KINDS = [
     change("hash", without, having(on("name", **using("hash")))),
     change("change_method", plain, having(on("name", **using("hash")))),
     change("btree_is_the_default", plain, having(on("name", **using("btree")))),
-    change("collation", without, having(on(lambda table: table.c.name.collate("C")))),
-    change("collation_change", plain, having(on(lambda table: table.c.name.collate("C")))),
+    change("collation", without, having(on(lambda own: own["name"].collate("C")))),
+    change("collation_change", plain, having(on(lambda own: own["name"].collate("C")))),
     change(
         "trigram",
         without,

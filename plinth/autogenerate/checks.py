@@ -1,0 +1,78 @@
+"""Constraints that hold for new rows first, and for all rows after a look at them that blocks nobody."""
+
+from dataclasses import replace
+
+from alembic.operations import ops
+
+from plinth.autogenerate import constraints
+from plinth.autogenerate.quoting import LONGEST_NAME, made_name, quoted, schema_of, sql_name
+from plinth.autogenerate.steps import SqlOp
+from plinth.autogenerate.way import Operations, Revision, Way
+from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
+
+
+def add_not_valid(way: Way, name: Name, constraint: Constraint, title: str) -> None:
+    """Go on by a revision that adds a constraint for new rows."""
+    table = way.at.tables[name]
+    definition = f"{constraint.definition} NOT VALID"
+    unchecked = replace(constraint, definition=definition, validated=False, comment=None)
+    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: unchecked}))
+    up = [not_valid_op(constraint, table, way.at)]
+    way.step(to, Revision(up, [constraints.drop_op(constraint, table, way.at)], title))
+
+
+def validate(way: Way, name: Name, constraint: Constraint, first: Operations = ()) -> None:
+    """Go on by a revision that looks at all rows; `first` is done before."""
+    table = way.at.tables[name]
+    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
+    up = [*first, validate_op(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
+    down = [constraints.drop_op(constraint, table, way.at), not_valid_op(constraint, table, way.at)]
+    way.step(to, Revision(up, down, f"validate {constraint.name}"))
+
+
+def comment_ops(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
+    """Return what puts a constraint's comment on it, if it has one."""
+    return [] if constraint.comment is None else [constraints.comment_op(constraint, table, catalog)]
+
+
+def not_valid_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    """Return what adds a constraint that holds for new rows only."""
+    op = constraints.add_op(replace(constraint, validated=True), table, catalog)
+    if isinstance(op, SqlOp):
+        return SqlOp(f"{op.sql} NOT VALID", op.summary, table.name)
+    assert isinstance(op, ops.CreateCheckConstraintOp | ops.CreateForeignKeyOp)  # noqa: S101 - the only kinds
+    op.kw["postgresql_not_valid"] = True
+    return op
+
+
+def validate_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    """Return what looks whether a constraint holds for all rows."""
+    name = sql_name(table.name, catalog)
+    return SqlOp(
+        f"ALTER TABLE {name} VALIDATE CONSTRAINT {quoted(constraint.name)}",
+        f"validate {constraint.name}",
+        table.name,
+    )
+
+
+def cleared_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
+    """Return what drops a constraint, if it is there."""
+    op = constraints.drop_op(constraint, table, catalog)
+    op.if_exists = True
+    return op
+
+
+def not_null_check(table: Table, column: Column) -> Constraint:
+    """Return the check that lets SET NOT NULL trust that no row has NULL."""
+    name = made_name(table.name.name, column.name, "required")
+    taken = {*table.constraints, *table.indexes}
+    while name in taken:
+        name = (name[: LONGEST_NAME - 1]) + "_"
+    expression = f"({quoted(column.name)} IS NOT NULL)"
+    return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
+
+
+def nullable_op(table: Table, column: Column, catalog: Catalog, nullable: bool) -> ops.AlterColumnOp:
+    """Return what lets a column be NULL, or no longer."""
+    schema = schema_of(table.name, catalog)
+    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=nullable)

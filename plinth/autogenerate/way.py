@@ -1,0 +1,75 @@
+"""The way from one schema to another, revision by revision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from alembic.operations import ops
+
+from plinth.autogenerate.difference import Forced, difference
+from plinth.autogenerate.steps import Change
+from plinth.catalog.picture import Catalog, ColumnName, Table
+
+Operations = Sequence[ops.MigrateOperation]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What one revision does, and what takes it back.
+
+    Args:
+        up: its operations.
+        down: those that take it back.
+        title: what it does, in a word or two; None when it is all of a change.
+        is_repeatable: it may be run again after it was interrupted.
+    """
+
+    up: Operations
+    down: Operations
+    title: str | None = None
+    is_repeatable: bool = False
+
+
+@dataclass
+class Way:
+    """The way from one schema to another, revision by revision.
+
+    Args:
+        change: the whole.
+        forced: what has to be made anew although it doesn't change.
+        at: the schema after the last revision so far.
+        swapped: columns that get another type by a second column that takes their place.
+        revisions: so far.
+    """
+
+    change: Change
+    forced: Forced
+    at: Catalog
+    swapped: set[ColumnName] = field(default_factory=set)
+    revisions: list[Revision] = field(default_factory=list)
+
+    def go(self, to: Catalog, title: str, *, through: Catalog | None = None) -> None:
+        """Go on by one ordinary revision, if there is anything to do; `through` a schema on the way."""
+        stops = [self.at, *([through] if through else []), to]
+        parts = [between(self.change, *pair) for pair in pairwise(stops)]
+        self.at = to
+        up = [op for part in parts for op in part.up]
+        down = [op for part in reversed(parts) for op in part.down]
+        if up or down:
+            self.revisions.append(Revision(up, down, title))
+
+    def step(self, to: Catalog, revision: Revision) -> None:
+        """Go on by a revision that is written already."""
+        self.at = to
+        self.revisions.append(revision)
+
+    def with_table(self, table: Table) -> Catalog:
+        """Return the schema so far, with another table of that name."""
+        return replace(self.at, tables={**self.at.tables, table.name: table})
+
+
+def between(change: Change, before: Catalog, after: Catalog, title: str | None = None) -> Revision:
+    """Return the one ordinary revision that leads from one schema to another."""
+    up = difference(replace(change, before=before, after=after))
+    down = difference(replace(change, before=after, after=before, backfills={}, is_downgrade=True))
+    return Revision([step.op for step in up], [step.op for step in down], title)
