@@ -1,0 +1,120 @@
+"""How long `alembic revision --autogenerate` and `alembic check` take, ours (with proof) and plain Alembic's."""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.engine import URL
+
+from benchmarks.cluster import Cluster, cluster
+from benchmarks.projects import OURS, PLAIN, projects, seconds, write_models
+from plinth.catalog import read_catalog
+from plinth.connecting import connect
+from tests.plinth.project import Project
+
+_HEAD = '''\
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, Numeric, String, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+'''
+
+_CLASS = '''
+
+class Table{number}(Base):
+    __tablename__ = "table_{number}"
+    __table_args__ = (
+        Index("ix_table_{number}_name_created_at", "name", "created_at"),
+        CheckConstraint("price >= 0", name="price"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    code: Mapped[str] = mapped_column(String(20), unique=True)
+    note: Mapped[str | None]
+    price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    is_active: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("table_{parent}.id"), index=True)
+'''
+
+_CHANGED = "    note: Mapped[str | None]\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A command, both ways; times in seconds.
+
+    Args:
+        name: what was done.
+        plain: by plain Alembic.
+        ours: by us.
+        goal: how many times plain Alembic's time it may take; none where there is no such goal.
+    """
+
+    name: str
+    plain: float
+    ours: float
+    goal: float | None
+
+
+def models(tables: int, *, is_changed: bool = False) -> str:
+    """Return the source of models: so many tables, each with keys, indexes and a check."""
+    source = _HEAD + "".join(
+        _CLASS.format(number=number, parent=max(number - 1, 0)) for number in range(tables)
+    )
+    return source.replace(_CHANGED, f"{_CHANGED}    nickname: Mapped[str | None]\n", 1) if is_changed else source
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure both commands and print them side by side."""
+    with cluster() as at:
+        rows = [
+            *_measured(at, arguments.tables, arguments.runs, _revision),
+            *_measured(at, arguments.check_tables, arguments.runs, _check),
+        ]
+        with at.database("reading") as url:
+            _create(at, "reading", arguments.check_tables, url)
+            reading = min(_read(url) for _ in range(arguments.runs))
+    table = Table(title="Autogenerate: seconds for the whole command")
+    table.add_column("command")
+    for heading in ("plain", "ours", "ours / plain", "goal"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        ratio = row.ours / row.plain
+        goal = "" if row.goal is None else f"≤ {row.goal:.0f}: {'met' if ratio <= row.goal else 'NOT met'}"
+        table.add_row(row.name, f"{row.plain:.2f}", f"{row.ours:.2f}", f"{ratio:.2f}", goal)
+    console.print(table)
+    console.print(f"Reading the catalog of {arguments.check_tables} tables: {reading * 1000:.0f} ms")
+
+
+def _create(at: Cluster, name: str, tables: int, url: URL) -> dict[str, Project]:
+    """Return projects of so many tables, which a revision that plain Alembic wrote has made."""
+    each = projects(at, name)
+    write_models(each, models(tables))
+    each[PLAIN].ok("alembic", "revision", "--autogenerate", "-m", "create tables", **on(url))
+    (file,) = each[PLAIN].versions()
+    first = each[PLAIN].root / "alembic" / "versions" / file
+    (each[OURS].root / "alembic" / "versions" / file).write_text(first.read_text())
+    each[PLAIN].ok("alembic", "upgrade", "head", **on(url))
+    return each
+
+
+Measure = Callable[[dict[str, Project], int, Callable[[str, Project], float]], Iterator[Row]]
