@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import stalls
+from benchmarks import autogenerate, stalls
 from benchmarks.changes import CHANGES
 
-BENCHMARKS = {"stalls": stalls.run}
+BENCHMARKS = {"stalls": stalls.run, "autogenerate": autogenerate.run}
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
