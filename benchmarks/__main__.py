@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import autogenerate, stalls
+from benchmarks import apply, autogenerate, stalls
 from benchmarks.changes import CHANGES
 
-BENCHMARKS = {"stalls": stalls.run, "autogenerate": autogenerate.run}
+BENCHMARKS = {"stalls": stalls.run, "autogenerate": autogenerate.run, "apply": apply.run}
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:

@@ -1,4 +1,4 @@
-"""How long `alembic revision --autogenerate` and `alembic check` take, ours (with proof) and plain Alembic's."""
+"""How long `alembic revision --autogenerate` (ours with proof) and `alembic check` take."""
 
 import argparse
 import shutil
@@ -17,7 +17,7 @@ from plinth.catalog import read_catalog
 from plinth.connecting import connect
 from tests.plinth.project import Project
 
-_HEAD = '''\
+_HEAD = """\
 from datetime import datetime
 from decimal import Decimal
 
@@ -35,9 +35,9 @@ class Base(DeclarativeBase):
             "ck": "ck_%(table_name)s_%(constraint_name)s",
         }
     )
-'''
+"""
 
-_CLASS = '''
+_CLASS = """
 
 class Table{number}(Base):
     __tablename__ = "table_{number}"
@@ -54,9 +54,9 @@ class Table{number}(Base):
     is_active: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("table_{parent}.id"), index=True)
-'''
+"""
 
-_CHANGED = "    note: Mapped[str | None]\n"
+_LAST = "    note: Mapped[str | None]\n"
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Row:
     goal: float | None
 
 
-def models(tables: int, *, is_changed: bool = False) -> str:
-    """Return the source of models: so many tables, each with keys, indexes and a check."""
+def models(tables: int, added: str = "") -> str:
+    """Return the source of models: so many tables, the first one with a column more if it is named."""
     source = _HEAD + "".join(
         _CLASS.format(number=number, parent=max(number - 1, 0)) for number in range(tables)
     )
-    return source.replace(_CHANGED, f"{_CHANGED}    nickname: Mapped[str | None]\n", 1) if is_changed else source
+    return source.replace(_LAST, f"{_LAST}    {added}: Mapped[str | None]\n", 1) if added else source
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -105,22 +105,22 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 def _revision(at: Cluster, tables: int, runs: int) -> Iterator[Row]:
     with at.database("written") as url:
         each = _created(at, "written", tables, url)
-        write_models(each, models(tables, is_changed=True))
-        # What the first one found out of the revisions, the others remember; the change is new to all of them.
-        first, *others = [
-            {which: _written(project, url) for which, project in each.items()} for _ in range(runs + 1)
-        ]
+        # The first one has to find out what the revisions make, the others remember it.
+        first, *others = [_written(each, tables, f"column_{number}", url) for number in range(runs + 1)]
     name = f"revision --autogenerate, {tables} tables, one change"
     yield Row(f"{name}, first run", first[PLAIN], first[OURS], None)
     yield Row(name, median(one[PLAIN] for one in others), median(one[OURS] for one in others), 3)
 
 
-def _written(project: Project, url: URL) -> float:
-    """Return how long one revision takes; its file is gone afterwards."""
-    before = project.versions()
-    took = seconds(project, "revision", "--autogenerate", "-m", "add table_0 nickname", url=url)
-    for name in set(project.versions()) - set(before):
-        (project.root / "alembic" / "versions" / name).unlink()
+def _written(each: dict[str, Project], tables: int, added: str, url: URL) -> dict[str, float]:
+    """Return how long the revision for a new column takes; its file is gone afterwards."""
+    write_models(each, models(tables, added))
+    took = {}
+    for which, project in each.items():
+        before = project.versions()
+        took[which] = seconds(project, "revision", "--autogenerate", "-m", f"add table_0 {added}", url=url)
+        for name in set(project.versions()) - set(before):
+            (project.root / "alembic" / "versions" / name).unlink()
     return took
 
 
@@ -134,7 +134,10 @@ def _check(at: Cluster, tables: int, runs: int, console: Console) -> Iterator[Ro
         reading = min(_reading(url) for _ in range(runs))
     yield Row(f"check, {tables} tables, first run", first[PLAIN], first[OURS], None)
     yield Row(
-        f"check, {tables} tables", median(one[PLAIN] for one in others), median(one[OURS] for one in others), 1
+        f"check, {tables} tables",
+        median(one[PLAIN] for one in others),
+        median(one[OURS] for one in others),
+        1,
     )
     console.print(f"Reading the catalog of {tables} tables takes {reading * 1000:.0f} ms.", highlight=False)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 BRANCHES = 1000  # rows
 
-MODELS = '''\
+MODELS = """\
 import uuid
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
@@ -33,7 +33,7 @@ class Account(Base):
     amount: Mapped[int]
     code: Mapped[str | None]
     # columns
-'''
+"""
 
 # A row is as long as those of applications are.
 FILL = f"""

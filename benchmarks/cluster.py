@@ -1,14 +1,15 @@
 """A PostgreSQL of the benchmark's own, with production's settings, gone afterwards."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
-import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy.engine import URL
 
@@ -67,8 +68,7 @@ def cluster() -> Iterator[Cluster]:
     home = folder / "home"
     # To those who work in this home it is the local server: scratch databases may be made there.
     server = LocalServer("development", options=OPTIONS)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PLINTH_HOME", str(home))
+    with patch.dict(os.environ, PLINTH_HOME=str(home)):
         try:
             server.start()
             yield Cluster(server, home, folder)

@@ -24,8 +24,7 @@ LONGEST = 3600  # seconds
 # What each transaction does, and how often; columns are named, as an ORM does.
 SCRIPTS = (
     (
-        "\\set id random(1, :rows)\n"
-        "SELECT id, branch_id, amount, code FROM accounts WHERE id = :id;\n",
+        "\\set id random(1, :rows)\nSELECT id, branch_id, amount, code FROM accounts WHERE id = :id;\n",
         5,
     ),
     ("\\set id random(1, :rows)\nUPDATE accounts SET amount = amount + 1 WHERE id = :id;\n", 3),

@@ -128,9 +128,7 @@ def _revisions(each: dict[str, Project], change: Change, url: URL) -> Iterator[i
                 file.unlink()
 
 
-def _under_load(
-    at: Cluster, project: Project, change: Change, arguments: argparse.Namespace
-) -> Measured:
+def _under_load(at: Cluster, project: Project, change: Change, arguments: argparse.Namespace) -> Measured:
     with at.database(f"{BASE}_changed", template=BASE) as url:
         at.do("checkpoint")
         with load(url, arguments.rate, arguments.rows, BRANCHES) as applied:
@@ -168,7 +166,10 @@ def goals(compared: Compared, baseline: float) -> Iterator[tuple[str, bool]]:
     limit = settings.configured().lock_timeout.total_seconds() + GRACE
     yield f"worst stall {_ms(ours)} ms, at most {_ms(limit)}", ours <= limit
     if change.times:
-        yield f"{compared.ratio:.0f} times below plain, at least {change.times}", compared.ratio >= change.times
+        yield (
+            f"{compared.ratio:.0f} times below plain, at least {change.times}",
+            compared.ratio >= change.times,
+        )
     if change.is_unfelt:
         limit = 2 * baseline
         yield f"worst stall {_ms(ours)} ms, at most twice the baseline: {_ms(limit)}", ours <= limit
