@@ -157,7 +157,9 @@ def test_only_its_name_its_database_and_its_python_differ(template: Repository, 
         for file in project.files() & template.files()
         if project.read(file) != template.read(file) and file != "README.md"
     }
-    assert changed == {".github/workflows/ci.yml", "Dockerfile", "pyproject.toml"}
+    assert changed == {".github/workflows/ci.yml", "Dockerfile", "Makefile", "pyproject.toml"}
+    assert changed_lines(template, project, "Makefile") == []
+    assert "bench" not in project.read("Makefile")
     assert changed_lines(template, project, "pyproject.toml") == [
         'name = "web-shop"',
         'requires-python = ">=3.12"',

@@ -1,0 +1,162 @@
+"""How long `alembic revision --autogenerate` (ours with proof) and `alembic check` take."""
+
+import argparse
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.engine import URL
+
+from benchmarks.cluster import Cluster, cluster
+from benchmarks.projects import OURS, PLAIN, on, projects, seconds, write_models
+from plinth.catalog import read_catalog
+from plinth.connecting import connect
+from tests.plinth.project import Project
+
+_HEAD = """\
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, Numeric, String, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+"""
+
+_CLASS = """
+
+class Table{number}(Base):
+    __tablename__ = "table_{number}"
+    __table_args__ = (
+        Index("ix_table_{number}_name_created_at", "name", "created_at"),
+        CheckConstraint("price >= 0", name="price"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    code: Mapped[str] = mapped_column(String(20), unique=True)
+    note: Mapped[str | None]
+    price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    is_active: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("table_{parent}.id"), index=True)
+"""
+
+_LAST = "    note: Mapped[str | None]\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A command, both ways; times in seconds.
+
+    Args:
+        name: what was done.
+        plain: by plain Alembic.
+        ours: by us.
+        goal: how many times plain Alembic's time it may take; none where there is no such goal.
+    """
+
+    name: str
+    plain: float
+    ours: float
+    goal: float | None
+
+
+def models(tables: int, added: str = "") -> str:
+    """Return the source of models: so many tables, the first one with a column more if it is named."""
+    source = _HEAD + "".join(
+        _CLASS.format(number=number, parent=max(number - 1, 0)) for number in range(tables)
+    )
+    return source.replace(_LAST, f"{_LAST}    {added}: Mapped[str | None]\n", 1) if added else source
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure both commands and print them side by side."""
+    with cluster() as at:
+        rows = [
+            *_revision(at, arguments.tables, arguments.runs),
+            *_check(at, arguments.check_tables, arguments.runs, console),
+        ]
+    table = Table(title="The whole command, in seconds")
+    table.add_column("command")
+    for heading in ("plain", "ours", "ours / plain", "goal"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        ratio = row.ours / row.plain
+        goal = f"≤ {row.goal:.0f}: {'met' if ratio <= row.goal else 'NOT met'}" if row.goal else ""
+        table.add_row(row.name, f"{row.plain:.2f}", f"{row.ours:.2f}", f"{ratio:.2f}", goal)
+    console.print(table)
+
+
+def _revision(at: Cluster, tables: int, runs: int) -> Iterator[Row]:
+    with at.database("written") as url:
+        each = _created(at, "written", tables, url)
+        # The first one has to find out what the revisions make, the others remember it.
+        first, *others = [_written(each, tables, f"column_{number}", url) for number in range(runs + 1)]
+    name = f"revision --autogenerate, {tables} tables, one change"
+    yield Row(f"{name}, first run", first[PLAIN], first[OURS], None)
+    yield Row(name, median(one[PLAIN] for one in others), median(one[OURS] for one in others), 3)
+
+
+def _written(each: dict[str, Project], tables: int, added: str, url: URL) -> dict[str, float]:
+    """Return how long the revision for a new column takes; its file is gone afterwards."""
+    write_models(each, models(tables, added))
+    took = {}
+    for which, project in each.items():
+        before = project.versions()
+        took[which] = seconds(project, "revision", "--autogenerate", "-m", f"add table_0 {added}", url=url)
+        for name in set(project.versions()) - set(before):
+            (project.root / "alembic" / "versions" / name).unlink()
+    return took
+
+
+def _check(at: Cluster, tables: int, runs: int, console: Console) -> Iterator[Row]:
+    with at.database("checked") as url:
+        each = _created(at, "checked", tables, url)
+        first, *others = [
+            {which: seconds(project, "check", url=url) for which, project in each.items()}
+            for _ in range(runs + 1)
+        ]
+        reading = min(_reading(url) for _ in range(runs))
+    yield Row(f"check, {tables} tables, first run", first[PLAIN], first[OURS], None)
+    yield Row(
+        f"check, {tables} tables",
+        median(one[PLAIN] for one in others),
+        median(one[OURS] for one in others),
+        1,
+    )
+    console.print(f"Reading the catalog of {tables} tables takes {reading * 1000:.0f} ms.", highlight=False)
+
+
+def _reading(url: URL) -> float:
+    with connect(url) as connection:
+        began = time.perf_counter()
+        read_catalog(connection)
+        return time.perf_counter() - began
+
+
+def _created(at: Cluster, name: str, tables: int, url: URL) -> dict[str, Project]:
+    """Return projects of so many tables, made in the database by a revision that plain Alembic wrote."""
+    each = projects(at, name)
+    write_models(each, models(tables))
+    versions = {which: project.root / "alembic" / "versions" for which, project in each.items()}
+    each[PLAIN].ok("alembic", "revision", "--autogenerate", "-m", "create tables", **on(url))
+    (file,) = each[PLAIN].versions()
+    shutil.copy(versions[PLAIN] / file, versions[OURS])
+    each[PLAIN].ok("alembic", "upgrade", "head", **on(url))
+    at.forget()
+    return each
