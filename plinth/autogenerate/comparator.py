@@ -145,6 +145,7 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
         known=set(made_by_models(all_metadata(metadata), connection.dialect, database.default_schema)),
         old_tables=set(pending_tables(hints, database, models).values()),
         revisions=revisions,
+        drops=questions.said(context, "drop"),
         includes=filters.table_filter(context, database.default_schema),
     )
     return Subject(database, models, hints, read, scope)

@@ -12,6 +12,7 @@ from plinth.autogenerate.quoting import quoted
 from plinth.catalog.picture import Catalog, Column, Domain, Enum, Name, Other, Sequence, Table
 
 T = TypeVar("T")
+_VIEWS = {"view", "materialized view"}
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Scope:
         old_tables: tables that models are renamed from.
         revisions: what the revisions make; asked only when something stands there that no model knows. None
             when that can't be known: then what no model knows is ours in the default schema alone.
+        drops: what the author says is to be dropped (`-x drop=…`): a view or function too, by its bare name.
         includes: whether the author's filters (`include_name`, `include_object`) let a table be compared.
     """
 
     known: Collection[Name]
     old_tables: Collection[Name] = ()
     revisions: Callable[[], Catalog | None] = lambda: None
+    drops: Collection[str] = ()
     includes: Callable[[Table, Table | None, bool], Table | None] = lambda table, _other, _is_standing: table
 
 
@@ -45,7 +48,7 @@ def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog,
     after = replace(models, tables=wanted)
     before, after = _with_sequences(before, after, database, models, scope)
     before, after = _with_types(before, after, database, models, scope)
-    before, after = _with_others(before, after)
+    before, after = _with_others(before, after, scope)
     return _with_schemas(before, after, database)
 
 
@@ -69,8 +72,23 @@ def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name
     for name, table in models.tables.items():
         kept = scope.includes(table, database.tables.get(name), False)
         if kept is not None and (name in there or name not in database.tables):
-            wanted[name] = kept
+            wanted[name] = _with_what_stays(kept, there.get(name))
+    # What a partition is, it is by its parent.
+    for name in [name for name in there if there[name].partition_bound is not None and name in wanted]:
+        del there[name], wanted[name]
     return there, wanted
+
+
+def _with_what_stays(table: Table, standing: Table | None) -> Table:
+    """Return a table with what models can't say, as it stands in the database."""
+    if standing is None:
+        return table
+    return replace(
+        table,
+        row_security=table.row_security or standing.row_security,
+        replica_identity=table.replica_identity or standing.replica_identity,
+        clustered_on=table.clustered_on or standing.clustered_on,
+    )
 
 
 def _with_sequences(
@@ -155,11 +173,15 @@ def _types_of(table: Table) -> set[Name]:
     return found
 
 
-def _with_others(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
-    """Let stay what models don't know, but for what goes with a table that goes."""
+def _with_others(before: Catalog, after: Catalog, scope: Scope) -> tuple[Catalog, Catalog]:
+    """Let stay what models don't know, but for what goes with a table that goes, or is said to go."""
     wanted: dict[tuple[str, str], Other] = {}
     for key, other in {**before.others, **after.others}.items():
         gone = other.table in before.tables and other.table not in after.tables
+        if key not in after.others and other.kind in _VIEWS:
+            gone = any((kind, other.name) in after.others for kind in _VIEWS)
+        bare = other.name.partition(" on ")[0].partition("(")[0].rpartition(".")[2].strip('"')
+        gone = gone or (key not in after.others and bare in scope.drops)
         if not gone:
             wanted[key] = after.others.get(key, other)
             if key in before.others and other.kind == "statistics" and key not in after.others:

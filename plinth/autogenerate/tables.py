@@ -55,6 +55,11 @@ def create_steps(change: Change) -> Iterator[Step]:
 
 def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     catalog = change.after
+    if table.partition_bound is not None:
+        parent = sql_name(table.parents[0], catalog)
+        sql = f"CREATE TABLE {sql_name(table.name, catalog)} PARTITION OF {parent} {table.partition_bound}"
+        yield Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
+        return
     inline = [each for each in _own_constraints(table) if each.name not in late]
     native = _native_table(change, table, inline)
     if native is None:
@@ -82,8 +87,7 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
             yield Step(Phase.COMMENTS, indexes.comment_op(index, table.name, catalog))
     for column in table.columns:
         yield from _column_settings(table, column, catalog)
-    if table.row_security:
-        yield from _security(Table(table.name), table, catalog)
+    yield from _security(Table(table.name), table, catalog)
 
 
 def _own_constraints(table: Table) -> list[Constraint]:
@@ -291,6 +295,13 @@ def _security(before: Table, after: Table, catalog: Catalog) -> Iterator[Step]:
         if (word in before.row_security) != (word in after.row_security):
             action = on if word in after.row_security else off
             yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+    if before.replica_identity != after.replica_identity:
+        action = f"REPLICA IDENTITY {after.replica_identity or 'DEFAULT'}"
+        yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+    if before.clustered_on != after.clustered_on:
+        index = after.clustered_on
+        action = f"CLUSTER ON {quoted(index)}" if index else "SET WITHOUT CLUSTER"
+        yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
 
 
 def relation_names(table: Table, catalog: Catalog) -> set[Name]:

@@ -196,6 +196,8 @@ class Table:
         comment: if there is one.
         row_security: "" or "enabled" or "forced", or both.
         is_foreign: a table of another server.
+        replica_identity: "" (the primary key) or "FULL", "NOTHING", "USING INDEX …".
+        clustered_on: the index that CLUSTER goes by.
     """
 
     name: Name
@@ -212,6 +214,8 @@ class Table:
     comment: str | None = None
     row_security: str = ""
     is_foreign: bool = False
+    replica_identity: str = ""
+    clustered_on: str | None = None
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name.

@@ -33,7 +33,12 @@ TABLES = f"""
            nullif(am.amname, current_setting('default_table_access_method')), ts.spcname,
            obj_description(c.oid, 'pg_class'),
            concat_ws(' ', case when c.relrowsecurity then 'enabled' end,
-                     case when c.relforcerowsecurity then 'forced' end)
+                     case when c.relforcerowsecurity then 'forced' end),
+           case c.relreplident when 'f' then 'FULL' when 'n' then 'NOTHING' when 'i' then 'USING INDEX ' || (
+               select quote_ident(x.relname) from pg_index i join pg_class x on x.oid = i.indexrelid
+               where i.indrelid = c.oid and i.indisreplident) else '' end,
+           (select x.relname from pg_index i join pg_class x on x.oid = i.indexrelid
+            where i.indrelid = c.oid and i.indisclustered)
     from pg_class c {_NAMESPACE} c.relnamespace
     left join pg_am am on am.oid = c.relam left join pg_tablespace ts on ts.oid = c.reltablespace
     where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and {_SCHEMAS}

@@ -122,7 +122,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
     tables = {}
     for (
         oid, schema, name, kind, persistence, options, key, bound, parents, method, tablespace, comment,
-        security,
+        security, replica_identity, clustered_on,
     ) in _rows(connection, queries.TABLES):  # fmt: skip
         tables[oid] = Table(
             name=Name(schema, name),
@@ -139,6 +139,8 @@ def _tables(connection: Connection) -> dict[int, Table]:
             comment=comment,
             row_security=security,
             is_foreign=kind == "f",
+            replica_identity=replica_identity or "",
+            clustered_on=clustered_on,
         )
     return tables
 

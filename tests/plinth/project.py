@@ -21,9 +21,7 @@ from plinth import settings
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
 
 # The scaffold's own revisions, oldest first, however many have come.
-REVISIONS = [
-    each.revision for each in ScriptDirectory(str(settings.ROOT / "alembic")).walk_revisions()
-][::-1]
+REVISIONS = [each.revision for each in ScriptDirectory(str(settings.ROOT / "alembic")).walk_revisions()][::-1]
 FIRST, HEAD = REVISIONS[0], REVISIONS[-1]
 
 # Whatever the user's git is set to.
