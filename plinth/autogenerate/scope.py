@@ -181,7 +181,7 @@ def _with_others(before: Catalog, after: Catalog, scope: Scope) -> tuple[Catalog
         if key not in after.others and other.kind in _VIEWS:
             gone = any((kind, other.name) in after.others for kind in _VIEWS)
         bare = other.name.partition(" on ")[0].partition("(")[0].rpartition(".")[2].strip('"')
-        gone = gone or (key not in after.others and bare in scope.drops)
+        gone = gone or (bare in scope.drops and after.others.get(key, other) == other)
         if not gone:
             wanted[key] = after.others.get(key, other)
             if key in before.others and other.kind == "statistics" and key not in after.others:
