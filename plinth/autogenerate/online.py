@@ -260,8 +260,21 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 
 def _drop_keys(way: Way, name: Name) -> None:
     for constraint in list(way.at.tables[name].constraints.values()):
-        if constraint.type == "f" and _goes(way, name, constraint):
+        if (
+            constraint.type == "f"
+            and _goes(way, name, constraint)
+            and not _goes_with_table(way, name, constraint)
+        ):
             _drop_constraint(way, name, constraint)
+
+
+def _goes_with_table(way: Way, name: Name, key: Constraint) -> bool:
+    """Whether a foreign key goes in the revision that drops the table to which it refers.
+
+    The way back then is one transaction: rows that refer to rows which are gone undo all of it.
+    """
+    wanted = way.change.after.tables
+    return key.reference.table not in wanted and all(wanted[name].column(each) for each in key.columns)
 
 
 def _drop_parts(way: Way, name: Name) -> None:
