@@ -109,20 +109,26 @@ def lock_key(run: str) -> int:
     return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], signed=True)
 
 
+def run_of(database: str) -> str | None:
+    """Return which run a database belongs to, by its name; None for one that is no test's."""
+    match = re.match(rf"{PREFIX}[0-9a-f]{{8}}", database)
+    return match and match[0]
+
+
 def drop_leftovers(connection: psycopg.Connection) -> None:
     """Drop the databases of runs that were killed: nobody holds their lock."""
     rows = connection.execute("select datname, datistemplate from pg_database").fetchall()
     for name, is_template in rows:
-        run = re.match(rf"{PREFIX}[0-9a-f]{{8}}", name)
-        if not run or run[0] == RUN:
+        run = run_of(name)
+        if not run or run == RUN:
             continue
-        row = connection.execute("select pg_try_advisory_lock(%s)", [lock_key(run[0])]).fetchone()
+        row = connection.execute("select pg_try_advisory_lock(%s)", [lock_key(run)]).fetchone()
         if not row or not row[0]:
             continue
         if is_template:
             connection.execute(SQL("alter database {} with is_template false").format(Identifier(name)))
         connection.execute(SQL("drop database if exists {} with (force)").format(Identifier(name)))
-        connection.execute("select pg_advisory_unlock(%s)", [lock_key(run[0])])
+        connection.execute("select pg_advisory_unlock(%s)", [lock_key(run)])
 
 
 def migrate(host: str, port: str, user: str, dbname: str, password: str | None, **_: object) -> None:

@@ -1,6 +1,7 @@
 """Every kind of change of models, tried on a database and judged by pg_dump.
 
-The score stands at the end of the log: "kinds: 300 passed of 300 tried".
+The score stands at the end of the log: "kinds: 300 passed of 300 tried". The listed kinds are tried in every run,
+each with one ordinary revision; all of them, and the online ones too, by `make test-slow`.
 """
 
 import os
@@ -21,6 +22,7 @@ from tests.plinth.system_server import system_programs, system_server
 
 # For a measurement of the change alone, as the list of kinds was measured: `before` from create_all()'s SQL.
 BEGIN_WITH_SQL = bool(os.environ.get("KINDS_BEGIN_WITH_SQL"))
+IN_ONE = ("online=no",)
 
 
 def test_names_are_unique() -> None:
@@ -28,17 +30,32 @@ def test_names_are_unique() -> None:
     assert {kind.name for kind in KINDS} >= SAME
 
 
-def parameters(*marks: pytest.MarkDecorator) -> list[Any]:
-    """Return all kinds; those that are many more than the listed ones are slow."""
-    return [
-        pytest.param(kind, id=kind.name, marks=marks if kind.listed else (pytest.mark.slow, *marks))
-        for kind in KINDS
-    ]
+def parameters(*, listed: bool = False) -> list[Any]:
+    """Return all kinds, or those that plain Alembic was measured with."""
+    return [pytest.param(kind, id=kind.name) for kind in KINDS if kind.listed or not listed]
 
 
+@pytest.fixture(scope="session")
+def server(database_server: DatabaseServer) -> URL:
+    """The server that tests use."""
+    return database_server.url(database_server.maintenance_dbname)
+
+
+@pytest.mark.parametrize("kind", parameters(listed=True))
+def test_kind(kind: Kind, server: URL, tmp_path: Path) -> None:
+    try_kind(kind, server, tmp_path, *IN_ONE)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", parameters())
-def test_kind(kind: Kind, database_server: DatabaseServer, tmp_path: Path) -> None:
-    try_kind(kind, database_server.url(database_server.maintenance_dbname), tmp_path)
+def test_kind_in_one_revision(kind: Kind, server: URL, tmp_path: Path) -> None:
+    try_kind(kind, server, tmp_path, *IN_ONE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", parameters())
+def test_kind_online(kind: Kind, server: URL, tmp_path: Path) -> None:
+    try_kind(kind, server, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -51,13 +68,14 @@ def other_server() -> Iterator[URL]:
         yield url
 
 
-@pytest.mark.parametrize("kind", parameters(pytest.mark.slow))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", parameters())
 def test_kind_on_system_server(kind: Kind, other_server: URL, tmp_path: Path) -> None:
     try_kind(kind, other_server, tmp_path)
 
 
-def try_kind(kind: Kind, server: URL, folder: Path) -> None:
-    """Try a kind on a server; fail unless it goes as the kind says."""
+def try_kind(kind: Kind, server: URL, folder: Path, *x: str) -> None:
+    """Try a kind on a server, with further arguments of `-x`; fail unless it goes as the kind says."""
     with empty_place(server, folder / "history") as (history, engine):
         if major_version(engine.url) < kind.server:
             pytest.skip(f"PostgreSQL {kind.server}")
@@ -68,7 +86,7 @@ def try_kind(kind: Kind, server: URL, folder: Path) -> None:
             kind.metadata(kind.after),
             rows=kind.rows,
             checks=kind.checks,
-            x=kind.x,
+            x=(*kind.x, *x),
             prepare=kind.prepare,
             handmade=kind.handmade,
             foreign=kind.foreign,

@@ -13,7 +13,7 @@ from plinth.plan.facts import Revision, Use
 from plinth.plan.measuring import measure
 from plinth.plan.verdict import reasons, worst
 from tests.plinth.history import CONCURRENTLY, History, catalog, rows
-from tests.plinth.project import HEAD, Project
+from tests.plinth.project import HEAD, REVISIONS, Project
 from tests.plinth.test_safety import elsewhere
 
 BEFORE = """
@@ -256,7 +256,8 @@ def test_nothing_pending_is_said(migrated: Project) -> None:
 def test_a_plan_leaves_the_database_alone(project: Project, empty_url: URL) -> None:
     before = catalog(empty_url)
     plan = json.loads(project.ok("plinth", "plan", "--json"))
-    assert [each["verdict"] for each in plan["revisions"]] == ["instant", "instant"]
+    assert [each["revision"] for each in plan["revisions"]] == REVISIONS
+    assert {each["verdict"] for each in plan["revisions"]} == {"instant", "online"}
     assert catalog(empty_url) == before
     assert rows(empty_url, "select nspname from pg_namespace where nspname = 'plinth'") == []
 

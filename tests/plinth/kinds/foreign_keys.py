@@ -101,6 +101,7 @@ KINDS = [
         lambda m: t(m, Column("p_id", Integer), Column("a", Integer), Column("b", Integer)),
         rows=ROWS,
         x=("drop=p",),
+        downgrade_may_stop=True,  # the rows that were referred to are gone
         listed=True,
     ),
     Kind(
