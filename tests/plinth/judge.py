@@ -115,7 +115,7 @@ def empty_place(server: URL, folder: Path) -> Iterator[tuple[History, Engine]]:
 
 @contextmanager
 def empty_database(server: URL, name: str) -> Iterator[URL]:
-    """Yield the URL of a new database, which is dropped afterwards; other runs of tests let it be till then."""
+    """Yield the URL of a new database, dropped afterwards; other runs of tests let it be till then."""
     with psql(server.set(database="postgres")) as connection:
         if run := run_of(name):
             connection.execute("select pg_advisory_lock_shared(%s)", [lock_key(run)])

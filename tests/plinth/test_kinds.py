@@ -1,7 +1,7 @@
 """Every kind of change of models, tried on a database and judged by pg_dump.
 
-The score stands at the end of the log: "kinds: 300 passed of 300 tried". The listed kinds are tried in every run,
-each with one ordinary revision; all of them, and the online ones too, by `make test-slow`.
+The score stands at the end of the log: "kinds: 300 passed of 300 tried". The listed kinds are tried in every
+run, each with one ordinary revision; all of them, and the online ones too, by `make test-slow`.
 """
 
 import os
