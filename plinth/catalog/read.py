@@ -1,7 +1,7 @@
 """Reads a picture of the database's schema from the system catalogs."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -28,6 +28,7 @@ from plinth.catalog.picture import (
 
 VERSION_TABLE = "alembic_version"
 
+Numbers = dict[tuple[int, int], str]  # a table's oid and a column's number: its name
 Expressions = dict[int, tuple[set[str], set[Name]]]
 
 
@@ -92,10 +93,12 @@ def _tables(connection: Connection) -> dict[int, Table]:
         if table is not None
     }
     columns: dict[int, list[Column]] = defaultdict(list)
+    numbers: Numbers = {}
     for (
-        table, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
+        table, number, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
         storage, compression, statistics, comment, is_local, default_oid,
     ) in _rows(connection, queries.COLUMNS):  # fmt: skip
+        numbers[table, number] = name
         columns[table].append(
             Column(
                 name=name,
@@ -117,8 +120,8 @@ def _tables(connection: Connection) -> dict[int, Table]:
                 else frozenset(),
             )
         )
-    constraints = _constraints(connection, expressions)
-    indexes = _indexes(connection, expressions)
+    constraints = _constraints(connection, expressions, numbers)
+    indexes = _indexes(connection, expressions, numbers)
     tables = {}
     for (
         oid, schema, name, kind, persistence, options, key, bound, parents, method, tablespace, comment,
@@ -155,29 +158,32 @@ def _expressions(connection: Connection) -> Expressions:
     return found
 
 
-def _constraints(connection: Connection, expressions: Expressions) -> dict[int, list[Constraint]]:
+def _constraints(
+    connection: Connection, expressions: Expressions, numbers: Numbers
+) -> dict[int, list[Constraint]]:
     found: dict[int, list[Constraint]] = defaultdict(list)
     for (
-        table, oid, name, type_, definition, columns, expression, other_schema, other, other_columns,
-        on_update, on_delete, match, deferrable, deferred, include, nulls_not_distinct, options, comment,
-        is_local, validated,
+        table, oid, name, type_, definition, keys, expression, other_oid, other_schema, other, other_keys,
+        on_update, on_delete, match, deferrable, deferred, all_keys, key_count, nulls_not_distinct, options,
+        comment, is_local, validated,
     ) in _rows(connection, queries.CONSTRAINTS):  # fmt: skip
+        columns = _names(numbers, table, keys or ())
         foreign_key = None
         if type_ == "f":
             foreign_key = ForeignKey(
-                Name(other_schema, other), tuple(other_columns), on_update, on_delete, match
+                Name(other_schema, other), _names(numbers, other_oid, other_keys), on_update, on_delete, match
             )
         found[table].append(
             Constraint(
                 name=name,
                 type=type_,
-                definition=definition,
-                columns=tuple(columns),
+                definition=definition or f"NOT NULL {columns[0]}",
+                columns=columns,
                 expression=expression,
                 foreign_key=foreign_key,
                 deferrable=deferrable,
                 deferred=deferred,
-                include=tuple(include),
+                include=_names(numbers, table, (all_keys or ())[key_count:]) if all_keys else (),
                 nulls_not_distinct=nulls_not_distinct,
                 options=tuple(sorted(options)),
                 comment=comment,
@@ -189,12 +195,18 @@ def _constraints(connection: Connection, expressions: Expressions) -> dict[int, 
     return found
 
 
-def _indexes(connection: Connection, expressions: Expressions) -> dict[int, list[Index]]:
+def _names(numbers: Numbers, table: int, keys: Iterable[int]) -> tuple[str, ...]:
+    """Return columns' names; what lies in a schema that isn't read has none but its number."""
+    return tuple(numbers.get((table, key), str(key)) for key in keys)
+
+
+def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers) -> dict[int, list[Index]]:
     found: dict[int, list[Index]] = defaultdict(list)
     for (
-        table, oid, name, definition, columns, key_count, unique, method, where, nulls_not_distinct, options,
+        table, oid, name, definition, keys, key_count, unique, method, where, nulls_not_distinct, options,
         comment, valid,
     ) in _rows(connection, queries.INDEXES):  # fmt: skip
+        columns = [numbers.get((table, key)) for key in keys]  # an expression's key is 0
         mentioned, types = expressions.get(oid, (set(), set()))
         found[table].append(
             Index(
@@ -202,7 +214,7 @@ def _indexes(connection: Connection, expressions: Expressions) -> dict[int, list
                 definition=definition,
                 keys=index_keys(definition),
                 key_columns=tuple(columns[:key_count]),
-                include=tuple(columns[key_count:]),
+                include=tuple(filter(None, columns[key_count:])),
                 unique=unique,
                 method=method,
                 where=where,
