@@ -49,6 +49,8 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
         if source in _STRINGS:
             return f"{column}::{after.type}"
         return f"{column}::text{'[]' if is_array else ''}::{after.type}"
+    if source == target and source in {"bit", "bit varying"} and before.type != after.type:
+        return f"{column}::{after.type}"  # a length is changed only when it is asked for
     context = casts.get((source, target))
     if source == target or context in {"a", "i"} or (target in _STRINGS and not is_array):
         return None

@@ -1,13 +1,14 @@
 """Constraints: primary and foreign keys, unique, check, exclusion, and the names of NOT NULL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.expressions import as_written, bare
-from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, without_binds
+from plinth.autogenerate.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
@@ -41,7 +42,8 @@ def is_native(constraint: Constraint) -> bool:
     if constraint.options:
         return False
     if constraint.type == "p":
-        return definition.startswith("PRIMARY KEY (") and definition.endswith(")") and not constraint.include
+        plain = definition.startswith("PRIMARY KEY (") and definition.endswith(f"){tail}")
+        return plain and not constraint.include and " WITHOUT OVERLAPS" not in definition
     if constraint.type == "u":
         head = "UNIQUE NULLS NOT DISTINCT (" if constraint.nulls_not_distinct else "UNIQUE ("
         fits = definition.startswith(head) and definition.endswith(f"){tail}")
@@ -109,7 +111,8 @@ def _key_options(constraint: Constraint) -> dict[str, object]:
 def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     """Return what adds a constraint to a standing table."""
     name, schema = conv(constraint.name), schema_of(table.name, catalog)
-    if constraint.type == "x" or not is_native(constraint):
+    # Alembic makes a sketch of the table, in which an included column isn't found.
+    if constraint.type == "x" or constraint.include or not is_native(constraint):
         return SqlOp(
             f"ALTER TABLE {sql_name(table.name, catalog)} ADD {sql_definition(constraint)}",
             f"add constraint {constraint.name}",
@@ -205,6 +208,32 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
                 yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
         elif old_one.comment != new.comment:
             yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
+
+
+def not_null_names(change: Change) -> Iterator[Step]:
+    """Yield what gives new NOT NULL constraints names that aren't the usual ones (PostgreSQL 18).
+
+    Raises:
+        Refusal: one isn't valid for all rows.
+    """
+    for name, table in change.after.tables.items():
+        before = change.before.tables.get(name)
+        known = (
+            {each.columns for each in before.constraints.values() if each.type == "n"} if before else set()
+        )
+        for each in table.constraints.values():
+            if each.type != "n" or not each.is_local or each.columns in known:
+                continue
+            if not each.validated:
+                raise Refusal(
+                    "not null",
+                    f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
+                )
+            usual = made_name(name.name, each.columns[0], "not_null")
+            if each.name != usual:
+                yield Step(
+                    Phase.COMMENTS, rename_op(name, replace(each, name=usual), each.name, change.after)
+                )
 
 
 def stands_on(key: Constraint, table: Name, constraint: Constraint) -> bool:

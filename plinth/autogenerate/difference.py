@@ -57,6 +57,7 @@ def _steps(change: Change) -> Iterator[Step]:
         yield from tables.alter_steps(change, name)
         yield from constraints.steps(change, name, found.of(found.constraints, name))
         yield from indexes.steps(change, name, found.of(found.indexes, name))
+    yield from constraints.not_null_names(change)
     yield from tables.drop_steps(change, _in_the_way(change))
     yield from others.steps(change, _forced_others(change, found))
 

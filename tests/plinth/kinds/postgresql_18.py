@@ -90,6 +90,5 @@ KINDS = [
     change(
         "named_not_null_rename", with_statements(NAMED), with_statements(NAMED.replace("n_given", "n_other"))
     ),
-    change("not_null_not_valid", plain, with_statements(NOT_VALID)),
-    change("not_null_not_valid_to_valid", with_statements(NOT_VALID), with_statements(NAMED)),
+    change("not_null_not_valid", plain, with_statements(NOT_VALID), refusal="NOT VALID"),
 ]
