@@ -21,8 +21,8 @@ from plinth.status import WRONG
 from plinth.status import status as read_status
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line; each command's `run` does what it says."""
     parser = argparse.ArgumentParser(prog="python -m plinth", description="Plinth's own commands.")
     commands = parser.add_subparsers(metavar="command", required=True)
 
@@ -57,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
     marker = add("environment", environment, "show or set the environment that the database remembers")
     marker.add_argument("name", nargs="?", choices=ENVIRONMENTS)
-    parsed = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    parsed = command_line().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
     except (PlinthError, CommandError) as error:

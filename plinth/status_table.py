@@ -25,7 +25,7 @@ def show(status: Status) -> None:
         table.add_row(*map(Text, cells), style=style)
     console.print(table)
     for problem in status.problems:
-        console.print(f"! {problem.message}", style="red", markup=False)
+        console.print(f"! {problem.message}", style="red", markup=False, soft_wrap=True)
     if not status.problems and not status.pending:
         console.print("All is applied, and in order.")
     elif status.pending:

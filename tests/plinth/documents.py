@@ -37,7 +37,7 @@ HOME = "/home/you/my-app"  # where a document's reader has the project
 LEFT_OUT = "…"
 
 _VARYING = (
-    (re.compile(r"\b\d{14}\b"), "<id>"),
+    (re.compile(r"(?<!\d)\d{14}(?!\d)"), "<id>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s|min)\b"), "<duration>"),
     (re.compile(r"\b[\w.-]+@[\w.-]+"), "<who>"),

@@ -105,11 +105,11 @@ echo before > .order
 -->
 
 ```sh
-echo 20260101120000 took 0.3 s in "$PWD" && cat .order && seq 9
+echo 20260101120000 20260101120000_one_name.py took 0.3 s in "$PWD" && cat .order && seq 9
 ```
 
 ```text
-20251231235959 took 12 ms in /home/you/my-app
+20251231235959 20251231235959_one_name.py took 12 ms in /home/you/my-app
 before
 1
 …
