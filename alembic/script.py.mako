@@ -1,10 +1,19 @@
 <%!
+    import sys
+
+    def is_standard(line):
+        """Whether an import is of the standard library's, and stands first."""
+        return line.split()[1].partition(".")[0] in sys.stdlib_module_names
+
     def plain(code):
         """Leave out the two comments that Alembic puts around what it generates."""
         return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### ")).strip()
 %>\
 <% note = context.get("notes", {}).get(up_revision) %>\
 <% body = f"{upgrades or ''}{downgrades or ''}" %>\
+<% lines = (imports or "").splitlines() %>\
+<% standard = [line for line in lines if is_standard(line)] %>\
+<% others = [line for line in lines if not is_standard(line)] %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
 Revision ID: ${up_revision}
@@ -16,13 +25,19 @@ Change: ${note.change}
 % endif
 """
 
+% for line in standard:
+${line}
+% endfor
+% if standard:
+
+% endif
 % if "sa." in body or "op." not in body:
 import sqlalchemy as sa
 % endif
 from alembic import op
-% if imports:
-${imports}
-% endif
+% for line in others:
+${line}
+% endfor
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
