@@ -1,8 +1,8 @@
 <%!
     import sys
 
-    def standard(line):
-        """Whether an import is one of the standard library's, which stand first."""
+    def is_standard(line):
+        """Whether an import is of the standard library's, and stands first."""
         return line.split()[1].partition(".")[0] in sys.stdlib_module_names
 
     def plain(code):
@@ -10,8 +10,10 @@
         return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### ")).strip()
 %>\
 <% note = context.get("notes", {}).get(up_revision) %>\
-<% lines = sorted((imports or "").splitlines()) %>\
 <% body = f"{upgrades or ''}{downgrades or ''}" %>\
+<% lines = (imports or "").splitlines() %>\
+<% standard = [line for line in lines if is_standard(line)] %>\
+<% others = [line for line in lines if not is_standard(line)] %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
 Revision ID: ${up_revision}
@@ -23,17 +25,17 @@ Change: ${note.change}
 % endif
 """
 
-% for line in filter(standard, lines):
+% for line in standard:
 ${line}
 % endfor
-% if any(map(standard, lines)):
+% if standard:
 
 % endif
 % if "sa." in body or "op." not in body:
 import sqlalchemy as sa
 % endif
 from alembic import op
-% for line in (line for line in lines if not standard(line)):
+% for line in others:
 ${line}
 % endfor
 

@@ -172,7 +172,8 @@ def _take_over(way: Way, keeper: _Keeper, wanted: Column, beside: Column) -> Non
         SqlOp(f"LOCK TABLE {keeper.table} IN SHARE ROW EXCLUSIVE MODE"),
         SqlOp(
             f"UPDATE {keeper.table} SET {quoted(old)} = {keeper.back} "  # noqa: S608 - quoted names
-            f"WHERE {quoted(old)} IS DISTINCT FROM {keeper.back}"
+            # As text: json has no equality.
+            f"WHERE {quoted(old)}::text IS DISTINCT FROM ({keeper.back})::text"
         ),
     ]
     if wanted.default is not None:

@@ -1,4 +1,5 @@
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,13 @@ from sqlalchemy.pool import NullPool
 from plinth import settings
 from tests.plinth.history import History, empty_history
 from tests.plinth.project import Project, copy_project
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Let programs that tests start hear SIGINT: in the background, a shell's are deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

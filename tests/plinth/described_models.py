@@ -691,8 +691,10 @@ def name_of(table: Table) -> str:
 
 
 def drops(pair: Pair) -> list[str]:
-    """Return the `-x` arguments that name what is dropped."""
-    arguments = []
+    """Return the `-x` arguments that name what is dropped, and accept that keys' new types rewrite tables."""
+    arguments = [
+        f"rewrite={name_of(table)}.{column.name}" for table in pair.after.tables for column in table.columns
+    ]
     for table in pair.before.tables:
         if not pair.after.has_table(table.key):
             arguments.append(f"drop={name_of(table)}")

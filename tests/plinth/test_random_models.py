@@ -104,7 +104,8 @@ class Met:
 
 def is_failure(outcome: Outcome) -> bool:
     """Whether it is neither passed nor refused; a revision that its own proof found wrong is no refusal."""
-    return outcome.failed is not None or "isn't the models'" in (outcome.refusal or "")
+    refusal = outcome.refusal or ""
+    return outcome.failed is not None or "isn't the models'" in refusal or "fails in its" in refusal
 
 
 def listed(counts: Counter[str]) -> str:

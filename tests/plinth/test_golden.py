@@ -1,0 +1,162 @@
+"""What is written for the everyday changes: the style of revisions is reviewed in golden/.
+
+Ids and dates aside, each file there is what autogenerate writes. Where one ordinary revision (`online=no`)
+differs from the online ones, its file ends in `_in_one`; several revisions of a change are numbered. When the
+style changes on purpose: `GOLDEN=write make test T=tests/plinth/test_golden.py`, and review the difference.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Engine, MetaData
+
+from plinth import settings
+from tests.conftest import DatabaseServer
+from tests.plinth.history import History
+from tests.plinth.judge import empty_place
+from tests.plinth.kinds.kind import NAMING_CONVENTION
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def models(
+    *columns: "sa.Column[Any] | sa.Index",
+    values: tuple[str, ...] = ("draft", "sent"),
+    email: Any = None,  # noqa: ANN401
+) -> MetaData:
+    """Return users and posts; `email` takes the place of the column of that name."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table(
+        "users",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("email", sa.String(255), unique=True) if email is None else email,
+        sa.Column("name", sa.String(255)),
+        *columns,
+    )
+    sa.Table(
+        "posts",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("state", sa.Enum(*values, name="post_state"), nullable=False),
+    )
+    return metadata
+
+
+def with_orders() -> MetaData:
+    metadata = models()
+    sa.Table(
+        "orders",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("user_id", sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+        sa.Column("state", sa.Enum("open", "paid", name="order_state"), nullable=False),
+        sa.Column("total", sa.Numeric(10, 2), server_default="0", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.CheckConstraint("total >= 0", name="total_not_negative"),
+    )
+    return metadata
+
+
+CHANGES: dict[str, Callable[[], MetaData]] = {
+    "add_table": with_orders,
+    "add_column": lambda: models(sa.Column("nickname", sa.String(50))),
+    "add_required_column": lambda: models(
+        sa.Column("country", sa.String(2), nullable=False, info={"backfill": "'CH'"})
+    ),
+    "add_index": lambda: models(sa.Index("ix_users_name", "name")),
+    "rename_column": lambda: models(
+        email=sa.Column("email_address", sa.String(255), unique=True, info={"renamed_from": "email"})
+    ),
+    "add_enum_value": lambda: models(values=("draft", "queued", "sent")),
+}
+
+
+@pytest.fixture(scope="module")
+def begun(
+    database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[History, Engine]]:
+    """A history whose one revision is applied."""
+    server = database_server.url(database_server.maintenance_dbname)
+    with empty_place(server, tmp_path_factory.mktemp("golden") / "history") as (history, engine):
+        autogenerate(history, engine, models(), "create users and posts")
+        command.upgrade(history.config(engine), "head")
+        yield history, engine
+
+
+def autogenerate(history: History, engine: Engine, metadata: MetaData, message: str, *x: str) -> None:
+    config = history.config(engine)
+    config.attributes["target_metadata"] = metadata
+    config.cmd_opts = argparse.Namespace(x=list(x))
+    command.revision(config, message, autogenerate=True)
+
+
+def written(begun: tuple[History, Engine], folder: Path, change: str, *x: str) -> list[str]:
+    """Return the revisions that are written for a change, formatted, oldest first."""
+    history = History(folder)
+    shutil.copytree(begun[0].folder, folder)
+    known = set((folder / "versions").glob("*.py"))
+    autogenerate(history, begun[1], CHANGES[change](), change.replace("_", " ") + " to the shop", *x)
+    new = sorted(set((folder / "versions").glob("*.py")) - known)
+    ids = {name: f"{20260101000000 + number}" for number, name in enumerate(map(id_of, [*known, *new]))}
+    # What alembic.ini's post-write hook does.
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--quiet",
+        "--config",
+        str(settings.ROOT / "pyproject.toml"),
+    ]
+    subprocess.run([*ruff, *map(str, new)], check=True)
+    return [alike(file.read_text(), ids) for file in new]
+
+
+def id_of(file: Path) -> str:
+    return file.name.partition("_")[0]
+
+
+def alike(text: str, ids: dict[str, str]) -> str:
+    """Return a revision with other ids, and another date."""
+    text = re.sub(r"\b\d{14}\b", lambda match: ids[match[0]], text)
+    return re.sub(r"(?m)^Create Date: .*$", "Create Date: 2026-01-01 00:00:00", text)
+
+
+def named(name: str, texts: list[str]) -> dict[str, str]:
+    if len(texts) == 1:
+        return {f"{name}.py": texts[0]}
+    return {f"{name}_{number}.py": text for number, text in enumerate(texts, 1)}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_everyday_changes(begun: tuple[History, Engine], tmp_path: Path, change: str) -> None:
+    online = written(begun, tmp_path / "online", change)
+    in_one = written(begun, tmp_path / "in one", change, "online=no")
+    found = named(change, online) | ({} if in_one == online else named(f"{change}_in_one", in_one))
+    if os.environ.get("GOLDEN") == "write":
+        for file in golden_files(change):
+            file.unlink()
+        for name, text in found.items():
+            (GOLDEN / name).write_text(text)
+    assert found == {file.name: file.read_text() for file in golden_files(change)}
+
+
+def golden_files(change: str) -> list[Path]:
+    return [
+        file for file in GOLDEN.glob("*.py") if re.fullmatch(rf"{change}(_in_one)?(_\d+)?\.py", file.name)
+    ]
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {file for change in CHANGES for file in golden_files(change)} == set(GOLDEN.iterdir())
