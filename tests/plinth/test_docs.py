@@ -24,8 +24,16 @@ def reader(open_folder: Path) -> Iterator[Project]:
         project.ok("plinth", "stop")
 
 
-# tests/plinth/test_from_knex.py runs the other one, on a database that Knex migrated.
-@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "docs/from-knex.md"])
+# tests/plinth/test_from_knex.py runs the other one, on a database that Knex migrated. The guide takes minutes.
+LONG = {"docs/migrations.md"}
+READ = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+    for name in DOCUMENTS
+    if name != "docs/from-knex.md"
+]
+
+
+@pytest.mark.parametrize("name", READ)
 def test_a_document_works_from_its_first_block_to_its_last(
     reader: Project, name: str, record_property: Callable[[str, object], None]
 ) -> None:
