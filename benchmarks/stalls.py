@@ -25,6 +25,8 @@ from tests.plinth.project import Project
 BASE = "stalls"  # the database that the others are copies of
 GRACE = 0.05  # seconds above lock_timeout
 
+_SOMEBODY_WAITS = "select from pg_locks where locktype = 'relation' and not granted"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -144,15 +146,25 @@ def _under_load(at: Cluster, project: Project, change: Change, arguments: argpar
 
 @contextmanager
 def _idle_transaction(url: URL, seconds: float) -> Iterator[None]:
-    """Hold a transaction that has read the table and does nothing more, for so long."""
+    """Hold a transaction that has read the table, idle for so long from the moment it is in the way."""
+    over = threading.Event()
+
+    def wait_and_go(idle: psycopg.Connection) -> None:
+        with psycopg.connect(libpq_url(url), autocommit=True) as watch:
+            while not watch.execute(_SOMEBODY_WAITS).fetchone() and not over.wait(0.01):
+                pass
+        over.wait(seconds)
+        idle.rollback()
+
     with psycopg.connect(libpq_url(url)) as connection:
         connection.execute("select from accounts limit 1")
-        timer = threading.Timer(seconds, connection.rollback)
-        timer.start()
+        thread = threading.Thread(target=wait_and_go, args=[connection])
+        thread.start()
         try:
             yield
         finally:
-            timer.join()
+            over.set()
+            thread.join()
 
 
 def goals(compared: Compared, baseline: float) -> Iterator[tuple[str, bool]]:
