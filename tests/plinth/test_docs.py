@@ -24,7 +24,7 @@ def reader(open_folder: Path) -> Iterator[Project]:
         project.ok("plinth", "stop")
 
 
-# tests/plinth/test_from_knex.py runs the other one, on a database that Knex migrated. The guide takes minutes.
+# tests/plinth/test_from_knex.py runs the other one, on a database that Knex made. The guide takes minutes.
 LONG = {"docs/migrations.md"}
 READ = [
     pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
