@@ -264,8 +264,8 @@ class LocalServer:
 def spread_databases(cluster: Path) -> None:
     """Let ext4 put each database of a cluster into a part of the disk of its own; elsewhere nothing happens.
 
-    ext4 gives no deleted file's inode away for a minute, and looks at each of them, one by one, for every file
-    that it makes in the same part. Where databases come and go, making one then takes ten times as long.
+    For a minute ext4 gives no deleted file's inode away, and it looks at each of them for every file that it
+    makes in the same part. Where databases come and go, making one then takes ten times as long.
     """
     chattr = shutil.which("chattr")
     if chattr:
