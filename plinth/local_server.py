@@ -197,6 +197,7 @@ class LocalServer:
         file.unlink(missing_ok=True)
 
     def _launch(self, programs: Path) -> None:
+        spread_databases(self._data())
         sockets = self._socket_folder()
         _make_private_folder(sockets)
         command = [
@@ -258,6 +259,17 @@ class LocalServer:
         except (psutil.NoSuchProcess, ValueError):
             return None
         return process
+
+
+def spread_databases(cluster: Path) -> None:
+    """Let ext4 put each database of a cluster into a part of the disk of its own; elsewhere nothing happens.
+
+    For a minute ext4 gives no deleted file's inode away, and it looks at each of them for every file that it
+    makes in the same part. Where databases come and go, making one then takes ten times as long.
+    """
+    chattr = shutil.which("chattr")
+    if chattr:
+        _run([chattr, "+T", cluster / "base"])
 
 
 def _home() -> Path:
@@ -397,7 +409,7 @@ def _as_account() -> dict[str, Any]:
     return options
 
 
-def _run(command: Sequence[str | Path], pass_fds: Sequence[int]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str | Path], pass_fds: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(part) for part in command],
         stdin=subprocess.DEVNULL,

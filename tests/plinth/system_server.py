@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
-from plinth.local_server import PORT, SUPERUSER
+from plinth.local_server import PORT, SUPERUSER, spread_databases
 
 TIMEOUT = 60.0  # seconds
 
@@ -53,6 +53,7 @@ def system_server(programs: Path) -> Iterator[URL]:
             cwd="/",
             **account,
         )
+        spread_databases(data)
         options = [f"unix_socket_directories={folder}", "listen_addresses=", f"port={PORT}", "fsync=off"]
         with (folder / "log").open("w") as log:
             server = subprocess.Popen(

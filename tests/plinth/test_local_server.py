@@ -1,6 +1,7 @@
 """The local server: started once, whatever happens to the commands that need it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,3 +98,14 @@ def test_a_home_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PLINTH_HOME", "/dev/null/here")
     with pytest.raises(ServerError, match="PLINTH_HOME"):
         development_server().start()
+
+
+def test_databases_are_spread_over_an_ext4_disk(server: LocalServer) -> None:
+    server.start()
+    lsattr = shutil.which("lsattr")
+    flags = lsattr and subprocess.run(
+        [lsattr, "-d", home() / "18-here" / "base"], capture_output=True, text=True, check=False
+    )
+    if not flags or flags.returncode or "e" not in flags.stdout.split()[0]:  # extents: ext4
+        pytest.skip("no ext4")
+    assert "T" in flags.stdout.split()[0]
