@@ -13,7 +13,9 @@ from app.settings import database_url
 @cache
 def engine() -> Engine:
     """Return the process's engine."""
-    return create_engine(database_url(), pool_pre_ping=True)
+    # Prepared on the server, a statement fails once when a migration gives a column that it returns another
+    # type, and behind a pooler it may meet a session that doesn't know it.
+    return create_engine(database_url(), pool_pre_ping=True, connect_args={"prepare_threshold": None})
 
 
 @contextmanager

@@ -158,9 +158,11 @@ def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp
     """Return what renames a constraint. NOT NULL has a name only since PostgreSQL 18."""
     rename = f"ALTER TABLE {sql_name(table, catalog)} RENAME CONSTRAINT {quoted(old.name)} TO {quoted(new)}"
     if old.type == "n":
-        since = "current_setting('server_version_num')::integer >= 180000"
-        rename = f"DO $$ BEGIN IF {since} THEN {rename}; END IF; END $$"
-        return SqlOp(rename, None, table)
+        there = (
+            f"SELECT FROM pg_constraint WHERE conname = {literal(old.name)} "
+            f"AND conrelid = {literal(sql_name(table, catalog))}::regclass"
+        )
+        return SqlOp(f"DO $$ BEGIN IF EXISTS ({there}) THEN {rename}; END IF; END $$", None, table)
     return SqlOp(rename, f"rename {old.name} to {new}", table)
 
 
@@ -229,11 +231,19 @@ def not_null_names(change: Change) -> Iterator[Step]:
                     "not null",
                     f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
                 )
-            usual = made_name(name.name, each.columns[0], "not_null")
-            if each.name != usual:
-                yield Step(
-                    Phase.COMMENTS, rename_op(name, replace(each, name=usual), each.name, change.after)
-                )
+            for op in not_null_name_ops(table, each.columns[0], change.after):
+                yield Step(Phase.COMMENTS, op)
+
+
+def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
+    """Return what gives a column's new NOT NULL constraint its name, where that isn't the usual one."""
+    usual = made_name(table.name.name, column, "not_null")
+    own = [each for each in table.constraints.values() if each.type == "n" and each.columns == (column,)]
+    return [
+        rename_op(table.name, replace(each, name=usual), each.name, catalog)
+        for each in own
+        if each.name != usual and each.is_local
+    ]
 
 
 def stands_on(key: Constraint, table: Name, constraint: Constraint) -> bool:

@@ -119,7 +119,9 @@ def models_catalog(
             return make()
         statements = [each.statement for each in needed]
         names = (default, str(version_table_schema), version_table)
-        return remembered("models", [place_of(target), *names, *statements, *script.statements], make)
+        # A table's indexes are a set: their order is another one in each process.
+        key = [place_of(target), *names, *statements, script.handwritten, *sorted(script.statements)]
+        return remembered("models", key, make)
 
 
 class _explained:  # noqa: N801 - reads as a function

@@ -363,6 +363,7 @@ def _loosen(way: Way, name: Name, column: Column) -> None:
                         not_valid_op(check, table, way.at),
                         validate_op(check, table, way.at),
                         nullable_op(table, column, way.at, False),
+                        *constraints.not_null_name_ops(table, column.name, way.at),
                         cleared_op(check, table, way.at),
                     ]
                 ),
@@ -427,7 +428,11 @@ def _require(way: Way, name: Name) -> None:
         table = to.tables[name]
         left = {each.name: each for each in table.constraints.values() if each.name != check.name}
         to = replace(to, tables={**to.tables, name: replace(table, constraints=left)})
-        up = [nullable_op(table, column, to, False), constraints.drop_op(check, table, to)]
+        up = [
+            nullable_op(table, column, to, False),
+            *constraints.not_null_name_ops(table, column.name, to),
+            constraints.drop_op(check, table, to),
+        ]
         down = AutocommitOp(
             [
                 cleared_op(check, table, to),

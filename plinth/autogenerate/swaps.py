@@ -166,7 +166,11 @@ def _take_over(way: Way, keeper: _Keeper, wanted: Column, beside: Column) -> Non
         up.append(alter(column, modify_server_default=sa.text(without_binds(wanted.default))))
     check = not_null_check(_without(table, beside), beside)
     if wanted.not_null:
-        up += [alter(column, modify_nullable=False), constraints.drop_op(check, table, way.at)]
+        up += [
+            alter(column, modify_nullable=False),
+            *constraints.not_null_name_ops(way.change.after.tables[name], column, way.at),
+            constraints.drop_op(check, table, way.at),
+        ]
     down: list[ops.MigrateOperation] = [
         CommentOp("What the old column has missed is written first: writers wait as long as that takes."),
         SqlOp(f"LOCK TABLE {keeper.table} IN SHARE ROW EXCLUSIVE MODE"),
@@ -185,6 +189,7 @@ def _take_over(way: Way, keeper: _Keeper, wanted: Column, beside: Column) -> Non
         down.append(alter(column, modify_server_default=sa.text(without_binds(before.default))))
     if before.not_null:
         down.append(alter(column, modify_nullable=False))
+        down += constraints.not_null_name_ops(table, column, way.at)
     if wanted.not_null:
         down.append(constraints.add_op(check, table, way.at))
     down += keeper.make()

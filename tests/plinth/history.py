@@ -133,6 +133,16 @@ def rows(url: URL, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return connection.execute(sql, parameters or None).fetchall()
 
 
+def left_scratch_databases(url: URL) -> set[str]:
+    """Return the scratch databases that stay; other tests have theirs at the same time, but soon no longer."""
+    sql = "select datname from pg_database where datname like 'plinth\\_scratch\\_%'"
+    left, deadline = set(rows(url, sql)), time.monotonic() + PATIENCE
+    while left and time.monotonic() < deadline:
+        time.sleep(0.2)
+        left &= set(rows(url, sql))
+    return {name for (name,) in left}
+
+
 def do(url: URL, sql: str) -> None:
     """Run statements."""
     with psql(url) as connection:

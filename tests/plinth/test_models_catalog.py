@@ -14,7 +14,7 @@ from plinth.autogenerate.models import ModelsError, models_catalog
 from plinth.catalog import Catalog, Name, differences, read_catalog
 from plinth.safety import write_marker
 from plinth.scratch import NoScratchError
-from tests.plinth.history import rows
+from tests.plinth.history import left_scratch_databases
 
 
 @pytest.fixture
@@ -211,6 +211,16 @@ def test_it_is_kept_until_something_changes(target: Connection, folder: Path) ->
     assert models_catalog(shop(), target) == first
 
 
+def test_the_order_of_indexes_is_no_change(target: Connection, folder: Path) -> None:
+    for names in ("abcdefgh", "hgfedcba", "badcfehg"):
+        metadata = MetaData()
+        table = sa.Table("t", metadata, *(sa.Column(name, sa.Integer) for name in "abcdefgh"))
+        for name in names:
+            sa.Index(f"ix_{name}", table.c[name])
+        models_catalog(metadata, target)
+    assert len(list(folder.glob("*.pickle"))) == 1
+
+
 def test_the_cache_does_not_grow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "KEPT", 3)
     for number in range(10):
@@ -236,5 +246,4 @@ def test_a_protected_database_is_left_alone(
     monkeypatch.setattr("plinth.local_server.major_version", lambda: "17000")
     with pytest.raises(NoScratchError):
         models_catalog(shop(), target)
-    found = rows(empty_engine.url, "select datname from pg_database where datname like 'plinth\\_scratch%'")
-    assert found == []
+    assert left_scratch_databases(empty_engine.url) == set()

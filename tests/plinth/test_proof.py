@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from plinth.autogenerate.revisions import History as Revisions
 from plinth.autogenerate.revisions import RevisionError, downgrade, revisions_catalog, upgrade
 from plinth.catalog import Name, differences, read_catalog
 from plinth.scratch import scratch_database
-from tests.plinth.history import CONCURRENTLY, History, rows
+from tests.plinth.history import CONCURRENTLY, History, left_scratch_databases, rows
 
 Directives = list[ops.MigrationScript]
 
@@ -113,10 +112,6 @@ def refused(history: History, action: Callable[[], None]) -> str:
         action()
     assert files(history) == before
     return str(caught.value)
-
-
-def scratch_databases(engine: Engine) -> list[tuple[Any, ...]]:
-    return rows(engine.url, "select datname from pg_database where datname like 'plinth\\_scratch%'")
 
 
 def test_a_right_revision_is_written(plain: History, empty_engine: Engine) -> None:
@@ -348,12 +343,7 @@ def test_nothing_is_left_of_it(
     refused(plain, lambda: write(config, orders(), lambda _: None))
     write(config, orders())
     assert set(tmp_path.glob("plinth-proof-*")) == before == set()
-    # Other tests have theirs at the same time, but soon no longer.
-    left, deadline = set(scratch_databases(empty_engine)), time.monotonic() + 60
-    while left and time.monotonic() < deadline:
-        time.sleep(0.2)
-        left &= set(scratch_databases(empty_engine))
-    assert left == set()
+    assert left_scratch_databases(empty_engine.url) == set()
 
 
 @pytest.fixture
