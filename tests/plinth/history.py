@@ -134,7 +134,7 @@ def rows(url: URL, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
 
 
 def left_scratch_databases(url: URL) -> set[str]:
-    """Return the scratch databases that stay; other tests have theirs at the same time, but soon no longer."""
+    """Return the scratch databases that stay: those of other tests are soon gone."""
     sql = "select datname from pg_database where datname like 'plinth\\_scratch\\_%'"
     left, deadline = set(rows(url, sql)), time.monotonic() + PATIENCE
     while left and time.monotonic() < deadline:
