@@ -5,7 +5,7 @@ from dataclasses import replace
 from alembic.operations import ops
 
 from plinth.autogenerate import constraints
-from plinth.autogenerate.quoting import LONGEST_NAME, made_name, quoted, schema_of, sql_name
+from plinth.autogenerate.quoting import made_name, quoted, schema_of, sql_name, temporary_name
 from plinth.autogenerate.steps import SqlOp
 from plinth.autogenerate.way import Operations, Revision, Way
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
@@ -65,9 +65,7 @@ def cleared_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Dr
 def not_null_check(table: Table, column: Column) -> Constraint:
     """Return the check that lets SET NOT NULL trust that no row has NULL."""
     name = made_name(table.name.name, column.name, "required")
-    taken = {*table.constraints, *table.indexes}
-    while name in taken:
-        name = (name[: LONGEST_NAME - 1]) + "_"
+    name = temporary_name(name, "", {*table.constraints, *table.indexes})
     expression = f"({quoted(column.name)} IS NOT NULL)"
     return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
 

@@ -2,6 +2,8 @@
 
 import re
 
+from plinth.autogenerate.quoting import quoted
+
 _STRING = r"'(?:[^']|'')*'"
 _LIST = rf"{_STRING}::character varying(?:, {_STRING}::character varying)*"
 _NAME = r'(?:"(?:[^"]|"")+"|[\w$.]+)'
@@ -10,6 +12,31 @@ _NAME = r'(?:"(?:[^"]|"")+"|[\w$.]+)'
 _IN = re.compile(
     rf"\((?P<name>{_NAME})\)::text (?P<how>= ANY|<> ALL) \(\(ARRAY\[(?P<values>{_LIST})\]\)::text\[\]\)"
 )
+
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
+
+
+def with_name(expression: str, column: str, by: str) -> str:
+    """Return an expression that PostgreSQL printed, with something else in the place of a column.
+
+    Args:
+        expression: of one table, whose columns therefore stand bare.
+        column: its name.
+        by: SQL.
+    """
+    tokens = _TOKEN.findall(expression)
+    words = [token for token in tokens if not token.isspace()]
+    found, place = [], 0
+    for token in tokens:
+        if token.isspace():
+            found.append(token)
+            continue
+        before, after = words[place - 1] if place else "", words[place + 1 : place + 2]
+        # What follows is a function; what stands before makes it a type, a part of a name, or a collation.
+        is_other = after == ["("] or before in {":", ".", "COLLATE"}
+        found.append(by if token == quoted(column) and not is_other else token)
+        place += 1
+    return "".join(found)
 
 
 def as_written(expression: str) -> str:

@@ -5,18 +5,16 @@ be run again. The way between two of them is found as that between any two schem
 has an online form: then it is written here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from alembic.operations import ops
-from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.backfills import BackfillOp, backfill_op
 from plinth.autogenerate.checks import (
     add_not_valid,
     cleared_op,
-    comment_ops,
     not_null_check,
     not_valid_op,
     nullable_op,
@@ -25,20 +23,26 @@ from plinth.autogenerate.checks import (
 )
 from plinth.autogenerate.difference import difference, forced
 from plinth.autogenerate.enums import is_extended, mentioned_values
+from plinth.autogenerate.parts import (
+    add_checked,
+    add_index,
+    add_key,
+    drop_constraint,
+    drop_index,
+    has_plain_index,
+)
 from plinth.autogenerate.quoting import (
     quoted,
-    quoted_list,
-    schema_of,
     shown,
     sql_name,
 )
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import AutocommitOp, Change, SqlOp
-from plinth.autogenerate.swaps import swap, swaps
+from plinth.autogenerate.swaps import objection, swap, swaps
 from plinth.autogenerate.tables import in_order
 from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Revision, Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
 
 # A default that PostgreSQL computes once for all rows that are there: no rewrite.
 _VOLATILE = (
@@ -73,8 +77,8 @@ def sequence(change: Change) -> list[Revision]:
     """
     difference(change)  # refuses what can't be done at all, before anything is split
     way = Way(change, forced(change), change.before)
-    _refuse_rewrites(way)
     way.swapped |= swaps(way)
+    _refuse_rewrites(way)
     extended = extended_enums(change)
     if extended:
         way.go(extended, "add the values of the enum")
@@ -103,38 +107,27 @@ def sequence(change: Change) -> list[Revision]:
 
 
 def _refuse_rewrites(way: Way) -> None:
-    """Return if no key column changes its type in a way that writes the table anew, or if that is accepted.
+    """Return if no column changes its type in a way that writes the table anew, or if that is accepted.
 
     Raises:
         Refusal: one does.
     """
-    for table, name in sorted(way.forced.retyped):
+    for table, name in sorted(way.forced.retyped - way.swapped):
         before, after = way.change.before.tables[table][name], way.change.after.tables[table][name]
         place = f"{shown(table, way.change.after)}.{name}"
-        if not is_rewritten(before.type, after.type) or not _is_key(way, table, name):
+        if not is_rewritten(before.type, after.type):
             continue
         if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
             continue
+        reason = objection(way, ColumnName(table, name))
         raise Refusal(
             "rewrite",
-            f"Column {place} is a key, and its change from {before.type} to {after.type} writes the table "
-            "anew while nobody can use it. On a busy database this is done by hand: add a column of the new "
-            "type, keep it equal by a trigger, fill it in batches, build its indexes concurrently, and swap "
-            f"the two in a short transaction. If the rewrite is acceptable: -x rewrite={place}",
+            f"The change of column {place} from {before.type} to {after.type} writes the table anew while "
+            f"nobody can use it; there is no online form, for {reason}. On a busy database this is done by "
+            "hand: add a column of the new type, keep it equal by a trigger, fill it in batches, build its "
+            "indexes concurrently, and swap the two in a short transaction. If the rewrite is acceptable: "
+            f"-x rewrite={place}",
         )
-
-
-def _is_key(way: Way, table: Name, column: str) -> bool:
-    own = way.change.before.tables[table].constraints.values()
-    if any(each.type in {"p", "f"} and column in each.columns for each in own):
-        return True
-    return any(
-        each.foreign_key is not None
-        and each.foreign_key.table == table
-        and column in each.foreign_key.columns
-        for other in way.change.before.tables.values()
-        for each in other.constraints.values()
-    )
 
 
 def _is_split(way: Way, name: Name) -> bool:
@@ -265,7 +258,7 @@ def _drop_keys(way: Way, name: Name) -> None:
             and _goes(way, name, constraint)
             and not _goes_with_table(way, name, constraint)
         ):
-            _drop_constraint(way, name, constraint)
+            drop_constraint(way, name, constraint)
 
 
 def _goes_with_table(way: Way, name: Name, key: Constraint) -> bool:
@@ -281,12 +274,12 @@ def _drop_parts(way: Way, name: Name) -> None:
     table = way.at.tables[name]
     for constraint in sorted(table.constraints.values(), key=lambda each: each.type):
         if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint):
-            _drop_constraint(way, name, constraint)
+            drop_constraint(way, name, constraint)
     forced_indexes = way.forced.of(way.forced.indexes, name)
     wanted = way.change.after.tables[name].indexes
     for index in table.indexes.values():
         if index.name in forced_indexes or not indexes.is_kept(index, wanted.get(index.name)):
-            _drop_index(way, name, index)
+            drop_index(way, name, index)
     for column in way.change.after.tables[name].columns:
         old = way.at.tables[name].column(column.name)
         was = way.change.before.tables[name].column(column.name)
@@ -298,54 +291,6 @@ def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
     is_forced = constraint.name in way.forced.of(way.forced.constraints, name)
     return is_forced or not constraints.is_kept(constraint, wanted)
-
-
-def _drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
-    table = way.at.tables[name]
-    left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
-    to = way.with_table(replace(table, constraints=left))
-    title = f"drop {constraint.name}"
-    restore = _restore(constraint, table, way.at)
-    if restore is None:
-        way.go(to, title)
-    else:
-        drop = constraints.drop_op(constraint, table, way.at)
-        way.step(to, Revision([drop], [AutocommitOp(restore)], title, is_repeatable=True))
-
-
-def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
-    """Return what puts a constraint back without holding anybody up; None if nothing does."""
-    clear = constraints.drop_op(constraint, table, catalog)
-    clear.if_exists = True
-    if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
-        add = not_valid_op(constraint, table, catalog)
-        return [clear, add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
-    if _has_plain_index(constraint):
-        index = key_index(constraint, table, catalog)
-        return [
-            clear,
-            *_build(index, table, catalog),
-            _use_index(constraint, table, catalog),
-            *comment_ops(constraint, table, catalog),
-        ]
-    return None
-
-
-def _drop_index(way: Way, name: Name, index: Index) -> None:
-    table = way.at.tables[name]
-    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
-    down = [*_build(index, table, way.at)]
-    if index.comment is not None:
-        down.append(indexes.comment_op(index, name, way.at))
-    way.step(
-        way.with_table(replace(table, indexes=left)),
-        Revision(
-            [AutocommitOp([_concurrent_drop(index, table, way.at)])],
-            [AutocommitOp(down)],
-            f"drop {index.name}",
-            is_repeatable=True,
-        ),
-    )
 
 
 def _loosen(way: Way, name: Name, column: Column) -> None:
@@ -458,55 +403,14 @@ def _add_parts(way: Way, name: Name) -> None:
     wanted = way.change.after.tables[name]
     for index in wanted.indexes.values():
         if index.name not in way.at.tables[name].indexes:
-            _add_index(way, name, index)
+            add_index(way, name, index)
     for constraint in wanted.constraints.values():
         if constraint.name in way.at.tables[name].constraints or constraint.type not in {"c", "u", "p"}:
             continue
         if constraint.type == "c":
-            _add_checked(way, name, constraint)
-        elif _has_plain_index(constraint):
-            _add_key(way, name, constraint)
-
-
-def _add_index(way: Way, name: Name, index: Index) -> None:
-    table = way.at.tables[name]
-    to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
-    up = [*_build(index, table, way.at)]
-    if index.comment is not None:
-        up.append(indexes.comment_op(index, name, way.at))
-    down = [_concurrent_drop(index, table, way.at)]
-    way.step(
-        to, Revision([AutocommitOp(up)], [AutocommitOp(down)], f"build {index.name}", is_repeatable=True)
-    )
-
-
-def _add_checked(way: Way, name: Name, constraint: Constraint) -> None:
-    """Add a check or foreign key: for new rows first, then for all."""
-    if not constraint.validated or constraint.is_not_enforced:
-        table = way.at.tables[name]
-        way.go(
-            way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})),
-            f"add {constraint.name}",
-        )
-        return
-    add_not_valid(way, name, constraint, f"add {constraint.name}")
-    validate(way, name, constraint)
-
-
-def _add_key(way: Way, name: Name, constraint: Constraint) -> None:
-    """Add a unique constraint or primary key: its index first."""
-    table = way.at.tables[name]
-    index = key_index(constraint, table, way.at)
-    _add_index(way, name, index)
-    table = way.at.tables[name]
-    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
-    to = way.with_table(
-        replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
-    )
-    up = [_use_index(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
-    clear = cleared_op(constraint, table, way.at)
-    down = AutocommitOp([clear, *_build(index, table, way.at)])
-    way.step(to, Revision(up, [down], f"add {constraint.name}", is_repeatable=True))
+            add_checked(way, name, constraint)
+        elif has_plain_index(constraint):
+            add_key(way, name, constraint)
 
 
 def _add_foreign_keys(way: Way, name: Name) -> None:
@@ -514,7 +418,7 @@ def _add_foreign_keys(way: Way, name: Name) -> None:
         if constraint.type == "f" and constraint.name not in way.at.tables[name].constraints:
             target = constraint.reference.table
             if target in way.at.tables and not way.at.tables[target].partition_key:
-                _add_checked(way, name, constraint)
+                add_checked(way, name, constraint)
 
 
 def _change_unsplit(way: Way, split: Sequence[Name]) -> None:
@@ -587,66 +491,3 @@ def _drop_tables(way: Way) -> None:
         others = {key: each for key, each in way.at.others.items() if each.table != name}
         to = replace(way.at, tables=tables, sequences=kept, others=others)
         way.go(to, f"drop {name.name}")
-
-
-# Operations
-
-
-def _has_plain_index(constraint: Constraint) -> bool:
-    return (
-        constraint.type in {"u", "p"}
-        and not constraint.options
-        and " WITHOUT OVERLAPS" not in constraint.definition
-    )
-
-
-def key_index(constraint: Constraint, table: Table, catalog: Catalog) -> Index:
-    """Return the index on which a unique constraint or primary key will stand."""
-    keys = tuple(map(quoted, constraint.columns))
-    definition = (
-        f"CREATE UNIQUE INDEX {quoted(constraint.name)} "
-        f"ON {quoted(table.name.schema)}.{quoted(table.name.name)} USING btree ({', '.join(keys)})"
-    )
-    if constraint.include:
-        definition += f" INCLUDE ({quoted_list(constraint.include)})"
-    if constraint.nulls_not_distinct:
-        definition += " NULLS NOT DISTINCT"
-    del catalog
-    return Index(
-        constraint.name,
-        definition,
-        keys=keys,
-        key_columns=constraint.columns,
-        include=constraint.include,
-        unique=True,
-        nulls_not_distinct=constraint.nulls_not_distinct,
-        columns=frozenset((*constraint.columns, *constraint.include)),
-    )
-
-
-def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateOperation]:
-    """Yield what builds an index without holding anybody up; what an interrupted build left goes first."""
-    yield _concurrent_drop(index, table, catalog)
-    create = indexes.add_op(index, table, catalog)
-    create.kw["postgresql_concurrently"] = True
-    yield create
-
-
-def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
-    schema = schema_of(table.name, catalog)
-    return ops.DropIndexOp(
-        conv(index.name), table.name.name, schema=schema, if_exists=True, postgresql_concurrently=True
-    )
-
-
-def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
-    kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
-    timing = " DEFERRABLE" if constraint.deferrable else ""
-    timing += " INITIALLY DEFERRED" if constraint.deferred else ""
-    name = quoted(constraint.name)
-    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{timing}"
-    return SqlOp(
-        f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
-        f"add constraint {constraint.name}",
-        table.name,
-    )

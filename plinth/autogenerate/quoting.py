@@ -1,6 +1,7 @@
 """Names and texts as SQL has them, and SQL as SQLAlchemy's `text()` takes it."""
 
 import re
+from collections.abc import Collection
 
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
@@ -90,6 +91,10 @@ def made_name(table: str, column: str, label: str) -> str:
     return "_".join((*parts, label))
 
 
-def temporary_name(name: str, ending: str) -> str:
-    """Return a name for what lives only within one revision."""
-    return name.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
+def temporary_name(name: str, ending: str, taken: Collection[str] = ()) -> str:
+    """Return a name for what doesn't stay, unlike those that are taken."""
+    for end in (ending, *(f"{ending}_{number}" for number in range(2, len(taken) + 2))):
+        found = name.encode()[: LONGEST_NAME - len(end)].decode(errors="ignore") + end
+        if found not in taken:
+            break
+    return found

@@ -4,15 +4,26 @@ PostgreSQL would write the table anew while nobody can use it. Instead a column 
 by a trigger, filled in batches, and takes over the name in a short transaction; the old one is dropped later.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from plinth.autogenerate import casts, constraints
+from plinth.autogenerate import casts, constraints, indexes
 from plinth.autogenerate.backfills import backfill_op
-from plinth.autogenerate.checks import add_not_valid, not_null_check, validate
+from plinth.autogenerate.checks import add_not_valid, comment_ops, not_null_check, validate
 from plinth.autogenerate.columns import native_column
+from plinth.autogenerate.expressions import with_name
+from plinth.autogenerate.parts import (
+    Part,
+    add_checked,
+    add_index,
+    add_key,
+    has_plain_index,
+    moved,
+    on_column,
+)
 from plinth.autogenerate.quoting import (
     made_name,
     quoted,
@@ -24,38 +35,62 @@ from plinth.autogenerate.quoting import (
 from plinth.autogenerate.steps import CommentOp, SqlOp
 from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Operations, Revision, Way
-from plinth.catalog.picture import Column, ColumnName, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
 
 
 def swaps(way: Way) -> set[ColumnName]:
-    """Return the columns that can get their new type so: nothing but NOT NULL and a default is on them."""
-    return {each for each in way.forced.retyped if _can_be_swapped(way, each)}
+    """Return the columns that get their new type so."""
+    return {
+        each for each in way.forced.retyped if is_rewritten(*_types(way, each)) and not objection(way, each)
+    }
 
 
-def _can_be_swapped(way: Way, place: ColumnName) -> bool:
+def _types(way: Way, place: ColumnName) -> tuple[str, str]:
+    before, after = (each.tables[place.table][place.column] for each in (way.change.before, way.change.after))
+    return before.type, after.type
+
+
+def objection(way: Way, place: ColumnName) -> str | None:
+    """Return why no second column can take the place of a column; None when it can."""
     name, column = place
     before, after = way.change.before.tables[name], way.change.after.tables[name]
-    old, new = before[column], after[column]
-    if not is_rewritten(old.type, new.type) or before.primary_key is None:
-        return False
-    if way.forced.types & {old.named_type, new.named_type}:
-        return False
-    if any(_is_special(each) for each in (old, new)) or native_column(new, after, way.change.after) is None:
-        return False
-    parts = [
-        part
-        for table in (before, after)
-        for part in (
-            *(each.columns for each in table.constraints.values() if each.type != "n"),
-            *(each.columns for each in table.indexes.values()),
-            *(each.uses for each in table.columns),
-        )
-    ]
-    others = (*way.change.before.others.values(), *way.change.after.others.values())
-    is_used = any(column in part for part in parts) or any(place in each.uses for each in others)
-    is_plain = not (before.parents or before.partition_key or before.row_security)
-    has_heirs = any(name in table.parents for table in way.change.before.tables.values())
-    return is_plain and not has_heirs and not is_used
+    columns = before[column], after[column]
+    if _is_key(way, name, column):
+        return "it is a key"
+    if before.parents or before.partition_key or any(name in each.parents for each in way.at.tables.values()):
+        return "the table is partitioned, or inherits"
+    if before.primary_key is None:
+        return "the table has no primary key to fill the new column by"
+    if way.forced.types & {each.named_type for each in columns}:
+        return "its type is made anew"
+    if any(map(_is_special, columns)):
+        return "it is generated, an identity or serial column, or has storage settings"
+    if native_column(columns[1], after, way.change.after) is None:
+        return "SQLAlchemy has no name for its new type"
+    if any(column in each.uses for each in (*before.columns, *after.columns)):
+        return "a generated column stands on it"
+    if before.row_security or _is_used(way, place):
+        return "a view, policy or the like stands on it"
+    parts = [*on_column(before, column), *on_column(after, column)]
+    for part in parts:
+        if not _can_be_moved(way, place, part):
+            return f"{part.name} stands on it"
+    if before.replica_identity or before.clustered_on in {part.name for part in parts}:
+        return "the table's replica identity, or the index that it is clustered on, would be another one"
+    return None
+
+
+def _is_key(way: Way, table: Name, column: str) -> bool:
+    own = way.change.before.tables[table].constraints.values()
+    if any(each.type in {"p", "f"} and column in each.columns for each in own):
+        return True
+    return any(
+        each.foreign_key is not None
+        and each.foreign_key.table == table
+        and column in each.foreign_key.columns
+        for other in way.change.before.tables.values()
+        for each in other.constraints.values()
+    )
 
 
 def _is_special(column: Column) -> bool:
@@ -63,13 +98,35 @@ def _is_special(column: Column) -> bool:
     return bool(column.generated or column.identity or column.sequence or settings)
 
 
+def _is_used(way: Way, place: ColumnName) -> bool:
+    others = (*way.change.before.others.values(), *way.change.after.others.values())
+    return any(place in each.uses for each in others)
+
+
+def _can_be_moved(way: Way, place: ColumnName, part: Part) -> bool:
+    """Whether it can be made on a second column, and stay on the old one when that is left empty."""
+    if part.nulls_not_distinct:
+        return False
+    if isinstance(part, Index):
+        if not part.valid or (place.table, part.name) in way.forced.indexes:
+            return False
+        keys = zip(part.keys, part.key_columns, strict=True)
+        said = [part.where or "", *(key for key, column in keys if column is None)]
+        return not part.unique or all(with_name(text, place.column, "") == text for text in said)
+    is_known = part.type == "c" or (part.type == "u" and has_plain_index(part))
+    return is_known and part.is_local and (place.table, part.name) not in way.forced.constraints
+
+
+def _is_not_null(constraint: Constraint, column: str) -> bool:
+    return constraint.type == "n" and constraint.columns == (column,)
+
+
 def swap(way: Way, place: ColumnName) -> None:
     """Go the whole way of one column, but for the drop of the old one."""
     name, column = place
-    new = temporary_name(column, "_new")
-    wanted = way.change.after.tables[name][column]
+    table, wanted = way.at.tables[name], way.change.after.tables[name][column]
+    new = temporary_name(column, "_new", {each.name for each in table.columns})
     keeper = _Keeper(way, name, column, new)
-    table = way.at.tables[name]
     beside = replace(wanted, name=new, not_null=False, default=None)
     to = way.with_table(replace(table, columns=(*table.columns, beside)))
     native = native_column(beside, table, way.change.after)
@@ -88,11 +145,30 @@ def swap(way: Way, place: ColumnName) -> None:
     way.step(
         way.at, Revision([backfill_op(table, new, value, way.at)], [], f"fill {new}", is_repeatable=True)
     )
+    required = []
     if wanted.not_null:
-        check = not_null_check(way.at.tables[name], beside)
-        add_not_valid(way, name, check, f"let {new} be no longer NULL")
-        validate(way, name, check)
-    _take_over(way, keeper, wanted, beside)
+        required.append(not_null_check(way.at.tables[name], beside))
+        add_not_valid(way, name, required[0], f"let {new} be no longer NULL")
+        validate(way, name, required[0])
+    _take_over(way, keeper, wanted, required, _make_parts(way, place, new))
+
+
+def _make_parts(way: Way, place: ColumnName, new: str) -> dict[str, Part]:
+    """Make on the new column what will stand on it; return it by the names that it has until then."""
+    name, column = place
+    made: dict[str, Part] = {}
+    for part in on_column(way.change.after.tables[name], column):
+        table = way.at.tables[name]
+        own = temporary_name(part.name, "_new", {*table.constraints, *table.indexes})
+        made[own] = part
+        beside = moved(part, column, new, own)
+        if isinstance(beside, Index):
+            add_index(way, name, beside)
+        elif beside.type == "u":
+            add_key(way, name, beside)
+        else:
+            add_checked(way, name, beside)
+    return made
 
 
 class _Keeper:
@@ -122,9 +198,7 @@ class _Keeper:
 
     def make(self) -> Operations:
         """Return what makes it."""
-        row = self.value.replace(quoted(self.column), f"NEW.{quoted(self.column)}", 1)
-        if self.value.startswith("CASE"):
-            row = self.value.replace(quoted(self.column), f"NEW.{quoted(self.column)}")
+        row = with_name(self.value, self.column, f"NEW.{quoted(self.column)}")
         body = f"BEGIN NEW.{quoted(self.new)} := {row}; RETURN NEW; END"
         trigger = quoted(self.function.name)
         return [
@@ -145,12 +219,84 @@ class _Keeper:
         ]
 
 
-def _take_over(way: Way, keeper: _Keeper, wanted: Column, beside: Column) -> None:
-    """Let the new column take over the name."""
+class _TakeOver:
+    """What changes its name when the new column takes over.
+
+    Args:
+        table: as it is before.
+        column: the old column.
+        new: the new one.
+        made: what was made on the new column, by its names until then.
+    """
+
+    def __init__(self, table: Table, column: str, new: str, made: Mapping[str, Part]) -> None:
+        self.table = table
+        self.column = column
+        self.new = new
+        self.old = temporary_name(column, "_old", {each.name for each in table.columns})
+        self.made = made
+        standing = {**table.constraints, **table.indexes}
+        # New rows leave the old column empty, and not every check would let them.
+        self.dropped = [
+            each for each in on_column(table, column) if isinstance(each, Constraint) and each.type == "c"
+        ]
+        self.moved: dict[str, str] = {}
+        for part in made.values():
+            if part.name in standing and standing[part.name] not in self.dropped:
+                taken = {*standing, *self.moved.values()}
+                self.moved[part.name] = temporary_name(part.name, "_old", taken)
+
+    def up(self, catalog: Catalog) -> list[ops.MigrateOperation]:
+        """Return what gives names to those that stay."""
+        clear = [constraints.drop_op(each, self.table, catalog) for each in self.dropped]
+        away = [self._rename(own, own, to, catalog) for own, to in self.moved.items()]
+        made = [self._rename(own, own, part.name, catalog) for own, part in self.made.items()]
+        return [*clear, *away, *made]
+
+    def down(self, catalog: Catalog) -> list[ops.MigrateOperation]:
+        """Return what takes the names back."""
+        made = [self._rename(own, part.name, own, catalog) for own, part in self.made.items()]
+        return [*made, *(self._rename(own, to, own, catalog) for own, to in self.moved.items())]
+
+    def restore(self, catalog: Catalog) -> list[ops.MigrateOperation]:
+        """Return what puts the checks of the old column back."""
+        return [
+            op
+            for each in self.dropped
+            for op in (constraints.add_op(each, self.table, catalog), *comment_ops(each, self.table, catalog))
+        ]
+
+    def _rename(self, own: str, before: str, after: str, catalog: Catalog) -> SqlOp:
+        constraint = self.table.constraints.get(own)
+        if constraint is None:
+            return indexes.rename_op(self.table.name, before, after, catalog)
+        return constraints.rename_op(self.table.name, replace(constraint, name=before), after, catalog)
+
+    def table_after(self) -> Table:
+        """Return the table with those names; the columns are another's affair."""
+
+        def after(part: Part) -> Part:
+            if part.name in self.made:
+                return self.made[part.name]
+            return moved(part, self.column, self.old, self.moved.get(part.name, part.name))
+
+        parts: list[Part] = [*self.table.constraints.values(), *self.table.indexes.values()]
+        kept = [after(each) for each in parts if each not in self.dropped]
+        return replace(
+            self.table,
+            constraints={each.name: each for each in kept if isinstance(each, Constraint)},
+            indexes={each.name: each for each in kept if isinstance(each, Index)},
+        )
+
+
+def _take_over(
+    way: Way, keeper: _Keeper, wanted: Column, required: Sequence[Constraint], made: Mapping[str, Part]
+) -> None:
+    """Let the new column take over the name, and what was made on it the names of what stands on the old."""
     name, column = keeper.name, keeper.column
     table = way.at.tables[name]
     before = table[column]
-    old = temporary_name(column, "_old")
+    names = _TakeOver(table, column, keeper.new, made)
     schema = schema_of(name, way.at)
 
     def alter(of: str, **what: object) -> ops.AlterColumnOp:
@@ -161,11 +307,11 @@ def _take_over(way: Way, keeper: _Keeper, wanted: Column, beside: Column) -> Non
         up.append(alter(column, modify_server_default=None))
     if before.not_null:
         up.append(alter(column, modify_nullable=True))
-    up += [alter(column, modify_name=old), alter(keeper.new, modify_name=column)]
+    up += names.up(way.at)
+    up += [alter(column, modify_name=names.old), alter(keeper.new, modify_name=column)]
     if wanted.default is not None:
         up.append(alter(column, modify_server_default=sa.text(without_binds(wanted.default))))
-    check = not_null_check(_without(table, beside), beside)
-    if wanted.not_null:
+    for check in required:
         up += [
             alter(column, modify_nullable=False),
             *constraints.not_null_name_ops(way.change.after.tables[name], column, way.at),
@@ -175,43 +321,36 @@ def _take_over(way: Way, keeper: _Keeper, wanted: Column, beside: Column) -> Non
         CommentOp("What the old column has missed is written first: writers wait as long as that takes."),
         SqlOp(f"LOCK TABLE {keeper.table} IN SHARE ROW EXCLUSIVE MODE"),
         SqlOp(
-            f"UPDATE {keeper.table} SET {quoted(old)} = {keeper.back} "  # noqa: S608 - quoted names
+            f"UPDATE {keeper.table} SET {quoted(names.old)} = {keeper.back} "  # noqa: S608 - quoted names
             # As text: json has no equality.
-            f"WHERE {quoted(old)}::text IS DISTINCT FROM ({keeper.back})::text"
+            f"WHERE {quoted(names.old)}::text IS DISTINCT FROM ({keeper.back})::text"
         ),
     ]
     if wanted.default is not None:
         down.append(alter(column, modify_server_default=None))
     if wanted.not_null:
         down.append(alter(column, modify_nullable=True))
-    down += [alter(column, modify_name=keeper.new), alter(old, modify_name=column)]
+    down += [alter(column, modify_name=keeper.new), alter(names.old, modify_name=column)]
+    down += [*names.down(way.at), *names.restore(way.at)]
     if before.default is not None:
         down.append(alter(column, modify_server_default=sa.text(without_binds(before.default))))
     if before.not_null:
         down.append(alter(column, modify_nullable=False))
         down += constraints.not_null_name_ops(table, column, way.at)
-    if wanted.not_null:
-        down.append(constraints.add_op(check, table, way.at))
+    down += [constraints.add_op(check, table, way.at) for check in required]
     down += keeper.make()
     columns = [each for each in table.columns if each.name not in {column, keeper.new}]
-    columns += [wanted, replace(before, name=old, not_null=False, default=None)]
-    left = {
-        each.name: each
-        for each in table.constraints.values()
-        if each.name != check.name and not (each.type == "n" and each.columns == (column,))
-    }
+    columns += [wanted, replace(before, name=names.old, not_null=False, default=None)]
+    to = names.table_after()
+    left = {each.name: each for each in to.constraints.values() if not _is_not_null(each, column)}
     left |= {
         each.name: each
         for each in way.change.after.tables[name].constraints.values()
-        if each.type == "n" and each.columns == (column,)
+        if _is_not_null(each, column)
     }
+    for check in required:
+        del left[check.name]
     way.step(
-        way.with_table(replace(table, columns=tuple(columns), constraints=left)),
+        way.with_table(replace(to, columns=tuple(columns), constraints=left)),
         Revision(up, down, f"let {keeper.new} take over from {column}"),
     )
-
-
-def _without(table: Table, column: Column) -> Table:
-    """Return a table without the checks of a column, whose names are then free."""
-    kept = {each.name: each for each in table.constraints.values() if each.columns != (column.name,)}
-    return replace(table, constraints=kept)

@@ -1,0 +1,215 @@
+"""Indexes and constraints of a busy table: added and dropped by revisions that hold nobody up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from alembic.operations import ops
+from sqlalchemy.sql.elements import conv
+
+from plinth.autogenerate import constraints, indexes
+from plinth.autogenerate.checks import (
+    add_not_valid,
+    cleared_op,
+    comment_ops,
+    not_valid_op,
+    validate,
+    validate_op,
+)
+from plinth.autogenerate.expressions import with_name
+from plinth.autogenerate.quoting import quoted, quoted_list, schema_of, sql_name
+from plinth.autogenerate.steps import AutocommitOp, SqlOp
+from plinth.autogenerate.way import Revision, Way
+from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
+
+Part = Constraint | Index
+
+
+def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
+    """Go on by a revision that drops a constraint; its way back holds nobody up."""
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
+    to = way.with_table(replace(table, constraints=left))
+    title = f"drop {constraint.name}"
+    restore = _restore(constraint, table, way.at)
+    if restore is None:
+        way.go(to, title)
+    else:
+        drop = constraints.drop_op(constraint, table, way.at)
+        way.step(to, Revision([drop], [AutocommitOp(restore)], title, is_repeatable=True))
+
+
+def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
+    """Return what puts a constraint back without holding anybody up; None if nothing does."""
+    clear = constraints.drop_op(constraint, table, catalog)
+    clear.if_exists = True
+    if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
+        add = not_valid_op(constraint, table, catalog)
+        return [clear, add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
+    if has_plain_index(constraint):
+        index = _key_index(constraint, table)
+        return [
+            clear,
+            *_build(index, table, catalog),
+            _use_index(constraint, table, catalog),
+            *comment_ops(constraint, table, catalog),
+        ]
+    return None
+
+
+def drop_index(way: Way, name: Name, index: Index) -> None:
+    """Go on by a revision that drops an index concurrently."""
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
+    down = [*_build(index, table, way.at)]
+    if index.comment is not None:
+        down.append(indexes.comment_op(index, name, way.at))
+    way.step(
+        way.with_table(replace(table, indexes=left)),
+        Revision(
+            [AutocommitOp([_concurrent_drop(index, table, way.at)])],
+            [AutocommitOp(down)],
+            f"drop {index.name}",
+            is_repeatable=True,
+        ),
+    )
+
+
+def add_index(way: Way, name: Name, index: Index) -> None:
+    """Go on by a revision that builds an index concurrently."""
+    table = way.at.tables[name]
+    to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
+    up = [*_build(index, table, way.at)]
+    if index.comment is not None:
+        up.append(indexes.comment_op(index, name, way.at))
+    down = [_concurrent_drop(index, table, way.at)]
+    way.step(
+        to, Revision([AutocommitOp(up)], [AutocommitOp(down)], f"build {index.name}", is_repeatable=True)
+    )
+
+
+def add_checked(way: Way, name: Name, constraint: Constraint) -> None:
+    """Add a check or foreign key: for new rows first, then for all."""
+    if not constraint.validated or constraint.is_not_enforced:
+        table = way.at.tables[name]
+        way.go(
+            way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})),
+            f"add {constraint.name}",
+        )
+        return
+    add_not_valid(way, name, constraint, f"add {constraint.name}")
+    validate(way, name, constraint)
+
+
+def add_key(way: Way, name: Name, constraint: Constraint) -> None:
+    """Add a unique constraint or primary key: its index first."""
+    table = way.at.tables[name]
+    index = _key_index(constraint, table)
+    add_index(way, name, index)
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
+    to = way.with_table(
+        replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
+    )
+    up = [_use_index(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
+    clear = cleared_op(constraint, table, way.at)
+    down = AutocommitOp([clear, *_build(index, table, way.at)])
+    way.step(to, Revision(up, [down], f"add {constraint.name}", is_repeatable=True))
+
+
+def on_column(table: Table, column: str) -> list[Part]:
+    """Return what stands on a column, beside NOT NULL."""
+    own = [
+        each
+        for each in table.constraints.values()
+        if each.type != "n" and column in (*each.columns, *each.include)
+    ]
+    return [*own, *(each for each in table.indexes.values() if column in each.columns)]
+
+
+def moved(part: Part, column: str, to: str, name: str) -> Part:
+    """Return an index or constraint with another name, on another column in the place of the one."""
+
+    def rename(text: str) -> str:
+        return with_name(text, column, quoted(to))
+
+    include = tuple(to if each == column else each for each in part.include)
+    if isinstance(part, Constraint):
+        return replace(
+            part,
+            name=name,
+            definition=rename(part.definition),
+            columns=tuple(to if each == column else each for each in part.columns),
+            include=include,
+            expression=part.expression and rename(part.expression),
+        )
+    head, using, tail = part.definition.partition(" USING ")
+    return replace(
+        part,
+        name=name,
+        definition=f"{head}{using}{rename(tail)}",
+        keys=tuple(map(rename, part.keys)),
+        key_columns=tuple(to if each == column else each for each in part.key_columns),
+        include=include,
+        where=part.where and rename(part.where),
+        columns=frozenset(to if each == column else each for each in part.columns),
+    )
+
+
+def has_plain_index(constraint: Constraint) -> bool:
+    """Whether a constraint can stand on an index that was built before (ADD ... USING INDEX)."""
+    return (
+        constraint.type in {"u", "p"}
+        and not constraint.options
+        and " WITHOUT OVERLAPS" not in constraint.definition
+    )
+
+
+def _key_index(constraint: Constraint, table: Table) -> Index:
+    """Return the index on which a unique constraint or primary key will stand."""
+    keys = tuple(map(quoted, constraint.columns))
+    definition = (
+        f"CREATE UNIQUE INDEX {quoted(constraint.name)} "
+        f"ON {quoted(table.name.schema)}.{quoted(table.name.name)} USING btree ({', '.join(keys)})"
+    )
+    if constraint.include:
+        definition += f" INCLUDE ({quoted_list(constraint.include)})"
+    if constraint.nulls_not_distinct:
+        definition += " NULLS NOT DISTINCT"
+    return Index(
+        constraint.name,
+        definition,
+        keys=keys,
+        key_columns=constraint.columns,
+        include=constraint.include,
+        unique=True,
+        nulls_not_distinct=constraint.nulls_not_distinct,
+        columns=frozenset((*constraint.columns, *constraint.include)),
+    )
+
+
+def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateOperation]:
+    """Yield what builds an index without holding anybody up; what an interrupted build left goes first."""
+    yield _concurrent_drop(index, table, catalog)
+    create = indexes.add_op(index, table, catalog)
+    create.kw["postgresql_concurrently"] = True
+    yield create
+
+
+def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
+    schema = schema_of(table.name, catalog)
+    return ops.DropIndexOp(
+        conv(index.name), table.name.name, schema=schema, if_exists=True, postgresql_concurrently=True
+    )
+
+
+def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
+    timing = " DEFERRABLE" if constraint.deferrable else ""
+    timing += " INITIALLY DEFERRED" if constraint.deferred else ""
+    name = quoted(constraint.name)
+    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{timing}"
+    return SqlOp(
+        f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
+        f"add constraint {constraint.name}",
+        table.name,
+    )
