@@ -171,10 +171,12 @@ def catalog(url: URL) -> list[tuple[Any, ...]]:
         url,
         """
         with ours as (
-            select c.oid, n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            select c.oid, n.nspname, c.relname, c.relkind
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'plinth'))
         select nspname, relname, 'column', attname::text, format_type(atttypid, atttypmod), attnotnull::text
-        from ours join pg_attribute on attrelid = oid where attnum > 0 and not attisdropped
+        from ours join pg_attribute on attrelid = oid
+        where attnum > 0 and not attisdropped and relkind <> 'i'
         union all select nspname, relname, 'constraint', conname, pg_get_constraintdef(k.oid),
                convalidated::text
         from ours join pg_constraint k on conrelid = ours.oid

@@ -1,0 +1,198 @@
+"""What autogenerate writes for a busy table: the application goes on, and a killed step is run again."""
+
+import argparse
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Engine, MetaData, text
+from sqlalchemy.engine import URL
+
+from app import database
+from tests.plinth.history import History, catalog, clear, do, heads, leftovers, rows, start
+from tests.plinth.kinds.kind import NAMING_CONVENTION
+from tests.plinth.project import Project
+
+ROWS = 5000
+FILL = f"""
+    insert into branches select n from generate_series(1, 50) n;
+    insert into accounts (branch_id, amount, code)
+    select 1 + n % 50, n, 'code ' || n from generate_series(1, {ROWS}) n;
+    """  # noqa: S608 - a number
+
+
+def models(*items: sa.schema.SchemaItem, amount: type[sa.types.TypeEngine[int]] = sa.Integer) -> MetaData:
+    """Return accounts, with an index, a check and a unique constraint on their amounts, and branches."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table("branches", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    sa.Table(
+        "accounts",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("branch_id", sa.Integer, nullable=False),
+        sa.Column("amount", amount, nullable=False, server_default="0"),
+        sa.Column("code", sa.Text),
+        sa.Index("ix_accounts_amount", "amount", postgresql_where=text("amount > 10")),
+        sa.CheckConstraint("amount >= 0", name="amount_not_negative"),
+        sa.UniqueConstraint("amount", "id"),
+        *items,
+    )
+    return metadata
+
+
+def changed() -> MetaData:
+    """Return models with a change of each kind that has an online form."""
+    return models(
+        sa.Index("ix_accounts_branch_id", "branch_id"),
+        sa.UniqueConstraint("code"),
+        sa.ForeignKeyConstraint(["branch_id"], ["branches.id"]),
+        sa.CheckConstraint("length(code) > 1", name="code_is_long"),
+        sa.Column("token", sa.Text, nullable=False, info={"backfill": "md5(id::text)"}),
+        amount=sa.BigInteger,
+    )
+
+
+def write(history: History, engine: Engine, metadata: MetaData) -> list[str]:
+    """Let autogenerate write revisions; return the new ones' names, oldest first."""
+    before = set(history.folder.glob("versions/*.py"))
+    config = history.config(engine)
+    config.attributes["target_metadata"] = metadata
+    config.cmd_opts = argparse.Namespace(x=[])
+    command.revision(config, "widen amounts and more", autogenerate=True)
+    new = set(history.folder.glob("versions/*.py")) - before
+    return sorted(file.name.partition("_")[0] for file in new)
+
+
+@pytest.fixture
+def history(project: Project, empty_engine: Engine) -> History:
+    """Revisions that make the tables, applied, and rows in them."""
+    found = clear(project)
+    write(found, empty_engine, models())
+    command.upgrade(found.config(empty_engine), "head")
+    do(empty_engine.url, FILL)
+    return found
+
+
+@contextmanager
+def at_work(engine: Engine) -> Iterator[list[Exception]]:
+    """Let two clients of an application read and write as long as the block runs; yield their errors."""
+    errors: list[Exception] = []
+    over = threading.Event()
+    statements = [
+        "insert into accounts (branch_id, amount, code) values (1, 7, null) returning id, amount",
+        "select id, branch_id, amount, code from accounts where id = :id",
+        "update accounts set amount = amount + 1 where id = :id returning amount",
+    ]
+
+    def work(number: int) -> None:
+        try:
+            while not over.is_set():
+                for statement in statements:
+                    with engine.begin() as connection:
+                        connection.execute(text(statement), {"id": number}).one()
+                time.sleep(0.001)
+        except Exception as error:
+            errors.append(error)
+
+    clients = [threading.Thread(target=work, args=[number]) for number in (1, 2)]
+    for client in clients:
+        client.start()
+    try:
+        yield errors
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+        engine.dispose()
+
+
+def test_an_application_notices_nothing(
+    history: History, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = empty_engine.url
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    written = write(history, empty_engine, models(amount=sa.BigInteger))
+    with at_work(database.engine.__wrapped__()) as errors:
+        command.upgrade(history.config(empty_engine), "head")
+        command.downgrade(history.config(empty_engine), f"-{len(written)}")
+        command.upgrade(history.config(empty_engine), "head")
+    assert errors == []
+    [(counted, least)] = rows(url, "select count(*), min(amount) from accounts")
+    assert counted > ROWS
+    assert least >= 2  # no row is without its value
+    # Each client added 1 to its row for each row that it inserted, and none of that is lost.
+    [(added,)] = rows(url, "select sum(amount) - 3 from accounts where id in (1, 2)")
+    assert abs(added - (counted - ROWS)) <= 2
+    do(url, "update accounts set amount = 3000000000 where id = 1")
+
+
+@pytest.mark.slow
+def test_a_killed_step_is_run_again(
+    project: Project,
+    history: History,
+    empty_engine: Engine,
+    empty_url: URL,
+    record_property: Callable[[str, object], None],
+) -> None:
+    written = write(history, empty_engine, changed())
+    assert len(written) > 15
+    [base] = heads(empty_url)
+    # Which rows a backfill has written, and how often.
+    do(empty_url, AUDIT)
+    before = catalog(empty_url)
+    command.upgrade(history.config(empty_engine), "head")
+    wanted, contents = catalog(empty_url), rows(empty_url, CONTENTS)
+    took = dict(rows(empty_url, "select revision, extract(epoch from duration)::float from plinth.ledger"))
+    command.downgrade(history.config(empty_engine), base)
+    assert catalog(empty_url) == before
+    do(empty_url, "truncate filled")
+
+    chance = random.Random(5)  # noqa: S311 - the same moments in every run
+    landed = 0
+    for revision in written:
+        killed(project, f"-> {revision}", chance.uniform(0, took[revision]), "upgrade", "+1")
+        if heads(empty_url) != {revision}:
+            landed += 1
+            command.upgrade(history.config(empty_engine), "+1")
+    assert (catalog(empty_url), rows(empty_url, CONTENTS)) == (wanted, contents)
+    assert leftovers(empty_url) == []
+    assert rows(empty_url, "select count(*), count(distinct id) from filled") == [(ROWS, ROWS)]
+
+    for revision, earlier in reversed(list(zip(written, [base, *written], strict=False))):
+        killed(project, f"{revision} -> {earlier}", chance.uniform(0, took[revision]), "downgrade", "-1")
+        if heads(empty_url) != {earlier}:
+            landed += 1
+            command.downgrade(history.config(empty_engine), "-1")
+    assert catalog(empty_url) == before
+    assert leftovers(empty_url) == []
+    record_property("kills before an online step's end", f"{landed} of {2 * len(written)}")
+    assert landed > 0
+
+
+AUDIT = """
+    create table filled (id integer);
+    create function note() returns trigger language plpgsql as
+    $$ begin
+        if to_jsonb(old) ->> 'token' is null and to_jsonb(new) ->> 'token' is not null
+        then insert into filled values (new.id); end if; return null;
+    end $$;
+    create trigger note after update on accounts for each row execute function note();
+    """
+CONTENTS = "select id, branch_id, amount, code, token from accounts order by id"
+
+
+def killed(project: Project, line: str, delay: float, *words: str) -> None:
+    """Start a command, and kill it so many seconds after a line of its log."""
+    process = start(project, "alembic", *words)
+    assert process.stdout
+    for printed in process.stdout:
+        if line in printed:
+            time.sleep(delay)
+            break
+    process.kill()
+    process.communicate()
