@@ -116,7 +116,7 @@ def _create(
         yield Step(Phase.COMMENTS, _comment(change, sequence))
     if owner:
         yield Step(Phase.OWNERS, _own(change, sequence, *owner))
-    for table, column in _askers(sequence, change.after):
+    for table, column in _askers(sequence, change.goal or change.after):
         # A default that is new begins where its sequence does; one that comes back goes on.
         if (owner or change.is_downgrade) and (table.name, column.name) in kept_columns:
             yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))

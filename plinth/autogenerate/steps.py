@@ -107,6 +107,7 @@ class Change:
         backfills: SQL that gives a column its value in rows that have none.
         is_downgrade: it takes back what an upgrade did.
         rewrites: columns whose change may write their table anew (`-x rewrite=table.column`).
+        goal: where the whole way leads, of which this may be a part.
     """
 
     before: Catalog
@@ -115,3 +116,4 @@ class Change:
     backfills: Mapping[ColumnName, str] = field(default_factory=dict)
     is_downgrade: bool = False
     rewrites: Collection[str] = ()
+    goal: Catalog | None = None

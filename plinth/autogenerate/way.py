@@ -71,5 +71,6 @@ class Way:
 def between(change: Change, before: Catalog, after: Catalog, title: str | None = None) -> Revision:
     """Return the one ordinary revision that leads from one schema to another."""
     up = difference(replace(change, before=before, after=after))
-    down = difference(replace(change, before=after, after=before, backfills={}, is_downgrade=True))
+    back = replace(change, before=after, after=before, backfills={}, is_downgrade=True, goal=change.before)
+    down = difference(back)
     return Revision([step.op for step in up], [step.op for step in down], title)
