@@ -196,7 +196,7 @@ class _Applier:
             self._online = OnlineStatements(connection, table, *timeouts)
             stack.enter_context(self._online.watched())
             pid = session.backend_pid(connection)
-            self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._display)
+            self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._online.batches, self._display)
             stack.enter_context(self._watcher.looking())
             try:
                 while not self._attempt(migrate):

@@ -8,9 +8,10 @@ next run goes on from what it finds: an INVALID index is dropped and built again
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -68,6 +69,7 @@ class Step:
         is_upgrade: which way it goes.
         objection: why it may not drop tables and columns where that can't be measured first.
         declared_repeatable: whether the file says so: `repeatable = True`.
+        statements: how often each ran outside a transaction.
     """
 
     revision: str
@@ -77,6 +79,7 @@ class Step:
     wrote_in_transaction: bool = False
     is_online: bool = False
     did_once_only: bool = False
+    statements: Counter[str] = field(default_factory=Counter)
 
     @property
     def repeatable(self) -> bool:
@@ -124,6 +127,11 @@ class OnlineStatements:
         """Bound the waiting of this session's statements."""
         self._set(*self.timeouts)
         self._unbounded = False
+
+    def batches(self) -> tuple[str, int] | None:
+        """Return the statement that the running step repeats, and how often it ran; None if there is none."""
+        done = self.step.statements.most_common(1) if self.step else []
+        return done[0] if done and done[0][1] > 1 else None
 
     def clean_up(self, session: "psycopg.Connection[Any]") -> None:
         """Drop the INVALID index that an unfinished build of the running step left behind, if it did.
@@ -222,8 +230,10 @@ class OnlineStatements:
         step = self.step
         if step is None or self._are_ours or not _in_autocommit(conn):
             return
-        if not _READS.match(statement) and not _REPEATABLE.search(statement):
-            step.did_once_only = True
+        if not _READS.match(statement):
+            step.statements[statement] += 1
+            if not _REPEATABLE.search(statement):
+                step.did_once_only = True
         if self._build and _CREATE.match(statement):
             name, namespace = self._build
             self._build = None

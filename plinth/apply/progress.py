@@ -1,6 +1,7 @@
-"""What a terminal shows of a long upgrade: revision n of m, and how far an index build is."""
+"""What a terminal shows of a long upgrade: revision n of m, and how far an index build or backfill is."""
 
 import logging
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
@@ -27,14 +28,14 @@ class Display:
         now = time.monotonic()
         return now - self._began > QUIET and now - self._shown > INTERVAL
 
-    def show(self, build: tuple[str, int, int, int, int] | None) -> None:
+    def show(self, what: str | None) -> None:
         """Show where the command is.
 
         Args:
-            build: the phase of an index build, its blocks and tuples done and total, if one goes on.
+            what: how far the revision is, in words, if that is known.
         """
         self._shown = time.monotonic()
-        line = self.line + (f": {describe_build(*build)}" if build else "")
+        line = self.line + (f": {what}" if what else "")
         if self._status is None:
             # Imported late: most upgrades are over before there is anything to show.
             from rich.console import Console  # noqa: PLC0415
@@ -70,3 +71,27 @@ def describe_build(phase: str, blocks: int, all_blocks: int, tuples: int, all_tu
     """Return how far an index build is, in words."""
     done, total = (tuples, all_tuples) if all_tuples else (blocks, all_blocks)
     return f"{phase} {100 * done // total} %" if total else phase
+
+
+_LIMIT = re.compile(r"\blimit\s+(\d+)", re.IGNORECASE)
+_UPDATED = re.compile(r'\bupdate\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[\w$.])+)', re.IGNORECASE)
+
+
+def table_of_batches(statement: str) -> str | None:
+    """Return the table that a statement updates, as SQL has it."""
+    found = _UPDATED.search(statement)
+    return found[1] if found else None
+
+
+def describe_batches(statement: str, number: int, rows: int | None) -> str:
+    """Return how far a backfill is, in words.
+
+    Args:
+        statement: what writes a batch.
+        number: how many are done.
+        rows: about how many the table has; None if that isn't known.
+    """
+    size = _LIMIT.search(statement)
+    if not size or not rows or rows < 0:
+        return f"batch {number}"
+    return f"batch {number} of about {max(number, -(-rows // int(size[1])))}"

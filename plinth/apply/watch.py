@@ -1,4 +1,4 @@
-"""A second session that looks on while a revision runs: who blocks it, and how far an index build is.
+"""A second session that looks on while a revision runs: who blocks it, and how far a build or backfill is.
 
 Who blocks must be asked while the statement still waits: after its timeout there is nobody to name.
 """
@@ -6,7 +6,7 @@ Who blocks must be asked while the statement still waits: after its timeout ther
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from plinth.apply.progress import Display
+from plinth.apply.progress import Display, describe_batches, describe_build, table_of_batches
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ _BUILD = """
     select phase, blocks_done, blocks_total, tuples_done, tuples_total
     from pg_stat_progress_create_index where pid = %(pid)s
     """
+_ROWS = "select reltuples::bigint from pg_class where oid = to_regclass(%(name)s)"
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,24 @@ class Watcher:
         session: its session.
         pid: the session that migrates.
         lock_timeout: how long a revision waits; a blocker must be seen within it.
+        batches: returns the statement that the revision repeats, and how often it ran.
         display: where progress is shown; None where nobody looks at a terminal.
     """
 
     def __init__(
-        self, session: "psycopg.Connection[Any]", pid: int, lock_timeout: timedelta, display: Display | None
+        self,
+        session: "psycopg.Connection[Any]",
+        pid: int,
+        lock_timeout: timedelta,
+        batches: Callable[[], tuple[str, int] | None],
+        display: Display | None,
     ) -> None:
         self._session = session
         self._pid = pid
         self._timeout = lock_timeout.total_seconds()
         self._interval = min(max(self._timeout / 5, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+        self._batches = batches
+        self._rows: dict[str, int | None] = {}  # of the table that a statement updates
         self._display = display
         self._blockers: tuple[float, list[Blocker]] = (0.0, [])
         self._stop = threading.Event()
@@ -128,5 +137,17 @@ class Watcher:
         else:
             self._waiting_since, self._told = None, False
         if self._display and self._display.is_due():
-            row = self._session.execute(_BUILD, {"pid": self._pid}).fetchone()
-            self._display.show(row)
+            self._display.show(self._progress())
+
+    def _progress(self) -> str | None:
+        build = self._session.execute(_BUILD, {"pid": self._pid}).fetchone()
+        if build:
+            return describe_build(*build)
+        repeated = self._batches()
+        if repeated is None:
+            return None
+        statement, number = repeated
+        if statement not in self._rows:
+            table = self._session.execute(_ROWS, {"name": table_of_batches(statement)}).fetchone()
+            self._rows[statement] = table[0] if table else None
+        return describe_batches(statement, number, self._rows[statement])

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
-from plinth.apply.progress import describe_build
+from plinth.apply.progress import describe_batches, describe_build, table_of_batches
 from plinth.status import PENDING, status
 from tests.plinth.history import CONCURRENTLY, History, clear, heads, leftovers, rows, start
 from tests.plinth.project import Project, clean_environment
@@ -111,6 +111,33 @@ def test_a_terminal_shows_the_revision_and_the_index_build(
     assert heads(empty_url) == {"b"}
 
 
+def test_a_terminal_shows_the_batches_of_a_backfill(project: Project, empty_url: URL) -> None:
+    history = clear(project)
+    history.add(
+        "a",
+        None,
+        """op.execute("create table t (id int primary key, n int)")
+op.execute("insert into t select n from generate_series(1, 10000) n")
+with op.get_context().autocommit_block():
+    op.execute("analyze t")""",
+    )
+    batch = "update t set n = 1 where id in (select id from t where n is null limit 500)"
+    history.add(
+        "b",
+        "a",
+        f"{CONCURRENTLY}for _ in range(20):\n        op.execute({batch!r})\n        time.sleep(0.2)",
+        extra="repeatable = True",
+    )
+    with terminal(project, "alembic", "upgrade", "head") as shown:
+        shown.read_until(r"revision 2 of 2: make b: batch \d+ of about 20")
+        screen = shown.read()
+    assert shown.process.returncode == 0, screen
+    numbers = [int(each) for each in re.findall(r"batch (\d+) of", screen)]
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) > 1
+    assert rows(empty_url, "select count(*) from t where n is null") == [(0,)]
+
+
 def test_an_interrupted_build_leaves_no_index_and_the_last_line_says_where_it_stands(
     slow: Project, empty_url: URL
 ) -> None:
@@ -149,3 +176,12 @@ def test_a_build_in_words() -> None:
     assert (
         describe_build("waiting for writers before build", 0, 0, 0, 0) == "waiting for writers before build"
     )
+
+
+def test_batches_in_words() -> None:
+    update = 'WITH batch AS (SELECT id FROM "My t" LIMIT 1000) UPDATE "My t" SET a = 1'
+    assert table_of_batches(update) == '"My t"'
+    assert table_of_batches("select 1") is None
+    assert describe_batches(update, 3, 12_345) == "batch 3 of about 13"
+    assert describe_batches(update, 15, 12_345) == "batch 15 of about 15"
+    assert describe_batches(update, 3, None) == describe_batches("update t set a = 1", 3, 9) == "batch 3"
