@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, CursorResult, event
+from sqlalchemy.engine.interfaces import ExecutionContext
 
 from plinth.apply.retry import words
 from plinth.errors import PlinthError
@@ -152,7 +153,13 @@ class OnlineStatements:
             log.warning("Index %s stays INVALID until the next run drops it: %s", build[0], words(error))
 
     def _before(
-        self, conn: Connection, _cursor: object, statement: str, parameters: object, *_: object
+        self,
+        conn: Connection,
+        _cursor: object,
+        statement: str,
+        parameters: object,
+        context: ExecutionContext,
+        *_: object,
     ) -> tuple[str, object]:
         if self._are_ours:
             return statement, parameters
@@ -179,26 +186,29 @@ class OnlineStatements:
                 f"Revision {step.revision} drops outside a transaction, where it can't be seen beforehand "
                 f"which rows would be lost. Refused: {step.objection}"
             )
-        return self._prepared(step, statement), parameters
+        # The driver makes one percent sign of two, unless it is told that there are no parameters.
+        sql = statement if context.no_parameters else statement.replace("%%", "%")
+        return _NOTHING if self._is_done(step, sql) else statement, parameters
 
-    def _prepared(self, step: Step, statement: str) -> str:
+    def _is_done(self, step: Step, statement: str) -> bool:
+        """Prepare what a statement is about; return whether an interrupted run has done it already."""
         concurrent = _CONCURRENT.match(statement) is not None
         if concurrent != self._unbounded:
             # A lock timeout would kill a build that waits for older transactions, which blocks nobody.
             self._set(*("0", "0") if concurrent else self.timeouts)
             self._unbounded = concurrent
         if match := _CREATE.match(statement):
-            return self._prepared_create(step, statement, match)
+            return self._is_created(step, statement, match)
         if match := _DROP.match(statement):
-            return self._prepared_drop(step, statement, match)
-        return statement
+            return self._is_dropped(step, statement, match)
+        return False
 
-    def _prepared_create(self, step: Step, statement: str, match: re.Match[str]) -> str:
+    def _is_created(self, step: Step, statement: str, match: re.Match[str]) -> bool:
         table = self._one(
             "select oid, relnamespace from pg_class where oid = to_regclass(%s)", match["table"]
         )
         if table is None:
-            return statement
+            return False
         self._wait_for_other_builds(table[0], match["table"])
         name, namespace = _plain(match["index"]), table[1]
         noted = self._noted(step, match["index"])
@@ -206,7 +216,7 @@ class OnlineStatements:
         if found and found[0] == table[0]:
             _, is_valid, full_name = found
             if is_valid and noted == statement:
-                return _NOTHING
+                return True
             if not is_valid or (noted and not match["tolerant"]):
                 log.warning(
                     "Index %s is left over from an interrupted build: dropped, and built again.", name
@@ -216,15 +226,14 @@ class OnlineStatements:
         if found is None:
             self._note(step, match["index"], statement)
             self._build = (name, namespace)
-        return statement
+        return False
 
-    def _prepared_drop(self, step: Step, statement: str, match: re.Match[str]) -> str:
+    def _is_dropped(self, step: Step, statement: str, match: re.Match[str]) -> bool:
         found = self._one("select to_regclass(%s)", match["index"])
         if found and found[0] is not None:
             self._note(step, match["index"], statement)
-        elif not match["tolerant"] and self._noted(step, match["index"]) == statement:
-            return _NOTHING
-        return statement
+            return False
+        return not match["tolerant"] and self._noted(step, match["index"]) == statement
 
     def _after(self, conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         step = self.step
