@@ -148,6 +148,65 @@ def _generated(m: MetaData, kind: Any, base: Any = Integer) -> None:
     t(m, Column("n", base), Column("d", kind, Computed("n * 2", persisted=True)))
 
 
+LONG = "ix_" + "a_name_as_long_as_postgresql_lets_it_be" * 2
+
+
+def _taken_names(m: MetaData, kind: Any) -> None:
+    t(
+        m,
+        Column("n", kind, nullable=False, server_default="3"),
+        Column("n_new", Text),
+        Column("n_old", Text),
+        Index(f"{LONG[:62]}a", "n"),
+        Index(f"{LONG[:62]}b", text("n DESC"), "n_new"),
+        Index("ix_n_new", "n_new"),
+        CheckConstraint("n <> 5", name="not_five"),
+        UniqueConstraint("n", "n_old"),
+    )
+
+
+def _two_columns(m: MetaData, kind: Any) -> None:
+    t(
+        m,
+        Column("a", kind, nullable=False),
+        Column("b", kind),
+        Index("ix_both", "a", "b"),
+        CheckConstraint("a < b", name="in_order"),
+        UniqueConstraint("a", "b"),
+    )
+
+
+def _refusing_null(m: MetaData, kind: Any) -> None:
+    t(m, Column("n", kind), CheckConstraint("n IS NOT NULL AND n > 0", name="there"))
+
+
+def _named_like_a_function(m: MetaData, kind: Any) -> None:
+    t(
+        m,
+        Column("lower", kind),
+        Column('my "col" %:x', kind),
+        Index("ix_lower", text("lower(lower)")),
+        Index("ix_odd", text(r"""lower("my ""col"" %\:x")"""), postgresql_where=text("lower <> 'lower'")),
+        CheckConstraint("lower <> 'lower(lower)'", name="not_so"),
+    )
+
+
+def _uniques(m: MetaData, kind: Any) -> None:
+    t(
+        m,
+        Column("n", kind, comment="a number"),
+        Column("s", Text),
+        UniqueConstraint("n", postgresql_include=["s"]),
+        UniqueConstraint("s", postgresql_include=["n"], name="other"),
+        UniqueConstraint("n", "s", deferrable=True, initially="DEFERRED", name="late"),
+        Index("one", "s", "n", unique=True),
+    )
+
+
+def _unique_expression(m: MetaData, kind: Any) -> None:
+    t(m, Column("s", kind), Index("one", text("coalesce(s, '')"), unique=True))
+
+
 KINDS = [
     Kind("type.every_type_added", nothing, every_type),
     Kind("type.every_type_dropped", every_type, nothing, x=("drop=t",)),
@@ -465,5 +524,62 @@ KINDS = [
             m, Column("h", pg.HSTORE, server_default="a=>1"), Index("ix_h", "h", postgresql_using="gin")
         ),
         prepare=("create extension hstore",),
+    ),
+    Kind(
+        "type.swap_with_taken_names",
+        lambda m: _taken_names(m, Integer),
+        lambda m: _taken_names(m, BigInteger),
+        rows=("insert into t (n, n_new, n_old) values (1, 'a', 'b'), (2, null, null)",),
+        checks=(
+            kept("select string_agg(n || coalesce(n_new || n_old, '-'), ' ' order by n) from t", "1ab 2-"),
+        ),
+    ),
+    Kind(
+        "type.swap_of_two_columns",
+        lambda m: _two_columns(m, Integer),
+        lambda m: _two_columns(m, BigInteger),
+        rows=("insert into t (a, b) values (1, 2), (3, null)",),
+        checks=(kept("select sum(a + coalesce(b, 0)) from t", 6),),
+    ),
+    Kind(
+        "type.swap_under_a_check_that_refuses_null",
+        lambda m: _refusing_null(m, Integer),
+        lambda m: _refusing_null(m, BigInteger),
+        rows=("insert into t (n) values (1), (2)",),
+        checks=(check("insert into t (n) values (7) returning n", up=7, down=7),),
+    ),
+    Kind(
+        "type.swap_of_what_is_named_like_a_function",
+        lambda m: _named_like_a_function(m, Text),
+        lambda m: _named_like_a_function(m, String(50)),
+        rows=("""insert into t (lower, "my ""col"" %:x") values ('A', 'B')""",),
+        checks=(kept("""select lower || "my ""col"" %:x" from t""", "AB"),),
+    ),
+    Kind(
+        "type.swap_under_unique_constraints",
+        lambda m: _uniques(m, Integer),
+        lambda m: _uniques(m, BigInteger),
+        rows=("insert into t (n, s) values (1, 'a'), (null, 'b')",),
+        checks=(check("insert into t (n, s) values (7, 'c') returning n", up=7, down=7),),
+    ),
+    Kind(
+        "type.swap_while_the_index_changes",
+        lambda m: t(m, Column("n", Integer), Column("s", Text), Index("ix", "n"), Index("other", "s")),
+        lambda m: t(
+            m,
+            Column("n", BigInteger),
+            Column("s", Text),
+            Index("ix", "n", postgresql_where=text("n > 0")),
+            Index("other", "n", "s"),
+            Index("new", text("n DESC")),
+        ),
+        rows=("insert into t (n) values (1), (2)",),
+    ),
+    Kind(
+        "type.no_swap_under_a_unique_expression",
+        lambda m: _unique_expression(m, Text),
+        lambda m: _unique_expression(m, String(50)),
+        rows=("insert into t (s) values ('a')",),
+        x=("rewrite=t.s",),
     ),
 ]
