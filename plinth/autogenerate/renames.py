@@ -5,7 +5,7 @@ the new names, in expressions too.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from alembic.operations import Operations, ops
@@ -63,19 +63,32 @@ def pending(hints: Hints, before: Catalog, after: Catalog) -> list[Rename]:
 
 
 def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> dict[Name, Name]:
-    """Return the tables that are to be renamed: new names and old ones."""
-    return {
-        new: old
-        for new, old in hints.tables.items()
-        if old in before.tables
-        and new not in before.tables
-        and old not in after.tables
-        and new in after.tables
-    }
+    """Return the tables that are to be renamed: old names and new ones."""
+    moves = list(_moves_of_tables(hints, before, after))
+    return {old: new for old, new in moves if old in before.tables and new in after.tables}
+
+
+def _moves_of_tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[tuple[Name, Name]]:
+    asked = {new: old for new, old in hints.tables.items() if new in after.tables}
+
+    def is_pending(ring: dict[Name, Name]) -> bool:
+        """Whether tables that take each other's names are more alike when they do."""
+        done = sum(_likeness(before.tables[new], after.tables[new]) for new in ring)
+        return sum(_likeness(before.tables[old], after.tables[new]) for new, old in ring.items()) > done
+
+    def aside(name: Name) -> Name:
+        return Name(name.schema, temporary_name(name.name, "_old"))
+
+    return _in_turn(set(before.tables), asked, is_pending, aside)
+
+
+def _likeness(table: Table, other: Table) -> int:
+    columns = {(column.name, column.type) for column in other.columns}
+    return sum((column.name, column.type) in columns for column in table.columns)
 
 
 def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
-    for new, old in pending_tables(hints, before, after).items():
+    for old, new in _moves_of_tables(hints, before, after):
         moved = Name(new.schema, old.name)
         if new.schema not in before.schemas:
             yield Rename(
@@ -105,21 +118,37 @@ def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
         if wanted is None or not asked:
             continue
         schema = schema_of(name, before)
-        for old, new in _in_turn(table, wanted, asked):
+        for old, new in _moves_of_columns(table, wanted, asked):
             yield Rename(
                 ops.AlterColumnOp(name.name, old, schema=schema, modify_name=new),
                 ops.AlterColumnOp(name.name, new, schema=schema, modify_name=old),
             )
 
 
-def _in_turn(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _moves_of_columns(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
+    types = {column.name: column.type for column in table.columns}
+
+    def is_pending(ring: dict[str, str]) -> bool:
+        """Whether columns that take each other's names have the types of that, and not those of now."""
+        fits = all(types[old] == _type_of(wanted, new) for new, old in ring.items())
+        return fits and any(types[new] != _type_of(wanted, new) for new in ring)
+
+    asked = {new: old for new, old in asked.items() if wanted.column(new)}
+    return _in_turn(set(types), asked, is_pending, lambda name: temporary_name(name, "_old"))
+
+
+def _in_turn(
+    there: set[T], asked: dict[T, T], is_pending: Callable[[dict[T, T]], bool], aside: Callable[[T], T]
+) -> Iterator[tuple[T, T]]:
     """Yield old and new names in an order in which each new name is free.
 
-    Columns that take each other's names begin over a temporary one. Whether they have done so already, only
-    their types can tell.
+    Args:
+        there: the names that are taken.
+        asked: new names and old ones.
+        is_pending: whether a ring, in which each takes another's name, is still to be gone round.
+        aside: returns a name for the first of a ring until its own is free.
     """
-    there = {column.name for column in table.columns}
-    asked = {new: old for new, old in asked.items() if wanted.column(new)}
+    asked = dict(asked)
     free = True
     while free:
         free = False
@@ -129,20 +158,20 @@ def _in_turn(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tup
                 there = there - {old} | {new}
                 del asked[new]
                 free = True
-    ring = {new: old for new, old in asked.items() if old in asked and {new, old} <= there}
-    types = {column.name: column.type for column in table.columns}
-    if not ring or any(types[old] != _type_of(wanted, new) for new, old in ring.items()):
-        return
-    if all(types[new] == _type_of(wanted, new) for new in ring):
-        return
-    new, old = next(iter(ring.items()))
-    aside = temporary_name(new, "_old")
-    yield new, aside
-    while old in ring and ring[old] != new:
-        yield old, new
-        new, old = old, ring[old]
-    yield old, new
-    yield aside, old
+    while asked:
+        new, old = asked.popitem()
+        ring = {new: old}
+        while old in asked:
+            ring[old] = asked.pop(old)
+            old = ring[old]
+        if old != new or not set(ring) <= there or not is_pending(ring):
+            continue
+        yield new, aside(new)
+        at = new
+        while ring[at] != new:
+            yield ring[at], at
+            at = ring[at]
+        yield aside(new), at
 
 
 def _type_of(table: Table, name: str) -> str | None:
@@ -207,62 +236,107 @@ def _type_after(table: Table, column: str, after: Catalog) -> Name | None:
     return found.named_type if found else None
 
 
+@dataclass(frozen=True)
+class _Key:
+    """A name, and where it must be the only one: in its schema where it is an index's, else in its table."""
+
+    place: Name | str
+    name: str
+
+
+Renaming = Callable[[str, str], SqlOp]
+
+
+@dataclass(frozen=True)
+class _Move:
+    """Something that is as it should be but for its name.
+
+    Args:
+        old: its name.
+        new: the one that it should have.
+        rename: returns what renames it.
+    """
+
+    old: _Key
+    new: str
+    rename: Renaming
+
+
 def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
     """Yield the renames of sequences, constraints and indexes that are the same but for their names."""
-    yield from _sequences(before, after)
+    moves = list(_moves_of_sequences(before, after))
+    taken = {_Key(each.schema, each.name) for each in (*before.tables, *before.sequences)}
     for name, table in before.tables.items():
+        parts: list[Constraint | Index] = [*table.constraints.values(), *table.indexes.values()]
+        taken |= {_key(table, each) for each in parts}
         wanted = after.tables.get(name)
-        if wanted is None:
-            continue
-        taken = {*table.constraints, *table.indexes}
-        yield from _constraints(table, wanted, taken, before)
-        yield from _indexes(table, wanted, taken, before)
+        if wanted is not None:
+            moves += _moves_of_constraints(table, wanted, before)
+            moves += _moves_of_indexes(table, wanted, before)
+    renamings = {move.old: move.rename for move in moves}
+    asked = {_Key(move.old.place, move.new): move.old for move in moves}
+
+    def aside(key: _Key) -> _Key:
+        return _Key(key.place, temporary_name(key.name, "_old"))
+
+    for old, new in _in_turn(taken, asked, lambda _: True, aside):
+        rename = renamings[new] = renamings.pop(old)
+        yield Rename(rename(old.name, new.name), rename(new.name, old.name))
 
 
-def _sequences(before: Catalog, after: Catalog) -> Iterator[Rename]:
+def _key(table: Table, part: Constraint | Index) -> _Key:
+    is_relation = isinstance(part, Index) or part.type in {"p", "u", "x"}
+    return _Key(table.name.schema if is_relation else table.name, part.name)
+
+
+def _moves_of_sequences(before: Catalog, after: Catalog) -> Iterator[_Move]:
     owned: dict[ColumnName, Sequence] = {each.owner: each for each in before.sequences.values() if each.owner}
     for new in after.sequences.values():
         old = owned.get(new.owner) if new.owner else None
-        if old is None or new.name in before.sequences or new.name in before.tables:
+        if old is None or old.name == new.name or old.name.schema != new.name.schema:
             continue
-        if old.name in after.sequences or old.name.schema != new.name.schema:
+        heir = after.sequences.get(old.name)
+        if heir is not None and heir.owner in {None, new.owner}:
             continue
-        yield Rename(
-            sequences.rename_op(old.name, new.name.name, before),
-            sequences.rename_op(new.name, old.name.name, before),
-        )
+
+        def rename(was: str, becomes: str, schema: str = new.name.schema) -> SqlOp:
+            return sequences.rename_op(Name(schema, was), becomes, before)
+
+        yield _Move(_Key(old.name.schema, old.name.name), new.name.name, rename)
 
 
-def _constraints(table: Table, wanted: Table, taken: set[str], before: Catalog) -> Iterator[Rename]:
+def _moves_of_constraints(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
     gone = [each for each in table.constraints.values() if each.name not in wanted.constraints]
     for new in wanted.constraints.values():
-        if new.name in taken or not new.is_local:
+        if new.name in table.constraints or not new.is_local:
             continue
         old = _one(each for each in gone if _same(each, new))
         if old is not None:
             gone.remove(old)
-            yield Rename(
-                constraints.rename_op(table.name, old, new.name, before),
-                constraints.rename_op(table.name, new, old.name, before),
-            )
+
+            def rename(was: str, becomes: str, old: Constraint = old) -> SqlOp:
+                return constraints.rename_op(table.name, replace(old, name=was), becomes, before)
+
+            yield _Move(_key(table, old), new.name, rename)
 
 
 def _same(old: Constraint, new: Constraint) -> bool:
     return old.is_local and constraints.is_kept(old, new)
 
 
-def _indexes(table: Table, wanted: Table, taken: set[str], before: Catalog) -> Iterator[Rename]:
+def _moves_of_indexes(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
     gone = [each for each in table.indexes.values() if each.name not in wanted.indexes and each.valid]
     for new in wanted.indexes.values():
-        if new.name in taken:
+        if new.name in table.indexes:
             continue
         old: Index | None = _one(each for each in gone if indexes.meaning(each) == indexes.meaning(new))
         if old is not None:
             gone.remove(old)
-            yield Rename(
-                indexes.rename_op(table.name, old.name, new.name, before),
-                indexes.rename_op(table.name, new.name, old.name, before),
-            )
+
+            def rename(was: str, becomes: str) -> SqlOp:
+                return indexes.rename_op(table.name, was, becomes, before)
+
+            yield _Move(_key(table, old), new.name, rename)
 
 
 def _one(found: Iterable[T]) -> T | None:
