@@ -111,8 +111,9 @@ def _key_options(constraint: Constraint) -> dict[str, object]:
 def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     """Return what adds a constraint to a standing table."""
     name, schema = conv(constraint.name), schema_of(table.name, catalog)
-    # Alembic makes a sketch of the table, in which an included column isn't found.
-    if constraint.type == "x" or constraint.include or not is_native(constraint):
+    # Alembic makes a sketch of the table, in which an included column isn't found; no primary key can wait.
+    has_no_word = constraint.type == "x" or (constraint.type == "p" and constraint.deferrable)
+    if has_no_word or constraint.include or not is_native(constraint):
         return SqlOp(
             f"ALTER TABLE {sql_name(table.name, catalog)} ADD {sql_definition(constraint)}",
             f"add constraint {constraint.name}",
@@ -120,8 +121,7 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
         )
     columns = list(constraint.columns)
     if constraint.type == "p":
-        timing = _timing_options(constraint)
-        return ops.CreatePrimaryKeyOp(name, table.name.name, columns, schema=schema, **timing)
+        return ops.CreatePrimaryKeyOp(name, table.name.name, columns, schema=schema)
     if constraint.type == "u":
         options = _timing_options(constraint) | _unique_options(constraint)
         return ops.CreateUniqueConstraintOp(name, table.name.name, columns, schema=schema, **options)
