@@ -193,7 +193,8 @@ def check(arguments: argparse.Namespace) -> int:
     for line in (*(each.message for each in report.problems), *report.hints, *report.notes):
         say(line)
     if report.agrees:
-        say(f"Models and revisions agree ({report.revisions} revisions, each tried up and down).")
+        number = f"{report.revisions} revision{'s' * (report.revisions != 1)}"
+        say(f"Models and revisions agree ({number}, each tried up and down).")
     return 0 if report.agrees else 1
 
 

@@ -42,6 +42,9 @@ from plinth.scratch import NoScratchError, place_of, scratch_database
 # Parts of a table: one that no revision made is a difference in a table that one did make.
 _PARTS = {"column", "constraint", "index"}
 
+# How many objects that are none of ours a note names.
+_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -66,7 +69,7 @@ class Report:
         revisions: how many there are.
         problems: what doesn't agree.
         hints: hints in the models that are done and can go.
-        notes: what could not be looked at, and why.
+        notes: what could not be looked at, and why; what is none of ours.
     """
 
     revisions: int = 0
@@ -297,11 +300,13 @@ def _check_database(
     if set(at_hand.heads) != set(heads):
         report.notes.append(f"Database {name!r} was not compared: it doesn't have all revisions.")
         return
-    found = [
-        each
-        for each in differences(at_hand.history.read(target, made.default_schema), made)
-        if not _is_others(each)
-    ]
+    all_found = differences(at_hand.history.read(target, made.default_schema), made)
+    others = [f"{each.kind} {each.name}" for each in all_found if _is_others(each) and not _comes_along(each)]
+    if others:
+        shown = others[:_NAMED] + ([f"and {len(others) - _NAMED} more"] if len(others) > _NAMED else [])
+        what = "No revision made this and no model knows it, so it is left alone:"
+        report.notes.append(f"{what} {', '.join(shown)}.")
+    found = [each for each in all_found if not _is_others(each)]
     if found:
         what = f"Database {name!r} is not as the revisions make it:"
         report.add("database", name, shown_differences(what, found))
@@ -310,3 +315,8 @@ def _check_database(
 def _is_others(difference: Difference) -> bool:
     """Whether something was made by hand or by another application, which is none of ours."""
     return not difference.attribute and difference.wanted is None and difference.kind not in _PARTS
+
+
+def _comes_along(difference: Difference) -> bool:
+    """Whether it is a serial column's sequence, of which its table's name says enough."""
+    return difference.kind == "sequence" and difference.actual.owner is not None

@@ -7,7 +7,7 @@ from alembic.operations import ops
 from plinth.autogenerate import constraints
 from plinth.autogenerate.quoting import made_name, quoted, schema_of, sql_name, temporary_name
 from plinth.autogenerate.steps import SqlOp
-from plinth.autogenerate.way import Operations, Revision, Way
+from plinth.autogenerate.way import Revision, Way
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 
 
@@ -21,11 +21,11 @@ def add_not_valid(way: Way, name: Name, constraint: Constraint, title: str) -> N
     way.step(to, Revision(up, [constraints.drop_op(constraint, table, way.at)], title))
 
 
-def validate(way: Way, name: Name, constraint: Constraint, first: Operations = ()) -> None:
-    """Go on by a revision that looks at all rows; `first` is done before."""
+def validate(way: Way, name: Name, constraint: Constraint) -> None:
+    """Go on by a revision that looks at all rows."""
     table = way.at.tables[name]
     to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
-    up = [*first, validate_op(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
+    up = [validate_op(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
     down = [constraints.drop_op(constraint, table, way.at), not_valid_op(constraint, table, way.at)]
     way.step(to, Revision(up, down, f"validate {constraint.name}"))
 

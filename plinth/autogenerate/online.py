@@ -350,8 +350,12 @@ def _fill(way: Way, name: Name) -> None:
         value = given if given is not None else column.default
         if value is None or (old is not None and column.generated):
             continue
-        op = backfill_op(way.at.tables[name], column.name, value, way.at)
-        way.step(way.at, Revision([op], [], f"fill {column.name}", is_repeatable=isinstance(op, BackfillOp)))
+        _fill_column(way, name, column.name, value, f"fill {column.name}")
+
+
+def _fill_column(way: Way, name: Name, column: str, value: str, what: str) -> None:
+    op = backfill_op(way.at.tables[name], column, value, way.at)
+    way.step(way.at, Revision([op], [], what, is_repeatable=isinstance(op, BackfillOp)))
 
 
 def _becoming_required(way: Way, name: Name) -> list[Column]:
@@ -368,7 +372,10 @@ def _require(way: Way, name: Name) -> None:
         table = way.at.tables[name]
         check = not_null_check(table, column)
         add_not_valid(way, name, check, f"let {column.name} be no longer NULL in new rows")
-        validate(way, name, check, _catch_up(way, name, column))
+        value = way.change.backfills.get(ColumnName(name, column.name))
+        if value is not None:  # for rows that came between the first time and the check
+            _fill_column(way, name, column.name, value, f"fill {column.name} again")
+        validate(way, name, check)
         to = _with_not_null(way, name, column.name, True)
         table = to.tables[name]
         left = {each.name: each for each in table.constraints.values() if each.name != check.name}
@@ -387,16 +394,6 @@ def _require(way: Way, name: Name) -> None:
             ]
         )
         way.step(to, Revision(up, [down], f"require {column.name}", is_repeatable=True))
-
-
-def _catch_up(way: Way, name: Name, column: Column) -> list[ops.MigrateOperation]:
-    """Return what fills rows that came without a value between the backfill and the check."""
-    value = way.change.backfills.get(ColumnName(name, column.name))
-    if value is None:
-        return []
-    table = sql_name(name, way.at)
-    condition = f"{quoted(column.name)} IS NULL"
-    return [SqlOp(f"UPDATE {table} SET {quoted(column.name)} = {value} WHERE {condition}", table=name)]  # noqa: S608
 
 
 def _add_parts(way: Way, name: Name) -> None:

@@ -65,8 +65,8 @@ class Reader:
 
     def summary(self, name: str) -> str:
         """Return how much of the document was run, in a sentence."""
-        not_run = f", {len(self.left_out)} not ({'; '.join(self.left_out)})" if self.left_out else ""
-        return f"{name}: {self.run} blocks run{not_run}"
+        reasons = f" ({'; '.join(self.left_out)})" if self.left_out else ""
+        return f"{name}: {self.run} blocks run, {len(self.left_out)} not{reasons}"
 
 
 def read(project: Project, name: str) -> Reader:

@@ -31,6 +31,9 @@ GIT = {
     **{f"GIT_{who}_{what}": "plinth" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
 
+# What was said to the make that runs these tests, which hands it on in the environment.
+OF_MAKE = ("T", "m", "B", "ROWS", "PYTHON")
+
 
 @dataclass(frozen=True)
 class Project:
@@ -144,7 +147,7 @@ class Project:
 
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without what chooses a database or comes from make."""
-    ours = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TEST_DATABASE_URL", "APP_ENV")
+    ours = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TEST_DATABASE_URL", "APP_ENV", *OF_MAKE)
     return {
         name: value
         for name, value in os.environ.items()

@@ -154,13 +154,25 @@ def test_a_database_that_was_changed_by_hand(history: History, checked: Check, e
     config = configured(history, empty_engine, models("a"))
     command.upgrade(config, "head")
     with empty_engine.begin() as connection:
-        connection.execute(text("create table of_another_application (id int)"))
-    assert checked("a").agrees
+        connection.execute(text("create table of_another_application (id serial)"))
+    report = checked("a")
+    assert report.agrees
+    assert [note.partition(": ")[2] for note in report.notes] == ["table of_another_application."]
     with empty_engine.begin() as connection:
         connection.execute(text("alter table t_a add by_hand int"))
     report = checked("a")
     assert [each.kind for each in report.problems] == ["database"]
     assert "column t_a.by_hand is too much" in messages(report)
+
+
+def test_of_many_things_that_are_none_of_ours_some_are_named(
+    history: History, checked: Check, empty_engine: Engine
+) -> None:
+    with empty_engine.begin() as connection:
+        for number in range(100, 112):
+            connection.execute(text(f"create table other_{number} (id int)"))
+    [note] = checked().notes
+    assert note.endswith("table other_108, table other_109, and 2 more.")
 
 
 def test_a_database_that_is_behind_is_not_compared(

@@ -17,6 +17,7 @@ from plinth.__main__ import libpq_url
 from plinth.connecting import connect
 from plinth.local_server import client_program
 from tests.conftest import DatabaseServer, libpq
+from tests.plinth.conftest import own_home
 from tests.plinth.documents import read
 from tests.plinth.project import Project, clean_environment, copy_for_a_reader
 
@@ -74,19 +75,27 @@ def migrated_by_knex(knex: Path, database_server: DatabaseServer, empty_url: URL
 def reader(tmp_path: Path, migrated_by_knex: URL) -> Project:
     """A reader's copy on that database."""
     project = copy_for_a_reader(tmp_path / "my app")
-    url = migrated_by_knex.render_as_string(hide_password=False)
-    return replace(project, environment=project.environment | {"DATABASE_URL": url})
+    environment = {
+        "DATABASE_URL": migrated_by_knex.render_as_string(hide_password=False),
+        "PLINTH_HOME": own_home(),
+    }
+    return replace(project, environment=project.environment | environment)
 
 
-def tables(url: URL) -> list[str]:
-    """Return what pg_dump says of the two tables."""
-    dump = subprocess.run(
+OURS = ("users", "authentication")
+KNEXES = ("migrations", "migrations_lock")
+
+
+def dump(url: URL, *tables: str) -> list[str]:
+    """Return what pg_dump says of tables and their sequences."""
+    sequences = ("users_id_seq", "authentication_id_seq", "migrations_id_seq", "migrations_lock_index_seq")
+    dumped = subprocess.run(
         [
             client_program("pg_dump"),
             "--schema-only",
             *("--no-owner", "--restrict-key=same"),
-            *("--table=users", "--table=authentication"),
-            *("--table=users_id_seq", "--table=authentication_id_seq"),
+            *(f"--table={table}" for table in tables),
+            *(f"--table={sequence}" for sequence in sequences if sequence.startswith(tables)),
             libpq_url(url),
         ],
         check=True,
@@ -94,40 +103,59 @@ def tables(url: URL) -> list[str]:
         text=True,
         env=os.environ,
     )
-    return dump.stdout.splitlines()
+    return dumped.stdout.splitlines()
 
 
 def test_a_database_that_knex_migrated_goes_on_here(
-    reader: Project, migrated_by_knex: URL, record_property: Callable[[str, object], None]
+    reader: Project, migrated_by_knex: URL, clone_url: URL, record_property: Callable[[str, object], None]
 ) -> None:
-    by_knex = tables(migrated_by_knex)
+    url = migrated_by_knex
+    by_knex, of_knex = dump(url, *OURS), dump(url, *KNEXES)
     assert any('"createdAt"' in line for line in by_knex)
-    with connect(migrated_by_knex) as connection:
-        rows = everything(connection)
+    assert of_knex
+    before = rows(url)
+
     record_property("summary", read(reader, DOCUMENT).summary(DOCUMENT))
-    assert tables(migrated_by_knex) == by_knex
-    with connect(migrated_by_knex) as connection:
-        assert everything(connection) == rows
+
+    assert dump(url, *OURS) == dump(clone_url, *OURS), "it isn't what a new project's database is"
+    assert dump(url, *KNEXES) == of_knex
+    after = rows(url)
+    assert after["users"][0]["first_name"] == "Ada"
+    assert after == {table: [snake_case(row) for row in before[table]] for table in before}
+
+    files = reader.versions()
+    reader.ok("alembic", "revision", "--autogenerate", "-m", "what is left to do")
+    assert reader.versions() == files
+
+    baseline = files[0].partition("_")[0]
+    reader.ok("alembic", "downgrade", baseline)
+    assert dump(url, *OURS) == by_knex
+    assert dump(url, *KNEXES) == of_knex
+    assert rows(url) == before
+
+    with connect(url) as connection:
         empty(connection)
-    reader.ok("alembic", "upgrade", "head")
-    assert tables(migrated_by_knex) == by_knex, "the baseline makes something else"
-    with connect(migrated_by_knex) as connection:
-        empty(connection)
-    create = (
-        "from app.database import engine; from app.models import Base; Base.metadata.create_all(engine())"
-    )
-    done = reader.shell(f"python -c '{create}'")
-    assert done.returncode == 0, done.stdout
-    assert tables(migrated_by_knex) == by_knex, "the models mean something else"
+    reader.ok("alembic", "upgrade", baseline)
+    assert dump(url, *OURS) == by_knex, "the baseline makes something else"
 
 
-def everything(connection: Connection) -> list[list[tuple[object, ...]]]:
+Row = dict[str, object]
+
+
+def rows(url: URL) -> dict[str, list[Row]]:
     """Return all rows, those of Knex's own tables too."""
-    names = ("users", "authentication", "migrations", "migrations_lock")
-    rows = [connection.execute(text(f"select to_jsonb(t)::text from {name} t order by 1")) for name in names]  # noqa: S608
-    found = [[tuple(row) for row in each] for each in rows]
-    assert all(found)
+    with connect(url) as connection:
+        found = {
+            name: list(connection.scalars(text(f"select to_jsonb(t) from {name} t order by to_jsonb(t)")))  # noqa: S608
+            for name in (*OURS, *KNEXES)
+        }
+    assert all(found.values())
     return found
+
+
+def snake_case(row: Row) -> Row:
+    """Return a row whose columns are named in snake case."""
+    return {re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name): row[name] for name in row}
 
 
 def empty(connection: Connection) -> None:

@@ -21,6 +21,7 @@ from alembic import command
 from sqlalchemy import Engine, MetaData
 
 from plinth import settings
+from plinth.lint.linting import lint
 from tests.conftest import DatabaseServer
 from tests.plinth.history import History
 from tests.plinth.judge import empty_place
@@ -150,6 +151,16 @@ def test_everyday_changes(begun: tuple[History, Engine], tmp_path: Path, change:
         for name, text in found.items():
             (GOLDEN / name).write_text(text)
     assert found == {file.name: file.read_text() for file in golden_files(change)}
+
+
+@pytest.mark.parametrize("change", [name for name in CHANGES if not name.startswith("rename")])
+def test_the_lint_refuses_none_of_them(begun: tuple[History, Engine], tmp_path: Path, change: str) -> None:
+    written(begun, tmp_path / "online", change)
+    history = History(tmp_path / "online")
+    (first,) = (id_of(file) for file in (begun[0].folder / "versions").glob("*.py"))
+    found = lint(history.config(), first)
+    assert found.revisions
+    assert [each for revision in found.revisions for each in revision.findings] == []
 
 
 def golden_files(change: str) -> list[Path]:

@@ -352,7 +352,7 @@ def open_template(template: Repository, open_folder: Path) -> Iterator[Repositor
 @pytest.mark.slow
 def test_the_first_commands_of_a_new_project_pass(open_template: Repository) -> None:
     project = open_template
-    assert read(Project(project.root), "README.md").summary("its README") == "its README: 3 blocks run"
+    assert read(Project(project.root), "README.md").summary("its README") == "its README: 3 blocks run, 0 not"
     output = run(project.root, "make", "check")
     assert " passed" in output
     assert not re.search(r"\d+ (failed|error|warning)", output)

@@ -205,7 +205,8 @@ def test_a_protected_server_gets_none(
     monkeypatch.setenv("PLINTH_HOME", str(open_folder))
     monkeypatch.setattr("plinth.local_server.major_version", lambda: "17000")
     engine = create_engine(empty_url, poolclass=NullPool)
-    before = rows(empty_url, "select count(*) from pg_database")
+    made: list[object] = []
+    monkeypatch.setattr("plinth.scratch._create", lambda *given, **_: made.append(given))
     with (
         engine.connect() as target,
         pytest.raises(NoScratchError, match="production") as caught,
@@ -213,7 +214,7 @@ def test_a_protected_server_gets_none(
     ):
         raise AssertionError("unreachable")
     assert "17000" in str(caught.value)
-    assert rows(empty_url, "select count(*) from pg_database") == before
+    assert made == []
 
 
 def test_a_protected_server_s_scratch_databases_lie_on_the_local_one(

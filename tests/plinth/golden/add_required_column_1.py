@@ -4,7 +4,7 @@ Revision ID: 20260101000001
 Revises: 20260101000000
 Create Date: 2026-01-01 00:00:00
 
-Change: 20260101000001, step 1 of 5
+Change: 20260101000001, step 1 of 6
 """
 
 import sqlalchemy as sa

@@ -4,7 +4,7 @@ Revision ID: 20260101000003
 Revises: 20260101000002
 Create Date: 2026-01-01 00:00:00
 
-Change: 20260101000001, step 3 of 5
+Change: 20260101000001, step 3 of 6
 """
 
 from alembic import op

@@ -1,30 +1,72 @@
-"""add required column to the shop: validate users_country_required
+"""add required column to the shop: fill country again
 
 Revision ID: 20260101000004
 Revises: 20260101000003
 Create Date: 2026-01-01 00:00:00
 
-Change: 20260101000001, step 4 of 5
+Change: 20260101000001, step 4 of 6
 """
 
+import time
+
+import sqlalchemy as sa
 from alembic import op
 
 revision = "20260101000004"
 down_revision = "20260101000003"
 branch_labels = None
 depends_on = None
+repeatable = True  # after an interruption, it is simply run again
 
 
 def upgrade() -> None:
-    op.execute("UPDATE users SET country = 'CH' WHERE country IS NULL")
-    op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_country_required")
+    # Each batch has a commit of its own, and passes over rows that have a value.
+    with op.get_context().autocommit_block():
+        if op.get_context().as_sql:
+            op.execute(
+                """
+                DO $backfill$
+                DECLARE
+                    at_1 users.id%TYPE;
+                    reached_1 users.id%TYPE;
+                BEGIN
+                    SELECT id INTO at_1 FROM users ORDER BY id LIMIT 1;
+                    WHILE FOUND LOOP
+                        WITH batch AS MATERIALIZED (
+                            SELECT id FROM users WHERE id >= at_1 ORDER BY id LIMIT 1000
+                        ), filled AS (
+                            UPDATE users SET country = 'CH'
+                            WHERE country IS NULL AND id IN (SELECT id FROM batch)
+                        )
+                        SELECT id INTO reached_1 FROM batch ORDER BY id DESC LIMIT 1;
+                        COMMIT;
+                        EXIT WHEN at_1 IS NULL OR reached_1 IS NULL OR at_1 = reached_1;
+                        at_1 := reached_1;
+                        PERFORM pg_sleep(0.01);
+                    END LOOP;
+                END $backfill$
+                """
+            )
+            return
+        batch = sa.text(
+            """
+            WITH batch AS MATERIALIZED (
+                SELECT id FROM users WHERE id >= :key_1 ORDER BY id LIMIT 1000
+            ), filled AS (
+                UPDATE users SET country = 'CH'
+                WHERE country IS NULL AND id IN (SELECT id FROM batch)
+            )
+            SELECT id FROM batch ORDER BY id DESC LIMIT 1
+            """
+        )
+        connection = op.get_bind()
+        at = connection.execute(sa.text("SELECT id FROM users ORDER BY id LIMIT 1")).one_or_none()
+        while at:
+            keys = dict(zip(["key_1"], at, strict=True))
+            reached = connection.execute(batch, keys).one_or_none()
+            at = None if reached == at else reached
+            time.sleep(0.01)
 
 
 def downgrade() -> None:
-    op.drop_constraint(op.f("users_country_required"), "users", type_="check")
-    op.create_check_constraint(
-        op.f("users_country_required"),
-        "users",
-        "country IS NOT NULL",
-        postgresql_not_valid=True,
-    )
+    pass

@@ -1,10 +1,10 @@
-"""add required column to the shop: require country
+"""add required column to the shop: validate users_country_required
 
 Revision ID: 20260101000005
 Revises: 20260101000004
 Create Date: 2026-01-01 00:00:00
 
-Change: 20260101000001, step 5 of 5
+Change: 20260101000001, step 5 of 6
 """
 
 from alembic import op
@@ -13,22 +13,17 @@ revision = "20260101000005"
 down_revision = "20260101000004"
 branch_labels = None
 depends_on = None
-repeatable = True  # after an interruption, it is simply run again
 
 
 def upgrade() -> None:
-    op.alter_column("users", "country", nullable=False)
-    op.drop_constraint(op.f("users_country_required"), "users", type_="check")
+    op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_country_required")
 
 
 def downgrade() -> None:
-    with op.get_context().autocommit_block():
-        op.drop_constraint(op.f("users_country_required"), "users", type_="check", if_exists=True)
-        op.create_check_constraint(
-            op.f("users_country_required"),
-            "users",
-            "country IS NOT NULL",
-            postgresql_not_valid=True,
-        )
-        op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_country_required")
-        op.alter_column("users", "country", nullable=True)
+    op.drop_constraint(op.f("users_country_required"), "users", type_="check")
+    op.create_check_constraint(
+        op.f("users_country_required"),
+        "users",
+        "country IS NOT NULL",
+        postgresql_not_valid=True,
+    )
