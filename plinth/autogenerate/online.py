@@ -8,8 +8,6 @@ has an online form: then it is written here.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from alembic.operations import ops
-
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.backfills import BackfillOp, backfill_op
 from plinth.autogenerate.checks import (
@@ -32,12 +30,10 @@ from plinth.autogenerate.parts import (
     has_plain_index,
 )
 from plinth.autogenerate.quoting import (
-    quoted,
     shown,
-    sql_name,
 )
 from plinth.autogenerate.refusals import Refusal
-from plinth.autogenerate.steps import AutocommitOp, Change, SqlOp
+from plinth.autogenerate.steps import AutocommitOp, Change
 from plinth.autogenerate.swaps import objection, swap, swaps
 from plinth.autogenerate.tables import in_order
 from plinth.autogenerate.types import is_rewritten
