@@ -19,6 +19,12 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     load = parser.add_argument_group("stalls")
     load.add_argument("--rows", type=int, default=2_000_000, help="in the table that is changed")
     load.add_argument("--rate", type=int, default=200, help="transactions offered each second")
+    load.add_argument(
+        "--protocol",
+        choices=["extended", "prepared"],
+        default="extended",
+        help="of the load: a prepared statement fails once when a column that it returns gets another type",
+    )
     load.add_argument("--calm", type=float, default=8.0, help="seconds of load before each change")
     load.add_argument("--idle", type=float, default=6.0, help="seconds that a transaction is idle")
     load.add_argument("--repeat", type=int, default=1, help="times; the medians count")

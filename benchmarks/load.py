@@ -97,11 +97,12 @@ class Load:
 
 
 @contextmanager
-def load(url: URL, rate: int, rows: int, branches: int) -> Iterator[Load]:
-    """Keep the tables of `changes` busy while the block runs, with statements prepared on the server.
+def load(url: URL, protocol: str, rate: int, rows: int, branches: int) -> Iterator[Load]:
+    """Keep the tables of `changes` busy while the block runs.
 
     Args:
         url: the database.
+        protocol: pgbench's: "extended", as the engine in `app/database.py`, or "prepared" on the server.
         rate: transactions offered each second, whether or not those before are done.
         rows: of the table accounts.
         branches: rows of the table branches.
@@ -111,7 +112,7 @@ def load(url: URL, rate: int, rows: int, branches: int) -> Iterator[Load]:
         process = subprocess.Popen(
             [
                 str(client_program("pgbench")),
-                *("--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", f"--time={LONGEST}"),
+                *("--no-vacuum", f"--protocol={protocol}", f"--client={CLIENTS}", f"--time={LONGEST}"),
                 *(f"--rate={rate}", "--log", f"--log-prefix={folder / 'log'}"),
                 *(f"--define=rows={rows}", f"--define=branches={branches}"),
                 *_scripts(folder),

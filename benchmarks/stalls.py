@@ -133,7 +133,7 @@ def _revisions(each: dict[str, Project], change: Change, url: URL) -> Iterator[i
 def _under_load(at: Cluster, project: Project, change: Change, arguments: argparse.Namespace) -> Measured:
     with at.database(f"{BASE}_changed", template=BASE) as url:
         at.do("checkpoint")
-        with load(url, arguments.rate, arguments.rows, BRANCHES) as applied:
+        with load(url, arguments.protocol, arguments.rate, arguments.rows, BRANCHES) as applied:
             time.sleep(WARM_UP + arguments.calm)
             with _idle_transaction(url, arguments.idle) if change.is_blocked else nullcontext():
                 began = time.time()
@@ -192,7 +192,7 @@ def goals(compared: Compared, baseline: float) -> Iterator[tuple[str, bool]]:
 def _table(found: dict[str, Compared], arguments: argparse.Namespace, baseline: float) -> Table:
     table = Table(
         title=f"An application's waits while a table of {arguments.rows:,} rows is changed "
-        f"({arguments.rate} transactions per second; plain / ours)",
+        f"({arguments.rate} transactions per second, protocol {arguments.protocol}; plain / ours)",
         caption=f"Without any change the worst was {_ms(baseline)} ms (the median of the times before).",
     )
     table.add_column("change")

@@ -18,7 +18,7 @@ def printed(*arguments: str) -> str:
 
 
 def test_stalls() -> None:
-    output = printed("stalls", "--rows=2000", "--calm=0.5", "--idle=1")
+    output = printed("stalls", "--rows=2000", "--calm=0.5", "--idle=1", "--protocol=prepared")
     for name in CHANGES:
         assert f"│ {name} " in output
         assert f"{name}: worst stall " in output
