@@ -4,7 +4,7 @@ PostgreSQL would write the table anew while nobody can use it. Instead a column 
 by a trigger, filled in batches, and takes over the name in a short transaction; the old one is dropped later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -52,32 +52,50 @@ def _types(way: Way, place: ColumnName) -> tuple[str, str]:
 
 def objection(way: Way, place: ColumnName) -> str | None:
     """Return why no second column can take the place of a column; None when it can."""
-    name, column = place
-    before, after = way.change.before.tables[name], way.change.after.tables[name]
-    columns = before[column], after[column]
-    if _is_key(way, name, column):
-        return "it is a key"
+    found = (*_objections_of_table(way, place), *_objections_of_column(way, place), *_in_the_way(way, place))
+    return next(iter(found), None)
+
+
+def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
+    name = place.table
+    before = way.change.before.tables[name]
     if before.parents or before.partition_key or any(name in each.parents for each in way.at.tables.values()):
-        return "the table is partitioned, or inherits"
+        yield "the table is partitioned, or inherits"
     if before.primary_key is None:
-        return "the table has no primary key to fill the new column by"
-    if way.forced.types & {each.named_type for each in columns}:
-        return "its type is made anew"
-    if any(map(_is_special, columns)):
-        return "it is generated, an identity or serial column, or has storage settings"
-    if native_column(columns[1], after, way.change.after) is None:
-        return "SQLAlchemy has no name for its new type"
-    if any(column in each.uses for each in (*before.columns, *after.columns)):
-        return "a generated column stands on it"
-    if before.row_security or _is_used(way, place):
-        return "a view, policy or the like stands on it"
-    parts = [*on_column(before, column), *on_column(after, column)]
-    for part in parts:
+        yield "the table has no primary key to fill the new column by"
+    if any(each.kind == "trigger" and each.table == name for each in way.change.before.others.values()):
+        yield "the table has triggers"
+    parts = {part.name for part in on_column(before, place.column)}
+    if before.replica_identity or before.clustered_on in parts:
+        yield "the table's replica identity, or the index that it is clustered on, would be another one"
+
+
+def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
+    before, after = (each.tables[place.table] for each in (way.change.before, way.change.after))
+    old, new = before[place.column], after[place.column]
+    if _is_key(way, *place):
+        yield "it is a key"
+    if way.forced.types & {old.named_type, new.named_type}:
+        yield "its type is made anew"
+    if _is_special(old) or _is_special(new):
+        yield "it is generated, an identity or serial column, or has storage settings"
+    if native_column(new, after, way.change.after) is None:
+        yield "SQLAlchemy has no name for its new type"
+    if old.has_privileges:
+        yield "privileges were granted on it"
+
+
+def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
+    """Yield what stands on a column and can't be made on a second one."""
+    tables = [each.tables[place.table] for each in (way.change.before, way.change.after)]
+    if any(place.column in column.uses for table in tables for column in table.columns):
+        yield "a generated column stands on it"
+    others = (*way.change.before.others.values(), *way.change.after.others.values())
+    if tables[0].row_security or any(place in each.uses for each in others):
+        yield "a view, policy or the like stands on it"
+    for part in (part for table in tables for part in on_column(table, place.column)):
         if not _can_be_moved(way, place, part):
-            return f"{part.name} stands on it"
-    if before.replica_identity or before.clustered_on in {part.name for part in parts}:
-        return "the table's replica identity, or the index that it is clustered on, would be another one"
-    return None
+            yield f"{part.name} stands on it"
 
 
 def _is_key(way: Way, table: Name, column: str) -> bool:
@@ -96,11 +114,6 @@ def _is_key(way: Way, table: Name, column: str) -> bool:
 def _is_special(column: Column) -> bool:
     settings = column.storage or column.compression or column.statistics
     return bool(column.generated or column.identity or column.sequence or settings)
-
-
-def _is_used(way: Way, place: ColumnName) -> bool:
-    others = (*way.change.before.others.values(), *way.change.after.others.values())
-    return any(place in each.uses for each in others)
 
 
 def _can_be_moved(way: Way, place: ColumnName, part: Part) -> bool:

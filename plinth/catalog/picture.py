@@ -47,6 +47,7 @@ class Column:
         sequence: the sequence that belongs to it (serial or identity).
         is_local: it isn't merely inherited from a parent.
         uses: the columns of the table in the expression that generates it.
+        has_privileges: something was granted on it alone; not compared, as no model says it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Column:
     sequence: Name | None = None
     is_local: bool = True
     uses: frozenset[str] = frozenset()
+    has_privileges: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

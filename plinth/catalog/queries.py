@@ -51,7 +51,7 @@ COLUMNS = f"""
            case when a.attcollation <> b.typcollation then a.attcollation::regcollation::text end,
            pg_get_expr(d.adbin, d.adrelid), a.attgenerated::text, a.attidentity::text, a.attnotnull,
            case when a.attstorage <> b.typstorage then a.attstorage::text else '' end,
-           coalesce(a.attcompression::text, ''), nullif(a.attstattarget, -1)::integer,
+           coalesce(a.attcompression::text, ''), nullif(a.attstattarget, -1)::integer, a.attacl is not null,
            de.description, a.attislocal, d.oid
     from pg_attribute a
     join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace

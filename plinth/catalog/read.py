@@ -96,7 +96,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
     numbers: Numbers = {}
     for (
         table, number, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
-        storage, compression, statistics, comment, is_local, default_oid,
+        storage, compression, statistics, has_privileges, comment, is_local, default_oid,
     ) in _rows(connection, queries.COLUMNS):  # fmt: skip
         numbers[table, number] = name
         columns[table].append(
@@ -118,6 +118,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
                 uses=frozenset(expressions[default_oid][0] - {name})
                 if generated.strip("\0") and default_oid in expressions
                 else frozenset(),
+                has_privileges=has_privileges,
             )
         )
     constraints = _constraints(connection, expressions, numbers)

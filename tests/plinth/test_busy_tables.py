@@ -14,6 +14,7 @@ from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.engine import URL
 
 from app import database
+from plinth.autogenerate.refusals import Refusal
 from tests.plinth.history import History, catalog, clear, do, heads, leftovers, rows, start
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
@@ -129,6 +130,30 @@ def test_an_application_notices_nothing(
     [(added,)] = rows(url, "select sum(amount) - 3 from accounts where id in (1, 2)")
     assert abs(added - (counted - ROWS)) <= 2
     do(url, "update accounts set amount = 3000000000 where id = 1")
+
+
+@pytest.mark.parametrize(
+    ("made_by_hand", "reason"),
+    [
+        ("grant select (amount) on accounts to pg_monitor", "privileges were granted on it"),
+        (
+            "create function f() returns trigger language plpgsql as 'begin return new; end'; "
+            "create trigger f before insert on accounts for each row execute function f()",
+            "the table has triggers",
+        ),
+        ("create view rich as select id from accounts where amount > 100", "a view, policy or the like"),
+        ("alter table accounts replica identity full", "replica identity"),
+    ],
+)
+def test_where_a_second_column_would_lose_something_it_is_refused(
+    history: History, empty_engine: Engine, made_by_hand: str, reason: str
+) -> None:
+    do(empty_engine.url, made_by_hand)
+    with pytest.raises(Refusal) as refused:
+        write(history, empty_engine, models(amount=sa.BigInteger))
+    assert refused.value.kind == "rewrite"
+    assert reason in str(refused.value)
+    assert "-x rewrite=accounts.amount" in str(refused.value)
 
 
 @pytest.mark.slow
