@@ -25,7 +25,7 @@ from tests.plinth.project import Project
 BASE = "stalls"  # the database that the others are copies of
 GRACE = 0.05  # seconds above lock_timeout
 
-_SOMEBODY_WAITS = "select from pg_locks where locktype = 'relation' and not granted"
+_SOMEBODY_WAITS = "select 1 from pg_locks where locktype = 'relation' and not granted"
 
 
 @dataclass(frozen=True)
