@@ -1,4 +1,4 @@
-"""Side by side with plain Alembic, ratios from one run: `make bench`, see README.md here.
+"""Side by side with plain Alembic, ratios from one run: `make bench`.
 
 - `cluster`: a PostgreSQL of the benchmark's own, with production's settings, gone afterwards.
 - `projects`: a copy of the scaffold, and the project that `alembic init` makes.
