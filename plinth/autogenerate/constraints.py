@@ -158,11 +158,8 @@ def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp
     """Return what renames a constraint. NOT NULL has a name only since PostgreSQL 18."""
     rename = f"ALTER TABLE {sql_name(table, catalog)} RENAME CONSTRAINT {quoted(old.name)} TO {quoted(new)}"
     if old.type == "n":
-        there = (
-            f"SELECT FROM pg_constraint WHERE conname = {literal(old.name)} "
-            f"AND conrelid = {literal(sql_name(table, catalog))}::regclass"
-        )
-        return SqlOp(f"DO $$ BEGIN IF EXISTS ({there}) THEN {rename}; END IF; END $$", None, table)
+        since = "current_setting('server_version_num')::integer >= 180000"
+        return SqlOp(f"DO $$ BEGIN IF {since} THEN {rename}; END IF; END $$", None, table)
     return SqlOp(rename, f"rename {old.name} to {new}", table)
 
 
@@ -236,11 +233,24 @@ def not_null_names(change: Change) -> Iterator[Step]:
 
 
 def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
-    """Return what gives a column's new NOT NULL constraint its name, where that isn't the usual one."""
+    """Return what gives a column's new NOT NULL constraint its name, if it hasn't got it yet.
+
+    It may be the usual one, and before PostgreSQL 18 there is none.
+    """
     usual = made_name(table.name.name, column, "not_null")
+    place = sql_name(table.name, catalog)
+    there = (
+        f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "  # noqa: S608 - a literal
+        f"AND conrelid = {literal(place)}::regclass"
+    )
     own = [each for each in table.constraints.values() if each.type == "n" and each.columns == (column,)]
     return [
-        rename_op(table.name, replace(each, name=usual), each.name, catalog)
+        SqlOp(
+            f"DO $$ BEGIN IF EXISTS ({there}) THEN ALTER TABLE {place} RENAME CONSTRAINT {quoted(usual)} "
+            f"TO {quoted(each.name)}; END IF; END $$",
+            None,
+            table.name,
+        )
         for each in own
         if each.name != usual and each.is_local
     ]
