@@ -1,7 +1,6 @@
 """Constraints: primary and foreign keys, unique, check, exclusion, and the names of NOT NULL."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
@@ -240,7 +239,7 @@ def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.M
     usual = made_name(table.name.name, column, "not_null")
     place = sql_name(table.name, catalog)
     there = (
-        f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "  # noqa: S608 - a literal
+        f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "
         f"AND conrelid = {literal(place)}::regclass"
     )
     own = [each for each in table.constraints.values() if each.type == "n" and each.columns == (column,)]
