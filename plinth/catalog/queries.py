@@ -67,6 +67,9 @@ COLUMNS = f"""
     order by a.attrelid, a.attnum
     """
 
+# A column of pg_index since PostgreSQL 15.
+_NULLS_NOT_DISTINCT = "coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)"
+
 # Columns by their numbers: to look each name up here would take as long as all the rest. PostgreSQL 18 has a
 # constraint for each column that is NOT NULL: of those that say no more, nothing need be printed.
 CONSTRAINTS = f"""
@@ -76,7 +79,7 @@ CONSTRAINTS = f"""
            k.confrelid, fn.nspname, f.relname, k.confkey,
            k.confupdtype::text, k.confdeltype::text, k.confmatchtype::text, k.condeferrable, k.condeferred,
            case when i.indnatts > i.indnkeyatts then i.indkey::smallint[] end, i.indnkeyatts,
-           coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false), coalesce(ic.reloptions, '{{}}'),
+           case when k.contype = 'u' then {_NULLS_NOT_DISTINCT} else false end, coalesce(ic.reloptions, '{{}}'),
            de.description, k.conislocal, k.convalidated
     from pg_constraint k
     join pg_class c on c.oid = k.conrelid {_NAMESPACE} c.relnamespace
@@ -91,9 +94,11 @@ CONSTRAINTS = f"""
 
 INDEXES = f"""
     select i.indrelid, i.indexrelid, c.relname, pg_get_indexdef(i.indexrelid), i.indkey::smallint[], i.indnkeyatts, i.indisunique, am.amname, pg_get_expr(i.indpred, i.indrelid),
-           coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false), coalesce(c.reloptions, '{{}}'),
-           obj_description(c.oid, 'pg_class'), i.indisvalid
+           case when i.indisunique then {_NULLS_NOT_DISTINCT} else false end, coalesce(c.reloptions, '{{}}'),
+           de.description, i.indisvalid
     from pg_index i
+    left join pg_description de on de.objoid = i.indexrelid and de.classoid = 'pg_class'::regclass
+        and de.objsubid = 0
     join pg_class c on c.oid = i.indexrelid {_NAMESPACE} c.relnamespace
     join pg_class t on t.oid = i.indrelid join pg_am am on am.oid = c.relam
     where t.relkind in ('r', 'p', 'f') and t.relpersistence <> 't' and {_SCHEMAS}

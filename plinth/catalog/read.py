@@ -1,5 +1,6 @@
 """Reads a picture of the database's schema from the system catalogs."""
 
+import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def read_catalog(
         version_table: Alembic's.
         version_table_schema: its schema, if it isn't the default one.
     """
-    with _search_path(connection, default_schema) as (schema, version):
+    with _without_collection(), _search_path(connection, default_schema) as (schema, version):
         tables = _tables(connection)
         left_out = Name(version_table_schema or schema, version_table)
         return Catalog(
@@ -62,6 +63,18 @@ def read_catalog(
             domains={each.name: each for each in _domains(connection)},
             others={(each.kind, each.name): each for each in _others(connection, tables)},
         )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Let the garbage collector rest: all that is read stays, and going through it takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
@@ -82,7 +95,7 @@ def _search_path(connection: Connection, default_schema: str | None) -> Iterator
 
 
 def _rows(connection: Connection, query: str) -> list[Any]:
-    return list(connection.exec_driver_sql(query.replace("%", "%%")))
+    return list(connection.exec_driver_sql(query.replace("%", "%%")).all())
 
 
 def _tables(connection: Connection) -> dict[int, Table]:
