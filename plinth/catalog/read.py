@@ -67,7 +67,7 @@ def read_catalog(
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Let the garbage collector rest: all that is read stays, and going through it takes a third of the time."""
+    """Let the garbage collector rest: what is read stays, and going through it takes a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
