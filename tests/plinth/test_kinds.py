@@ -69,7 +69,7 @@ def other_server() -> Iterator[URL]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", parameters())
+@pytest.mark.parametrize("kind", parameters(listed=True))
 def test_kind_on_system_server(kind: Kind, other_server: URL, tmp_path: Path) -> None:
     try_kind(kind, other_server, tmp_path)
 

@@ -180,9 +180,7 @@ KINDS = [
     Kind(
         "schema.default_of_metadata",
         lambda m: t(m, Column("name", Text)),
-        lambda m: t(
-            m, Column("name", Text, index=True), Column("s", Enum("a", name="st", inherit_schema=True))
-        ),
+        lambda m: t(m, Column("name", Text, index=True), Column("s", Enum("a", name="st"))),
         schema="shop",
         prepare=("create schema shop",),
         rows=("insert into shop.t (name) values ('a')",),
