@@ -70,6 +70,14 @@ class LocalServer:
         place = {"host": str(self._socket_folder()), "port": str(PORT)}
         return URL.create("postgresql+psycopg", username=SUPERUSER, database=database, query=place)
 
+    def exists(self) -> bool:
+        """Whether its cluster has been made; asking makes nothing."""
+        home, _ = _place()
+        try:
+            return (home / f"{major_version()}-{self.name}").is_dir()
+        except OSError:  # somebody else's
+            return False
+
     def start(self) -> bool:
         """Make the cluster if there is none and start its server if it isn't running.
 
@@ -278,8 +286,7 @@ def _home() -> Path:
     As root the server runs as another account. Where that one can't reach the project, the data lies in
     /var/lib/plinth, and `.postgres` is a link to it.
     """
-    configured = settings.variable("PLINTH_HOME")
-    home = Path(configured).expanduser().absolute() if configured else settings.ROOT / ".postgres"
+    home, configured = _place()
     account = _account()
     try:
         if account and not configured and not home.exists() and not _can_be_entered(home.parent):
@@ -299,6 +306,16 @@ def _home() -> Path:
             "set PLINTH_HOME to another folder."
         )
     return home
+
+
+def _place() -> tuple[Path, bool]:
+    """Return where the folder of all clusters is, made or not, and whether PLINTH_HOME says so."""
+    configured = settings.variable("PLINTH_HOME")
+    return (
+        (Path(configured).expanduser().absolute(), True)
+        if configured
+        else (settings.ROOT / ".postgres", False)
+    )
 
 
 def _link_to_reachable_folder(link: Path) -> None:

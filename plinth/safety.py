@@ -210,7 +210,10 @@ def _is_on(url: URL, find: Callable[[], "LocalServer"]) -> bool:
     if url.host or "host" not in url.query:
         return False  # and its libraries need not be loaded
     try:
-        own = find().url("postgres")
+        server = find()
+        if not server.exists():
+            return False
+        own = server.url("postgres")
     except (ImportError, PlinthError):  # its libraries are for development: no local server here
         return False
     return all(url.query.get(name) == own.query[name] for name in ("host", "port"))

@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.connecting import connect
 from plinth.local_server import LocalServer, ServerError, development_server
+from plinth.safety import is_on_local_server
 
 START = "from plinth.local_server import LocalServer; LocalServer('here', options=['fsync=off']).start()"
 
@@ -42,7 +44,9 @@ def postmaster(server: LocalServer) -> psutil.Process:
 
 
 def test_start_stop_start(server: LocalServer) -> None:
+    assert not server.exists()
     assert server.start()
+    assert server.exists()
     assert not server.start()
     assert answer(server).startswith("18")
     assert server.stop()
@@ -92,6 +96,14 @@ def test_nobody_else_may_enter_the_socket_folder(server: LocalServer) -> None:
     server.start()
     folder = Path(str(server.url("postgres").query["host"]))
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_asking_for_it_makes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path / "home"))
+    place = {"host": str(tmp_path), "port": "5432"}
+    assert not is_on_local_server(URL.create("postgresql+psycopg", database="d", query=place))
+    assert not development_server().exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
