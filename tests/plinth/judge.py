@@ -31,7 +31,7 @@ from sqlalchemy.schema import CreateSchema
 from plinth import safety
 from plinth.__main__ import libpq_url
 from plinth.local_server import client_program
-from tests.conftest import lock_key, run_of
+from tests.conftest import RUN, lock_key, run_of
 from tests.plinth.history import History, empty_history, psql
 
 RAISED = "P0001"  # SQLSTATE of RAISE EXCEPTION: a sentence that somebody wrote
@@ -117,7 +117,8 @@ def empty_place(server: URL, folder: Path) -> Iterator[tuple[History, Engine]]:
 def empty_database(server: URL, name: str) -> Iterator[URL]:
     """Yield the URL of a new database, dropped afterwards; other runs of tests let it be till then."""
     with psql(server.set(database="postgres")) as connection:
-        if run := run_of(name):
+        run = run_of(name)
+        if run and run != RUN:
             connection.execute("select pg_advisory_lock_shared(%s)", [lock_key(run)])
         connection.execute(SQL("create database {} template template0").format(Identifier(name)))
         try:
