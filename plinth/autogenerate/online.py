@@ -29,9 +29,7 @@ from plinth.autogenerate.parts import (
     drop_index,
     has_plain_index,
 )
-from plinth.autogenerate.quoting import (
-    shown,
-)
+from plinth.autogenerate.quoting import quoted, shown
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import AutocommitOp, Change
 from plinth.autogenerate.swaps import objection, swap, swaps
@@ -93,6 +91,7 @@ def sequence(change: Change) -> list[Revision]:
         _fill(way, name)
         _require(way, name)
         _add_parts(way, name)
+        _choose_index(way, name)
     for name in split:
         _add_foreign_keys(way, name)
     _change_unsplit(way, split)
@@ -175,11 +174,15 @@ def _eased(way: Way, name: Name) -> Catalog:
     before, after = way.change.before.tables[name], way.change.after.tables[name]
     columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
     kept = [column for column in before.columns if after.column(column.name) is None]
+    to_come = _indexes_to_come(before, after)
+    identities = {f"USING INDEX {quoted(each)}" for each in to_come}
     table = replace(
         after,
         columns=(*columns, *kept),
         constraints=_with_names_of_not_null(before, after, {column.name: column for column in columns}),
         indexes=before.indexes,
+        clustered_on=None if after.clustered_on in to_come else after.clustered_on,
+        replica_identity="" if after.replica_identity in identities else after.replica_identity,
     )
     dropped = {column.name for column in kept}
     sequences = {
@@ -193,6 +196,19 @@ def _eased(way: Way, name: Name) -> Catalog:
         if each.owner and each.owner.table == name
     }
     return replace(way.with_table(table), sequences=sequences)
+
+
+def _indexes_to_come(before: Table, after: Table) -> set[str]:
+    """Return the names of indexes, those of constraints included, that aren't there yet, or are made anew."""
+    new = {
+        each.name
+        for each in after.constraints.values()
+        if not constraints.is_kept(each, before.constraints.get(each.name))
+    }
+    kept = before.indexes
+    return new | {
+        each.name for each in after.indexes.values() if not indexes.is_kept(each, kept.get(each.name))
+    }
 
 
 def _with_names_of_not_null(before: Table, after: Table, columns: dict[str, Column]) -> dict[str, Constraint]:
@@ -404,6 +420,17 @@ def _add_parts(way: Way, name: Name) -> None:
             add_checked(way, name, constraint)
         elif has_plain_index(constraint):
             add_key(way, name, constraint)
+
+
+def _choose_index(way: Way, name: Name) -> None:
+    """Say by which index rows are told apart or ordered, where it had to be built first."""
+    wanted = way.change.after.tables[name]
+    chosen = replace(
+        way.at.tables[name],
+        clustered_on=wanted.clustered_on,
+        replica_identity=wanted.replica_identity,
+    )
+    way.go(way.with_table(chosen), f"choose the index of {name.name}")
 
 
 def _add_foreign_keys(way: Way, name: Name) -> None:
