@@ -131,7 +131,8 @@ def _is_split(way: Way, name: Name) -> bool:
     plain = not (before.partition_key or after.partition_key or before.parents or after.parents)
     has_heirs = any(name in table.parents for table in way.change.before.tables.values())
     shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)
-    return plain and not has_heirs and not shaken and before != after
+    is_touched = before != after or bool(way.forced.of(way.forced.constraints, name))
+    return plain and not has_heirs and not shaken and is_touched
 
 
 def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
