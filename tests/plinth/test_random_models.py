@@ -35,6 +35,9 @@ MANY = settings(FEW, max_examples=300, derandomize=False, phases=[Phase.generate
 
 Record = Callable[[str, object], None]
 
+# SQLAlchemy's own, of an index on a domain: it concerns the models alone.
+pytestmark = pytest.mark.filterwarnings("ignore:Type object .*DOMAIN")
+
 
 @pytest.fixture
 def server(database_server: DatabaseServer) -> URL:
