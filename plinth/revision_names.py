@@ -73,10 +73,11 @@ def name_merges(script: ScriptDirectory) -> None:
 
     Alembic calls no hook for a merge but runs `env.py` before it asks for an id.
     """
-    given = script.generate_revision
+    given, given_id = script.generate_revision, util.rev_id
     util.rev_id = lambda: next_id(script)
 
     def generate_revision(revid: str, message: str | None, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        util.rev_id = given_id  # the next command of this process has other revisions
         heads = [head for head in script.get_revisions(options["head"]) if head]
         default = "merge " + " and ".join(head.revision for head in heads)
         return given(revid, checked_message(message or default, ()), *args, **options)

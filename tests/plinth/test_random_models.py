@@ -44,13 +44,20 @@ def server(database_server: DatabaseServer) -> URL:
     return database_server.url(database_server.maintenance_dbname)
 
 
-def test_random_pairs(server: URL, tmp_path: Path, record_property: Record) -> None:
-    try_pairs(server, tmp_path, record_property, FEW)
+MODES = pytest.mark.parametrize("x", [(), ("online=no",)], ids=["online", "in one revision"])
 
 
+@MODES
+def test_random_pairs(server: URL, tmp_path: Path, record_property: Record, x: tuple[str, ...]) -> None:
+    try_pairs(server, tmp_path, record_property, FEW, x)
+
+
+@MODES
 @pytest.mark.slow
-def test_hundreds_of_random_pairs(server: URL, tmp_path: Path, record_property: Record) -> None:
-    try_pairs(server, tmp_path, record_property, MANY)
+def test_hundreds_of_random_pairs(
+    server: URL, tmp_path: Path, record_property: Record, x: tuple[str, ...]
+) -> None:
+    try_pairs(server, tmp_path, record_property, MANY, x)
 
 
 def test_models_are_drawn_that_can_be_made(empty_engine: Engine) -> None:
@@ -148,8 +155,11 @@ def kind_of(kind: Scalar | EnumOf | DomainOf) -> str:
     return kind.sql
 
 
-def try_pairs(server: URL, folder: Path, record: Record, how: settings) -> None:
-    """Try pairs; fail with the code of one that doesn't go both ways, or when many are refused."""
+def try_pairs(server: URL, folder: Path, record: Record, how: settings, x: tuple[str, ...]) -> None:
+    """Try pairs, with further arguments of `-x`; fail with the code of one that doesn't go both ways.
+
+    Fail also when many are refused.
+    """
     met = Met()
     numbers = iter(range(1_000_000))
 
@@ -164,7 +174,7 @@ def try_pairs(server: URL, folder: Path, record: Record, how: settings) -> None:
                 metadata(pair.after, pair.before),
                 rows=rows(pair.before),
                 checks=checks(pair),
-                x=drops(pair),
+                x=(*drops(pair), *x),
                 schemas_may_stay=True,
             )
         met.add(pair, outcome)
