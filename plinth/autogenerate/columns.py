@@ -207,7 +207,8 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
         phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column)
     )
     if fill:
-        yield Step(phase, _update(change, table, column, str(backfill), everywhere=True))
+        for op in _update(change, table, column, str(backfill), everywhere=True):
+            yield Step(phase, op)
         if column.default is not None:
             default = sa.text(without_binds(column.default))
             yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
@@ -228,10 +229,21 @@ def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperatio
     return ops.AddColumnOp(table.name.name, native, schema=schema_of(table.name, change.after))
 
 
-def _update(change: Change, table: Table, column: Column, value: str, *, everywhere: bool = False) -> SqlOp:
+def _update(
+    change: Change, table: Table, column: Column, value: str, *, everywhere: bool = False
+) -> list[ops.MigrateOperation]:
+    """Return what gives rows a value, and lets PostgreSQL alter the table afterwards."""
     where = "" if everywhere else f" WHERE {quoted(column.name)} IS NULL"
     name = sql_name(table.name, change.after)
-    return SqlOp(f"UPDATE {name} SET {quoted(column.name)} = {value}{where}", table=table.name)  # noqa: S608
+    update = SqlOp(f"UPDATE {name} SET {quoted(column.name)} = {value}{where}", table=table.name)  # noqa: S608
+    # A check that waits for the commit forbids ALTER TABLE until then.
+    waits = any(
+        each.deferred and (owner == table.name or (each.foreign_key and each.foreign_key.table == table.name))
+        for catalog in (change.before, change.after)
+        for owner, other in catalog.tables.items()
+        for each in other.constraints.values()
+    )
+    return [update, SqlOp("SET CONSTRAINTS ALL IMMEDIATE", table=table.name)] if waits else [update]
 
 
 def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.AlterColumnOp:
@@ -311,7 +323,8 @@ def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
     """Yield what makes a column required, in rows that have no value too where one is known."""
     value = change.backfills.get(ColumnName(table.name, column.name), column.default)
     if value is not None and not change.is_downgrade and not column.generated:
-        yield Step(Phase.COLUMNS, _update(change, table, column, value))
+        for op in _update(change, table, column, value):
+            yield Step(Phase.COLUMNS, op)
     yield Step(Phase.COLUMNS, _alter_op(change, table, column.name, modify_nullable=False))
 
 

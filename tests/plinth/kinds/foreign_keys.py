@@ -173,4 +173,15 @@ KINDS = [
         having(key(name="f")),
         server=18,
     ),
+    Kind(
+        "fk.required_column_beside_a_deferred_one",
+        lambda m: t(m, Column("up", ForeignKey("t.id", deferrable=True, initially="DEFERRED"))),
+        lambda m: t(
+            m,
+            Column("up", ForeignKey("t.id", deferrable=True, initially="DEFERRED")),
+            Column("n", Integer, nullable=False, info={"backfill": "id + 1"}),
+        ),
+        rows=("insert into t (up) values (null)", "insert into t (up) values (1)"),
+        checks=(kept("select count(*) from t", 2),),
+    ),
 ]
