@@ -17,7 +17,8 @@ _KINDS = {"p": "primary", "u": "unique", "f": "foreignkey", "c": "check"}
 _KEYS = {"p", "u", "x"}
 
 
-def _timing(constraint: Constraint) -> str:
+def timing(constraint: Constraint) -> str:
+    """Return the words that say when a constraint is checked."""
     words = " DEFERRABLE" if constraint.deferrable else ""
     return words + (" INITIALLY DEFERRED" if constraint.deferred else "")
 
@@ -32,12 +33,12 @@ def _foreign_key_tail(constraint: Constraint) -> str:
     words = " MATCH FULL" if key.match == "f" else ""
     words += f" ON UPDATE {_ACTIONS[key.on_update]}" if key.on_update != "a" else ""
     words += f" ON DELETE {_ACTIONS[key.on_delete]}" if key.on_delete != "a" else ""
-    return words + _timing(constraint)
+    return words + timing(constraint)
 
 
 def is_native(constraint: Constraint) -> bool:
     """Whether SQLAlchemy has words for all that the definition says."""
-    definition, tail = constraint.definition, _timing(constraint)
+    definition, tail = constraint.definition, timing(constraint)
     if constraint.options:
         return False
     if constraint.type == "p":
@@ -59,7 +60,7 @@ def sql_definition(constraint: Constraint) -> str:
     definition = constraint.definition
     if constraint.options:
         # Storage parameters stand before DEFERRABLE and the predicate of an exclusion.
-        tail = _timing(constraint)
+        tail = timing(constraint)
         head = definition.removesuffix(tail)
         head, where, predicate = head.partition(" WHERE ")
         definition = f"{head} WITH ({', '.join(constraint.options)}){where}{predicate}{tail}"
@@ -70,11 +71,11 @@ def native_constraint(constraint: Constraint, catalog: Catalog) -> sa.Constraint
     """Return a constraint as `op.create_table` takes it; None where it must be SQL of its own."""
     if not is_native(constraint):
         return None
-    name, timing = conv(constraint.name), _timing_options(constraint)
+    name, options = conv(constraint.name), _timing_options(constraint)
     if constraint.type == "p":
-        return sa.PrimaryKeyConstraint(*constraint.columns, name=name, **timing)  # type: ignore[arg-type]
+        return sa.PrimaryKeyConstraint(*constraint.columns, name=name, **options)  # type: ignore[arg-type]
     if constraint.type == "u":
-        return sa.UniqueConstraint(*constraint.columns, name=name, **timing, **_unique_options(constraint))  # type: ignore[arg-type]
+        return sa.UniqueConstraint(*constraint.columns, name=name, **options, **_unique_options(constraint))  # type: ignore[arg-type]
     if constraint.type == "c":
         return sa.CheckConstraint(without_binds(bare(str(constraint.expression))), name=name)
     key = constraint.reference

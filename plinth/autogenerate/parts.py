@@ -40,8 +40,7 @@ def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
 
 def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
     """Return what puts a constraint back without holding anybody up; None if nothing does."""
-    clear = constraints.drop_op(constraint, table, catalog)
-    clear.if_exists = True
+    clear = cleared_op(constraint, table, catalog)
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
         add = not_valid_op(constraint, table, catalog)
         return [clear, add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
@@ -60,9 +59,7 @@ def drop_index(way: Way, name: Name, index: Index) -> None:
     """Go on by a revision that drops an index concurrently."""
     table = way.at.tables[name]
     left = {each.name: each for each in table.indexes.values() if each.name != index.name}
-    down = [*_build(index, table, way.at)]
-    if index.comment is not None:
-        down.append(indexes.comment_op(index, name, way.at))
+    down = _build(index, table, way.at)
     way.step(
         way.with_table(replace(table, indexes=left)),
         Revision(
@@ -78,9 +75,7 @@ def add_index(way: Way, name: Name, index: Index) -> None:
     """Go on by a revision that builds an index concurrently."""
     table = way.at.tables[name]
     to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
-    up = [*_build(index, table, way.at)]
-    if index.comment is not None:
-        up.append(indexes.comment_op(index, name, way.at))
+    up = _build(index, table, way.at)
     down = [_concurrent_drop(index, table, way.at)]
     way.step(
         to, Revision([AutocommitOp(up)], [AutocommitOp(down)], f"build {index.name}", is_repeatable=True)
@@ -193,6 +188,8 @@ def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.Migrate
     create = indexes.add_op(index, table, catalog)
     create.kw["postgresql_concurrently"] = True
     yield create
+    if index.comment is not None:
+        yield indexes.comment_op(index, table.name, catalog)
 
 
 def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
@@ -204,10 +201,8 @@ def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIn
 
 def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
     kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
-    timing = " DEFERRABLE" if constraint.deferrable else ""
-    timing += " INITIALLY DEFERRED" if constraint.deferred else ""
     name = quoted(constraint.name)
-    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{timing}"
+    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{constraints.timing(constraint)}"
     return SqlOp(
         f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
         f"add constraint {constraint.name}",
