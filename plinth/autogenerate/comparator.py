@@ -143,7 +143,7 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
 
     scope = Scope(
         known=set(made_by_models(all_metadata(metadata), connection.dialect, database.default_schema)),
-        old_tables=set(pending_tables(hints, database, models)),
+        old_tables=pending_tables(hints, database, models),
         revisions=revisions,
         drops=questions.said(context, "drop"),
         includes=filters.table_filter(context, database.default_schema),

@@ -62,10 +62,9 @@ def pending(hints: Hints, before: Catalog, after: Catalog) -> list[Rename]:
     return [rename for stage in (_tables, _columns, _values) for rename in stage(hints, before, after)]
 
 
-def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> dict[Name, Name]:
-    """Return the tables that are to be renamed: old names and new ones."""
-    moves = list(_moves_of_tables(hints, before, after))
-    return {old: new for old, new in moves if old in before.tables and new in after.tables}
+def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> set[Name]:
+    """Return the tables that are to be renamed, by their old names."""
+    return {old for old, _ in _moves_of_tables(hints, before, after)} & set(before.tables)
 
 
 def _moves_of_tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[tuple[Name, Name]]:
