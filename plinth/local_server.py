@@ -72,9 +72,8 @@ class LocalServer:
 
     def exists(self) -> bool:
         """Whether its cluster has been made; asking makes nothing."""
-        home, _ = _place()
         try:
-            return (home / f"{major_version()}-{self.name}").is_dir()
+            return (_place() / f"{major_version()}-{self.name}").is_dir()
         except OSError:  # somebody else's
             return False
 
@@ -286,10 +285,10 @@ def _home() -> Path:
     As root the server runs as another account. Where that one can't reach the project, the data lies in
     /var/lib/plinth, and `.postgres` is a link to it.
     """
-    home, configured = _place()
+    home = _place()
     account = _account()
     try:
-        if account and not configured and not home.exists() and not _can_be_entered(home.parent):
+        if account and home == _default_place() and not home.exists() and not _can_be_entered(home.parent):
             _link_to_reachable_folder(home)
         if not home.exists():
             home.mkdir(parents=True, exist_ok=True)
@@ -308,14 +307,14 @@ def _home() -> Path:
     return home
 
 
-def _place() -> tuple[Path, bool]:
-    """Return where the folder of all clusters is, made or not, and whether PLINTH_HOME says so."""
+def _place() -> Path:
+    """Return where the folder of all clusters is, made or not."""
     configured = settings.variable("PLINTH_HOME")
-    return (
-        (Path(configured).expanduser().absolute(), True)
-        if configured
-        else (settings.ROOT / ".postgres", False)
-    )
+    return Path(configured).expanduser().absolute() if configured else _default_place()
+
+
+def _default_place() -> Path:
+    return settings.ROOT / ".postgres"
 
 
 def _link_to_reachable_folder(link: Path) -> None:
