@@ -228,9 +228,9 @@ def test_all_places_for_a_revision(
         sa.Table(f"t_{name}", metadata, sa.Column("id", sa.Integer, primary_key=True))
     if "given" not in arguments.values():
         sa.event.listen(metadata, "after_create", sa.DDL("create view d as select 1 as n"))  # type: ignore[no-untyped-call]
-    before = {*plain.folder.rglob("*.py"), *other.iterdir()}
+    before = {*plain.folder.rglob("*.py"), *other.glob("*.py")}
     write(config, metadata, **arguments)
-    (new,) = {*plain.folder.rglob("*.py"), *other.iterdir()} - before
+    (new,) = {*plain.folder.rglob("*.py"), *other.glob("*.py")} - before
     assert (new.parent == other) is ("version_path" in arguments)
     command.upgrade(config, head or "heads")
     assert rows(empty_engine.url, "select to_regclass('orders')::text") == [("orders",)]
