@@ -1,5 +1,6 @@
 """Enum types: created, dropped, values added, renamed or removed."""
 
+import re
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -9,6 +10,8 @@ from plinth.autogenerate.columns import retype
 from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, temporary_name, without_binds
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, Enum, Name, Table
+
+_ARRAY = re.compile(r"'\{(?:[^']|'')*'")
 
 
 def create_sql(enum: Enum, catalog: Catalog) -> str:
@@ -42,7 +45,13 @@ def mentioned_values(enum: Enum, change: Change) -> set[str]:
             was_index = old.indexes.get(index.name) if old else None
             if was_index is None or was_index.definition != index.definition:
                 texts.append(index.definition)
-    return {value for value in enum.values if any(literal(value) in text for text in texts)}
+    return {value for value in enum.values if any(_is_mentioned(value, text) for text in texts)}
+
+
+def _is_mentioned(value: str, text: str) -> bool:
+    """Whether a value stands in SQL, by itself or in the literal of an array."""
+    element = value.replace("\\", "\\\\").replace('"', '\\"')
+    return literal(value) in text or any(literal(element)[1:-1] in array for array in _ARRAY.findall(text))
 
 
 def is_rebuilt(before: Enum, after: Enum, change: Change) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
 
 AB = ("insert into t (s) values ('a'), ('b')",)
+HARD = """{"it's \\\\"}"""  # an array, as PostgreSQL prints it
 
 
 def st(*values: str, name: str = "st", **options: Any) -> Enum:
@@ -202,6 +203,18 @@ KINDS = [
         rows=("insert into t (s) values ('{a}')",),
         x=("drop=t",),
         listed=True,
+    ),
+    Kind(
+        "enum.array_default_loses_its_value",
+        array("a", "it's \\", server_default=HARD),
+        array("a"),
+        checks=(check("insert into t default values returning s::text", down=HARD),),
+    ),
+    Kind(
+        "enum.array_default_gets_a_value",
+        array("a", server_default="{a}"),
+        array("a", "in use", server_default="{in use}"),
+        checks=(check("insert into t default values returning s::text", up='{"in use"}', down="{a}"),),
     ),
     Kind("enum.array_add_column", t, array("a", "b", server_default="{a}")),
     Kind(
