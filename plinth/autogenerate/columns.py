@@ -271,6 +271,8 @@ def _alter(change: Change, table: Table, before: Column, after: Column) -> Itera
         yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET GENERATED {kind}", summary, table.name))
     if before.comment != after.comment:
         yield Step(Phase.COMMENTS, _alter_op(change, table, after.name, modify_comment=after.comment))
+    if is_retyped(before, after):
+        before = replace(before, storage="", compression="")  # another type has its own
     yield from _settings(change, table, before, after)
 
 

@@ -21,6 +21,7 @@ from plinth.autogenerate.checks import (
 )
 from plinth.autogenerate.difference import difference, forced
 from plinth.autogenerate.enums import is_extended, mentioned_values
+from plinth.autogenerate.in_place import change_in_place
 from plinth.autogenerate.parts import (
     add_checked,
     add_index,
@@ -70,15 +71,16 @@ def sequence(change: Change) -> list[Revision]:
         Refusal: a word of the author's is missing.
     """
     difference(change)  # refuses what can't be done at all, before anything is split
-    way = Way(change, forced(change), change.before)
+    way = Way(change, forced(change), change.before, change.before)
     way.swapped |= swaps(way)
     _refuse_rewrites(way)
     extended = extended_enums(change)
     if extended:
         way.go(extended, "add the values of the enum")
     standing = [name for name in sorted(change.before.tables) if name in change.after.tables]
-    split = [name for name in standing if _is_split(way, name)]
     way.go(_beside(way, standing), "what stands beside the tables")
+    change_in_place(way)
+    split = [name for name in standing if _is_split(way, name)]
     for name in split:
         way.go(_eased(way, name), f"change {name.name}", through=_without_defaults(way, name))
     for column in sorted(way.swapped):
@@ -108,7 +110,7 @@ def _refuse_rewrites(way: Way) -> None:
         Refusal: one does.
     """
     for table, name in sorted(way.forced.retyped - way.swapped):
-        before, after = way.change.before.tables[table][name], way.change.after.tables[table][name]
+        before, after = way.before.tables[table][name], way.change.after.tables[table][name]
         place = f"{shown(table, way.change.after)}.{name}"
         if not is_rewritten(before.type, after.type):
             continue
@@ -127,10 +129,10 @@ def _refuse_rewrites(way: Way) -> None:
 
 def _is_split(way: Way, name: Name) -> bool:
     """Whether a table's changes have online forms; those of partitions and heirs are made in one revision."""
-    before, after = way.change.before.tables[name], way.change.after.tables[name]
+    before, after = way.before.tables[name], way.change.after.tables[name]
     plain = not (before.partition_key or after.partition_key or before.parents or after.parents)
-    has_heirs = any(name in table.parents for table in way.change.before.tables.values())
-    shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)
+    has_heirs = any(name in table.parents for table in way.before.tables.values())
+    shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)  # and tied
     is_touched = before != after or bool(way.forced.of(way.forced.constraints, name))
     return plain and not has_heirs and not shaken and is_touched
 
@@ -172,7 +174,7 @@ def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
 
 
 def _eased(way: Way, name: Name) -> Catalog:
-    before, after = way.change.before.tables[name], way.change.after.tables[name]
+    before, after = way.before.tables[name], way.change.after.tables[name]
     columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
     kept = [column for column in before.columns if after.column(column.name) is None]
     to_come = _indexes_to_come(before, after)
@@ -238,7 +240,7 @@ def _eased_column(way: Way, table: Name, before: Column | None, after: Column) -
 def _without_defaults(way: Way, name: Name) -> Catalog | None:
     """Return the eased schema before columns that are filled get defaults: one set later is for new rows."""
     eased = _eased(way, name)
-    before, table = way.change.before.tables[name], eased.tables[name]
+    before, table = way.before.tables[name], eased.tables[name]
 
     def is_late(column: Column) -> bool:
         wanted = way.change.after.tables[name].column(column.name)
@@ -295,7 +297,7 @@ def _drop_parts(way: Way, name: Name) -> None:
             drop_index(way, name, index)
     for column in way.change.after.tables[name].columns:
         old = way.at.tables[name].column(column.name)
-        was = way.change.before.tables[name].column(column.name)
+        was = way.before.tables[name].column(column.name)
         if old and was and old.not_null and not column.not_null:
             _loosen(way, name, column)
 
@@ -303,7 +305,14 @@ def _drop_parts(way: Way, name: Name) -> None:
 def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
     is_forced = constraint.name in way.forced.of(way.forced.constraints, name)
-    return is_forced or not constraints.is_kept(constraint, wanted)
+    is_kept = constraints.is_kept(constraint, wanted) or _waits(constraint, wanted)
+    return is_forced or not is_kept
+
+
+def _waits(constraint: Constraint, wanted: Constraint | None) -> bool:
+    """Whether a constraint is as it should be, but for a look at the rows that were there before it."""
+    checked = f"{wanted.definition} NOT VALID" if wanted and wanted.validated else None
+    return constraint.definition == checked and constraint.type in {"c", "f"}
 
 
 def _loosen(way: Way, name: Name, column: Column) -> None:
@@ -358,7 +367,7 @@ def _with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog
 def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     for column in _becoming_required(way, name):
-        old = way.change.before.tables[name].column(column.name)
+        old = way.before.tables[name].column(column.name)
         given = way.change.backfills.get(ColumnName(name, column.name))
         value = given if given is not None else column.default
         if value is None or (old is not None and column.generated):
@@ -415,7 +424,10 @@ def _add_parts(way: Way, name: Name) -> None:
         if index.name not in way.at.tables[name].indexes:
             add_index(way, name, index)
     for constraint in wanted.constraints.values():
-        if constraint.name in way.at.tables[name].constraints or constraint.type not in {"c", "u", "p"}:
+        standing = way.at.tables[name].constraints.get(constraint.name)
+        if standing and constraint.type == "c" and _waits(standing, constraint):
+            validate(way, name, constraint)
+        if standing or constraint.type not in {"c", "u", "p"}:
             continue
         if constraint.type == "c":
             add_checked(way, name, constraint)
@@ -436,7 +448,10 @@ def _choose_index(way: Way, name: Name) -> None:
 
 def _add_foreign_keys(way: Way, name: Name) -> None:
     for constraint in way.change.after.tables[name].constraints.values():
-        if constraint.type == "f" and constraint.name not in way.at.tables[name].constraints:
+        standing = way.at.tables[name].constraints.get(constraint.name)
+        if standing and constraint.type == "f" and _waits(standing, constraint):
+            validate(way, name, constraint)
+        elif constraint.type == "f" and standing is None:
             target = constraint.reference.table
             if target in way.at.tables and not way.at.tables[target].partition_key:
                 add_checked(way, name, constraint)

@@ -46,7 +46,7 @@ def swaps(way: Way) -> set[ColumnName]:
 
 
 def _types(way: Way, place: ColumnName) -> tuple[str, str]:
-    before, after = (each.tables[place.table][place.column] for each in (way.change.before, way.change.after))
+    before, after = (each.tables[place.table][place.column] for each in (way.before, way.change.after))
     return before.type, after.type
 
 
@@ -58,12 +58,12 @@ def objection(way: Way, place: ColumnName) -> str | None:
 
 def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
     name = place.table
-    before = way.change.before.tables[name]
+    before = way.before.tables[name]
     if before.parents or before.partition_key or any(name in each.parents for each in way.at.tables.values()):
         yield "the table is partitioned, or inherits"
     if before.primary_key is None:
         yield "the table has no primary key to fill the new column by"
-    if any(each.kind == "trigger" and each.table == name for each in way.change.before.others.values()):
+    if any(each.kind == "trigger" and each.table == name for each in way.before.others.values()):
         yield "the table has triggers"
     parts = {part.name for part in on_column(before, place.column)}
     if before.replica_identity or before.clustered_on in parts:
@@ -71,7 +71,7 @@ def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
 
 
 def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
-    before, after = (each.tables[place.table] for each in (way.change.before, way.change.after))
+    before, after = (each.tables[place.table] for each in (way.before, way.change.after))
     old, new = before[place.column], after[place.column]
     if _is_key(way, *place):
         yield "it is a key"
@@ -87,10 +87,10 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
 
 def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     """Yield what stands on a column and can't be made on a second one."""
-    tables = [each.tables[place.table] for each in (way.change.before, way.change.after)]
+    tables = [each.tables[place.table] for each in (way.before, way.change.after)]
     if any(place.column in column.uses for table in tables for column in table.columns):
         yield "a generated column stands on it"
-    others = (*way.change.before.others.values(), *way.change.after.others.values())
+    others = (*way.before.others.values(), *way.change.after.others.values())
     if tables[0].row_security or any(place in each.uses for each in others):
         yield "a view, policy or the like stands on it"
     for part in (part for table in tables for part in on_column(table, place.column)):
@@ -99,14 +99,14 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
 
 
 def _is_key(way: Way, table: Name, column: str) -> bool:
-    own = way.change.before.tables[table].constraints.values()
+    own = way.before.tables[table].constraints.values()
     if any(each.type in {"p", "f"} and column in each.columns for each in own):
         return True
     return any(
         each.foreign_key is not None
         and each.foreign_key.table == table
         and column in each.foreign_key.columns
-        for other in way.change.before.tables.values()
+        for other in way.before.tables.values()
         for each in other.constraints.values()
     )
 
@@ -201,8 +201,8 @@ class _Keeper:
         self.table = sql_name(name, way.at)
         self.function = Name(name.schema, made_name(name.name, column, "new"))
         self._function = sql_name(self.function, way.at)
-        before, after = way.change.before.tables[name][column], way.change.after.tables[name][column]
-        catalogs = way.change.before, way.change.after, way.change.casts
+        before, after = way.before.tables[name][column], way.change.after.tables[name][column]
+        catalogs = way.before, way.change.after, way.change.casts
         self.value = casts.using(before, after, *catalogs) or f"{quoted(column)}::{after.type}"
         self.back = (
             casts.using(after, before, catalogs[1], catalogs[0], catalogs[2])

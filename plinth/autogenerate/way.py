@@ -37,6 +37,7 @@ class Way:
     Args:
         change: the whole.
         forced: what has to be made anew although it doesn't change.
+        before: the schema from which the online forms start: what was there, with columns changed in place.
         at: the schema after the last revision so far.
         swapped: columns that get another type by a second column that takes their place.
         revisions: so far.
@@ -44,6 +45,7 @@ class Way:
 
     change: Change
     forced: Forced
+    before: Catalog
     at: Catalog
     swapped: set[ColumnName] = field(default_factory=set)
     revisions: list[Revision] = field(default_factory=list)
