@@ -6,7 +6,7 @@ from plinth.autogenerate.enums import rebuild
 from plinth.autogenerate.expressions import as_written
 from plinth.autogenerate.quoting import literal, quoted, sql_name
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import Catalog, Domain, Name
+from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
 
 
 def create_sql(domain: Domain, catalog: Catalog) -> str:
@@ -33,7 +33,7 @@ def is_rebuilt(before: Domain, after: Domain) -> bool:
 def steps(change: Change) -> Iterator[Step]:
     """Yield what makes the domains as they should be."""
     before, after = change.before, change.after
-    for name in _in_order(after):
+    for name in in_order(after):
         domain, old = after.domains[name], before.domains.get(name)
         if old is None:
             yield Step(Phase.DOMAINS, SqlOp(create_sql(domain, after), f"create {name.name}"))
@@ -47,7 +47,7 @@ def steps(change: Change) -> Iterator[Step]:
             text = "NULL" if domain.comment is None else literal(domain.comment)
             sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
             yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
-    for name in reversed(_in_order(before)):
+    for name in reversed(in_order(before)):
         if name not in after.domains:
             sql = f"DROP DOMAIN {sql_name(name, before)}"
             yield Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
@@ -56,17 +56,27 @@ def steps(change: Change) -> Iterator[Step]:
 def _actions(before: Domain, after: Domain) -> Iterator[str]:
     for constraint in before.constraints.values():
         if after.constraints.get(constraint.name) != constraint:
-            yield f"DROP CONSTRAINT {quoted(constraint.name)}"
+            yield drop_check(constraint)
     if before.default != after.default:
         yield "DROP DEFAULT" if after.default is None else f"SET DEFAULT {after.default}"
     if before.not_null != after.not_null:
         yield "SET NOT NULL" if after.not_null else "DROP NOT NULL"
     for constraint in after.constraints.values():
         if before.constraints.get(constraint.name) != constraint:
-            yield f"ADD CONSTRAINT {quoted(constraint.name)} {as_written(constraint.definition)}"
+            yield add_check(constraint)
 
 
-def _in_order(catalog: Catalog) -> list[Name]:
+def add_check(check: DomainConstraint) -> str:
+    """Return what ALTER DOMAIN does to get a check."""
+    return f"ADD CONSTRAINT {quoted(check.name)} {as_written(check.definition)}"
+
+
+def drop_check(check: DomainConstraint) -> str:
+    """Return what ALTER DOMAIN does to lose a check."""
+    return f"DROP CONSTRAINT {quoted(check.name)}"
+
+
+def in_order(catalog: Catalog) -> list[Name]:
     """Return the domains, each after the one that it is made of."""
     ordered: dict[Name, None] = {}
 

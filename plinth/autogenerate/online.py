@@ -20,6 +20,7 @@ from plinth.autogenerate.checks import (
     validate_op,
 )
 from plinth.autogenerate.difference import difference, forced
+from plinth.autogenerate.domain_checks import add_checks, new_domains
 from plinth.autogenerate.enums import is_extended, mentioned_values
 from plinth.autogenerate.in_place import change_in_place
 from plinth.autogenerate.parts import (
@@ -38,17 +39,6 @@ from plinth.autogenerate.tables import in_order
 from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Revision, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
-
-# A default that PostgreSQL computes once for all rows that are there: no rewrite.
-_VOLATILE = (
-    "gen_random_uuid(",
-    "clock_timestamp(",
-    "random(",
-    "nextval(",
-    "uuidv4(",
-    "uuidv7(",
-    "uuid_generate",
-)
 
 
 def extended_enums(change: Change) -> Catalog | None:
@@ -96,6 +86,7 @@ def sequence(change: Change) -> list[Revision]:
         _choose_index(way, name)
     for name in split:
         _add_foreign_keys(way, name)
+    add_checks(way)
     _change_unsplit(way, split)
     _drop_columns(way, split)
     _drop_tables(way)
@@ -163,7 +154,7 @@ def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
         before,
         schemas={**before.schemas, **{k: v for k, v in after.schemas.items() if k not in before.schemas}},
         enums={**before.enums, **changed_enums},
-        domains={**before.domains, **{k: v for k, v in after.domains.items() if k not in before.domains}},
+        domains={**before.domains, **new_domains(way)},
         sequences={**before.sequences, **sequences},
         tables={**before.tables, **new_tables},
         others={**before.others, **others},
@@ -255,12 +246,15 @@ def _without_defaults(way: Way, name: Name) -> Catalog | None:
 
 
 def is_filled(change: Change, table: Name, column: Column) -> bool:
-    """Whether a new column gets its values row by row: from a backfill, or a volatile default."""
-    if column.generated or column.identity or column.sequence or not column.not_null:
+    """Whether a new column gets its values row by row: from a backfill, or a default that differs each time.
+
+    One that PostgreSQL computes once, for all rows that are there, writes nothing anew (ALTER TABLE, notes).
+    """
+    if column.generated or column.identity or column.sequence:
         return False
-    if ColumnName(table, column.name) in change.backfills:
+    if column.not_null and ColumnName(table, column.name) in change.backfills:
         return True
-    return column.default is not None and any(word in column.default for word in _VOLATILE)
+    return column.has_volatile_default
 
 
 # What goes: first what others stand on
@@ -366,6 +360,9 @@ def _with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog
 
 def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
+    for column in _new_and_filled(way, name):
+        if not column.not_null:
+            _fill_column(way, name, column.name, str(column.default), f"fill {column.name}")
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
         given = way.change.backfills.get(ColumnName(name, column.name))
@@ -378,6 +375,15 @@ def _fill(way: Way, name: Name) -> None:
 def _fill_column(way: Way, name: Name, column: str, value: str, what: str) -> None:
     op = backfill_op(way.at.tables[name], column, value, way.at)
     way.step(way.at, Revision([op], [], what, is_repeatable=isinstance(op, BackfillOp)))
+
+
+def _new_and_filled(way: Way, name: Name) -> list[Column]:
+    before = way.before.tables[name]
+    return [
+        column
+        for column in way.change.after.tables[name].columns
+        if before.column(column.name) is None and is_filled(way.change, name, column)
+    ]
 
 
 def _becoming_required(way: Way, name: Name) -> list[Column]:

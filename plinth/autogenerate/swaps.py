@@ -14,6 +14,7 @@ from plinth.autogenerate import casts, constraints, indexes
 from plinth.autogenerate.backfills import backfill_op
 from plinth.autogenerate.checks import add_not_valid, comment_ops, not_null_check, validate
 from plinth.autogenerate.columns import native_column
+from plinth.autogenerate.domain_checks import rewrites
 from plinth.autogenerate.expressions import with_name
 from plinth.autogenerate.parts import (
     Part,
@@ -81,6 +82,8 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
         yield "it is generated, an identity or serial column, or has storage settings"
     if native_column(new, after, way.change.after) is None:
         yield "SQLAlchemy has no name for its new type"
+    if rewrites(way, new.named_type):
+        yield "its new type is a domain with constraints, and no column of such a type is added without that"
     if old.has_privileges:
         yield "privileges were granted on it"
 

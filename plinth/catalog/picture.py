@@ -48,6 +48,7 @@ class Column:
         is_local: it isn't merely inherited from a parent.
         uses: the columns of the table in the expression that generates it.
         has_privileges: something was granted on it alone; not compared, as no model says it.
+        has_volatile_default: its default is another one for each row; not compared, as the default is.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Column:
     is_local: bool = True
     uses: frozenset[str] = frozenset()
     has_privileges: bool = field(default=False, compare=False)
+    has_volatile_default: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

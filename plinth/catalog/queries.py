@@ -46,13 +46,19 @@ TABLES = f"""
     order by n.nspname, c.relname
     """
 
+# The functions that an expression calls stand in its tree.
+_CALLS_VOLATILE = r"""
+           d.adbin is not null and exists (
+               select from regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') call
+               join pg_proc p on p.oid = call[1]::oid where p.provolatile = 'v')"""
+
 COLUMNS = f"""
     select a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), tn.nspname, t.typname,
            case when a.attcollation <> b.typcollation then a.attcollation::regcollation::text end,
            pg_get_expr(d.adbin, d.adrelid), a.attgenerated::text, a.attidentity::text, a.attnotnull,
            case when a.attstorage <> b.typstorage then a.attstorage::text else '' end,
            coalesce(a.attcompression::text, ''), nullif(a.attstattarget, -1)::integer, a.attacl is not null,
-           de.description, a.attislocal, d.oid
+           de.description, a.attislocal, d.oid, {_CALLS_VOLATILE}
     from pg_attribute a
     join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
     join pg_type b on b.oid = a.atttypid

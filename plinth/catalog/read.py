@@ -110,6 +110,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
     for (
         table, number, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
         storage, compression, statistics, has_privileges, comment, is_local, default_oid,
+        is_volatile,
     ) in _rows(connection, queries.COLUMNS):  # fmt: skip
         numbers[table, number] = name
         columns[table].append(
@@ -132,6 +133,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
                 if generated.strip("\0") and default_oid in expressions
                 else frozenset(),
                 has_privileges=has_privileges,
+                has_volatile_default=is_volatile,
             )
         )
     constraints = _constraints(connection, expressions, numbers)

@@ -30,10 +30,11 @@ REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 _START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
 _NOTHING = re.compile(rf"{_START}(?:--[^\n]*)?;?\s*\Z", re.DOTALL)
+_NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 # What goes with a drop: constraints, indexes, defaults and types that were its own.
 _DROPS = re.compile(
-    rf"{_START}(?:drop|comment|alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?\S+\s+"
-    r"(?:drop|alter\s+(?:column\s+)?\S+\s+drop))\b",
+    rf"{_START}(?:drop|comment|alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(?:{_NAME}\.)?{_NAME}\s+"
+    rf"(?:drop|alter\s+(?:column\s+)?{_NAME}\s+drop))\b",
     re.IGNORECASE | re.DOTALL,
 )
 

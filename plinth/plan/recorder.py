@@ -32,7 +32,7 @@ _RELATIONS = """
       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'plinth')
     """
 _COLUMNS = """
-    select attrelid, attnum, attname from pg_attribute
+    select attrelid, attnum, attname, attgenerated <> '' from pg_attribute
     where attrelid = any(%s) and attnum > 0 and not attisdropped
     """
 # The planner opens every index of a table: a lock on one is felt by all who use the table.
@@ -86,6 +86,7 @@ class _Names:
 
     relations: Mapping[int, _Relation]
     columns: Mapping[tuple[int, int], str]
+    generated: Collection[tuple[int, int]]
 
     @property
     def tables(self) -> dict[int, _Relation]:
@@ -179,8 +180,12 @@ class Recorder:
     def _names(self, raw: "psycopg.Connection[Any]") -> _Names:
         found = [_Relation(*row) for row in raw.execute(_RELATIONS)]
         relations = {each.oid: each for each in found if each.shown != self._version_table}
-        columns = raw.execute(_COLUMNS, [list(relations)])
-        return _Names(relations, {(oid, number): name for oid, number, name in columns})
+        columns = raw.execute(_COLUMNS, [list(relations)]).fetchall()
+        return _Names(
+            relations,
+            {(oid, number): name for oid, number, name, _ in columns},
+            {(oid, number) for oid, number, _, is_generated in columns if is_generated},
+        )
 
     def _before_statement(
         self,
@@ -319,7 +324,8 @@ class Recorder:
 def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the tables and columns that are gone, and those with another name.
 
-    Where one that stood before has taken over another's name, neither is: they were swapped.
+    Where one that stood before has taken over another's name, neither is: they were swapped. Nor is a
+    generated column that was made anew.
     """
     tables_before = {each.shown for each in before.relations.values()}
     columns_before = {(oid, name) for (oid, _), name in before.columns.items()}
@@ -341,7 +347,8 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
         shown = f"{before.relations[oid].shown}.{name}"
         heir = columns.get((oid, name))
         if (oid, number) not in after.columns:
-            if heir is None or (oid, heir) not in before.columns:
+            is_lost = (oid, heir) not in before.columns and (oid, number) not in before.generated
+            if heir is None or is_lost:
                 dropped[shown] = None
         elif heir is None and (oid, after.columns[oid, number]) not in columns_before:
             renamed[shown] = after.columns[oid, number]
