@@ -285,9 +285,15 @@ def become_nullable(edit: Edit) -> Model:
 
 def change_default(edit: Edit) -> Model:
     """Change, add or drop a column's default."""
-    found = edit.column(
-        lambda _table, column: not column.computed and column.identity is None and not column.serial
-    )
+
+    def may_change(table: Table, column: Column) -> bool:
+        # Rows that are there get the default of a new column, and it would refer to nothing.
+        refers = any(column.key in foreign.columns for foreign in table.foreign_keys)
+        is_new = not edit.before.has_table(table.key) or not edit.before.table(table.key).has(column.key)
+        is_filled = column.computed or column.identity is not None or column.serial
+        return not is_filled and not (refers and is_new)
+
+    found = edit.column(may_change)
     if found is None:
         return edit.model
     table, column = found
