@@ -11,6 +11,7 @@ from dataclasses import replace
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.difference import forced
 from plinth.autogenerate.enums import columns_of
+from plinth.autogenerate.new_enums import rebuilt_enum
 from plinth.autogenerate.parts import on_column
 from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Way
@@ -22,6 +23,11 @@ def change_in_place(way: Way) -> None:
 
     What writes nothing anew is left to the revision of the table's other changes.
     """
+    for place in way.swapped:
+        enum = rebuilt_enum(way, place)
+        if enum:
+            way.forced.types.discard(enum)
+            way.before = replace(way.before, enums={**way.before.enums, enum: way.change.after.enums[enum]})
     for names in _groups(way):
         if _takes_time(way, names):
             columns = sorted({column for name in names for column in _columns(way, name)})

@@ -124,7 +124,9 @@ def _is_split(way: Way, name: Name) -> bool:
     plain = not (before.partition_key or after.partition_key or before.parents or after.parents)
     has_heirs = any(name in table.parents for table in way.before.tables.values())
     shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)  # and tied
-    is_touched = before != after or bool(way.forced.of(way.forced.constraints, name))
+    is_touched = before != after or bool(
+        way.forced.of(way.forced.constraints, name) or way.forced.of(way.swapped, name)
+    )
     return plain and not has_heirs and not shaken and is_touched
 
 

@@ -16,6 +16,7 @@ from plinth.autogenerate.checks import add_not_valid, comment_ops, not_null_chec
 from plinth.autogenerate.columns import native_column
 from plinth.autogenerate.domain_checks import rewrites
 from plinth.autogenerate.expressions import with_name
+from plinth.autogenerate.new_enums import NewEnum, is_shared, new_enum, rebuilt_enum
 from plinth.autogenerate.parts import (
     Part,
     add_checked,
@@ -42,7 +43,9 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Inde
 def swaps(way: Way) -> set[ColumnName]:
     """Return the columns that get their new type so."""
     return {
-        each for each in way.forced.retyped if is_rewritten(*_types(way, each)) and not objection(way, each)
+        each
+        for each in way.forced.retyped
+        if (is_rewritten(*_types(way, each)) or rebuilt_enum(way, each)) and not objection(way, each)
     }
 
 
@@ -76,8 +79,11 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
     old, new = before[place.column], after[place.column]
     if _is_key(way, *place):
         yield "it is a key"
-    if way.forced.types & {old.named_type, new.named_type}:
+    rebuilt = rebuilt_enum(way, place)
+    if way.forced.types & {old.named_type, new.named_type} - {rebuilt}:
         yield "its type is made anew"
+    if rebuilt and (old.named_type != new.named_type or is_shared(way, rebuilt)):
+        yield "its type is made anew, and others use it too"
     if _is_special(old) or _is_special(new):
         yield "it is generated, an identity or serial column, or has storage settings"
     if native_column(new, after, way.change.after) is None:
@@ -140,12 +146,17 @@ def _is_not_null(constraint: Constraint, column: str) -> bool:
 def swap(way: Way, place: ColumnName) -> None:
     """Go the whole way of one column, but for the drop of the old one."""
     name, column = place
+    enum = new_enum(way, place)
+    if enum:
+        way.go(enum.made(way.at), f"create {enum.new.name}")
     table, wanted = way.at.tables[name], way.change.after.tables[name][column]
     new = temporary_name(column, "_new", {each.name for each in table.columns})
-    keeper = _Keeper(way, name, column, new)
     beside = replace(wanted, name=new, not_null=False, default=None)
+    if enum:
+        beside = enum.typed(beside, enum.new, way.at)
+    keeper = _Keeper(way, name, table[column], beside, enum)
     to = way.with_table(replace(table, columns=(*table.columns, beside)))
-    native = native_column(beside, table, way.change.after)
+    native = native_column(beside, table, way.at)
     if native is None:
         raise TypeError(wanted.type)
     schema = schema_of(name, way.at)
@@ -193,24 +204,23 @@ class _Keeper:
     Args:
         way: so far.
         name: the table.
-        column: the old column.
-        new: the new one.
+        before: the old column.
+        after: the new one.
+        enum: its type, where that is made anew.
     """
 
-    def __init__(self, way: Way, name: Name, column: str, new: str) -> None:
+    def __init__(self, way: Way, name: Name, before: Column, after: Column, enum: NewEnum | None) -> None:
         self.name = name
-        self.column = column
-        self.new = new
+        self.enum = enum
+        self.column = before.name
+        self.new = after.name
         self.table = sql_name(name, way.at)
-        self.function = Name(name.schema, made_name(name.name, column, "new"))
+        self.function = Name(name.schema, made_name(name.name, before.name, "new"))
         self._function = sql_name(self.function, way.at)
-        before, after = way.before.tables[name][column], way.change.after.tables[name][column]
-        catalogs = way.before, way.change.after, way.change.casts
-        self.value = casts.using(before, after, *catalogs) or f"{quoted(column)}::{after.type}"
-        self.back = (
-            casts.using(after, before, catalogs[1], catalogs[0], catalogs[2])
-            or f"{quoted(column)}::{before.type}"
-        )
+        own = replace(after, name=before.name)  # by then
+        known = way.at, way.at, way.change.casts
+        self.value = casts.using(before, own, *known) or f"{quoted(before.name)}::{after.type}"
+        self.back = casts.using(own, before, *known) or f"{quoted(before.name)}::{before.type}"
 
     def make(self) -> Operations:
         """Return what makes it."""
@@ -306,10 +316,14 @@ class _TakeOver:
 
 
 def _take_over(
-    way: Way, keeper: _Keeper, wanted: Column, required: Sequence[Constraint], made: Mapping[str, Part]
+    way: Way,
+    keeper: _Keeper,
+    wanted: Column,
+    required: Sequence[Constraint],
+    made: Mapping[str, Part],
 ) -> None:
     """Let the new column take over the name, and what was made on it the names of what stands on the old."""
-    name, column = keeper.name, keeper.column
+    name, column, enum = keeper.name, keeper.column, keeper.enum
     table = way.at.tables[name]
     before = table[column]
     names = _TakeOver(table, column, keeper.new, made)
@@ -323,6 +337,7 @@ def _take_over(
         up.append(alter(column, modify_server_default=None))
     if before.not_null:
         up.append(alter(column, modify_nullable=True))
+    up += enum.take_over(way.at) if enum else []
     up += names.up(way.at)
     up += [alter(column, modify_name=names.old), alter(keeper.new, modify_name=column)]
     if wanted.default is not None:
@@ -336,6 +351,7 @@ def _take_over(
     down: list[ops.MigrateOperation] = [
         CommentOp("What the old column has missed is written first: writers wait as long as that takes."),
         SqlOp(f"LOCK TABLE {keeper.table} IN SHARE ROW EXCLUSIVE MODE"),
+        *(enum.give_back(way.at) if enum else []),
         SqlOp(
             f"UPDATE {keeper.table} SET {quoted(names.old)} = {keeper.back} "  # noqa: S608 - quoted names
             # As text: json has no equality.
@@ -356,7 +372,8 @@ def _take_over(
     down += [constraints.add_op(check, table, way.at) for check in required]
     down += keeper.make()
     columns = [each for each in table.columns if each.name not in {column, keeper.new}]
-    columns += [wanted, replace(before, name=names.old, not_null=False, default=None)]
+    left_behind = replace(before, name=names.old, not_null=False, default=None)
+    columns += [wanted, enum.typed(left_behind, enum.old, way.at) if enum else left_behind]
     to = names.table_after()
     left = {each.name: each for each in to.constraints.values() if not _is_not_null(each, column)}
     left |= {
@@ -366,7 +383,8 @@ def _take_over(
     }
     for check in required:
         del left[check.name]
+    reached = way.with_table(replace(to, columns=tuple(columns), constraints=left))
     way.step(
-        way.with_table(replace(to, columns=tuple(columns), constraints=left)),
+        enum.taken_over(reached) if enum else reached,
         Revision(up, down, f"let {keeper.new} take over from {column}"),
     )

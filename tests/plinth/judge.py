@@ -181,6 +181,28 @@ def try_change(
     return Outcome(revisions=trial.texts(known))
 
 
+def start_change(
+    history: History,
+    engine: Engine,
+    before: MetaData,
+    after: MetaData,
+    *,
+    prepare: Sequence[str] = (),
+    handmade: Sequence[str] = (),
+    foreign: Sequence[str] = (),
+) -> "_Trial":
+    """Return a trial whose database is as `before` says, unjudged; the arguments are `try_change`'s."""
+    trial = _Trial(history, engine, before, after, list(prepare), list(handmade), list(foreign))
+    trial.execute("foreign", trial.foreign)
+    if trial.prepare:
+        trial.by_hand("prepare", trial.prepare)
+    trial.write("take the first step", before, ("prove=no",))
+    trial.upgrade("begin: upgrade")
+    if trial.handmade:
+        trial.by_hand("handmade", trial.handmade)
+    return trial
+
+
 @dataclass
 class _Trial:
     """The state of one trial; its methods are the steps.

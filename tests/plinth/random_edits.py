@@ -524,7 +524,7 @@ def change_enum(edit: Edit) -> Model:
     enum = pick(edit.draw, edit.model.enums)
     labels = list(enum.labels)
     spelled = any(
-        column.spells == EnumOf(enum.key)
+        EnumOf(enum.key) == column.spells or EnumOf(enum.key, "check") == column.type
         for model in (edit.before, edit.model)
         for table in model.tables
         for column in table.columns

@@ -27,7 +27,11 @@ FILL = f"""
     """  # noqa: S608 - a number
 
 
-def models(*items: sa.schema.SchemaItem, amount: type[sa.types.TypeEngine[int]] = sa.Integer) -> MetaData:
+def models(
+    *items: sa.schema.SchemaItem,
+    amount: type[sa.types.TypeEngine[int]] = sa.Integer,
+    states: tuple[str, ...] = ("new", "old", "gone"),
+) -> MetaData:
     """Return accounts, with an index, a check and a unique constraint on their amounts, and branches."""
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     sa.Table("branches", metadata, sa.Column("id", sa.Integer, primary_key=True))
@@ -38,6 +42,7 @@ def models(*items: sa.schema.SchemaItem, amount: type[sa.types.TypeEngine[int]] 
         sa.Column("branch_id", sa.Integer, nullable=False),
         sa.Column("amount", amount, nullable=False, server_default="0"),
         sa.Column("code", sa.Text),
+        sa.Column("state", sa.Enum(*states, name="state"), server_default="new", nullable=False, index=True),
         sa.Index("ix_accounts_amount", "amount", postgresql_where=text("amount > 10")),
         sa.CheckConstraint("amount >= 0", name="amount_not_negative"),
         sa.UniqueConstraint("amount", "id"),
@@ -85,7 +90,9 @@ def at_work(engine: Engine) -> Iterator[list[Exception]]:
     errors: list[Exception] = []
     over = threading.Event()
     statements = [
-        "insert into accounts (branch_id, amount, code) values (1, 7, null) returning id, amount",
+        "insert into accounts (branch_id, amount, state) values (1, 7, 'old'::state) returning id, amount",
+        "update accounts set state = 'old' where id = :id and state = cast(:state as state) returning state",
+        "update accounts set state = cast(:state as state) where id = :id and state = 'old' returning state",
         "select id, branch_id, amount, code from accounts where id = :id",
         "update accounts set amount = amount + 1 where id = :id returning amount",
     ]
@@ -95,8 +102,8 @@ def at_work(engine: Engine) -> Iterator[list[Exception]]:
             while not over.is_set():
                 for statement in statements:
                     with engine.begin() as connection:
-                        connection.execute(text(statement), {"id": number}).one()
-                time.sleep(0.001)
+                        connection.execute(text(statement), {"id": number, "state": "new"}).one()
+                time.sleep(0.01)  # each update leaves a dead row, and no vacuum may take it away meanwhile
         except Exception as error:
             errors.append(error)
 
@@ -117,7 +124,7 @@ def test_an_application_notices_nothing(
 ) -> None:
     url = empty_engine.url
     monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
-    written = write(history, empty_engine, models(amount=sa.BigInteger))
+    written = write(history, empty_engine, models(amount=sa.BigInteger, states=("old", "new")))
     with at_work(database.engine.__wrapped__()) as errors:
         command.upgrade(history.config(empty_engine), "head")
         command.downgrade(history.config(empty_engine), f"-{len(written)}")
@@ -130,6 +137,7 @@ def test_an_application_notices_nothing(
     [(added,)] = rows(url, "select sum(amount) - 3 from accounts where id in (1, 2)")
     assert abs(added - (counted - ROWS)) <= 2
     do(url, "update accounts set amount = 3000000000 where id = 1")
+    assert rows(url, "select enum_range(null::state)::text") == [("{old,new}",)]
 
 
 @pytest.mark.parametrize(
