@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Integer, MetaData, Table, Text, select
+from sqlalchemy import BigInteger, Column, Date, Integer, MetaData, String, Table, Text, select
 from sqlalchemy.schema import CreateView
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, first, kept, t
@@ -20,6 +20,9 @@ def plain(m: MetaData) -> Any:
 
 def grown(m: MetaData) -> Any:
     return t(m, Column("n", Integer), Column("name", Text), Column("more", Integer))
+
+
+STORAGE = "ALTER TABLE t ALTER COLUMN s SET STORAGE EXTERNAL"
 
 
 def listening(*statements: str, models: Models = plain) -> Models:
@@ -261,6 +264,11 @@ KINDS = [
             "ALTER TABLE t ALTER COLUMN n SET STATISTICS 500",
         ),
         rows=ROWS,
+    ),
+    Kind(
+        "listener.storage_of_another_type",
+        listening(STORAGE, models=lambda m: t(m, Column("s", String(20)))),
+        listening(STORAGE, models=lambda m: t(m, Column("s", Text))),
     ),
     Kind("listener.replica_identity", plain, listening("ALTER TABLE t REPLICA IDENTITY FULL"), rows=ROWS),
     Kind(
