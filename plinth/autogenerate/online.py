@@ -35,7 +35,7 @@ from plinth.autogenerate.quoting import quoted, shown
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import AutocommitOp, Change
 from plinth.autogenerate.swaps import objection, swap, swaps
-from plinth.autogenerate.tables import in_order
+from plinth.autogenerate.tables import in_order, stands_firm
 from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Revision, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
@@ -69,6 +69,7 @@ def sequence(change: Change) -> list[Revision]:
         way.go(extended, "add the values of the enum")
     standing = [name for name in sorted(change.before.tables) if name in change.after.tables]
     way.go(_beside(way, standing), "what stands beside the tables")
+    _drop_keys_of_gone(way)
     change_in_place(way)
     split = [name for name in standing if _is_split(way, name)]
     for name in split:
@@ -133,7 +134,11 @@ def _is_split(way: Way, name: Name) -> bool:
 def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
     """Return the schema with all that is new and touches no standing table; nothing is dropped yet."""
     before, after = way.at, way.change.after
-    new_tables = {name: table for name, table in after.tables.items() if name not in before.tables}
+    new_tables = {
+        name: _without_late_keys(way, table)
+        for name, table in after.tables.items()
+        if name not in before.tables
+    }
     sequences = {
         name: each
         for name, each in after.sequences.items()
@@ -161,6 +166,26 @@ def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
         tables={**before.tables, **new_tables},
         others={**before.others, **others},
     )
+
+
+def _without_late_keys(way: Way, table: Table) -> Table:
+    """Return a new table without its foreign keys to what standing tables haven't got yet."""
+    return replace(
+        table,
+        constraints={
+            each.name: each
+            for each in table.constraints.values()
+            if each.type != "f" or stands_firm(each, way.change.after, way.before)
+        },
+    )
+
+
+def _drop_keys_of_gone(way: Way) -> None:
+    """Drop what refers, in tables that go, to something that doesn't stay as it is until then."""
+    for name in sorted(way.before.tables.keys() - way.change.after.tables.keys()):
+        for each in list(way.at.tables[name].constraints.values()):
+            if each.type == "f" and not stands_firm(each, way.before, way.change.after):
+                drop_constraint(way, name, each)
 
 
 # A table with all changes that need no more than a short look at the catalog

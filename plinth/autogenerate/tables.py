@@ -48,9 +48,38 @@ def create_steps(change: Change) -> Iterator[Step]:
         late = {
             each.name
             for each in table.constraints.values()
-            if each.foreign_key and each.foreign_key.table not in standing
+            if each.foreign_key
+            and (each.foreign_key.table not in standing or not stands_firm(each, after, before))
         }
         yield from _create(change, table, late)
+
+
+def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
+    """Whether what a foreign key refers to is the same in another schema, or isn't there at all.
+
+    Args:
+        key: the foreign key.
+        catalog: the schema that it belongs to.
+        other: what comes before, or after.
+    """
+    target = key.reference.table
+    here, there = catalog.tables.get(target), other.tables.get(target)
+    if here is None or there is None:
+        return True
+    for name in key.reference.columns:
+        old, new = here.column(name), there.column(name)
+        if old is None or new is None or (old.type, old.collation) != (new.type, new.collation):
+            return False
+    return any(
+        constraints.stands_on(key, target, each)
+        and constraints.is_kept(each, there.constraints.get(each.name))
+        for each in here.constraints.values()
+    ) or any(
+        set(each.key_columns) == set(key.reference.columns)
+        and indexes.is_kept(each, there.indexes.get(each.name))
+        for each in here.indexes.values()
+        if each.unique
+    )
 
 
 def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
@@ -230,7 +259,8 @@ def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
         # Dropped in reverse order: what a table refers to must still be to come, or the key goes first.
         for constraint in table.constraints.values():
             key = constraint.foreign_key
-            if key and key.table in gone and ordered.index(key.table) > place:
+            comes_first = key is not None and key.table in gone and ordered.index(key.table) > place
+            if key and (comes_first or not stands_firm(constraint, before, change.after)):
                 yield Step(Phase.DROP_FOREIGN_KEYS, constraints.drop_op(constraint, table, before))
     for name in reversed(ordered):
         phase = Phase.DROP_FIRST if name in early else Phase.DROP_TABLES

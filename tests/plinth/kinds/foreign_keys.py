@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Integer, MetaData, Text, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from tests.plinth.kinds.kind import Kind, Models, also, kept, t
 
@@ -39,6 +48,16 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     return Kind(
         f"fk.{name}", before, after, rows=ROWS, checks=(kept("select count(*) from t", 2),), **options
     )
+
+
+def coded(*key: str, refers: bool = False) -> Models:
+    def made(m: MetaData) -> None:
+        columns = [Column(name, Integer, primary_key=name in key, nullable=False) for name in ("a", "b")]
+        Table("coded", m, *columns)
+        if refers:
+            t(m, Column("code", ForeignKey(f"coded.{key[0]}")))
+
+    return made
 
 
 def with_statement(models: Models, statement: str) -> Models:
@@ -184,5 +203,37 @@ KINDS = [
         ),
         rows=("insert into t (up) values (null)", "insert into t (up) values (1)"),
         checks=(kept("select count(*) from t", 2),),
+    ),
+    Kind(
+        "fk.table_goes_that_refers_to_a_key_that_changes",
+        coded("a", refers=True),
+        coded("b"),
+        rows=("insert into coded values (1, 2)", "insert into t (code) values (1)"),
+        x=("drop=t",),
+    ),
+    Kind(
+        "fk.table_goes_that_refers_to_a_column_that_goes",
+        lambda m: (
+            t(m, Column("code", ForeignKey("p.code"))),
+            t(m, Column("code", Text, unique=True), name="p"),
+        ),
+        lambda m: t(m, name="p"),
+        rows=("insert into p (code) values ('a')", "insert into t (code) values ('a')"),
+        x=("drop=t", "drop=p.code"),
+    ),
+    Kind(
+        "fk.new_table_refers_to_a_new_key",
+        coded("a"),
+        coded("b", refers=True),
+        rows=("insert into coded values (1, 2)",),
+    ),
+    Kind(
+        "fk.new_table_refers_to_a_new_column",
+        lambda m: t(m, name="p"),
+        lambda m: (
+            t(m, Column("code", ForeignKey("p.code"))),
+            t(m, Column("code", Text, unique=True), name="p"),
+        ),
+        rows=("insert into p default values",),
     ),
 ]
