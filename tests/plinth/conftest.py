@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plinth import settings
+from tests.conftest import DatabaseServer
 from tests.plinth.history import History, empty_history
 from tests.plinth.project import Project, copy_project
 
@@ -19,6 +20,12 @@ def _interruptible() -> None:
     """Let programs that tests start hear SIGINT: in the background, a shell's are deaf to it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def server(database_server: DatabaseServer) -> URL:
+    """The server that tests use."""
+    return database_server.url(database_server.maintenance_dbname)
 
 
 @pytest.fixture

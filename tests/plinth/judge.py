@@ -193,13 +193,7 @@ def start_change(
 ) -> "_Trial":
     """Return a trial whose database is as `before` says, unjudged; the arguments are `try_change`'s."""
     trial = _Trial(history, engine, before, after, list(prepare), list(handmade), list(foreign))
-    trial.execute("foreign", trial.foreign)
-    if trial.prepare:
-        trial.by_hand("prepare", trial.prepare)
-    trial.write("take the first step", before, ("prove=no",))
-    trial.upgrade("begin: upgrade")
-    if trial.handmade:
-        trial.by_hand("handmade", trial.handmade)
+    trial.stand(with_sql=False)
     return trial
 
 
@@ -227,6 +221,15 @@ class _Trial:
     place: str = field(default="base", init=False)  # where `before` stands
 
     def begin(self, *, with_sql: bool) -> None:
+        """Bring the empty database to `before`, and see that it is."""
+        self.stand(with_sql=with_sql)
+        self.place = self.heads()
+        self.expect_dump("begin: dump", self.reference(self.before))
+        if not with_sql:
+            with _step("begin: autogenerate again is empty"):
+                command.check(self.config(self.before))
+
+    def stand(self, *, with_sql: bool) -> None:
         """Bring the empty database to `before`."""
         self.execute("foreign", self.foreign)
         if self.prepare:
@@ -240,11 +243,6 @@ class _Trial:
         self.upgrade("begin: upgrade")
         if self.handmade:
             self.by_hand("handmade", self.handmade)
-        self.place = self.heads()
-        self.expect_dump("begin: dump", self.reference(self.before))
-        if not with_sql:
-            with _step("begin: autogenerate again is empty"):
-                command.check(self.config(self.before))
 
     def change(
         self,

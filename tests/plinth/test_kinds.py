@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import DatabaseServer
 from tests.plinth.history import rows
 from tests.plinth.judge import empty_place, try_change
 from tests.plinth.kinds import KINDS, Kind
@@ -33,12 +32,6 @@ def test_names_are_unique() -> None:
 def parameters(*, listed: bool = False) -> list[Any]:
     """Return all kinds, or those that plain Alembic was measured with."""
     return [pytest.param(kind, id=kind.name) for kind in KINDS if kind.listed or not listed]
-
-
-@pytest.fixture(scope="session")
-def server(database_server: DatabaseServer) -> URL:
-    """The server that tests use."""
-    return database_server.url(database_server.maintenance_dbname)
 
 
 @pytest.mark.parametrize("kind", parameters(listed=True))

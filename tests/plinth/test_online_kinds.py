@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy.engine import URL
 
 from plinth.lint.linting import REFUSED, lint
-from tests.conftest import DatabaseServer
 from tests.plinth.judge import empty_place, start_change
 from tests.plinth.kinds import KINDS, Kind
 from tests.plinth.test_kinds import major_version
@@ -51,12 +50,6 @@ FEW = (
     "column.odd_names_change",
     "computed.indexed_change_expr",
 )
-
-
-@pytest.fixture(scope="session")
-def server(database_server: DatabaseServer) -> URL:
-    """The server that tests use."""
-    return database_server.url(database_server.maintenance_dbname)
 
 
 def kinds(*names: str) -> list[object]:

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from tests.conftest import DatabaseServer
 from tests.plinth.described_models import Model, Pair, drops, kept_rows, metadata, rows
 from tests.plinth.described_types import DomainOf, EnumOf, Scalar
 from tests.plinth.history import psql
@@ -37,11 +36,6 @@ Record = Callable[[str, object], None]
 
 # SQLAlchemy's own, of an index on a domain: it concerns the models alone.
 pytestmark = pytest.mark.filterwarnings("ignore:Type object .*DOMAIN")
-
-
-@pytest.fixture
-def server(database_server: DatabaseServer) -> URL:
-    return database_server.url(database_server.maintenance_dbname)
 
 
 MODES = pytest.mark.parametrize("x", [(), ("online=no",)], ids=["online", "in one revision"])
