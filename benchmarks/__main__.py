@@ -17,7 +17,12 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="benchmark", help=", ".join(BENCHMARKS))
     load = parser.add_argument_group("stalls")
-    load.add_argument("--rows", type=int, default=5_000_000, help="in the table that is changed")
+    load.add_argument(
+        "--rows",
+        type=int,
+        default=5_000_000,
+        help="in the table that is changed; with fewer, a check is too quick to be 25 times quicker",
+    )
     load.add_argument("--rate", type=int, default=200, help="transactions offered each second")
     load.add_argument(
         "--protocol",

@@ -8,7 +8,9 @@
 - `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed,
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
   `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), in the order of `steps`,
-- `online`: makes a sequence of it, by `in_place`, `swaps`, `parts`, `checks`, `domain_checks`, `backfills`,
+- `online`: makes a sequence of it for a busy database, on the `way` from one schema to the other: `in_place`
+  and `swaps` (another type; `new_enums`), `parts` (indexes, constraints), `checks`, `domain_checks`,
+  `backfills`,
 - `directives`: puts them into revisions, `rendering` writes them, `proof` tries them.
 
 `types`, `casts` and `quoting` know PostgreSQL's and SQLAlchemy's names for things.

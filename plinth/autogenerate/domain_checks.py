@@ -4,7 +4,6 @@ A column of a domain with constraints can't be added without writing the table a
 a new domain that standing tables use gets its checks when they have its columns.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from plinth.autogenerate.domains import add_check, drop_check, in_order, is_rebuilt
@@ -75,11 +74,10 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
     domain = way.at.domains[name]
     place = sql_name(name, way.at)
     up = SqlOp(f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}", f"validate {check.name}")
-    waiting = domain.constraints[check.name]
-
-    def again() -> Iterator[SqlOp]:
-        for action in (drop_check(check), add_check(waiting)):
-            yield SqlOp(f"ALTER DOMAIN {place} {action}")
-
+    actions = (drop_check(check), add_check(domain.constraints[check.name]))
+    down = [SqlOp(f"ALTER DOMAIN {place} {action}") for action in actions]
     to = _with_checks(way, domain, {**domain.constraints, check.name: check})
-    way.step(to, Revision([up], [*again()], f"validate {check.name}"))
+    way.step(
+        to,
+        Revision([up], down, f"validate {check.name}"),
+    )

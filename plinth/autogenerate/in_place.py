@@ -57,9 +57,7 @@ def _is_tied(way: Way, name: Name) -> bool:
     """Whether columns change together with something else, and can't before it."""
     before, after = way.before.tables[name], way.change.after.tables[name]
     columns = _columns(way, name)
-    if before.partition_key or after.partition_key or before.parents or after.parents:
-        return True
-    if any(name in table.parents for table in way.before.tables.values()):
+    if way.has_relatives(name):
         return True
     places = {ColumnName(name, column) for column in columns}
     if any(each.uses & places for each in way.before.others.values()):
@@ -148,8 +146,12 @@ def _with_columns(way: Way, table: Table) -> Table:
         else column
         for column in table.columns
     ]
-    own = [each for each in table.constraints.values() if not _is_not_null(each, replaced)]
-    own += [each for each in wanted.constraints.values() if _is_not_null(each, replaced)]
+
+    def is_theirs(constraint: Constraint) -> bool:
+        return constraint.type == "n" and constraint.columns[0] in replaced
+
+    own = [each for each in table.constraints.values() if not is_theirs(each)]
+    own += filter(is_theirs, wanted.constraints.values())
     return replace(table, columns=tuple(columns), constraints={each.name: each for each in own})
 
 
@@ -165,10 +167,6 @@ def _retyped(before: Column, after: Column) -> Column:
     )
 
 
-def _is_not_null(constraint: Constraint, columns: set[str]) -> bool:
-    return constraint.type == "n" and constraint.columns[0] in columns
-
-
 def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     """Return a table with those of its checks, keys and indexes that are there after the change."""
     name, wanted = table.name, way.change.after.tables[table.name]
@@ -177,7 +175,8 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     own: list[Constraint] = []
     for each in table.constraints.values():
         is_moved = each.name in standing and each.type not in {"n", "f"}
-        if not is_moved or (each.name not in shaken and constraints.is_kept(each, _of(wanted, each))):
+        is_kept = constraints.is_kept(each, wanted.constraints.get(each.name))
+        if not is_moved or (each.name not in shaken and is_kept):
             own.append(each)
         elif again := _again(way, catalog, table, each):
             own.append(again)
@@ -195,10 +194,6 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
         indexes={each.name: each for each in left},
         clustered_on=table.clustered_on if table.clustered_on in names else None,
     )
-
-
-def _of(table: Table, constraint: Constraint) -> Constraint | None:
-    return table.constraints.get(constraint.name)
 
 
 def _with_keys(way: Way, catalog: Catalog, table: Table, names: Sequence[Name]) -> Table:

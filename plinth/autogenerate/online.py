@@ -122,13 +122,11 @@ def _refuse_rewrites(way: Way) -> None:
 def _is_split(way: Way, name: Name) -> bool:
     """Whether a table's changes have online forms; those of partitions and heirs are made in one revision."""
     before, after = way.before.tables[name], way.change.after.tables[name]
-    plain = not (before.partition_key or after.partition_key or before.parents or after.parents)
-    has_heirs = any(name in table.parents for table in way.before.tables.values())
     shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)  # and tied
     is_touched = before != after or bool(
         way.forced.of(way.forced.constraints, name) or way.forced.of(way.swapped, name)
     )
-    return plain and not has_heirs and not shaken and is_touched
+    return not way.has_relatives(name) and not shaken and is_touched
 
 
 def _beside(way: Way, standing: Sequence[Name]) -> Catalog:

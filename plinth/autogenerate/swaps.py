@@ -63,7 +63,7 @@ def objection(way: Way, place: ColumnName) -> str | None:
 def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
     name = place.table
     before = way.before.tables[name]
-    if before.parents or before.partition_key or any(name in each.parents for each in way.at.tables.values()):
+    if way.has_relatives(name):
         yield "the table is partitioned, or inherits"
     if before.primary_key is None:
         yield "the table has no primary key to fill the new column by"

@@ -8,7 +8,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.difference import Forced, difference
 from plinth.autogenerate.steps import Change
-from plinth.catalog.picture import Catalog, ColumnName, Table
+from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
 Operations = Sequence[ops.MigrateOperation]
 
@@ -64,6 +64,12 @@ class Way:
         """Go on by a revision that is written already."""
         self.at = to
         self.revisions.append(revision)
+
+    def has_relatives(self, name: Name) -> bool:
+        """Whether a table is partitioned, a partition, or inherits, or another inherits from it."""
+        before, after = self.before.tables[name], self.change.after.tables[name]
+        own = (before.partition_key, after.partition_key, before.parents, after.parents)
+        return any(own) or any(name in table.parents for table in self.before.tables.values())
 
     def with_table(self, table: Table) -> Catalog:
         """Return the schema so far, with another table of that name."""
