@@ -87,6 +87,8 @@ def sequence(change: Change) -> list[Revision]:
         _choose_index(way, name)
     for name in split:
         _add_foreign_keys(way, name)
+    for name in sorted(change.after.tables.keys() - change.before.tables.keys()):
+        _add_foreign_keys(way, name, split)  # those that waited for what they refer to
     add_checks(way)
     _change_unsplit(way, split)
     _drop_columns(way, split)
@@ -477,14 +479,16 @@ def _choose_index(way: Way, name: Name) -> None:
     way.go(way.with_table(chosen), f"choose the index of {name.name}")
 
 
-def _add_foreign_keys(way: Way, name: Name) -> None:
+def _add_foreign_keys(way: Way, name: Name, targets: Sequence[Name] | None = None) -> None:
+    """Add a table's foreign keys, those to some tables if any are given."""
     for constraint in way.change.after.tables[name].constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "f" and _waits(standing, constraint):
             validate(way, name, constraint)
         elif constraint.type == "f" and standing is None:
             target = constraint.reference.table
-            if target in way.at.tables and not way.at.tables[target].partition_key:
+            is_wanted = targets is None or target in targets
+            if is_wanted and target in way.at.tables and not way.at.tables[target].partition_key:
                 add_checked(way, name, constraint)
 
 

@@ -34,8 +34,6 @@ NO_ONLINE_FORM = {
     ],
     ("adding-field-with-default", "changing-column-type"): ["type.change_of_base_of_generated_column"],
     ("adding-field-with-default", "drop-not-alone"): ["computed.plain_to_computed"],
-    ("adding-foreign-key-constraint",): ["fk.new_table_refers_to_a_new_column"],
-    ("adding-foreign-key-constraint", "blocks"): ["fk.new_table_refers_to_a_new_key"],
     ("adding-required-field",): ["pk.add_serial_key_to_table_without"],
     ("blocks",): [
         "domain.add_check",
@@ -51,7 +49,6 @@ NO_ONLINE_FORM = {
         "domain.rename_check",
         "domain.text_to_domain",
         "domain.with_column_default_and_check",
-        "fk.table_goes_that_refers_to_a_key_that_changes",
         "identity.add_nonpk",
         "type.every_type_column_added",
     ],

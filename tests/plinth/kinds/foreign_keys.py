@@ -52,7 +52,10 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
 
 def coded(*key: str, refers: bool = False) -> Models:
     def made(m: MetaData) -> None:
-        columns = [Column(name, Integer, primary_key=name in key, nullable=False) for name in ("a", "b")]
+        columns = [
+            Column(name, Integer, primary_key=name in key, nullable=False, autoincrement=False)
+            for name in ("a", "b")
+        ]
         Table("coded", m, *columns)
         if refers:
             t(m, Column("code", ForeignKey(f"coded.{key[0]}")))
