@@ -1,7 +1,8 @@
 """Which of Alembic's commands is running, and what it needs.
 
 Alembic runs `env.py` for most of its commands without saying for which. It hands over a function that is
-local to the command's own (`alembic.command`), whose qualified name therefore begins with the command's.
+local to the command's own (`alembic.command`), whose qualified name therefore begins with the command's. A
+program may hand over a function of its own (pytest-alembic does): it is taken to change the database.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,8 +11,12 @@ from typing import Any
 
 from alembic import context
 
-# Alembic's own, and those of plinth.undo, which go the same way.
-_CHANGE_THE_DATABASE = {"upgrade", "downgrade", "stamp", "ensure_version", "rollback", "redo"}
+# Alembic's own that leave the database as it is, without saying so by `dont_mutate`.
+_READ = {"current", "edit", "history", "merge"}
+
+
+# Those that look at revisions' files, and at a database only to compare it with the models.
+_WITH_FILES = {"revision", "check", "merge"}
 
 
 @dataclass(frozen=True)
@@ -20,21 +25,18 @@ class AlembicCommand:
 
     Args:
         name: as typed, for instance "upgrade".
-        autogenerates: it compares the models with the database.
+        autogenerates: it compares the models with the database, and may write what differs.
+        changes_database: revisions are applied, undone or marked as applied.
     """
 
     name: str
     autogenerates: bool
-
-    @property
-    def changes_database(self) -> bool:
-        """Whether revisions are applied, undone or marked as applied."""
-        return self.name in _CHANGE_THE_DATABASE
+    changes_database: bool
 
     @property
     def needs_database(self) -> bool:
         """Whether it has anything to ask a database: an empty revision or a merge is but a file."""
-        return self.autogenerates or self.name not in {"revision", "merge"}
+        return self.autogenerates or self.name not in _WITH_FILES - {"check"}
 
     @property
     def needs_models(self) -> bool:
@@ -63,7 +65,11 @@ def of_options(options: Mapping[str, Any]) -> AlembicCommand:
     """Return the command that a context's options belong to (`MigrationContext.opts`)."""
     function: Callable[..., Any] = options["fn"]
     revision = options.get("revision_context")
+    name = getattr(function, "__qualname__", type(function).__name__).partition(".")[0]
+    if revision is not None and name not in _WITH_FILES:
+        name = "revision"  # by another program
     return AlembicCommand(
-        name=function.__qualname__.partition(".")[0],
+        name=name,
         autogenerates=revision is not None and bool(revision.command_args["autogenerate"]),
+        changes_database=revision is None and not options.get("dont_mutate") and name not in _READ,
     )

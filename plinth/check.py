@@ -4,7 +4,7 @@ import contextlib
 import copy
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.apply.irreversible import reason_of
+from plinth.apply.ledger import Entry, newest, read, version_table
+from plinth.apply.standing import say_slipped_in, say_unknown, slipped_in, unknown_heads
 from plinth.autogenerate.cache import count_known, remembered
 from plinth.autogenerate.hints import done_hints, read_hints
 from plinth.autogenerate.proof import shown_differences, title
@@ -51,7 +53,7 @@ class Problem:
     """Something that doesn't agree.
 
     Args:
-        kind: "upgrade", "downgrade", "models", "database" or "heads".
+        kind: "upgrade", "downgrade", "models", "database", "heads", "ahead" or "skipped".
         name: of the revision or database.
         message: what it is.
     """
@@ -99,11 +101,15 @@ class _Environment:
         history: the revisions.
         heads: of the database that it was run on.
         metadata: of the models.
+        ahead: heads that have no file here, each with what to say of it.
+        skipped: revisions that never ran and stand below an applied one, likewise.
     """
 
     history: History
     heads: Sequence[str]
     metadata: Any
+    ahead: Mapping[str, str]
+    skipped: Mapping[str, str]
 
 
 def check(config: Config) -> Report:
@@ -131,6 +137,10 @@ def check(config: Config) -> Report:
         )
     with _place(config, report) as (target, is_at_hand):
         at_hand = _environment(config, target) if is_at_hand else None
+        for name, words in at_hand.ahead.items() if at_hand else ():
+            report.add("ahead", name, words)
+        for name, words in at_hand.skipped.items() if at_hand else ():
+            report.add("skipped", name, words)
         try:
             with scratch_database(target) as engine:
                 standing = at_hand.history.read(target) if at_hand else None
@@ -190,16 +200,39 @@ def _environment(config: Config, place: Connection | Engine) -> _Environment:
     def check(heads: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
         metadata = context.opts.get("target_metadata")
         # What revisions ask of the configuration is the user's, whatever database they run on here.
-        found.append(_Environment(history_of(context), tuple(heads), metadata))
+        history = history_of(context)
+        entries = _entries(context)
+        found.append(
+            _Environment(
+                history,
+                tuple(heads),
+                metadata,
+                {
+                    each: say_unknown(history.script, each, entries)
+                    for each in unknown_heads(history.script, heads)
+                },
+                {
+                    each: say_slipped_in(history.script, each, heads, entries)
+                    for each in slipped_in(history.script, heads, entries)
+                },
+            )
+        )
         return []
 
     # The name by which the running command is known.
     check.__qualname__ = "check.<locals>.check"
     given = _configured(config, place)
     script = ScriptDirectory.from_config(given)
-    with EnvironmentContext(given, script, fn=check, dont_mutate=True):
+    with EnvironmentContext(given, script, fn=check, dont_mutate=True, any_heads=True):
         script.run_env()
     return found[0]
+
+
+def _entries(context: MigrationContext) -> dict[str, Entry]:
+    connection = context.connection
+    if not isinstance(connection, Connection):
+        return {}
+    return newest(read(connection, version_table(context.opts)))
 
 
 def _configured(config: Config, place: Connection | Engine) -> Config:

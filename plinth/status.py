@@ -13,8 +13,8 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 
 from plinth import safety
-from plinth.apply import checksum
-from plinth.apply.ledger import APPLIED, Entry, ancestors, change_of, newest, read, version_table
+from plinth.apply import checksum, standing
+from plinth.apply.ledger import APPLIED, Entry, change_of, newest, read, version_table
 from plinth.apply.lock import is_held
 from plinth.errors import PlinthError
 
@@ -47,7 +47,8 @@ class Line:
     Args:
         revision: its id.
         message: its file's first line; what is known of it when the file is missing.
-        state: "applied" or "pending".
+        state: "applied", "pending", "skipped" (it came in below an applied one, and never ran), or "unknown"
+            where the database stands at a revision without a file and has no ledger.
         applied_at: None when pending, or applied before there was a ledger.
         by: user@host.
         database_user: the role in the database.
@@ -74,7 +75,7 @@ class Problem:
     """Something that is wrong.
 
     Args:
-        kind: "edited", "missing", "ahead", "heads", "invalid index", "not valid" or "interrupted".
+        kind: "edited", "missing", "ahead", "skipped", "heads", "invalid index", "not valid" or "interrupted".
         name: of the revision, index or constraint.
         message: what it is and what to do.
     """
@@ -134,7 +135,7 @@ def status(config: Config) -> Status:
         return []
 
     script = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, script, fn=look, dont_mutate=True):
+    with EnvironmentContext(config, script, fn=look, dont_mutate=True, any_heads=True):
         script.run_env()
     return found[0]
 
@@ -152,17 +153,25 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
     table = version_table(context.opts)
     entries = newest(read(connection, table))
     files = {revision.revision: revision for revision in script.walk_revisions()}
-    applied = ancestors(script, heads)
+    unknown = standing.unknown_heads(script, heads)
+    applied = standing.applied(script, heads, entries)
+    slipped = standing.slipped_in(script, heads, entries)
+    states = dict.fromkeys(files, "unknown" if unknown and not entries else "pending")
+    states |= dict.fromkeys(slipped, "skipped") | dict.fromkeys(applied, "applied")
     lines = [
-        _line(revision, entries.get(name) if name in applied else None, is_applied=name in applied)
+        _line(revision, entries.get(name) if name in applied else None, states[name])
         for name, revision in reversed(files.items())
     ]
-    unknown = [head for head in heads if head not in files]
     missing = [name for name, entry in entries.items() if name not in files and entry.direction in APPLIED]
     lines += [_line_without_file(name, entries.get(name)) for name in dict.fromkeys([*missing, *unknown])]
     problems = [
         *_edited(files, applied, entries),
+        *(Problem("ahead", name, standing.say_unknown(script, name, entries)) for name in unknown),
         *_missing(missing, unknown),
+        *(
+            Problem("skipped", name, standing.say_slipped_in(script, name, heads, entries))
+            for name in slipped
+        ),
         *_several_heads(script),
         *_left_invalid(connection),
         *(() if is_held(connection, table) else _interrupted(connection, table)),
@@ -176,11 +185,10 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
     )
 
 
-def _line(revision: Script, entry: Entry | None, *, is_applied: bool) -> Line:
-    state = "applied" if is_applied else "pending"
+def _line(revision: Script, entry: Entry | None, state: str) -> Line:
     message = (revision.doc or "").splitlines()[0] if revision.doc else ""
     if entry is None:
-        return Line(revision.revision, message, state, change=change_of(revision), marked=is_applied)
+        return Line(revision.revision, message, state, change=change_of(revision), marked=state == "applied")
     return Line(
         revision.revision,
         message,
@@ -226,13 +234,6 @@ def _edited(files: dict[str, Script], applied: set[str], entries: dict[str, Entr
 
 
 def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem]:
-    for name in unknown:
-        yield Problem(
-            "ahead",
-            name,
-            f"The database is ahead of the code: it stands at {name}, which has no file here. "
-            "Get the code that has it.",
-        )
     for name in missing:
         if name not in unknown:
             yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")

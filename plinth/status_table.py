@@ -6,6 +6,7 @@ from rich.text import Text
 
 from plinth.status import Line, Status
 
+_STOP = {"ahead", "skipped"}  # problems with which an upgrade doesn't begin
 WIDE = 160  # columns, where there is no terminal that would cut lines off
 
 
@@ -20,7 +21,7 @@ def show(status: Status) -> None:
     for title in ("revision", "message", "applied", "by", "took", "batch"):
         table.add_column(title, overflow="fold", justify="right" if title in {"took", "batch"} else "left")
     for line in status.revisions:
-        style = "yellow" if line.state == "pending" else None
+        style = "yellow" if line.state != "applied" else None
         cells = (line.revision, line.message, when(line), line.by or "", took(line), batch(line))
         table.add_row(*map(Text, cells), style=style)
     console.print(table)
@@ -28,14 +29,14 @@ def show(status: Status) -> None:
         console.print(f"! {problem.message}", style="red", markup=False, soft_wrap=True)
     if not status.problems and not status.pending:
         console.print("All is applied, and in order.")
-    elif status.pending:
+    elif status.pending and not _STOP.intersection(problem.kind for problem in status.problems):
         console.print(f"{len(status.pending)} pending: make db-upgrade")
 
 
 def when(line: Line) -> str:
     """Return when a revision was applied, in words."""
-    if line.state == "pending":
-        return "pending"
+    if line.state != "applied":
+        return line.state
     if line.applied_at is None:
         return "before the ledger"
     time = f"{line.applied_at.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -90,8 +90,6 @@ def _state(
     if script is None or not isinstance(connection, Connection):
         raise UndoError("There is no --sql for this: what to undo stands in the database.")
     applied = ancestors(script, heads)
-    if len(applied.intersection(heads)) < len(heads):
-        raise UndoError("The database has revisions that have no file here: see make db-status.")
     entries = newest(read(connection, version_table(context.opts)))
     return script, applied, {name: entry for name, entry in entries.items() if name in applied}
 

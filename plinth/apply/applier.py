@@ -24,6 +24,7 @@ from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, passes, words
+from plinth.apply.standing import refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
 
@@ -62,9 +63,9 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
     with as_command_errors():
         if not command.changes_database:
             # What only reads must not even create the version table.
-            migrate({**options, "dont_mutate": True})
+            migrate({**options, "dont_mutate": True, "fn": _named_like(work, _reading(command, work))})
         elif connection.in_transaction():
-            migrate(_Callers(options, work).options())
+            migrate(_Callers(command, options, work).options())
         else:
             applier = _Applier(config, command, options, work)
             try:
@@ -80,6 +81,19 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
                 if config.cmd_opts is None:
                     raise
                 sys.exit(130)  # as shells have it; under the program `alembic` a traceback would say less
+
+
+def _reading(command: AlembicCommand, work: Work) -> Work:
+    """Return the work of a command that changes nothing, if the database stands where it can begin."""
+
+    def steps(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
+        if not context.opts.get("any_heads"):
+            refuse_unknown_heads(heads, context)
+            if command.needs_models:  # to compare them with the database
+                refuse_slipped_in(heads, context, command)
+        return work(heads, context)
+
+    return steps
 
 
 def offline(options: Options) -> Options:
@@ -122,7 +136,8 @@ def offline(options: Options) -> Options:
 class _Callers:
     """Revisions in a caller's transaction, which the caller commits."""
 
-    def __init__(self, options: Options, work: Work) -> None:
+    def __init__(self, command: AlembicCommand, options: Options, work: Work) -> None:
+        self._command = command
         self._options = options
         self._work = work
         self._connection: Connection = options["connection"]
@@ -137,8 +152,10 @@ class _Callers:
         }
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
+        refuse_unknown_heads(heads, context)
         planned = list(self._work(heads, context))
         refuse_irreversible(planned)
+        refuse_slipped_in(heads, context, self._command, planned)
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection)
         for step in planned:
@@ -316,8 +333,10 @@ class _Applier:
         connection = self._connection
         self._heads = tuple(heads)
         if self._planned is None:
+            refuse_unknown_heads(heads, context)
             planned = list(self._work(heads, context))
             refuse_irreversible(planned)
+            refuse_slipped_in(heads, context, self._command, planned)
             self._refuse_to_empty(planned, context)
             self._planned = planned
         self._writer = Writer(context, heads)

@@ -41,6 +41,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateSchema, CreateTable
 
+from plinth.alembic_command import of_options
 from plinth.apply import checksum
 
 SCHEMA = "plinth"
@@ -188,6 +189,7 @@ class Writer:
         self.version_table = version_table(context.opts)
         self.offline = context.as_sql
         self.purge = bool(context.opts.get("purge"))
+        self.is_stamp = of_options(context.opts).name == "stamp"
         self.heads: Sequence[str] = tuple(heads)
         self.batches: dict[str, int] = {}
         self.batch = 0
@@ -208,8 +210,13 @@ class Writer:
         if not self.purge:
             # What the code doesn't know can't be placed before or after the heads: its row stays as it is.
             gone &= {revision.revision for revision in self.script.walk_revisions()}
-        rows = [("stamp", name) for name in sorted(applied - recorded)]
+        # What stands below an applied revision and was skipped is not applied: see plinth.apply.standing.
+        below = ancestors(self.script, recorded & applied)
+        rows = [("stamp", name) for name in sorted(applied - recorded - below)]
         rows += [("unstamp", name) for name in sorted(gone)]
+        if self.is_stamp:
+            for name in sorted(below - recorded):
+                connection.execute(ledger.insert().inline().values(**self._values("stamp", name, None)))
         for direction, name in rows:
             noticed = self._of_file(name) | {"revision": name, "direction": direction, "batch": 0}
             connection.execute(ledger.insert().inline().values(version_table=self.version_table, **noticed))

@@ -168,12 +168,6 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
     if not isinstance(target, Connection):
         raise PlanError("The plan asks the database: there is no --sql for it.")
     names = {each.revision for each in history.script.walk_revisions()}
-    unknown = [head for head in heads if head not in names]
-    if unknown:
-        raise PlanError(
-            f"The database is ahead of the code: it stands at {', '.join(unknown)}, which has no file here. "
-            "Get the code that has it."
-        )
     with undisturbed(target):
         database = str(target.scalar(text("select current_database()")))
         if names <= ancestors(history.script, heads):

@@ -1,0 +1,150 @@
+"""Where a database stands against the code.
+
+Its version table may name revisions that have no file here: another branch's, or a newer release's. And a
+file may have come in below a revision that is applied already, which Alembic takes for applied too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from plinth.alembic_command import AlembicCommand
+from plinth.apply.ledger import APPLIED, Entry, ancestors, newest, read, version_table
+from plinth.errors import PlinthError
+
+
+class StandingError(PlinthError):
+    """The database doesn't stand where the code can go on from; the message says where, and the ways out."""
+
+
+def unknown_heads(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
+    """Return the heads that have no file here."""
+    known = _files(script)
+    return [head for head in heads if head not in known]
+
+
+def applied(script: ScriptDirectory, heads: Iterable[str], entries: Mapping[str, Entry]) -> set[str]:
+    """Return the revisions with a file that are applied, by the version table or, failing that, the ledger.
+
+    Args:
+        script: the revisions.
+        heads: what the version table says.
+        entries: the newest row of each revision in the ledger.
+    """
+    heads = list(heads)
+    found = ancestors(script, heads)
+    if unknown_heads(script, heads):
+        found |= ancestors(script, _recorded(entries) & _files(script))
+    return found - set(slipped_in(script, heads, entries))
+
+
+def slipped_in(script: ScriptDirectory, heads: Iterable[str], entries: Mapping[str, Entry]) -> list[str]:
+    """Return the revisions that never ran and stand below one of which the ledger knows that it is applied.
+
+    Args:
+        script: the revisions.
+        heads: what the version table says.
+        entries: the newest row of each revision in the ledger.
+    """
+    below_heads = ancestors(script, heads)
+    recorded = _recorded(entries) & below_heads
+    return sorted(ancestors(script, recorded) - recorded)
+
+
+def refuse_unknown_heads(heads: Sequence[str], context: MigrationContext) -> None:
+    """Return if the code has all that the version table says.
+
+    Raises:
+        StandingError: it hasn't.
+    """
+    script, connection = context.script, context.connection
+    if script is None or not isinstance(connection, Connection):
+        return
+    unknown = unknown_heads(script, heads)
+    if unknown:
+        entries = newest(read(connection, version_table(context.opts)))
+        raise StandingError(" ".join(say_unknown(script, head, entries) for head in unknown))
+
+
+def refuse_slipped_in(
+    heads: Sequence[str],
+    context: MigrationContext,
+    command: AlembicCommand,
+    planned: Sequence[MigrationStep] = (),
+) -> None:
+    """Return if all that counts as applied was applied, as far as the command is concerned.
+
+    Args:
+        heads: what the version table says.
+        context: Alembic's.
+        command: which one: by `stamp` the author says that the revision is applied.
+        planned: what it is about to do.
+
+    Raises:
+        StandingError: a revision was skipped.
+    """
+    script, connection = context.script, context.connection
+    if command.name == "stamp" or script is None or not isinstance(connection, Connection):
+        return
+    entries = newest(read(connection, version_table(context.opts)))
+    slipped = slipped_in(script, heads, entries)
+    if planned and not any(step.is_upgrade for step in planned):
+        touched = {
+            name for step in planned for name in (*step.from_revisions_no_deps, *step.to_revisions_no_deps)
+        }
+        slipped = [name for name in slipped if name in touched]
+    if slipped:
+        raise StandingError(" ".join(say_slipped_in(script, name, heads, entries) for name in slipped))
+
+
+def say_unknown(script: ScriptDirectory, head: str, entries: Mapping[str, Entry]) -> str:
+    """Return what to say of a head that has no file here: whose it is, and the ways out."""
+    known = _files(script)
+    common = _tops(script, {name for name in _recorded(entries) if name in known})
+    back = ", ".join(common) or "base"
+    return (
+        f"The database is ahead of the code: it stands at {head}, which has no file here"
+        f"{_by(entries.get(head))}. If it is another branch's, go back to that branch and undo it there "
+        f"(alembic downgrade {back}), or make a development database anew (make db-reset). If the code is "
+        "older than the database, use the code that has it."
+    )
+
+
+def say_slipped_in(
+    script: ScriptDirectory, name: str, heads: Sequence[str], entries: Mapping[str, Entry]
+) -> str:
+    """Return what to say of a revision that came in below an applied one: what to type."""
+    above = next(
+        each for each in entries if entries[each].direction in APPLIED and name in ancestors(script, [each])
+    )
+    tip, at = ", ".join(script.get_heads()), " ".join(heads)
+    return (
+        f"Revision {name} has never been applied here, and stands below {above}, which is: an upgrade "
+        f"would skip it. Let it come last (down_revision = {tip!r} in its file, and {above} stands again "
+        f"on what it stood on before). Or, if the database has what it makes, say so: alembic stamp {at}"
+    )
+
+
+def _by(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    who = f" by {entry.application}" if entry.application else ""
+    when = f" on {entry.applied_at.astimezone():%Y-%m-%d %H:%M}" if entry.applied_at else ""
+    return f" (applied{who}{when})" if who or when else ""
+
+
+def _recorded(entries: Mapping[str, Entry]) -> set[str]:
+    return {name for name, entry in entries.items() if entry.direction in APPLIED}
+
+
+def _files(script: ScriptDirectory) -> set[str]:
+    return {revision.revision for revision in script.walk_revisions()}
+
+
+def _tops(script: ScriptDirectory, names: set[str]) -> list[str]:
+    """Return those of the revisions on which none of the others stands."""
+    return sorted(
+        name for name in names if not any(name in ancestors(script, [each]) for each in names - {name})
+    )
