@@ -35,8 +35,12 @@ test-slow: install ## run the tests that take minutes
 bench: install ## compare with plain Alembic; a part of it with B=stalls, ROWS=100000 rows
 	@$(PY) -m benchmarks $(B) $(if $(ROWS),--rows=$(ROWS))
 
+CHECKS := format-check lint typecheck db-diagram db-check db-lint test
+
 .PHONY: check
-check: format-check lint typecheck diagram-check db-check db-lint test ## all that CI checks but the slow tests
+check: install ## all that CI checks but the slow tests; it goes on after a failure
+	@failed=; for each in $(CHECKS); do $(MAKE) --no-print-directory $$each || failed="$$failed $$each"; done; \
+	test -z "$$failed" || { echo "make check failed in:$$failed" >&2; exit 1; }
 
 .PHONY: format
 format: install ## format the code
@@ -117,5 +121,5 @@ db-revision: install ## write a revision from the models: make db-revision m="ad
 	@$(PY) -m alembic revision --autogenerate $${m:+-m "$$m"}
 
 .PHONY: db-diagram
-db-diagram: install ## draw the models in docs/schema.md
-	@$(PY) -m paracelsus.cli inject docs/schema.md
+db-diagram: install ## draw the models in docs/schema.md; make check does it too
+	@$(PY) -m paracelsus.cli inject docs/schema.md --check > /dev/null 2>&1 || { $(PY) -m paracelsus.cli inject docs/schema.md && echo "docs/schema.md is drawn anew: commit it with the models."; }

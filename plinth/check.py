@@ -266,7 +266,7 @@ def _try_all(engine: Engine, history: History, standing: Catalog | None, report:
     """Return whether all revisions could be applied."""
     steps = all_steps(history.script)
     with engine.connect() as connection:
-        key = [place_of(connection), repr(sorted(history.options.items()))]
+        key = [place_of(connection), history.key]
     digests = _digests([step.revision for step in steps])
     tried = count_known("tried", [[*key, digest] for digest in digests])
     proven = {step.revision.revision for step in steps[:tried]}

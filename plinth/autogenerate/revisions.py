@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import io
 import logging
 import re
 import sys
@@ -18,7 +19,7 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import Script, ScriptDirectory
 from psycopg import errors
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate import prerequisites
@@ -64,12 +65,21 @@ class History:
     Args:
         config: Alembic's; revisions may ask it.
         script: where the revisions are.
-        options: of `context.configure()`: those that say how revisions are recorded.
+        options: of `context.configure()`: those that say how revisions are recorded, and how constraints are
+            named that a revision leaves unnamed.
     """
 
     config: Config
     script: ScriptDirectory
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What the same revisions make depends on this, too."""
+        metadata = self.options.get("target_metadata")
+        convention = dict(metadata.naming_convention) if metadata is not None else {}
+        others = {name: value for name, value in self.options.items() if name != "target_metadata"}
+        return repr((sorted(others.items()), sorted(convention.items(), key=str)))
 
     def with_script(self, script: ScriptDirectory) -> "History":
         """Return the same with other revisions."""
@@ -102,7 +112,26 @@ def history_of(context: MigrationContext) -> History:
     if context.config is None or context.script is None:
         raise PlinthError("There are no revisions here: Alembic runs without a configuration.")
     options = {name: context.opts[name] for name in _OPTIONS if context.opts.get(name) is not None}
+    # Of the models, the way of naming alone: revisions must still run when the models are others.
+    convention = getattr(context.opts.get("target_metadata"), "naming_convention", None)
+    if convention is not None:
+        options["target_metadata"] = MetaData(naming_convention=convention)
     return History(context.config, context.script, options)
+
+
+def history_offline(config: Config, script: ScriptDirectory) -> History:
+    """Return the revisions as `alembic/env.py` has them, which is asked without a database."""
+    found: list[History] = []
+
+    def look(_: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
+        found.append(replace(history_of(context), config=config))
+        return []
+
+    given = copy.copy(config)
+    given.output_buffer = io.StringIO()
+    with EnvironmentContext(given, script, fn=look, as_sql=True):
+        script.run_env()
+    return found[0]
 
 
 def upgrade(
@@ -275,7 +304,7 @@ def revisions_catalog(
     if sources is None:
         return make()
     leaned_on = [each.statement for each in prerequisites.leaned_on(there)]
-    key = [place_of(target), repr(sorted(history.options.items())), there.default_schema]
+    key = [place_of(target), history.key, there.default_schema]
     return remembered("revisions", [*key, *leaned_on, *sources], make)
 
 

@@ -14,7 +14,7 @@ from alembic.script import Script, ScriptDirectory
 
 from plinth import settings
 from plinth.apply.ledger import ancestors
-from plinth.autogenerate.revisions import History
+from plinth.autogenerate.revisions import History, history_offline
 from plinth.connecting import connect
 from plinth.errors import PlinthError
 from plinth.lint import rules
@@ -118,7 +118,7 @@ def lint(config: Config, since: str | None = None) -> Lint:
     chosen = [each for each in reversed(list(script.walk_revisions())) if each.revision not in before]
     if not chosen:
         return Lint()
-    history = History(config, script)
+    history = history_offline(config, script)
     measured = _measured(history, applied)
     found = {each.revision: each for each in measured.revisions}
     rendered = render(history, {each.revision for each in chosen})

@@ -191,6 +191,18 @@ def test_names_come_from_the_folder(project: Repository) -> None:
     assert pyproject(project)["tool"]["plinth"] == {"database": "my_app_development", "seeds": "app.seeds"}
 
 
+def test_nothing_in_it_is_about_folders_that_it_has_not_got(project: Repository) -> None:
+    for file in ("pyproject.toml", "Makefile", "copier.yml", "tests/test_migrations.py"):
+        assert not (project.root / file).exists() or "tests/plinth" not in project.read(file)
+
+
+def test_what_copier_says_comes_next_can_be_typed(template: Repository, tmp_path: Path) -> None:
+    made = tmp_path / "my own app"
+    said = copier(tmp_path, "copy", "--defaults", str(template.root), str(made))
+    [change_folder] = re.findall(r"^Next: (cd .*?), then git init and make db-reset\.$", said, re.MULTILINE)
+    assert run(tmp_path, "sh", "-e", "-c", f"{change_folder}; pwd").strip() == str(made)
+
+
 @pytest.mark.parametrize(("question", "answer"), [("name", 'a"b'), ("database", "a-b"), ("python", "3.8")])
 def test_an_answer_that_would_not_work_is_refused(
     template: Repository, tmp_path: Path, question: str, answer: str
