@@ -213,7 +213,7 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
             default = sa.text(without_binds(column.default))
             yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
         yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
-    yield from _settings(change, table, replace(column, storage="", compression="", statistics=None), column)
+    yield from settings(change, table, Column(column.name, column.type), column)
 
 
 def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:
@@ -273,7 +273,7 @@ def _alter(change: Change, table: Table, before: Column, after: Column) -> Itera
         yield Step(Phase.COMMENTS, _alter_op(change, table, after.name, modify_comment=after.comment))
     if is_retyped(before, after):
         before = replace(before, storage="", compression="")  # another type has its own
-    yield from _settings(change, table, before, after)
+    yield from settings(change, table, before, after)
 
 
 def _retype_around_default(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
@@ -347,7 +347,7 @@ def continue_sequence(change: Change, sequence: Sequence, table: Table, column: 
     return SqlOp(f"SELECT setval({sequence_name}, {next_value}, false) FROM {name}", table=table.name)  # noqa: S608
 
 
-def _settings(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
+def settings(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
     """Yield how a column is stored and measured."""
     sql = _alter_sql(change, table, after)
     if before.storage != after.storage:
@@ -359,6 +359,12 @@ def _settings(change: Change, table: Table, before: Column, after: Column) -> It
     if before.statistics != after.statistics:
         number = -1 if after.statistics is None else after.statistics
         yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET STATISTICS {number}", table=table.name))
+    gone = [each.partition("=")[0] for each in before.options if each not in after.options]
+    if gone:
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} RESET ({', '.join(gone)})", table=table.name))
+    new = [each for each in after.options if each not in before.options]
+    if new:
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET ({', '.join(new)})", table=table.name))
 
 
 def is_replaced(before: Column, after: Column) -> bool:

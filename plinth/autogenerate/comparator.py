@@ -19,8 +19,8 @@ from sqlalchemy import Connection, MetaData
 from plinth import alembic_command
 from plinth.autogenerate import filters, questions
 from plinth.autogenerate.casts import read_casts
-from plinth.autogenerate.hints import Hints, all_metadata, read_hints
-from plinth.autogenerate.models import made_by_models, models_catalog
+from plinth.autogenerate.hints import Hints, read_hints
+from plinth.autogenerate.models import models_catalog
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
 from plinth.autogenerate.revisions import RevisionError, history_of, revisions_catalog
@@ -142,10 +142,9 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
             return None
 
     scope = Scope(
-        known=set(made_by_models(all_metadata(metadata), connection.dialect, database.default_schema)),
         old_tables=pending_tables(hints, database, models),
         revisions=revisions,
-        drops=questions.said(context, "drop"),
+        drops=frozenset(questions.said(context, "drop")),
         includes=filters.table_filter(context, database.default_schema),
     )
     return Subject(database, models, hints, read, scope)

@@ -72,7 +72,7 @@ def _schemas(change: Change) -> Iterator[Step]:
     for name, comment in after.items():
         if name not in before:
             yield Step(Phase.SCHEMAS, SqlOp(f"CREATE SCHEMA {quoted(name)}", f"create schema {name}"))
-        if name != "public" and comment != before.get(name):
+        if comment != before.get(name):
             text = "NULL" if comment is None else literal(comment)
             yield Step(Phase.SCHEMAS, SqlOp(f"COMMENT ON SCHEMA {quoted(name)} IS {text}"))
     for name in before:

@@ -6,7 +6,7 @@ a new domain that standing tables use gets its checks when they have its columns
 
 from dataclasses import replace
 
-from plinth.autogenerate.domains import add_check, drop_check, in_order, is_rebuilt
+from plinth.autogenerate.domains import add_check, comment_op, drop_check, in_order, is_kept, is_rebuilt
 from plinth.autogenerate.enums import columns_of
 from plinth.autogenerate.quoting import quoted, sql_name
 from plinth.autogenerate.steps import SqlOp
@@ -42,11 +42,13 @@ def add_checks(way: Way) -> None:
         if domain is None or is_rebuilt(domain, wanted.domains[name]) or not _is_used(way, name, way.at):
             continue
         checks = wanted.domains[name].constraints
-        new = [each for each in checks.values() if domain.constraints.get(each.name) != each]
+        new = [each for each in checks.values() if not is_kept(each, domain.constraints.get(each.name))]
         if not new:
             continue
-        kept = {each.name: each for each in domain.constraints.values() if checks.get(each.name) == each}
-        unchecked = {each.name: replace(each, definition=_not_valid(each)) for each in new}
+        kept = {
+            each.name: each for each in domain.constraints.values() if is_kept(each, checks.get(each.name))
+        }
+        unchecked = {each.name: replace(each, definition=_not_valid(each), comment=None) for each in new}
         way.go(_with_checks(way, domain, kept | unchecked), f"constrain {name.name}")
         for check in new:
             if _not_valid(check) != check.definition:
@@ -73,11 +75,13 @@ def _with_checks(way: Way, domain: Domain, checks: dict[str, DomainConstraint]) 
 def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
     domain = way.at.domains[name]
     place = sql_name(name, way.at)
-    up = SqlOp(f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}", f"validate {check.name}")
+    up = [SqlOp(f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}", f"validate {check.name}")]
+    if check.comment is not None:
+        up.append(comment_op(check, name, way.at))
     actions = (drop_check(check), add_check(domain.constraints[check.name]))
     down = [SqlOp(f"ALTER DOMAIN {place} {action}") for action in actions]
     to = _with_checks(way, domain, {**domain.constraints, check.name: check})
     way.step(
         to,
-        Revision([up], down, f"validate {check.name}"),
+        Revision(up, down, f"validate {check.name}"),
     )

@@ -21,6 +21,7 @@ def create_sql(domain: Domain, catalog: Catalog) -> str:
     words += [
         f"CONSTRAINT {quoted(each.name)} {as_written(each.definition)}"
         for each in domain.constraints.values()
+        if each.is_validated
     ]
     return " ".join(words)
 
@@ -47,6 +48,14 @@ def steps(change: Change) -> Iterator[Step]:
             text = "NULL" if domain.comment is None else literal(domain.comment)
             sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
             yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
+        is_new = old is None or is_rebuilt(old, domain)
+        for check in domain.constraints.values():
+            was = None if is_new or old is None else old.constraints.get(check.name)
+            if is_new and not check.is_validated:  # CREATE DOMAIN has no word for it
+                sql = f"ALTER DOMAIN {sql_name(name, after)} {add_check(check)}"
+                yield Step(Phase.DOMAINS, SqlOp(sql, f"constrain {name.name}"))
+            if check.comment != (was.comment if was and is_kept(was, check) else None):
+                yield Step(Phase.COMMENTS, comment_op(check, name, after))
     for name in reversed(in_order(before)):
         if name not in after.domains:
             sql = f"DROP DOMAIN {sql_name(name, before)}"
@@ -55,15 +64,27 @@ def steps(change: Change) -> Iterator[Step]:
 
 def _actions(before: Domain, after: Domain) -> Iterator[str]:
     for constraint in before.constraints.values():
-        if after.constraints.get(constraint.name) != constraint:
+        if not is_kept(constraint, after.constraints.get(constraint.name)):
             yield drop_check(constraint)
     if before.default != after.default:
         yield "DROP DEFAULT" if after.default is None else f"SET DEFAULT {after.default}"
     if before.not_null != after.not_null:
         yield "SET NOT NULL" if after.not_null else "DROP NOT NULL"
     for constraint in after.constraints.values():
-        if before.constraints.get(constraint.name) != constraint:
+        if not is_kept(constraint, before.constraints.get(constraint.name)):
             yield add_check(constraint)
+
+
+def is_kept(before: DomainConstraint, after: DomainConstraint | None) -> bool:
+    """Whether a check is as it should be, its comment aside."""
+    return after is not None and before.definition == after.definition
+
+
+def comment_op(check: DomainConstraint, domain: Name, catalog: Catalog) -> SqlOp:
+    """Return what puts a comment on a check, or takes it off."""
+    text = "NULL" if check.comment is None else literal(check.comment)
+    on = f"{quoted(check.name)} ON DOMAIN {sql_name(domain, catalog)}"
+    return SqlOp(f"COMMENT ON CONSTRAINT {on} IS {text}", f"comment {check.name}")
 
 
 def add_check(check: DomainConstraint) -> str:

@@ -56,11 +56,24 @@ def drop_op(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
     return ops.DropIndexOp(conv(index.name), table.name.name, schema=schema_of(table.name, catalog))
 
 
-def comment_op(index: Index, table: Name, catalog: Catalog) -> SqlOp:
-    """Return what puts a comment on an index, or takes it off."""
-    text = "NULL" if index.comment is None else literal(index.comment)
-    name = sql_name(Name(table.schema, index.name), catalog)
-    return SqlOp(f"COMMENT ON INDEX {name} IS {text}", f"comment {index.name}", table)
+def detail_ops(before: Index | None, after: Index, table: Name, catalog: Catalog) -> Iterator[SqlOp]:
+    """Yield what else is said of an index: its comment, and the statistics targets of its expressions.
+
+    Args:
+        before: what was said of it; None of a new one.
+        after: what should be.
+        table: the index's.
+        catalog: the schema that should be.
+    """
+    name = sql_name(Name(table.schema, after.name), catalog)
+    if after.comment != (before.comment if before else None):
+        text = "NULL" if after.comment is None else literal(after.comment)
+        yield SqlOp(f"COMMENT ON INDEX {name} IS {text}", f"comment {after.name}", table)
+    old, new = dict(before.statistics if before else ()), dict(after.statistics)
+    for number in sorted({*old, *new}):
+        if old.get(number) != new.get(number):
+            action = f"ALTER COLUMN {number} SET STATISTICS {new.get(number, -1)}"
+            yield SqlOp(f"ALTER INDEX {name} {action}", f"change {after.name}", table)
 
 
 def rename_op(table: Name, old: str, new: str, catalog: Catalog) -> SqlOp:
@@ -103,7 +116,6 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
         old_one = before.indexes.get(new.name)
         if old_one is None or new.name in forced or not is_kept(old_one, new):
             yield Step(Phase.INDEXES, add_op(new, after, change.after))
-            if new.comment is not None:
-                yield Step(Phase.COMMENTS, comment_op(new, name, change.after))
-        elif old_one.comment != new.comment:
-            yield Step(Phase.COMMENTS, comment_op(new, name, change.after))
+            old_one = None
+        for op in detail_ops(old_one, new, name, change.after):
+            yield Step(Phase.COMMENTS, op)

@@ -5,18 +5,18 @@ with: schemas, extensions, functions, and the types and sequences that `create_a
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from psycopg import errors
 from sqlalchemy import Connection, MetaData
 from sqlalchemy import Sequence as ModelSequence
-from sqlalchemy.dialects.postgresql.named_types import NamedType
+from sqlalchemy.dialects.postgresql.named_types import CreateDomainType, CreateEnumType, NamedType
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.schema import DDL, CreateSchema, ExecutableDDLElement
+from sqlalchemy.schema import DDL, CreateSchema, CreateSequence, ExecutableDDLElement
 from sqlalchemy.sql.ddl import CheckFirst
 from sqlalchemy.sql.sqltypes import SchemaType
 
@@ -46,11 +46,13 @@ class _Script:
     Args:
         statements: in their order.
         handwritten: those that are no constructs of SQLAlchemy's.
+        made: the types and sequences that the others make, with their schemas.
         is_all: nothing else happens: no listener of the application's own runs.
     """
 
     statements: Sequence[str]
     handwritten: str
+    made: Collection[tuple[str | None, str]]
     is_all: bool
 
 
@@ -107,12 +109,15 @@ def models_catalog(
             # One table is enough for one transaction: a thousand would need too many locks.
             connection.execution_options(isolation_level="AUTOCOMMIT")
             prerequisites.make(connection, default, first)
+            with engine.connect() as reader:
+                copied = read(reader, default)
             for each in several:
                 # What an enum or a sequence is shared by may lie in another metadata.
                 each.create_all(connection, checkfirst=CheckFirst.TYPES | CheckFirst.SEQUENCES)
             prerequisites.give_sequences_back(connection, standing, first)
             with engine.connect() as reader:
-                return read(reader, default)
+                made = read(reader, default)
+            return replace(made, leaned_on=_leaned_on(copied, made))
 
     with _explained():
         if not script.is_all:
@@ -122,6 +127,13 @@ def models_catalog(
         # A table's indexes are a set: their order is another one in each process.
         key = [place_of(target), *names, *statements, script.handwritten, *sorted(script.statements)]
         return remembered("models", key, make)
+
+
+def _leaned_on(copied: Catalog, made: Catalog) -> frozenset[tuple[str, str] | str]:
+    """Return the names of what was there before the models were made, and still is as it was."""
+    others = (key for key, other in copied.others.items() if made.others.get(key) == other)
+    schemas = (name for name, comment in copied.schemas.items() if made.schemas.get(name) == comment)
+    return frozenset({*schemas, *copied.enums, *copied.domains, *copied.sequences, *others})
 
 
 class _explained:  # noqa: N801 - reads as a function
@@ -143,6 +155,7 @@ class _explained:  # noqa: N801 - reads as a function
 def _script(metadata: Iterable[MetaData], dialect: Dialect) -> _Script:
     statements: list[str] = []
     handwritten: list[str] = []
+    made: set[tuple[str | None, str]] = set()
     is_all = True
 
     def write(statement: object, *_: object, **__: object) -> None:
@@ -152,6 +165,8 @@ def _script(metadata: Iterable[MetaData], dialect: Dialect) -> _Script:
             else str(statement)
         )
         statements.append(compiled)
+        if isinstance(statement, CreateEnumType | CreateDomainType | CreateSequence):
+            made.add((statement.element.schema, str(statement.element.name)))
         if isinstance(statement, DDL | CreateSchema) or not type(statement).__module__.startswith(
             "sqlalchemy."
         ):
@@ -164,7 +179,7 @@ def _script(metadata: Iterable[MetaData], dialect: Dialect) -> _Script:
             each.create_all(MockConnection(dialect, write), checkfirst=False)
         except Exception:
             is_all = False
-    return _Script(statements, "\n".join(handwritten), is_all)
+    return _Script(statements, "\n".join(handwritten), made, is_all)
 
 
 def _listens_with_ddl_only(metadata: MetaData) -> bool:
@@ -191,7 +206,8 @@ def _needed(
     metadata: Sequence[MetaData], dialect: Dialect, standing: Catalog, script: _Script
 ) -> list[Prerequisite]:
     """Return what is made before the models."""
-    made = set(made_by_models(metadata, dialect, standing.default_schema))
+    made = {Name(schema or standing.default_schema, name) for schema, name in script.made}
+    made |= set(_known_types(metadata, dialect, standing.default_schema))
     asked_for = prerequisites.asked_for(script.statements)
     found = [*prerequisites.leaned_on(standing), *map(prerequisites.schema, _schemas_of_models(metadata))]
     return [
@@ -204,8 +220,8 @@ def _needed(
     ]
 
 
-def made_by_models(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
-    """Yield the names of types and sequences that `create_all()` makes."""
+def _known_types(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
+    """Yield the names of types and sequences that `create_all()` makes, where its script broke off."""
     for each in metadata:
         for made in each._objects:  # all of them, where `get_schema_objects()` wants a schema's name
             if isinstance(made, ModelSequence) or _is_made_type(made, dialect):

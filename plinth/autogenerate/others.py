@@ -65,12 +65,6 @@ def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
     for key in sorted(before, key=lambda key: -order.index(key)):
         old, new = before[key], after.get(key)
         if new is None or key in forced or _is_replaced(old, new):
-            if key in forced and old.privileges is not None:
-                raise Refusal(
-                    "dependent",
-                    f"The {old.kind} {old.name} stands on a column that changes, and would lose its "
-                    "privileges. Drop it in a revision of its own before, and make it again after.",
-                )
             phase = Phase.DROP_OTHERS
             if old.kind in _ROUTINES:
                 phase = Phase.DROP_TABLES
@@ -79,23 +73,52 @@ def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
             yield Step(phase, SqlOp(drop_sql(old), f"drop {old.kind} {_short(old)}"))
     for key, new in after.items():
         found = before.get(key)
-        if found is not None and key not in forced and found.definition == new.definition:
-            if found.comment != new.comment:
-                yield Step(Phase.OTHERS, SqlOp(comment_sql(new), f"comment {_short(new)}"))
-            continue
-        if new.kind == "aggregate":
-            raise Refusal("aggregate", f"Aggregate {new.name} must be made by a revision written by hand.")
-        phase = Phase.OTHERS
-        if new.kind in _FIRST:
-            phase = Phase.SCHEMAS if new.kind == "extension" else Phase.TYPES
-        elif new.kind in _ROUTINES and _is_early(new, change.after):
-            phase = Phase.FUNCTIONS
-        yield Step(phase, SqlOp(new.definition.strip(), f"create {new.kind} {_short(new)}"))
-        if new.comment is not None:
-            yield Step(Phase.OTHERS, SqlOp(comment_sql(new)))
+        is_new = found is None or key in forced or _is_replaced(found, new)
+        if is_new or found is None or found.definition != new.definition:
+            if new.kind == "aggregate":
+                raise Refusal(
+                    "aggregate", f"Aggregate {new.name} must be made by a revision written by hand."
+                )
+            phase = Phase.OTHERS
+            if new.kind in _FIRST:
+                phase = Phase.SCHEMAS if new.kind == "extension" else Phase.TYPES
+            elif new.kind in _ROUTINES and _is_early(new, change.after):
+                phase = Phase.FUNCTIONS
+            sql = new.definition.strip()
+            if new.kind == "view" and not is_new:
+                sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
+            yield Step(phase, SqlOp(sql, f"create {new.kind} {_short(new)}"))
+        for op in _detail_ops(None if is_new else found, new, found):
+            yield Step(Phase.OTHERS, op)
+
+
+def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> Iterator[SqlOp]:
+    """Yield what else is said of an object: its comment, a disabled trigger, a materialized view's indexes.
+
+    Args:
+        before: what was said of it; None if it is made anew.
+        after: what should be.
+        standing: the one that was there, whose privileges the new one gets too.
+    """
+    old = before.details if before else ()
+    for detail in reversed(old):
+        if detail not in after.details:
+            yield SqlOp(detail.undo, f"change {_short(after)}")
+    for detail in after.details:
+        if detail not in old:
+            for statement in detail.statements:
+                yield SqlOp(statement, f"change {_short(after)}")
+    if after.comment != (before.comment if before else None):
+        yield SqlOp(comment_sql(after), f"comment {_short(after)}" if before else None)
+    if before is None:
+        for statement in after.privileges or (standing.privileges if standing else ()):
+            yield SqlOp(statement)
 
 
 def _is_replaced(old: Other, new: Other) -> bool:
+    """Whether an object that changes is dropped and made anew; CREATE OR REPLACE keeps its privileges."""
+    if old.kind == "view" and old.columns == new.columns[: len(old.columns)]:
+        return False
     return old.definition != new.definition and old.kind not in _REPLACEABLE
 
 

@@ -188,8 +188,7 @@ def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.Migrate
     create = indexes.add_op(index, table, catalog)
     create.kw["postgresql_concurrently"] = True
     yield create
-    if index.comment is not None:
-        yield indexes.comment_op(index, table.name, catalog)
+    yield from indexes.detail_ops(None, index, table.name, catalog)
 
 
 def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:

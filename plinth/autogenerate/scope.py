@@ -13,6 +13,7 @@ from plinth.catalog.picture import Catalog, Column, Domain, Enum, Name, Other, S
 
 T = TypeVar("T")
 _VIEWS = {"view", "materialized view"}
+_ROUTINES = {"function", "procedure", "aggregate"}
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,16 @@ class Scope:
     """How it is decided what is ours.
 
     Args:
-        known: the types and sequences that the models make.
         old_tables: tables that models are renamed from.
         revisions: what the revisions make; asked only when something stands there that no model knows. None
             when that can't be known: then what no model knows is ours in the default schema alone.
-        drops: what the author says is to be dropped (`-x drop=…`): a view or function too, by its bare name.
+        drops: what the author says is to be dropped (`-x drop=…`): other objects too, by their names alone.
         includes: whether the author's filters (`include_name`, `include_object`) let a table be compared.
     """
 
-    known: Collection[Name]
     old_tables: Collection[Name] = ()
     revisions: Callable[[], Catalog | None] = lambda: None
-    drops: Collection[str] = ()
+    drops: frozenset[str] = frozenset()
     includes: Callable[[Table, Table | None, bool], Table | None] = lambda table, _other, _is_standing: table
 
 
@@ -105,7 +104,7 @@ def _with_sequences(
             old = old if _owns(old, before) else None
         if new and new.owner:
             new = new if _owns(new, after) else None
-        elif new and name not in scope.known:
+        elif new and name in models.leaned_on:
             # Copied in. No model makes it: it goes when revisions made it and nothing asks for it any more.
             asked = any(f"nextval('{_printed(name, models)}'" in default for default in defaults)
             new = new if asked and not old else None
@@ -148,7 +147,8 @@ def _with_types(
     }
     every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
     for name in {*database.enums, *database.domains, *models.enums, *models.domains}:
-        if name in users or name in scope.known:
+        is_made = name in {**models.enums, **models.domains} and name not in models.leaned_on
+        if name in users or is_made:
             continue
         if name not in database.enums and name not in database.domains:
             for types in every:
@@ -177,15 +177,12 @@ def _with_others(before: Catalog, after: Catalog, scope: Scope) -> tuple[Catalog
     """Let stay what models don't know, but for what goes with a table that goes, or is said to go."""
     wanted: dict[tuple[str, str], Other] = {}
     for key, other in {**before.others, **after.others}.items():
+        is_made = key in after.others and key not in after.leaned_on
         gone = other.table in before.tables and other.table not in after.tables
         if key not in after.others and other.kind in _VIEWS:
             gone = any((kind, other.name) in after.others for kind in _VIEWS)
-        bare = other.name.partition(" on ")[0].partition("(")[0].rpartition(".")[2].strip('"')
-        gone = gone or (bare in scope.drops and after.others.get(key, other) == other)
-        if not gone:
-            wanted[key] = after.others.get(key, other)
-            if key in before.others and other.kind == "statistics" and key not in after.others:
-                wanted[key] = before.others[key]
+        if not gone and (is_made or not scope.drops.intersection(_names(other))):
+            wanted[key] = other
     there = {
         key: other
         for key, other in before.others.items()
@@ -194,18 +191,26 @@ def _with_others(before: Catalog, after: Catalog, scope: Scope) -> tuple[Catalog
     return replace(before, others=there), replace(after, others=wanted)
 
 
+def _names(other: Other) -> set[str]:
+    """Return what `-x drop=…` may call an object: its name alone, with its schema or table, or in full."""
+    owners = [each for each in (other.schema, other.table and other.table.name) if each]
+    plain = {other.bare, *(f"{owner}.{other.bare}" for owner in owners)}
+    _, bracket, arguments = other.name.partition("(") if other.kind in _ROUTINES else ("", "", "")
+    return {other.name, *plain, *(f"{name}{bracket}{arguments}" for name in plain)}
+
+
 def _with_schemas(before: Catalog, after: Catalog, database: Catalog) -> tuple[Catalog, Catalog]:
-    """Compare schemas that hold something of ours; an empty one stays, for it may be made by hand."""
+    """Compare schemas that the models make or that hold something of ours; else an empty one stays."""
     wanted_in, there_in = (
         {name.schema for named in (each.tables, each.sequences, each.enums, each.domains) for name in named}
         for each in (after, before)
     )
     wanted_in |= {other.schema for other in after.others.values() if other.schema}
-    standing = {
-        name: comment for name, comment in database.schemas.items() if name in wanted_in or name in there_in
-    }
+    said = {name: comment for name, comment in after.schemas.items() if name not in after.leaned_on}
+    ours = wanted_in | there_in | set(said)
+    standing = {name: comment for name, comment in database.schemas.items() if name in ours}
     new = dict.fromkeys(wanted_in - set(database.schemas))
-    return replace(before, schemas=standing), replace(after, schemas={**standing, **new})
+    return replace(before, schemas=standing), replace(after, schemas={**standing, **new, **said})
 
 
 def without_column(table: Table, name: str) -> Table:

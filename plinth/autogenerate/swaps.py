@@ -121,7 +121,7 @@ def _is_key(way: Way, table: Name, column: str) -> bool:
 
 
 def _is_special(column: Column) -> bool:
-    settings = column.storage or column.compression or column.statistics
+    settings = column.storage or column.compression or column.statistics or column.options
     return bool(column.generated or column.identity or column.sequence or settings)
 
 

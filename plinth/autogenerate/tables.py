@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate import constraints, indexes
-from plinth.autogenerate.columns import column_sql, is_serial, native_column
+from plinth.autogenerate.columns import column_sql, is_serial, native_column, settings
 from plinth.autogenerate.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
@@ -112,10 +112,10 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
             yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
     for index in table.indexes.values():
         yield Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
-        if index.comment is not None:
-            yield Step(Phase.COMMENTS, indexes.comment_op(index, table.name, catalog))
+        for each in indexes.detail_ops(None, index, table.name, catalog):
+            yield Step(Phase.COMMENTS, each)
     for column in table.columns:
-        yield from _column_settings(table, column, catalog)
+        yield from settings(change, table, Column(column.name, column.type), column)
     yield from _security(Table(table.name), table, catalog)
 
 
@@ -230,18 +230,6 @@ def _comment(table: Table, catalog: Catalog) -> ops.MigrateOperation:
 def _column_comment(table: Table, column: Column, catalog: Catalog) -> ops.AlterColumnOp:
     schema = schema_of(table.name, catalog)
     return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_comment=column.comment)
-
-
-def _column_settings(table: Table, column: Column, catalog: Catalog) -> Iterator[Step]:
-    sql = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
-    if column.storage:
-        word = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}[column.storage]
-        yield Step(Phase.TABLES, SqlOp(f"{sql} SET STORAGE {word}"))
-    if column.compression:
-        word = {"p": "pglz", "l": "lz4"}[column.compression]
-        yield Step(Phase.TABLES, SqlOp(f"{sql} SET COMPRESSION {word}"))
-    if column.statistics is not None:
-        yield Step(Phase.TABLES, SqlOp(f"{sql} SET STATISTICS {column.statistics}"))
 
 
 def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:

@@ -21,7 +21,7 @@ _NOT_COMPARED = {
     "Sequence": {"name"},
     "Enum": {"name"},
     "Domain": {"name", "base"},
-    "Other": {"kind", "name", "schema", "table", "uses", "privileges"},
+    "Other": {"kind", "name", "schema", "table", "uses", "columns", "privileges", "bare"},
 }
 
 
@@ -127,8 +127,10 @@ def _there(names: Mapping[str, Any], name: str) -> str | None:
 
 
 def _shown(value: object) -> str:
-    if value is None or value in {"", ()}:
+    if value is None or value in ("", ()):
         return "not set"
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

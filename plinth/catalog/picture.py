@@ -43,6 +43,7 @@ class Column:
         storage: where it isn't the type's own: "p", "e", "m" or "x".
         compression: "" or "p" or "l".
         statistics: its target, where one was set.
+        options: "n_distinct" and the like, where they were set.
         comment: if there is one.
         sequence: the sequence that belongs to it (serial or identity).
         is_local: it isn't merely inherited from a parent.
@@ -62,6 +63,7 @@ class Column:
     storage: str = ""
     compression: str = ""
     statistics: int | None = None
+    options: tuple[str, ...] = ()
     comment: str | None = None
     sequence: Name | None = None
     is_local: bool = True
@@ -163,6 +165,7 @@ class Index:
         valid: whether it is complete.
         columns: all that it mentions.
         types: the types of ours that its expressions mention.
+        statistics: the targets of its expressions, by their number.
     """
 
     name: str
@@ -179,6 +182,7 @@ class Index:
     valid: bool = True
     columns: frozenset[str] = frozenset()
     types: frozenset[Name] = frozenset()
+    statistics: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -290,6 +294,17 @@ class DomainConstraint:
 
     name: str
     definition: str
+    comment: str | None = None
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether it holds for all rows."""
+        return not self.definition.endswith(" NOT VALID")
+
+    def __str__(self) -> str:
+        """Return it as a message has it."""
+        comment = f", comment {self.comment!r}" if self.comment else ""
+        return f"{self.name} {self.definition}{comment}"
 
 
 @dataclass(frozen=True)
@@ -317,6 +332,22 @@ class Domain:
     base: Name | None = None
 
 
+class Detail(NamedTuple):
+    """Something that is said of an object beside the statement that makes it.
+
+    Args:
+        statements: say it.
+        undo: takes it back.
+    """
+
+    statements: tuple[str, ...]
+    undo: str
+
+    def __str__(self) -> str:
+        """Return it as a message has it."""
+        return "; ".join(self.statements)
+
+
 @dataclass(frozen=True)
 class Other:
     """An object that models can't say: a view, function, trigger, policy, extension and the like.
@@ -329,7 +360,10 @@ class Other:
         table: the table that it belongs to, if any.
         comment: if there is one.
         uses: the columns that it depends on.
-        privileges: those that were granted on it.
+        details: what else is said of it: a disabled trigger, the indexes of a materialized view.
+        columns: of a view, in their order.
+        privileges: the statements that grant them; not compared, as no model says it.
+        bare: its name alone, without quotes.
     """
 
     kind: str
@@ -339,7 +373,10 @@ class Other:
     table: Name | None = None
     comment: str | None = None
     uses: frozenset[ColumnName] = frozenset()
-    privileges: str | None = None
+    details: tuple[Detail, ...] = ()
+    columns: tuple[str, ...] = ()
+    privileges: tuple[str, ...] = ()
+    bare: str = ""
 
 
 @dataclass(frozen=True)
@@ -355,6 +392,8 @@ class Catalog:
         enums: by name.
         domains: by name.
         others: by kind and name.
+        leaned_on: of models: what was copied in before they were made, by name (others by kind and name,
+            schemas as text); they don't make it. Not compared.
     """
 
     default_schema: str
@@ -365,3 +404,4 @@ class Catalog:
     enums: Mapping[Name, Enum] = field(default_factory=dict)
     domains: Mapping[Name, Domain] = field(default_factory=dict)
     others: Mapping[tuple[str, str], Other] = field(default_factory=dict)
+    leaned_on: frozenset[tuple[str, str] | str] = field(default=frozenset(), compare=False)

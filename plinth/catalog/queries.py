@@ -28,7 +28,7 @@ TABLES = f"""
            coalesce(c.reloptions, '{{}}') || array(
                select 'toast.' || unnest(t.reloptions) from pg_class t where t.oid = c.reltoastrelid),
            case when c.relkind = 'p' then pg_get_partkeydef(c.oid) end, pg_get_expr(c.relpartbound, c.oid),
-           array(select array[pn.nspname, p.relname] from pg_inherits i join pg_class p on p.oid = i.inhparent
+           array(select array[pn.nspname::text, p.relname::text] from pg_inherits i join pg_class p on p.oid = i.inhparent
                  join pg_namespace pn on pn.oid = p.relnamespace where i.inhrelid = c.oid order by i.inhseqno),
            nullif(am.amname, current_setting('default_table_access_method')), ts.spcname,
            obj_description(c.oid, 'pg_class'),
@@ -58,7 +58,7 @@ COLUMNS = f"""
            pg_get_expr(d.adbin, d.adrelid), a.attgenerated::text, a.attidentity::text, a.attnotnull,
            case when a.attstorage <> b.typstorage then a.attstorage::text else '' end,
            coalesce(a.attcompression::text, ''), nullif(a.attstattarget, -1)::integer, a.attacl is not null,
-           de.description, a.attislocal, d.oid, {_CALLS_VOLATILE}
+           de.description, a.attislocal, d.oid, {_CALLS_VOLATILE}, coalesce(a.attoptions, '{{}}')
     from pg_attribute a
     join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
     join pg_type b on b.oid = a.atttypid
@@ -100,14 +100,16 @@ CONSTRAINTS = f"""
 
 INDEXES = f"""
     select i.indrelid, i.indexrelid, c.relname, pg_get_indexdef(i.indexrelid), i.indkey::smallint[], i.indnkeyatts, i.indisunique, am.amname, pg_get_expr(i.indpred, i.indrelid),
-           case when i.indisunique then {_NULLS_NOT_DISTINCT} else false end, coalesce(c.reloptions, '{{}}'),
-           de.description, i.indisvalid
+           {_NULLS_NOT_DISTINCT}, coalesce(c.reloptions, '{{}}'),
+           de.description, i.indisvalid, array(
+               select array[a.attnum, a.attstattarget] from pg_attribute a
+               where a.attrelid = i.indexrelid and a.attstattarget >= 0 order by a.attnum)
     from pg_index i
     left join pg_description de on de.objoid = i.indexrelid and de.classoid = 'pg_class'::regclass
         and de.objsubid = 0
     join pg_class c on c.oid = i.indexrelid {_NAMESPACE} c.relnamespace
     join pg_class t on t.oid = i.indrelid join pg_am am on am.oid = c.relam
-    where t.relkind in ('r', 'p', 'f') and t.relpersistence <> 't' and {_SCHEMAS}
+    where t.relkind in ('r', 'p', 'f') and t.relpersistence <> 't' and not c.relispartition and {_SCHEMAS}
       and not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
     order by i.indrelid, c.relname
     """
@@ -152,7 +154,8 @@ DOMAINS = f"""
     select n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod),
            case when t.typcollation <> b.typcollation then t.typcollation::regcollation::text end,
            t.typdefault, t.typnotnull,
-           array(select array[k.conname, pg_get_constraintdef(k.oid)] from pg_constraint k
+           array(select array[k.conname::text, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint')]
+                 from pg_constraint k
                  where k.contypid = t.oid and k.contype = 'c' order by k.conname),
            obj_description(t.oid, 'pg_type'), en.nspname, e.typname
     from pg_type t {_NAMESPACE} t.typnamespace
@@ -166,14 +169,14 @@ DOMAINS = f"""
 _RELATION = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 
 # Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies,
-# privileges.
+# its name alone.
 OTHERS = f"""
     select case c.relkind when 'v' then 'view' else 'materialized view' end, {_RELATION},
            'CREATE ' || case c.relkind when 'v' then 'VIEW ' else 'MATERIALIZED VIEW ' end
            || c.oid::regclass::text
            || coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', '')
            || ' AS' || chr(10) || pg_get_viewdef(c.oid), n.nspname, null::oid,
-           obj_description(c.oid, 'pg_class'), r.oid, 'pg_rewrite'::regclass::oid, c.relacl::text
+           obj_description(c.oid, 'pg_class'), r.oid, 'pg_rewrite'::regclass::oid, c.relname
     from pg_class c {_NAMESPACE} c.relnamespace
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
     where c.relkind in ('v', 'm') and c.relpersistence <> 't' and {_SCHEMAS}
@@ -181,18 +184,19 @@ OTHERS = f"""
     union all
     select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
            quote_ident(n.nspname) || '.' || quote_ident(p.proname)
-           || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+           || '(' || case when p.prokind = 'a' and p.pronargs = 0 then '*'
+                     else pg_get_function_identity_arguments(p.oid) end || ')',
            case when p.prokind = 'a' then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end, n.nspname,
-           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass, p.proacl::text
+           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass, p.proname
     from pg_proc p {_NAMESPACE} p.pronamespace
     where {_SCHEMAS} and {_not_of_extension("pg_proc", "p.oid")}
       and not exists (select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = p.oid
                       and i.deptype = 'i')
     union all
     select 'trigger', quote_ident(g.tgname) || ' on ' || {_RELATION}, pg_get_triggerdef(g.oid), n.nspname, c.oid,
-           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass, null
+           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass, g.tgname
     from pg_trigger g join pg_class c on c.oid = g.tgrelid {_NAMESPACE} c.relnamespace
-    where not g.tgisinternal and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
+    where not g.tgisinternal and g.tgparentid = 0 and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
     union all
     select 'policy', quote_ident(p.polname) || ' on ' || {_RELATION},
            format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, c.oid::regclass,
@@ -203,35 +207,44 @@ OTHERS = f"""
                 from unnest(p.polroles) o))
            || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
            || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''),
-           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass, null
+           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass, p.polname
     from pg_policy p join pg_class c on c.oid = p.polrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
     union all
     select 'rule', quote_ident(r.rulename) || ' on ' || {_RELATION}, pg_get_ruledef(r.oid), n.nspname, c.oid,
-           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass, null
+           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass, r.rulename
     from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
     where r.rulename <> '_RETURN' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
     union all
     select 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname), pg_get_statisticsobjdef(s.oid),
-           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass, null
+           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass, s.stxname
     from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where {_SCHEMAS}
     union all
     select 'composite type', {_RELATION}, 'CREATE TYPE ' || c.reltype::regtype::text || ' AS (' || coalesce((
                select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', '
                                  order by a.attnum)
                from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || ')',
-           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass, null
+           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass, c.relname
     from pg_class c {_NAMESPACE} c.relnamespace
     where c.relkind = 'c' and {_SCHEMAS} and {_not_of_extension("pg_type", "c.reltype")}
     union all
     select 'range type', quote_ident(n.nspname) || '.' || quote_ident(t.typname),
-           'CREATE TYPE ' || t.oid::regtype::text || ' AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null) || ')',
-           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass, null
+           'CREATE TYPE ' || t.oid::regtype::text || ' AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null)
+           || case when not k.opcdefault then ', SUBTYPE_OPCLASS = ' || quote_ident(kn.nspname) || '.'
+                                              || quote_ident(k.opcname) else '' end
+           || case when r.rngcollation <> st.typcollation
+                   then ', COLLATION = ' || r.rngcollation::regcollation::text else '' end
+           || case when r.rngcanonical <> 0 then ', CANONICAL = ' || r.rngcanonical::text else '' end
+           || case when r.rngsubdiff <> 0 then ', SUBTYPE_DIFF = ' || r.rngsubdiff::text else '' end
+           || ', MULTIRANGE_TYPE_NAME = ' || r.rngmultitypid::regtype::text || ')',
+           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass, t.typname
     from pg_range r join pg_type t on t.oid = r.rngtypid {_NAMESPACE} t.typnamespace
+    join pg_type st on st.oid = r.rngsubtype join pg_opclass k on k.oid = r.rngsubopc
+    join pg_namespace kn on kn.oid = k.opcnamespace
     where {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
     union all
     select 'extension', quote_ident(x.extname),
            'CREATE EXTENSION ' || quote_ident(x.extname) || ' SCHEMA ' || quote_ident(xn.nspname),
-           null, null, null, x.oid, 'pg_extension'::regclass, null
+           null, null, null, x.oid, 'pg_extension'::regclass, x.extname
     from pg_extension x join pg_namespace xn on xn.oid = x.extnamespace
     where x.extname <> 'plpgsql'
     """
@@ -244,4 +257,117 @@ OTHERS_USE = f"""
     where d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
                         'pg_statistic_ext'::regclass)
       and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0 and {_SCHEMAS}
+    """
+
+# The columns of views, in their order: CREATE OR REPLACE keeps them, and may add more.
+VIEW_COLUMNS = f"""
+    select r.oid, array_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
+                            || coalesce(' COLLATE ' || nullif(a.attcollation, b.typcollation)::regcollation::text, '')
+                            order by a.attnum)
+    from pg_class c {_NAMESPACE} c.relnamespace
+    join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    join pg_type b on b.oid = a.atttypid
+    where c.relkind = 'v' and {_SCHEMAS} group by r.oid
+    """
+
+_STATE = """case {state} when 'D' then array['DISABLE', 'ENABLE'] when 'R' then array['ENABLE REPLICA', 'ENABLE']
+                         when 'A' then array['ENABLE ALWAYS', 'ENABLE'] end"""
+
+# What else is said of such objects: the catalog and oid of what holds their dependencies, the statements that
+# say it, and the one that takes it back.
+DETAILS = f"""
+    select 'pg_rewrite'::regclass::oid, r.oid,
+           array[pg_get_indexdef(i.indexrelid)] || array_remove(array[
+               'COMMENT ON INDEX ' || i.indexrelid::regclass || ' IS '
+                   || quote_literal(obj_description(i.indexrelid, 'pg_class')),
+               case when i.indisclustered then format(
+                   'ALTER MATERIALIZED VIEW %s CLUSTER ON %I', c.oid::regclass, x.relname) end], null),
+           'DROP INDEX ' || i.indexrelid::regclass
+    from pg_index i
+    join pg_class c on c.oid = i.indrelid {_NAMESPACE} c.relnamespace
+    join pg_class x on x.oid = i.indexrelid
+    join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    where c.relkind = 'm' and {_SCHEMAS}
+    union all
+    select case when c.relkind = 'c' then 'pg_class'::regclass else 'pg_rewrite'::regclass end, coalesce(r.oid, c.oid),
+           array[format('COMMENT ON COLUMN %s.%I IS %L', c.oid::regclass, a.attname, d.description)],
+           format('COMMENT ON COLUMN %s.%I IS NULL', c.oid::regclass, a.attname)
+    from pg_description d
+    join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid and d.objsubid > 0 {_NAMESPACE} c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid
+    left join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    where c.relkind in ('v', 'm', 'c') and {_SCHEMAS}
+    union all
+    select 'pg_rewrite'::regclass, r.oid,
+           array[format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', c.oid::regclass, a.attname,
+                        pg_get_expr(d.adbin, d.adrelid))],
+           format('ALTER VIEW %s ALTER COLUMN %I DROP DEFAULT', c.oid::regclass, a.attname)
+    from pg_attrdef d
+    join pg_class c on c.oid = d.adrelid {_NAMESPACE} c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = d.adnum
+    join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    where c.relkind = 'v' and {_SCHEMAS}
+    union all
+    select 'pg_rewrite'::regclass, r.oid, array[format(l.words, c.oid::regclass, a.attname, l.value)],
+           format(l.back, c.oid::regclass, a.attname)
+    from pg_class c {_NAMESPACE} c.relnamespace
+    join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    cross join lateral (values
+        (case when a.attstattarget >= 0 then a.attstattarget::text end,
+         'ALTER MATERIALIZED VIEW %s ALTER COLUMN %I SET STATISTICS %s',
+         'ALTER MATERIALIZED VIEW %s ALTER COLUMN %I SET STATISTICS -1'),
+        (array_to_string(a.attoptions, ', '), 'ALTER MATERIALIZED VIEW %s ALTER COLUMN %I SET (%s)',
+         'ALTER MATERIALIZED VIEW %s ALTER COLUMN %I RESET (n_distinct, n_distinct_inherited)')
+    ) l (value, words, back)
+    where c.relkind = 'm' and l.value is not null and {_SCHEMAS}
+    union all
+    select 'pg_trigger'::regclass, g.oid,
+           array[format('ALTER TABLE %s %s TRIGGER %I', c.oid::regclass, w[1], g.tgname)],
+           format('ALTER TABLE %s %s TRIGGER %I', c.oid::regclass, w[2], g.tgname)
+    from pg_trigger g join pg_class c on c.oid = g.tgrelid {_NAMESPACE} c.relnamespace
+    cross join lateral (select {_STATE.format(state="g.tgenabled")} w) state
+    where not g.tgisinternal and w is not null and {_SCHEMAS}
+    union all
+    select 'pg_rewrite'::regclass, r.oid,
+           array[format('ALTER TABLE %s %s RULE %I', c.oid::regclass, w[1], r.rulename)],
+           format('ALTER TABLE %s %s RULE %I', c.oid::regclass, w[2], r.rulename)
+    from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
+    cross join lateral (select {_STATE.format(state="r.ev_enabled")} w) state
+    where w is not null and {_SCHEMAS}
+    union all
+    select 'pg_statistic_ext'::regclass, s.oid,
+           array[format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, s.stxname, s.stxstattarget)],
+           format('ALTER STATISTICS %I.%I SET STATISTICS -1', n.nspname, s.stxname)
+    from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where s.stxstattarget >= 0 and {_SCHEMAS}
+    """
+
+# What was granted on them, not compared: no model says it. The owner has all privileges, whoever that is.
+PRIVILEGES = f"""
+    select o.classid, o.objid, format('GRANT %s ON %s TO %s%s',
+               string_agg(g.privilege_type || coalesce(' (' || quote_ident(o.attname) || ')', ''), ', '
+                          order by g.privilege_type), o.shown,
+               case g.grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(g.grantee)) end,
+               case when g.is_grantable then ' WITH GRANT OPTION' else '' end)
+    from (
+        select 'pg_rewrite'::regclass::oid classid, r.oid objid, c.oid::regclass::text shown, null::name attname,
+               c.relowner owner, c.relacl acl
+        from pg_class c {_NAMESPACE} c.relnamespace join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+        where {_SCHEMAS}
+        union all
+        select 'pg_rewrite'::regclass, r.oid, c.oid::regclass::text, a.attname, c.relowner, a.attacl
+        from pg_class c {_NAMESPACE} c.relnamespace join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+        join pg_attribute a on a.attrelid = c.oid where a.attacl is not null and {_SCHEMAS}
+        union all
+        select 'pg_proc'::regclass, p.oid, 'ROUTINE ' || p.oid::regprocedure, null, p.proowner, p.proacl
+        from pg_proc p {_NAMESPACE} p.pronamespace where {_SCHEMAS}
+    ) o cross join lateral aclexplode(o.acl) g
+    where g.grantee <> o.owner
+    group by o.classid, o.objid, o.shown, o.attname, g.grantee, g.is_grantable
+    union all
+    select 'pg_proc'::regclass, p.oid, format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', p.oid::regprocedure)
+    from pg_proc p {_NAMESPACE} p.pronamespace
+    where p.proacl is not null and {_SCHEMAS} and not exists (select from aclexplode(p.proacl) g where g.grantee = 0)
+    order by 1, 2, 3
     """

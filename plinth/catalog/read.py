@@ -4,7 +4,6 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -16,6 +15,7 @@ from plinth.catalog.picture import (
     Column,
     ColumnName,
     Constraint,
+    Detail,
     Domain,
     DomainConstraint,
     Enum,
@@ -110,7 +110,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
     for (
         table, number, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
         storage, compression, statistics, has_privileges, comment, is_local, default_oid,
-        is_volatile,
+        is_volatile, column_options,
     ) in _rows(connection, queries.COLUMNS):  # fmt: skip
         numbers[table, number] = name
         columns[table].append(
@@ -134,6 +134,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
                 else frozenset(),
                 has_privileges=has_privileges,
                 has_volatile_default=is_volatile,
+                options=tuple(sorted(column_options)),
             )
         )
     constraints = _constraints(connection, expressions, numbers)
@@ -220,7 +221,7 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
     found: dict[int, list[Index]] = defaultdict(list)
     for (
         table, oid, name, definition, keys, key_count, unique, method, where, nulls_not_distinct, options,
-        comment, valid,
+        comment, valid, statistics,
     ) in _rows(connection, queries.INDEXES):  # fmt: skip
         columns = [numbers.get((table, key)) for key in keys]  # an expression's key is 0
         mentioned, types = expressions.get(oid, (set(), set()))
@@ -240,6 +241,7 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
                 valid=valid,
                 columns=frozenset(mentioned) | frozenset(filter(None, columns)),
                 types=frozenset(types),
+                statistics=tuple(map(tuple, statistics)),
             )
         )
     return found
@@ -292,10 +294,27 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
     uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
     for catalog, oid, schema, table, column in _rows(connection, queries.OTHERS_USE):
         uses[catalog, oid].add(ColumnName(Name(schema, table), column))
-    for kind, name, definition, schema, table, comment, oid, catalog, privileges in _rows(
+    details: dict[tuple[int, int], list[Detail]] = defaultdict(list)
+    for catalog, oid, statements, undo in _rows(connection, queries.DETAILS):
+        details[catalog, oid].append(Detail(tuple(statements), undo))
+    privileges: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for catalog, oid, statement in _rows(connection, queries.PRIVILEGES):
+        privileges[catalog, oid].append(statement)
+    columns = dict(map(tuple, _rows(connection, queries.VIEW_COLUMNS)))
+    for kind, name, definition, schema, table, comment, oid, catalog, bare in _rows(
         connection, queries.OTHERS
     ):
-        used = frozenset(uses.get((catalog, oid), ()))
-        found = Other(kind, name, definition, schema, None, comment, used, privileges)
         owner = tables.get(table) if table is not None else None
-        yield replace(found, table=owner.name) if owner else found
+        yield Other(
+            kind,
+            name,
+            definition,
+            schema,
+            owner.name if owner else None,
+            comment,
+            uses=frozenset(uses.get((catalog, oid), ())),
+            details=tuple(sorted(details.get((catalog, oid), ()))),
+            columns=tuple(columns.get(oid, ()) if kind == "view" else ()),
+            privileges=tuple(privileges.get((catalog, oid), ())),
+            bare=bare,
+        )

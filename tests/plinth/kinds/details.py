@@ -1,0 +1,249 @@
+"""What is said of objects beside the statement that makes them: a view's indexes, states, comments."""
+
+from typing import Any
+
+from sqlalchemy import ARRAY, Column, Enum, Index, Integer, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import DOMAIN
+
+from tests.plinth.kinds.kind import Kind, Models, check, kept, t
+from tests.plinth.kinds.others import ROWS, TOUCH, TRIGGER, grown, listening, plain
+
+MV = "create materialized view v as select id, n from t"
+MV_MORE = "create materialized view v as select id, n, name from t"
+VIEW = "create view v as select id, n from t"
+VIEW_MORE = "create view v as select id, n, name from t where n > 0"
+VIEW_TURNED = "create view v as select n, id from t"
+UNIQUE = "create unique index v_id on v (id)"
+RULE = "create rule quiet as on delete to t where old.n > 1 do instead nothing"
+LONG = "VALUE <> '" + "x" * 50 + "'"
+ROLES = ("do $$ begin create role plinth_reader; exception when duplicate_object then null; end $$",)
+
+
+def said(name: str, before: tuple[str, ...], after: tuple[str, ...], **options: Any) -> Kind:
+    """Return two kinds in one: from the statements of some listeners to others."""
+    models = options.pop("models", plain)
+    return Kind(
+        name, listening(*before, models=models), listening(*after, models=models), rows=ROWS, **options
+    )
+
+
+def both(name: str, before: tuple[str, ...], after: tuple[str, ...], **options: Any) -> list[Kind]:
+    """Return the change and its reverse, each of which is tried up and down."""
+    return [
+        said(name, before, after, **options),
+        said(f"{name}_taken_back", after, before, **options),
+    ]
+
+
+def _domain(*checks: str) -> Models:
+    def made(m: MetaData) -> None:
+        t(m, Column("d", DOMAIN("d", Text, check=" and ".join(checks), constraint_name="good")))
+
+    return made
+
+
+def _arrays(*values: str) -> Models:
+    """Return models with an enum in an array, copied as tenants' tables are."""
+
+    def made(m: MetaData) -> None:
+        own = MetaData()
+        table = Table(
+            "t", own, Column("id", Integer, primary_key=True), Column("d", ARRAY(Enum(*values, name="e")))
+        )
+        table.to_metadata(m)
+
+    return made
+
+
+KINDS = [
+    Kind(
+        "domain.long_checks_that_begin_alike",
+        _domain(LONG, "VALUE <> 'one'"),
+        _domain(LONG, "VALUE <> 'two'"),
+        rows=("insert into t (d) values ('three')",),
+        checks=(kept("select count(*) from t", 1),),
+    ),
+    Kind(
+        "domain.long_check_create",
+        lambda m: t(m, name="u"),
+        lambda m: (t(m, name="u"), _domain(LONG, "VALUE <> 'one'")(m)),
+        rows=("insert into u default values",),
+    ),
+    *both(
+        "domain.constraint_comment",
+        ("create domain pos as int constraint above check (value > 0)",),
+        (
+            "create domain pos as int constraint above check (value > 0)",
+            "comment on constraint above on domain pos is 'it''s :so'",
+        ),
+        models=lambda m: t(m, Column("n", Integer), Column("name", Text)),
+        prepare=(),
+    ),
+    *both(
+        "view.materialized_index",
+        (MV,),
+        (MV, UNIQUE, "comment on index v_id is 'refresh'"),
+    ),
+    said("view.materialized_index_change", (MV, UNIQUE), (MV, UNIQUE.replace("(id)", "(id, n)"))),
+    said(
+        "view.materialized_anew_with_index",
+        (MV, UNIQUE, "comment on index v_id is 'refresh'", "comment on column v.n is 'n'"),
+        (MV_MORE, UNIQUE, "comment on index v_id is 'refresh'", "comment on column v.n is 'n'"),
+    ),
+    said(
+        "view.materialized_of_retyped_column_with_index",
+        (MV, UNIQUE, "alter materialized view v cluster on v_id"),
+        (MV, UNIQUE, "alter materialized view v cluster on v_id", "create index by_name on t (name)"),
+    ),
+    *both(
+        "view.materialized_settings",
+        (MV,),
+        (
+            MV,
+            "alter materialized view v alter column n set statistics 500",
+            "alter materialized view v alter column n set (n_distinct = 5)",
+        ),
+    ),
+    *both(
+        "view.column_comment_and_default",
+        (VIEW,),
+        (VIEW, "comment on column v.n is 'number'", "alter view v alter column n set default 5"),
+    ),
+    said(
+        "view.anew_with_column_comment_and_default",
+        (VIEW, "comment on column v.n is 'number'", "alter view v alter column n set default 5"),
+        (VIEW_TURNED, "comment on column v.n is 'number'", "alter view v alter column n set default 5"),
+    ),
+    Kind(
+        "view.replaced_keeps_privileges",
+        listening(VIEW),
+        listening(VIEW_MORE),
+        rows=ROWS,
+        handmade=(*ROLES, "grant select on v to plinth_reader"),
+        checks=(kept("select has_table_privilege('plinth_reader', 'v', 'select')", True),),
+    ),
+    Kind(
+        "view.anew_keeps_privileges",
+        listening(VIEW),
+        listening(VIEW_TURNED),
+        rows=ROWS,
+        handmade=(
+            *ROLES,
+            "grant select on v to plinth_reader with grant option",
+            "grant update (n) on v to public",
+        ),
+        checks=(kept("select has_table_privilege('plinth_reader', 'v', 'select')", True),),
+    ),
+    *both(
+        "listener.trigger_disabled", (TOUCH, TRIGGER), (TOUCH, TRIGGER, "alter table t disable trigger touch")
+    ),
+    said(
+        "listener.trigger_replica_to_always",
+        (TOUCH, TRIGGER, "alter table t enable replica trigger touch"),
+        (TOUCH, TRIGGER, "alter table t enable always trigger touch"),
+    ),
+    said(
+        "listener.trigger_anew_stays_disabled",
+        (TOUCH, TRIGGER, "alter table t disable trigger touch"),
+        (TOUCH, TRIGGER.replace("before", "after"), "alter table t disable trigger touch"),
+    ),
+    *both("listener.rule_disabled", (RULE,), (RULE, "alter table t disable rule quiet")),
+    said(
+        "listener.rule_anew_stays_disabled",
+        (RULE, "alter table t disable rule quiet"),
+        (RULE.replace("> 1", "> 2"), "alter table t disable rule quiet"),
+    ),
+    Kind(
+        "listener.range_type",
+        plain,
+        listening(
+            "create type floats as range"
+            " (subtype = float8, subtype_diff = float8mi, multirange_type_name = many)",
+            "create type texts as range"
+            ' (subtype = text, collation = "C", subtype_opclass = text_pattern_ops)',
+        ),
+        rows=ROWS,
+    ),
+    *both(
+        "listener.statistics_target",
+        ("create statistics st on n, name from t",),
+        ("create statistics st on n, name from t", "alter statistics st set statistics 500"),
+    ),
+    *both(
+        "listener.column_and_index_statistics",
+        ("create index up on t (upper(name))",),
+        (
+            "create index up on t (upper(name))",
+            "alter index up alter column 1 set statistics 500",
+            "alter table t alter column n set (n_distinct = -0.5)",
+        ),
+    ),
+    said(
+        "listener.statistics_of_a_new_table",
+        (),
+        (
+            "create table u (n int, name text)",
+            "create index u_up on u (upper(name))",
+            "alter index u_up alter column 1 set statistics 500",
+            "alter table u alter column n set (n_distinct = -0.5)",
+        ),
+    ),
+    Kind(
+        "index.nulls_not_distinct_but_not_unique",
+        plain,
+        lambda m: t(
+            m,
+            Column("n", Integer),
+            Column("name", Text),
+            Index("by_n", "n", postgresql_nulls_not_distinct=True),
+        ),
+        rows=ROWS,
+        server=15,
+    ),
+    Kind(
+        "enum.value_removed_in_an_array_copied",
+        _arrays("a", "b"),
+        _arrays("a", "c", "d"),
+        rows=("insert into t (d) values ('{a,a}')",),
+        checks=(kept("select d::text from t", "{a,a}"),),
+    ),
+    Kind(
+        "enum.value_added_in_an_array_copied",
+        _arrays("a", "b"),
+        _arrays("a", "b", "c"),
+        rows=("insert into t (d) values ('{a,b}')",),
+        checks=(kept("select d::text from t", "{a,b}"),),
+    ),
+    Kind(
+        "listener.aggregate_without_arguments_stays",
+        plain,
+        grown,
+        rows=ROWS,
+        handmade=(
+            "create aggregate how_many(*) (sfunc = int8inc, stype = int8, initcond = '0')",
+            "comment on aggregate how_many(*) is 'rows'",
+        ),
+    ),
+    Kind(
+        "listener.function_of_another_signature",
+        listening("create function f(i integer) returns integer language sql as $$ select 1 $$"),
+        listening("create function f(i bigint) returns integer language sql as $$ select 2 $$"),
+        rows=ROWS,
+        x=("drop=f",),
+        checks=(check("select f(1::int)", up=2, down=1),),
+    ),
+    Kind(
+        "listener.view_moves_to_another_schema",
+        listening("create schema s", 'create view "a ""b" as select id from t'),
+        listening("create schema s", 'create view s."a ""b" as select id from t'),
+        rows=ROWS,
+        x=('drop=a "b',),
+        checks=(check('select count(*) from s."a ""b"', up=2), check('select count(*) from "a ""b"', down=2)),
+    ),
+    said(
+        "schema.comments",
+        ("create schema s",),
+        ("create schema s", "comment on schema s is 'it''s'", "comment on schema public is 'ours'"),
+    ),
+    said("schema.empty_create", (), ("create schema s", "comment on schema s is 'empty'")),
+]
