@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 
 from plinth import development, settings, undo
 from plinth.connecting import connect
-from plinth.errors import PlinthError
+from plinth.errors import PlinthError, sentence_of
 from plinth.safety import ENVIRONMENTS, read_marker, write_marker
 from plinth.status import WRONG
 from plinth.status import status as read_status
@@ -65,10 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = command_line().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-    except (PlinthError, CommandError) as error:
+    except Exception as error:
+        sentence = str(error) if isinstance(error, CommandError) else sentence_of(error)
+        if sentence is None:
+            raise
         if getattr(parsed, "json", False):
-            say(json.dumps({"error": str(error)}))
-        sys.stderr.write(f"plinth: {error}\n")
+            say(json.dumps({"error": sentence}))
+        sys.stderr.write(f"plinth: {sentence}\n")
         return int(getattr(parsed, "exit_code_of_errors", 1))
     except KeyboardInterrupt:
         sys.stderr.write("plinth: interrupted\n")

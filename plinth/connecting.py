@@ -1,15 +1,43 @@
 """Connections to a database, and a sentence for each way in which there is none."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from plinth.errors import PlinthError
+
+# A dead network is noticed within half a minute, whoever waits. What the URL says goes first.
+BOUNDS: Mapping[str, Any] = {
+    "connect_timeout": 15,  # seconds
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "client_encoding": "utf8",
+}
+# How values are read and printed, whatever database and role say. "ISO" keeps the order of day and month.
+FORMATS = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "xmloption": "content",
+}
+# They would end a session that waits for another one: a proof, the plan, a question to the user.
+LIMITS = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
+_SET = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) given (name, value)"
+# Behind a pooler the session is another client's too, which keeps its limits; older servers have fewer.
+_UNLIMIT = (
+    "select set_config(name, '0', false) from pg_settings where name = any(%s) and pg_backend_pid() = %s"
+)
 
 MAINTENANCE_DATABASES = ("postgres", "template1")
 
@@ -24,8 +52,26 @@ class MissingDatabaseError(ConnectError):
 
 def engine(url: URL) -> Engine:
     """Return an engine without a pool: a command connects once, and leaves nothing behind."""
+    bounds = {name: value for name, value in BOUNDS.items() if name not in url.query}
     # Behind a pooler, a prepared statement is unknown to the session that gets the next transaction.
-    return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
+    made = create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None, **bounds})
+
+    @event.listens_for(made, "connect", insert=True)  # before the dialect asks something
+    def settle(session: "psycopg.Connection[Any]", _: object) -> None:
+        settle_session(session)
+
+    return made
+
+
+def settle_session(session: "psycopg.Connection[Any]") -> None:
+    """Set what our commands depend on, as no database or role may change it; the session has no transaction.
+
+    Limits of idle time and of a transaction's are lifted, unless a pooler stands between.
+    """
+    names, values = list(FORMATS), list(FORMATS.values())
+    session.execute(_SET, [names, values])
+    session.execute(_UNLIMIT, [list(LIMITS), session.info.backend_pid])
+    session.commit()
 
 
 @contextmanager
@@ -78,7 +124,7 @@ def explain(url: URL, error: DBAPIError) -> ConnectError:
     if isinstance(error.orig, psycopg.OperationalError) and _was_asked_for_password(error.orig):
         return ConnectError(
             f"User {url.username!r} is refused at {place}: {words} "
-            "Correct the user and password in DATABASE_URL."
+            "If it is about the password: Correct the user and password in DATABASE_URL."
         )
     return ConnectError(
         f"There is no connection to {place}: {words} "

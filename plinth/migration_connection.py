@@ -1,7 +1,7 @@
 """The connection that Alembic's commands work on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
@@ -34,5 +34,7 @@ def _open(config: Config) -> Iterator[Connection]:
         with given.connect() as connection:
             yield connection
     else:
-        with as_command_errors(), connecting.connect(settings.migration_url()) as connection:
+        with ExitStack() as stack:
+            with as_command_errors():
+                connection = stack.enter_context(connecting.connect(settings.migration_url()))
             yield connection

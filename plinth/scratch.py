@@ -32,6 +32,8 @@ _SERVER = """
            (select rolcreatedb or rolsuper from pg_roles where rolname = current_user) as may_create,
            current_user::text as role,
            current_setting('search_path') as search_path,
+           (select jsonb_object_agg(name, setting) from pg_settings
+            where name in ('TimeZone', 'DateStyle', 'default_text_search_config')) as settings,
            (select to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(encoding))
             from pg_database d where datname = current_database()) as database
     """
@@ -58,6 +60,7 @@ class _Facts:
         may_create: whether the role may create databases.
         role: the session's.
         search_path: the session's.
+        settings: what else of the session's decides how text is read: the time zone, for instance.
         database: its row in pg_database.
     """
 
@@ -66,6 +69,7 @@ class _Facts:
     may_create: bool
     role: str
     search_path: str
+    settings: dict[str, str]
     database: dict[str, Any]
 
 
@@ -134,7 +138,7 @@ def place_of(target: Connection) -> str:
     """Return what a scratch database takes over from the database in question, as a key."""
     facts = _facts(target)
     names = ("encoding", "datcollate", "datctype")
-    return repr((facts.version, facts.search_path, [facts.database[name] for name in names]))
+    return repr((facts.version, facts.search_path, facts.settings, [facts.database[name] for name in names]))
 
 
 @contextmanager
@@ -237,6 +241,9 @@ def _create(server: Connection, name: str, facts: _Facts, *, on_own_server: bool
         _run(server, SQL("alter database {} set synchronous_commit = off").format(identifier))
         if path:
             _run(server, SQL("alter database {} set search_path = {}").format(identifier, SQL(path)))
+        for setting, value in facts.settings.items():
+            change = SQL("alter database {} set {} = {}")
+            _run(server, change.format(identifier, Identifier(setting), Literal(value)))
     except DBAPIError as error:
         words = " ".join(str(error.orig).split())
         raise NoScratchError(f"A scratch database could not be made: {words}") from error

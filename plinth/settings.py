@@ -33,6 +33,23 @@ _PLACES_OF_LIBPQ = (
 )
 
 
+# What a URL's query may hold: nothing that changes which database is reached, or how psycopg hands out rows.
+_OPTIONS = re.compile(
+    r"host|port|password|passfile|options|client_encoding|application_name|fallback_application_name"
+    r"|connect_timeout|tcp_user_timeout|keepalives(_idle|_interval|_count)?|target_session_attrs"
+    r"|load_balance_hosts|channel_binding|require_auth|requirepeer|(min|max)_protocol_version|ssl\w+"
+    r"|gssencmode|gsslib|gssdelegation|krbsrvname|scram_\w+|oauth_\w+"
+)
+_ELSEWHERE = {
+    "dbname": "write the database behind the host's slash",
+    "user": "write the user before the @",
+    "hostaddr": "write the address as the host",
+    "service": "write host and database themselves",
+}
+
+SERVERS_OWN_DATABASES = ("postgres", "template0", "template1")
+LONGEST_NAME = 63  # bytes, of anything in PostgreSQL
+LONGEST_DURATION = timedelta(milliseconds=2**31 - 1)  # PostgreSQL's own limit
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}  # as PostgreSQL writes them
 
 
@@ -102,7 +119,16 @@ def configured() -> Settings:
             name, value = f"{setting.name} in [tool.plinth]", tool_settings().get(setting.name)
         if value is not None:
             given[setting.name] = _READERS.get(setting.type, _text)(value, name)
+            if setting.name == "database":
+                _check_database(given["database"], name)
     return Settings(**given)
+
+
+def _check_database(database: str, setting: str) -> None:
+    if database in SERVERS_OWN_DATABASES:
+        raise SettingsError(f"{setting} is {database!r}, which is the server's own: write another name.")
+    if len(database.encode()) > LONGEST_NAME:
+        raise SettingsError(f"{setting} is longer than {LONGEST_NAME} bytes: write a shorter name.")
 
 
 def yes_or_no(value: object, setting: str) -> bool:
@@ -133,12 +159,19 @@ def duration(value: object, setting: str) -> timedelta:
         setting: where it comes from, for the message.
 
     Raises:
-        SettingsError: it is no duration.
+        SettingsError: it is no duration, or one that PostgreSQL can't wait for.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*", str(value))
     if match is None:
         raise SettingsError(f'{setting} is {value!r}: write a duration such as "250ms", "2s" or "5min".')
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "ms"])
+    seconds = float(match[1]) * _UNITS[match[2] or "ms"]
+    if seconds and round(seconds, 6) < 0.001:  # would be rounded to 0, which is for ever
+        raise SettingsError(f"{setting} is {value!r}: write 1ms at least, or 0 for no limit.")
+    if seconds > LONGEST_DURATION.total_seconds():
+        raise SettingsError(
+            f"{setting} is {value!r}: write {LONGEST_DURATION.days}d at most, or 0 for no limit."
+        )
+    return timedelta(seconds=seconds)
 
 
 _READERS: dict[object, Callable[[object, str], object]] = {timedelta: duration, bool: yes_or_no}
@@ -150,7 +183,10 @@ def tool_settings() -> dict[str, Any]:
     file = ROOT / "pyproject.toml"
     if not file.is_file():
         return {}
-    settings: dict[str, Any] = tomllib.loads(file.read_text()).get("tool", {}).get("plinth", {})
+    try:
+        settings: dict[str, Any] = tomllib.loads(file.read_text()).get("tool", {}).get("plinth", {})
+    except ValueError as error:
+        raise SettingsError(f"{file} can't be read: {error}.") from error
     return settings
 
 
@@ -179,7 +215,7 @@ def parse_url(text: str, setting: str) -> URL:
         setting: where the text comes from, for the message.
 
     Raises:
-        SettingsError: it isn't such a URL, or names no database.
+        SettingsError: it isn't such a URL, names no database, or has an option that may lead to another one.
     """
     example = "postgresql://user:password@host:5432/database"
     try:
@@ -193,7 +229,33 @@ def parse_url(text: str, setting: str) -> URL:
         )
     if not url.database:
         raise SettingsError(f"{setting} names no database. Write one like {example}")
+    ats = 0 if url.username is None else 1 + url.username.count("@")
+    if "@" in (url.host or "") or text.partition("?")[0].count("@") > ats:
+        # Nothing is shown: what looks like the host is a part of the password.
+        raise SettingsError(f"{setting} has more than one @. Write each @ of user and password as %40.")
+    _check_options(url, setting)
     return url.set(drivername="postgresql+psycopg")
+
+
+def _check_options(url: URL, setting: str) -> None:
+    for name, value in url.query.items():
+        if name in _ELSEWHERE:
+            raise SettingsError(
+                f"{setting} has {name!r} among its options, which may lead to another database than the one "
+                f"that it names: {_ELSEWHERE[name]}."
+            )
+        if not _OPTIONS.fullmatch(name):
+            raise SettingsError(
+                f"{setting} has {name!r} among its options, which is none for a connection. "
+                f"Leave it out of the options in {setting}."
+            )
+        if name in {"host", "port"} and getattr(url, name):
+            raise SettingsError(f"{setting} names a {name} twice: leave it out of its options.")
+        if name == "load_balance_hosts" and value != "disable":
+            raise SettingsError(
+                f"{setting} has {name!r} among its options: each session would be in another database. "
+                "Leave it out."
+            )
 
 
 def forget_libpq_places() -> None:

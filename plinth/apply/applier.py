@@ -23,10 +23,11 @@ from plinth.apply.ledger import Writer, ancestors, version_table
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.progress import display_on_terminal
-from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, passes, words
+from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, passes
 from plinth.apply.standing import refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
+from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
 
@@ -294,6 +295,12 @@ class _Applier:
                 f"A statement of revision {self._running} was cancelled: {words(error)} {self._what_stays()} "
                 f"{self.standing()} Run the same command again, with a longer PLINTH_STATEMENT_TIMEOUT if "
                 "that was it."
+            ) from error
+        remedy = None if passes(error) else advice(error)
+        if remedy:
+            stays = f" {self._what_stays()}" if self._running else ""
+            raise ApplyError(
+                f"The server refuses{during}: {words(error)}{stays} {self.standing()} {remedy}"
             ) from error
         if not passes(error):
             log.warning("Stopped by an error%s. %s", during, self.standing())

@@ -7,10 +7,13 @@ kill -9 of the client the server may go on with its last statement, and nobody s
 
 import hashlib
 import logging
+import os
 import random
+import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +21,15 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from plinth.apply.ledger import who
-from plinth.connecting import ConnectError
+from plinth.connecting import BOUNDS, ConnectError, settle_session
 from plinth.errors import PlinthError
+from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
 REMIND_INTERVAL = 60.0  # seconds
+ANSWER_TIMEOUT = 15.0  # seconds
 ORPHAN_GRACE = (
     3.0  # seconds; the server itself ends most orphans after one: see client_connection_check_interval
 )
@@ -65,7 +70,7 @@ class Lock:
         except psycopg.Error as error:
             raise LockError(
                 "The session that holds the lock of the migrations has ended, so another command may be "
-                "migrating now. Run the same command again."
+                f"migrating now: {words(error)} Run the same command again."
             ) from error
 
 
@@ -105,16 +110,39 @@ def second_session(connection: Connection) -> Iterator["psycopg.Connection[Any]"
         ConnectError: the server doesn't let us in a second time.
     """
     info = connection.connection.driver_connection.info  # type: ignore[union-attr] # psycopg's, sync or async
-    parameters = info.get_parameters() | ({"password": info.password} if info.password else {})
+    parameters = {**BOUNDS, **info.get_parameters()} | ({"password": info.password} if info.password else {})
     try:
         session = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as error:
-        words = " ".join(str(error).split())
         raise ConnectError(
-            f"There is no second connection to the database, which holds the lock of the migrations: {words}"
+            "There is no second connection to the database, which holds the lock of the migrations: "
+            f"{words(error)}"
+        ) from error
+    try:
+        with _answering(session):
+            settle_session(session)
+    except psycopg.OperationalError as error:
+        raise ConnectError(
+            "The second connection to the database, which holds the lock of the migrations, doesn't answer: "
+            f"{words(error)} A pooler between must have room for two sessions: give its pool more, or set "
+            "MIGRATION_DATABASE_URL to a URL that leads to the server directly."
         ) from error
     with session:
         yield session
+
+
+@contextmanager
+def _answering(session: "psycopg.Connection[Any]") -> Iterator[None]:
+    """Hang up on who lets us in and then doesn't answer: a pool whose only place is our first session's."""
+    with ExitStack() as stack:
+        own = stack.enter_context(socket.socket(fileno=os.dup(session.fileno())))
+        timer = threading.Timer(ANSWER_TIMEOUT, own.shutdown, [socket.SHUT_RDWR])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) -> None:

@@ -19,8 +19,8 @@ import psycopg
 from sqlalchemy import Connection, CursorResult, event
 from sqlalchemy.engine.interfaces import ExecutionContext
 
-from plinth.apply.retry import words
 from plinth.errors import PlinthError
+from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,7 @@ import random
 import time
 from datetime import timedelta
 
-import psycopg
-from sqlalchemy.exc import DBAPIError
+from plinth.server_errors import sqlstate
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
@@ -14,12 +13,6 @@ ABOUT_ROWS = ("22", "23")  # classes: data exceptions, violated constraints
 
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 2.0  # seconds
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """Return PostgreSQL's code of an error; None when it isn't the server's."""
-    origin = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(origin, "sqlstate", None)
 
 
 def passes(error: BaseException) -> bool:
@@ -35,19 +28,6 @@ def is_about_rows(error: BaseException) -> bool:
 def is_cancelled(error: BaseException) -> bool:
     """Whether a statement was cancelled, by its timeout or by somebody."""
     return sqlstate(error) == QUERY_CANCELED
-
-
-def words(error: BaseException) -> str:
-    """Return PostgreSQL's own words, the detail among them, as one line that ends with a full stop."""
-    return " ".join(str(_origin(error)).split()).rstrip(".") + "."
-
-
-def _origin(error: BaseException) -> BaseException:
-    """Return the driver's error: where a session ends, others come up in its wake."""
-    found: BaseException | None = error
-    while found and not isinstance(found, psycopg.Error):
-        found = found.__cause__ or found.__context__
-    return found or error
 
 
 class Backoff:

@@ -7,19 +7,27 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from plinth.connecting import FORMATS, LIMITS
+
 _CHANGED = ("lock_timeout", "statement_timeout", "client_connection_check_interval", "application_name")
+_READ = text("select name, current_setting(name) from pg_settings where name = any(:names)")
 
 
 @contextmanager
 def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterator[None]:
-    """Give the session a name, and let the server end it soon after its client is gone.
+    """Give the session a name and the settings of our own, and let it end soon after its client is gone.
 
     Args:
         connection: the session's, without a transaction.
         command: what is going on.
         put_back: whether the session lives on, and gets its settings back.
     """
-    before = {name: _setting(connection, name) for name in _CHANGED}
+    wanted = {**FORMATS, **dict.fromkeys(LIMITS, "0")}
+    names = [*_CHANGED, *wanted]
+    before: dict[str, str] = dict(connection.execute(_READ, {"names": names}).all())
+    for name in before.keys() & wanted:
+        if before[name] != wanted[name]:
+            _set(connection, name, wanted[name])
     _set(connection, "application_name", before["application_name"] or f"alembic {command}")
     try:
         _set(connection, "client_connection_check_interval", "1s")
@@ -61,10 +69,6 @@ def roll_back(connection: Connection) -> None:
     """Roll back, if there is a session."""
     if not connection.closed and not connection.invalidated:
         connection.rollback()
-
-
-def _setting(connection: Connection, name: str) -> str:
-    return str(connection.execute(text("select current_setting(:name)"), {"name": name}).scalar_one())
 
 
 def _set(connection: Connection, name: str, value: str) -> None:

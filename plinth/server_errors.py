@@ -1,0 +1,70 @@
+"""What an error of the server is about: its code, its words, and what to do if no statement is to blame."""
+
+from collections.abc import Iterator
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+_NEW_VALUE_IN_USE = "55P04"
+_NOT_READY = "55000"
+
+# By SQLSTATE, or by its first letters: what is not the fault of the statement that met it.
+_ADVICE = {
+    "25006": "The server takes no changes (a standby, or default_transaction_read_only): "
+    "connect to the one that does.",
+    "25P": "A time limit of the server's ended the session: raise it for this role.",
+    "28": "Correct user and password.",
+    "3D": "Correct the database in DATABASE_URL.",
+    "3F": "Make the schema, or correct the search_path of role and database.",
+    "42501": "Grant it to this role, or let MIGRATION_DATABASE_URL sign in as the owner; "
+    "docs/applying.md lists what each command needs.",
+    "53100": "The server's disk is full: make room, and run the same command again.",
+    "53200": "The server is out of memory or of room for locks: raise max_locks_per_transaction, or do it "
+    "in smaller revisions.",
+    "53300": "All connections are taken: end some, or raise the limit of server, database or role.",
+    "53": "The server has reached a limit: raise it, and run the same command again.",
+    "55": "Something else uses it: run the same command again when that has ended.",
+    "57014": "Cancelled, by statement_timeout or by somebody: run the same command again.",
+    "57": "The server ended it: run the same command again.",
+    "58030": "The server can't read or write its disk.",
+    "58P01": "The server lacks a file: install there what is missing.",
+}
+
+
+def origin(error: BaseException) -> BaseException:
+    """Return the driver's error: where a session ends, others come up in its wake."""
+    return next((each for each in _chain(error) if isinstance(each, psycopg.Error)), error)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of an error; None when it isn't the server's."""
+    found = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(found, "sqlstate", None)
+
+
+def words(error: BaseException) -> str:
+    """Return PostgreSQL's own words, the detail among them, as one line that ends with a full stop."""
+    return " ".join(str(origin(error)).split()).rstrip(".") + "."
+
+
+def advice(error: BaseException) -> str | None:
+    """Return what to do about a refusal that is no statement's fault; None for any other error."""
+    code = sqlstate(error)
+    if code is None or code in {_NEW_VALUE_IN_USE, _NOT_READY}:
+        return None
+    return next((_ADVICE[code[:length]] for length in (5, 3, 2) if code[:length] in _ADVICE), None)
+
+
+def sentence(error: BaseException) -> str | None:
+    """Return a refusal of the server's, with what to do about it; None for any other error."""
+    said = advice(error)
+    if said is None and isinstance(origin(error), psycopg.OperationalError) and sqlstate(error) is None:
+        return f"The connection to the server was lost: {words(error)} Run the same command again."
+    return f"The server refuses: {words(error)} {said}" if said else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__

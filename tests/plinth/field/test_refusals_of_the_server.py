@@ -1,0 +1,67 @@
+"""What the server refuses for reasons of its own is one sentence that says what to do."""
+
+import pytest
+from psycopg.sql import SQL, Identifier
+from sqlalchemy.engine import URL
+
+from tests.plinth.history import clear, heads, psql
+from tests.plinth.project import HEAD, Project
+
+
+def alter(url: URL, change: str) -> None:
+    with psql(url) as connection:
+        connection.execute(SQL("alter database {} " + change).format(Identifier(str(url.database))))
+
+
+def test_a_server_that_takes_no_changes(project: Project, empty_url: URL) -> None:
+    project.alembic("upgrade", "head")
+    alter(empty_url, "set default_transaction_read_only = on")
+    for command in (
+        ("alembic", "stamp", "base"),
+        ("alembic", "downgrade", "base"),
+        ("plinth", "rollback"),
+        ("plinth", "environment", "production"),
+    ):
+        line = project.refused(*command)
+        assert "connect to the one that does" in line
+    assert heads(empty_url) == {HEAD}
+    assert "All is applied" in project.ok("plinth", "status")
+
+
+def test_a_search_path_that_leads_nowhere(
+    project: Project, empty_url: URL, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alter(empty_url, "set search_path = nowhere")
+    with pytest.raises(SystemExit):
+        project.alembic("upgrade", "head")
+    assert "correct the search_path" in capsys.readouterr().out
+
+
+def test_a_limit_of_the_server_within_a_revision(
+    project: Project, empty_url: URL, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = clear(project)
+    history.add("a", None, 'op.execute("create table a ()")')
+    sort = "set temp_file_limit = 0; select count(distinct i) from generate_series(1, 1000000) i"
+    history.add("b", "a", f'op.execute("create table b ()")\nop.execute("{sort}")')
+    with pytest.raises(SystemExit):
+        project.alembic("upgrade", "head")
+    said = capsys.readouterr().out
+    assert "The server refuses during revision b: temporary file size exceeds" in said
+    assert "It was rolled back: nothing of it has changed the database." in said
+    assert "1 of 2 revisions done; the database stands at a." in said
+    assert said.endswith("raise it, and run the same command again.\n")
+
+
+def test_no_connection_is_left(project: Project, empty_url: URL) -> None:
+    """The superuser that tests are isn't limited, so another role is."""
+    role = f"{empty_url.database}_role"
+    with psql(empty_url) as connection:
+        connection.execute(SQL("create role {} login connection limit 0").format(Identifier(role)))
+    try:
+        line = project.refused("plinth", "status", DATABASE_URL=str(empty_url.set(username=role)))
+    finally:
+        with psql(empty_url) as connection:
+            connection.execute(SQL("drop role {}").format(Identifier(role)))
+    assert "There is no connection" in line
+    assert "orrect the user and password" not in line

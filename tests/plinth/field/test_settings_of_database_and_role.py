@@ -1,0 +1,49 @@
+"""What a database or role sets for its sessions changes nothing of what our commands do."""
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.plinth.history import clear, psql
+from tests.plinth.project import Project
+
+FORMATS = {
+    "datestyle": "German",
+    "intervalstyle": "sql_standard",
+    "bytea_output": "escape",
+    "quote_all_identifiers": "on",
+    "timezone": "Asia/Kathmandu",
+}
+
+
+def set_for_all_sessions(url: URL, settings: dict[str, str]) -> None:
+    with psql(url) as connection:
+        for name, value in settings.items():
+            connection.execute(f"alter database {url.database} set {name} = '{value}'".encode())
+
+
+def test_how_values_are_written(project: Project, empty_url: URL) -> None:
+    set_for_all_sessions(empty_url, FORMATS | {"client_encoding": "SQL_ASCII"})
+    project.ok("alembic", "upgrade", "head")
+    assert "All is applied" in project.ok("plinth", "status")
+    project.ok("plinth", "rollback")
+    project.ok("alembic", "upgrade", "head")
+    assert "No new upgrade operations" in project.ok("alembic", "check")
+
+
+def test_an_engine_that_was_handed_over_gets_them_back(project: Project, empty_url: URL) -> None:
+    set_for_all_sessions(empty_url, FORMATS)
+    for _ in range(2):  # the second reads what the first wrote
+        project.alembic("upgrade", "head")
+        project.alembic("downgrade", "base")
+
+
+@pytest.mark.parametrize("limit", ["transaction_timeout", "idle_in_transaction_session_timeout"])
+def test_limits_that_end_sessions(project: Project, empty_url: URL, limit: str) -> None:
+    with psql(empty_url) as connection:
+        known = connection.execute("select from pg_settings where name = %s", [limit]).fetchone()
+    if known is not None:  # transaction_timeout came with PostgreSQL 17
+        set_for_all_sessions(empty_url, {limit: "1s", "idle_session_timeout": "1s"})
+    history = clear(project)
+    history.add("a", None, 'op.execute("select pg_sleep(1.3)")\n__import__("time").sleep(1.3)')
+    project.alembic("upgrade", "head")
+    project.ok("plinth", "status")
