@@ -1,16 +1,15 @@
-"""Expressions as they are written, where what PostgreSQL prints isn't printed alike when it is read again."""
+"""Expressions as one writes them, where PostgreSQL prints more."""
 
 import re
 
 from plinth.autogenerate.quoting import quoted
 
 _STRING = r"'(?:[^']|'')*'"
-_LIST = rf"{_STRING}::character varying(?:, {_STRING}::character varying)*"
+_VALUE = rf"\({_STRING}::character varying\)::text"
 _NAME = r'(?:"(?:[^"]|"")+"|[\w$.]+)'
-# What PostgreSQL makes of `name IN ('a', 'b')` when the name is a varchar's: printed, and read again, the
-# casts stand elsewhere.
+# What PostgreSQL makes of `name IN ('a', 'b')` when the name is a varchar's.
 _IN = re.compile(
-    rf"\((?P<name>{_NAME})\)::text (?P<how>= ANY|<> ALL) \(\(ARRAY\[(?P<values>{_LIST})\]\)::text\[\]\)"
+    rf"\((?P<name>{_NAME})\)::text (?P<how>= ANY|<> ALL) \(ARRAY\[(?P<values>{_VALUE}(?:, {_VALUE})+)\]\)"
 )
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
@@ -40,7 +39,7 @@ def with_name(expression: str, column: str, by: str) -> str:
 
 
 def as_written(expression: str) -> str:
-    """Return an expression that PostgreSQL prints as the given one when it has read it."""
+    """Return an expression that means the same, with lists of strings as one writes them."""
 
     def in_list(match: re.Match[str]) -> str:
         values = ", ".join(re.findall(rf"({_STRING})::character varying", match["values"]))

@@ -26,6 +26,7 @@ from plinth.catalog.picture import (
     Sequence,
     Table,
 )
+from plinth.catalog.reread import reread
 
 VERSION_TABLE = "alembic_version"
 
@@ -119,7 +120,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
                 type=type_,
                 named_type=Name(type_schema, type_name) if type_name else None,
                 collation=collation,
-                default=default,
+                default=default and reread(default),
                 generated=generated.strip("\0"),
                 identity=identity.strip("\0"),
                 not_null=not_null,
@@ -151,7 +152,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
             indexes={each.name: each for each in indexes[oid]},
             persistence=persistence,
             options=tuple(sorted(options)),
-            partition_key=key,
+            partition_key=key and reread(key),
             partition_bound=bound,
             parents=tuple(Name(*parent) for parent in parents),
             access_method=method,
@@ -194,9 +195,9 @@ def _constraints(
             Constraint(
                 name=name,
                 type=type_,
-                definition=definition or f"NOT NULL {columns[0]}",
+                definition=reread(definition) if definition else f"NOT NULL {columns[0]}",
                 columns=columns,
-                expression=expression,
+                expression=expression and reread(expression),
                 foreign_key=foreign_key,
                 deferrable=deferrable,
                 deferred=deferred,
@@ -224,6 +225,7 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
         comment, valid, statistics,
     ) in _rows(connection, queries.INDEXES):  # fmt: skip
         columns = [numbers.get((table, key)) for key in keys]  # an expression's key is 0
+        definition = reread(definition)  # noqa: PLW2901
         mentioned, types = expressions.get(oid, (set(), set()))
         found[table].append(
             Index(
@@ -234,7 +236,7 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
                 include=tuple(filter(None, columns[key_count:])),
                 unique=unique,
                 method=method,
-                where=where,
+                where=where and reread(where),
                 nulls_not_distinct=nulls_not_distinct,
                 options=tuple(sorted(options)),
                 comment=comment,
@@ -282,9 +284,12 @@ def _domains(connection: Connection) -> Iterator[Domain]:
             Name(schema, name),
             type_,
             collation,
-            default,
+            default and reread(default),
             not_null,
-            {each[0]: DomainConstraint(*each) for each in constraints},
+            {
+                name: DomainConstraint(name, reread(definition), *rest)
+                for name, definition, *rest in constraints
+            },
             comment,
             Name(*base) if base[1] else None,
         )
@@ -296,7 +301,7 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
         uses[catalog, oid].add(ColumnName(Name(schema, table), column))
     details: dict[tuple[int, int], list[Detail]] = defaultdict(list)
     for catalog, oid, statements, undo in _rows(connection, queries.DETAILS):
-        details[catalog, oid].append(Detail(tuple(statements), undo))
+        details[catalog, oid].append(Detail(tuple(map(reread, statements)), undo))
     privileges: dict[tuple[int, int], list[str]] = defaultdict(list)
     for catalog, oid, statement in _rows(connection, queries.PRIVILEGES):
         privileges[catalog, oid].append(statement)
@@ -308,7 +313,7 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
         yield Other(
             kind,
             name,
-            definition,
+            reread(definition),
             schema,
             owner.name if owner else None,
             comment,
