@@ -26,7 +26,7 @@ from plinth.autogenerate.rendering import use_renderers
 from plinth.autogenerate.revisions import RevisionError, history_of, revisions_catalog
 from plinth.autogenerate.scope import Scope, in_scope
 from plinth.autogenerate.steps import Change
-from plinth.catalog import Catalog, differences, read_catalog
+from plinth.catalog import Catalog, differences, read_catalog, unseen
 from plinth.errors import as_command_errors
 from plinth.scratch import NoScratchError
 
@@ -132,6 +132,7 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
     database = read()
     models = models_catalog(metadata, connection, database, **names)
     hints = read_hints(metadata, database.default_schema)
+    _name_unseen(models, connection)
 
     @cache
     def revisions() -> Catalog | None:
@@ -148,6 +149,17 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
         includes=filters.table_filter(context, database.default_schema),
     )
     return Subject(database, models, hints, read, scope)
+
+
+def _name_unseen(models: Catalog, connection: Connection) -> None:
+    """Name what the models' own DDL makes and no revision will, unless the database has it already."""
+    found = models.unseen and models.unseen - unseen(connection)
+    if found:
+        log.warning(
+            "Autogenerate writes no revision for this, which DDL in the models makes: %s. Write it by hand: "
+            "alembic revision -m '…', with op.execute('…').",
+            "; ".join(sorted(found)),
+        )
 
 
 def _check(context: AutogenContext, connection: Connection, subject: Subject) -> None:

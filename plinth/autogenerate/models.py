@@ -23,7 +23,7 @@ from sqlalchemy.sql.sqltypes import SchemaType
 from plinth.autogenerate import prerequisites
 from plinth.autogenerate.cache import remembered
 from plinth.autogenerate.prerequisites import Prerequisite
-from plinth.catalog import Catalog, Name, read_catalog
+from plinth.catalog import Catalog, Name, read_catalog, unseen
 from plinth.errors import PlinthError
 from plinth.scratch import place_of, scratch_database
 
@@ -117,7 +117,7 @@ def models_catalog(
             prerequisites.give_sequences_back(connection, standing, first)
             with engine.connect() as reader:
                 made = read(reader, default)
-            return replace(made, leaned_on=_leaned_on(copied, made))
+                return replace(made, leaned_on=_leaned_on(copied, made), unseen=unseen(reader))
 
     with _explained():
         if not script.is_all:

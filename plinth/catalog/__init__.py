@@ -2,11 +2,13 @@
 
 - `picture`: the types that hold it.
 - `queries`, `read`, `index_keys`: how it is read; `reread`: one form for what PostgreSQL prints in two.
+- `unseen`: what a picture doesn't show.
 - `differences`: in what two of them differ.
 """
 
 from plinth.catalog.differences import Difference, differences
 from plinth.catalog.picture import Catalog, ColumnName, Name
 from plinth.catalog.read import read_catalog
+from plinth.catalog.unseen import unseen
 
-__all__ = ["Catalog", "ColumnName", "Difference", "Name", "differences", "read_catalog"]
+__all__ = ["Catalog", "ColumnName", "Difference", "Name", "differences", "read_catalog", "unseen"]

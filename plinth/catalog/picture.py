@@ -394,6 +394,7 @@ class Catalog:
         others: by kind and name.
         leaned_on: of models: what was copied in before they were made, by name (others by kind and name,
             schemas as text); they don't make it. Not compared.
+        unseen: of models: what they make that isn't shown here. Not compared.
     """
 
     default_schema: str
@@ -405,3 +406,4 @@ class Catalog:
     domains: Mapping[Name, Domain] = field(default_factory=dict)
     others: Mapping[tuple[str, str], Other] = field(default_factory=dict)
     leaned_on: frozenset[tuple[str, str] | str] = field(default=frozenset(), compare=False)
+    unseen: frozenset[str] = field(default=frozenset(), compare=False)
