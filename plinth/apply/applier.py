@@ -268,7 +268,8 @@ class _Applier:
             if session.is_lost(connection, error):
                 raise
             session.roll_back(connection)
-            log.warning("Stopped by an error. %s", self.standing())
+            stays = f"{self._what_stays()} " if self._running else ""
+            log.warning("Stopped by an error%s. %s%s", self._during(), stays, self.standing())
             raise
         return True
 
@@ -303,11 +304,12 @@ class _Applier:
                 f"The server refuses{during}: {words(error)}{stays} {self.standing()} {remedy}"
             ) from error
         if not passes(error):
-            log.warning("Stopped by an error%s. %s", during, self.standing())
+            stays = f"{self._what_stays()} " if self._running else ""
+            log.warning("Stopped by an error%s. %s%s", during, stays, self.standing())
             raise error
         why = words(error) + (f" Blocked by {blockers}." if blockers else "")
         step = self._online.step
-        if step and step.is_online and not step.repeatable:
+        if step and (step.is_online or step.has_left) and not step.repeatable:
             raise ApplyError(
                 f"A lock didn't come{during}: {why} {self._what_stays()} It isn't tried again. "
                 f"{self.standing()} If it may be done twice, say so in the file: repeatable = True"
@@ -326,6 +328,11 @@ class _Applier:
     def _what_stays(self) -> str:
         """Return a sentence that says what is left of the revision that failed."""
         step = self._online.step
+        if step and step.has_left:
+            return (
+                "It ended its transaction itself (COMMIT or ROLLBACK in the revision): what it had committed "
+                "stays, and may not bear to be done twice; what came after was rolled back."
+            )
         if step is None or not step.is_online:
             return "It was rolled back: nothing of it has changed the database."
         if step.repeatable:
@@ -364,15 +371,28 @@ class _Applier:
             self._online.step = Step(
                 _name(step),
                 is_upgrade=step.is_upgrade,
-                objection=self._objection(step),
                 declared_repeatable=_says_repeatable(step),
             )
             self._step_began = time.monotonic()
+            self._look_after(step)
             yield step
             self._online.step = self._running = None
             self._heads = tuple(self._writer.heads)
             self._done = number + 1
             self._backoff.start_again()
+
+    def _look_after(self, step: MigrationStep) -> None:
+        """See in which transaction a step ends, also when it fails: Alembic then rolls back."""
+        run = step.migration_fn
+
+        @functools.wraps(run)
+        def looked_after(**arguments: object) -> None:
+            try:
+                run(**arguments)
+            finally:
+                self._online.look()
+
+        step.migration_fn = looked_after
 
     def _begin(self, step: MigrationStep) -> None:
         self._running = _name(step)
@@ -392,9 +412,6 @@ class _Applier:
         if context.script and not ancestors(context.script, self._heads or ()) - undone:
             safety.refuse_if_protected(self._connection, "downgrade to base")
 
-    def _objection(self, step: MigrationStep) -> str | None:
-        return safety.objection_to_losses(self._connection) if _undoes(step) else None
-
     def _refuse_losses(
         self, context: MigrationContext, planned: Sequence[MigrationStep], number: int
     ) -> None:
@@ -404,18 +421,24 @@ class _Applier:
             SafetyError: they may not.
         """
         downgrades = list(itertools.takewhile(_undoes, planned[number:]))
-        found: list[losses.Loss] = []
-        measured = 0
-        if downgrades:
-            found, measured = losses.measure(context, self._connection, downgrades, self._begin)
-            self._running = None
-        self._measured = number + max(measured, 1)
-        if found:
-            lost = ", ".join(map(str, found))
-            objection = safety.objection_to_losses(self._connection)
-            if objection:
-                raise safety.SafetyError(f"This would lose {lost}. Refused: {objection}")
-            log.warning("This loses %s.", lost)
+        self._measured = number + 1
+        if not downgrades:
+            return
+        objection = safety.objection_to_losses(self._connection)
+        lost = losses.measure(
+            context, self._connection, downgrades, self._begin, strictly=objection is not None
+        )
+        running, self._running = self._running, None
+        self._measured = number + max(lost.measured, 1)
+        if objection and lost.blind:
+            raise safety.SafetyError(
+                f"Revision {running} {lost.blind}: which rows its downgrade loses can't be seen beforehand. "
+                f"Refused: {objection}"
+            )
+        if objection and lost.found:
+            raise safety.SafetyError(f"This would lose {', '.join(lost.found)}. Refused: {objection}")
+        if lost.found:
+            log.warning("This loses %s.", ", ".join(lost.found))
 
 
 def _undoes(step: MigrationStep) -> bool:

@@ -1,65 +1,115 @@
-"""What a downgrade would lose: found by running it in a transaction that is rolled back.
+"""What a downgrade would lose: found by running it in a transaction that can't be committed.
 
 The revisions' text says little about it: a hand-written one drops what it likes, and CASCADE more. So the
-catalog is compared before and after, and what is gone is counted once it is back.
+catalog is compared before and after, PostgreSQL's own counters tell which tables lost or changed rows, and
+what is gone is counted once it is back.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import ast
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from psycopg.sql import Identifier
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, CursorResult, event, text
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.pool import Pool
+
+from plinth.apply import session
 
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
 
-_COLUMNS = """
-    select c.oid, a.attnum, n.nspname, c.relname, a.attname, greatest(c.reltuples, 0)
-    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and a.attnum > 0 and not a.attisdropped
+_TABLES = """
+    select c.oid, coalesce(nullif(pg_partition_root(c.oid)::oid, 0), c.oid), n.nspname, c.relname, c.relkind,
+           c.relispopulated, greatest(c.reltuples, 0), pg_relation_filenode(c.oid),
+           pg_stat_get_xact_tuples_deleted(c.oid), pg_stat_get_xact_tuples_updated(c.oid),
+           row_security_active(c.oid) and pg_relation_size(c.oid) > 0
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'f', 'm') and c.relpersistence <> 't'
       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'plinth')
     """
+_COLUMNS = """
+    select attrelid, attnum, attname from pg_attribute
+    where attrelid = any(%(tables)s) and attnum > 0 and not attisdropped order by attrelid, attnum
+    """
+_LARGE_OBJECTS = """
+    select pg_stat_get_xact_tuples_deleted('pg_catalog.pg_largeobject_metadata'::regclass),
+           pg_stat_get_xact_tuples_updated('pg_catalog.pg_largeobject'::regclass)
+             + pg_stat_get_xact_tuples_deleted('pg_catalog.pg_largeobject'::regclass)
+    """
+
+# Two equal values, which PostgreSQL refuses when it is to commit: whoever asks for it, and however.
+_BAR = "plinth_only_a_trial"
+_BARRED = (
+    f"create temporary table {_BAR} (id int unique deferrable initially deferred) on commit drop",
+    f"insert into {_BAR} values (1), (1)",  # noqa: S608 - a constant
+)
+
+# Whatever else a revision imports may reach the database by a way of its own.
+_HARMLESS = {"alembic", "sqlalchemy", *sys.stdlib_module_names} - {
+    *("asyncio", "ctypes", "importlib", "multiprocessing", "os", "pty", "runpy", "socket", "subprocess")
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, or materialized view, as it stands in the catalog, and what the transaction did to it."""
+
+    oid: int
+    root: int
+    schema: str
+    name: str
+    kind: str
+    is_populated: bool
+    estimate: float
+    file: int | None
+    deleted: int
+    updated: int
+    hides_rows: bool
+
+    @property
+    def full_name(self) -> str:
+        """Its name with its schema, as a message has it."""
+        return f"{self.schema}.{self.name}"
 
 
 @dataclass(frozen=True)
 class Column:
     """A column as it stands in the catalog."""
 
-    table: int
+    table: Table
     number: int
-    schema: str
-    table_name: str
     name: str
-    estimate: float
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What it keeps under any name."""
+        return self.table.oid, self.number
 
     @property
     def names(self) -> tuple[str, str, str]:
         """The names that lead to it."""
-        return self.schema, self.table_name, self.name
+        return self.table.schema, self.table.name, self.name
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A table, or a column of one that stays, whose values would be gone.
+@dataclass
+class Losses:
+    """What a run of downgrades would lose.
 
     Args:
-        name: as SQL has it.
-        is_table: whether the whole table goes.
-        rows: how many rows have a value there.
-        exact: whether they were counted.
+        found: each as a message has it, with the number of rows.
+        measured: how many of the steps are known: all, or those before the one that can't be.
+        blind: why the next one can't be, to follow the revision's name; None when all are known.
     """
 
-    name: str
-    is_table: bool
-    rows: int
-    exact: bool
-
-    def __str__(self) -> str:
-        """Return it as a message has it."""
-        about = "" if self.exact else "about "
-        kind = "table" if self.is_table else "column"
-        return f"{kind} {self.name} ({about}{self.rows} row{'' if self.rows == 1 else 's'})"
+    found: list[str] = field(default_factory=list)
+    measured: int = 0
+    blind: str | None = None
 
 
 class _Unmeasurable(Exception):  # noqa: N818 - it ends the measuring and is no error
@@ -71,7 +121,9 @@ def measure(
     connection: Connection,
     steps: Sequence[MigrationStep],
     begin: Callable[[MigrationStep], None],
-) -> tuple[list[Loss], int]:
+    *,
+    strictly: bool,
+) -> Losses:
     """Return what a run of downgrades would lose; whatever it does is rolled back.
 
     Args:
@@ -79,85 +131,266 @@ def measure(
         connection: its connection, between two transactions.
         steps: the downgrades, in order.
         begin: is told of each before it runs.
-
-    Returns:
-        The losses, and how many of the steps were measured: those before the first online one.
+        strictly: a revision that may reach the database by another way isn't even tried.
     """
-    measured = 0
+    losses = Losses()
     try:
-        before = _columns(connection)
-        with _no_way_out(context, connection):
-            for step in steps:
-                begin(step)
-                with connection.begin_nested():
-                    step.migration_fn()
-                measured += 1
-    except _Unmeasurable:
-        pass
-    try:
-        after = _columns(connection)
-        suspects = _suspects(before, after)
-        left = {column: _count(connection, column)[0] for column in suspects if suspects[column]}
+        losses.blind = _bar(connection)
+        if losses.blind:
+            return losses
+        before = _Picture.of(connection)
+        trial = _Trial(context, connection)
+        for step in steps:
+            begin(step)
+            losses.blind = (_foreign_imports(step) if strictly else None) or trial.run(step)
+            if losses.blind:
+                break
+            losses.measured += 1
+        if trial.is_over:
+            losses.measured = 0
+            return losses
+        after = _Picture.of(connection)
+        suspects = [*_replaced(before, after), *_touched(before, after)]
+        left = [_content(connection, each.after) for each in suspects]
     finally:
-        connection.rollback()
-    losses = list(_losses(connection, suspects, left, {column.table for column in after}))
+        session.roll_back(connection)
+    losses.found = [
+        *_gone(connection, before, after),
+        *_lost_values(connection, suspects, left),
+        *_removed(before, after),
+    ]
     connection.rollback()
-    return losses, measured
+    return losses
 
 
-def _columns(connection: Connection) -> list[Column]:
-    return [Column(*row) for row in connection.exec_driver_sql(_COLUMNS.replace("%", "%%"))]
+def _bar(connection: Connection) -> str | None:
+    """Begin a transaction that can't be committed; return why there is none."""
+    if connection.scalar(text("select current_setting('track_counts')")) != "on":
+        return "can't be measured, as track_counts is off"
+    try:
+        for statement in _BARRED:
+            connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if session.is_lost(connection, error):
+            raise
+        return "can't be tried, as this role may not make a temporary table"
+    return None
 
 
-def _suspects(before: Sequence[Column], after: Sequence[Column]) -> dict[Column, bool]:
-    """Return the columns that are gone, each with whether another one has taken over its name."""
-    kept = {(column.table, column.number) for column in after}
-    names = {column.names for column in after}
-    return {column: column.names in names for column in before if (column.table, column.number) not in kept}
+class _Trial:
+    """Runs downgrades in the transaction that can't be committed, and notices when they leave it.
 
+    Args:
+        context: Alembic's.
+        connection: in that transaction.
+    """
 
-def _losses(
-    connection: Connection, suspects: dict[Column, bool], left: dict[Column, int], tables: set[int]
-) -> Iterator[Loss]:
-    seen: set[int] = set()
-    for column, replaced in suspects.items():
-        whole = column.table not in tables
-        if whole and not replaced:
-            if column.table in seen:
-                continue
-            seen.add(column.table)
-            rows, exact = _count(connection, column, whole=True)
-            name = Identifier(column.schema, column.table_name).as_string()
-        else:
-            rows, exact = _count(connection, column)
-            rows -= left.get(column, 0)
-            name = Identifier(column.schema, column.table_name, column.name).as_string()
-        if rows > 0:
-            yield Loss(name.replace('"', ""), whole and not replaced, rows, exact)
+    LEAVES = "leaves its transaction (autocommit_block, COMMIT, another connection)"
 
+    def __init__(self, context: MigrationContext, connection: Connection) -> None:
+        self._context = context
+        self._connection = connection
+        self._transaction = self._id()
+        self._left = False
+        self.is_over = False  # the transaction
 
-def _count(connection: Connection, column: Column, *, whole: bool = False) -> tuple[int, bool]:
-    if column.estimate > COUNTED:
-        return round(column.estimate), False
-    what = "*" if whole else Identifier(column.name).as_string()
-    table = Identifier(column.schema, column.table_name).as_string()
-    statement = f"select count({what}) from {table}".replace("%", "%%")  # noqa: S608 - quoted names
-    return int(connection.exec_driver_sql(statement).scalar_one()), True
+    def run(self, step: MigrationStep) -> str | None:
+        """Run one; return why it can't be tried.
 
-
-@contextmanager
-def _no_way_out(context: MigrationContext, connection: Connection) -> Iterator[None]:
-    """Keep a revision from committing."""
-
-    def refuse(*_: object) -> None:
-        raise _Unmeasurable
-
-    with instead_of_autocommit(context, refuse):
-        event.listen(connection, "commit", refuse)
+        Raises:
+            Exception: the revision's own, with which it would fail outside of a trial, too.
+        """
+        self._connection.exec_driver_sql("savepoint plinth_step")
         try:
-            yield
-        finally:
-            event.remove(connection, "commit", refuse)
+            with self._watched():
+                step.migration_fn()
+            if not self._left and self._id() == self._transaction:
+                return None
+        except Exception as error:
+            if session.is_lost(self._connection, error) or session.is_interrupted(error):
+                raise
+            self._go_back()
+            if not (self._left or self.is_over or _BAR in str(error)):
+                raise
+        else:
+            self._go_back()
+        return self.LEAVES
+
+    def _id(self) -> str | None:
+        found: str | None = self._connection.scalar(
+            text("select cast(pg_current_xact_id_if_assigned() as text)")
+        )
+        return found
+
+    def _go_back(self) -> None:
+        try:
+            self._connection.exec_driver_sql("rollback to savepoint plinth_step")
+            self.is_over = self._id() != self._transaction
+        except (DBAPIError, InvalidRequestError) as error:  # the server's word, or SQLAlchemy's
+            if session.is_lost(self._connection, error):
+                raise
+            self.is_over = True
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Keep a revision from committing, and from other connections, as long as the block runs."""
+        thread = threading.get_ident()
+
+        def refuse(*_: object) -> None:
+            if threading.get_ident() == thread:
+                self._left = True
+                raise _Unmeasurable
+
+        def refuse_without_transaction(*_: object) -> None:
+            if self._left or session.is_idle(self._connection):
+                refuse()
+
+        with instead_of_autocommit(self._context, refuse):
+            event.listen(self._connection, "commit", refuse)
+            event.listen(self._connection, "before_cursor_execute", refuse_without_transaction)
+            event.listen(Pool, "checkout", refuse)
+            try:
+                yield
+            finally:
+                event.remove(Pool, "checkout", refuse)
+                event.remove(self._connection, "before_cursor_execute", refuse_without_transaction)
+                event.remove(self._connection, "commit", refuse)
+
+
+def _foreign_imports(step: MigrationStep) -> str | None:
+    """Return what to say of a revision that imports what may reach the database by itself."""
+    if not isinstance(step, RevisionStep):
+        return None
+    try:
+        tree = ast.parse(Path(step.revision.path).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return "has no source that could be read"
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or ".")
+    foreign = sorted({name for name in names if name.partition(".")[0] not in _HARMLESS})
+    return f"imports {', '.join(foreign)}, which may reach the database by itself" if foreign else None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What there is, and what the transaction has done so far."""
+
+    tables: Mapping[int, Table]
+    columns: Mapping[tuple[int, int], Column]
+    objects: tuple[int, int]  # large objects that were deleted, and pages of them that changed
+
+    @staticmethod
+    def of(connection: Connection) -> "_Picture":
+        tables = {row[0]: Table(*row) for row in connection.exec_driver_sql(_TABLES)}
+        rows = connection.exec_driver_sql(_COLUMNS, {"tables": list(tables)})
+        columns = [Column(tables[table], number, name) for table, number, name in rows]
+        objects = connection.exec_driver_sql(_LARGE_OBJECTS).one()
+        return _Picture(tables, {column.key: column for column in columns}, (objects[0], objects[1]))
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """A column whose values may have changed: before, and what now bears its name."""
+
+    before: Column
+    after: Column
+
+
+def _replaced(before: _Picture, after: _Picture) -> Iterator[_Suspect]:
+    names = {column.names: column for column in after.columns.values()}
+    for key, column in before.columns.items():
+        if key not in after.columns and column.names in names:
+            yield _Suspect(column, names[column.names])
+
+
+def _touched(before: _Picture, after: _Picture) -> Iterator[_Suspect]:
+    for key, column in before.columns.items():
+        now = after.tables.get(column.table.oid)
+        if now and key in after.columns and now.kind != "m":
+            then = column.table
+            if then.file != now.file or then.updated != now.updated:
+                yield _Suspect(column, after.columns[key])
+
+
+def _gone(connection: Connection, before: _Picture, after: _Picture) -> Iterator[str]:
+    """Yield the tables and columns that are gone, and nothing has taken their name."""
+    names = {column.names for column in after.columns.values()}
+    seen: set[int] = set()
+    for key, column in before.columns.items():
+        if key in after.columns or column.names in names or column.table.oid in seen:
+            continue
+        if column.table.oid in after.tables:
+            yield from _shown(connection, column.table, "column", column.name)
+        else:
+            seen.add(column.table.oid)
+            kind = "materialized view" if column.table.kind == "m" else "table"
+            yield from _shown(connection, column.table, kind)
+
+
+def _shown(connection: Connection, table: Table, kind: str, column: str | None = None) -> Iterator[str]:
+    name = table.full_name + (f".{column}" if column else "")
+    if table.hides_rows:
+        yield f"{kind} {name} (rows that row security hides from this role)"
+    elif table.estimate > COUNTED:
+        yield f"{kind} {name} (about {round(table.estimate)} rows)"
+    elif table.is_populated:
+        what = f"count({Identifier(column).as_string()})" if column else "count(*)"
+        rows = int(_ask(connection, what, table).scalar_one())
+        if rows:
+            yield f"{kind} {name} ({rows} row{'' if rows == 1 else 's'})"
+
+
+def _content(connection: Connection, column: Column) -> tuple[int, object] | None:
+    """Return how many values a column has, and a checksum of them as text; None when that takes too long."""
+    table = column.table
+    if table.hides_rows or table.estimate > COUNTED or not table.is_populated:
+        return None
+    name = Identifier(column.name).as_string()
+    hashed = f'hashtextextended(cast({name} as text) collate "C", 0)'
+    row = _ask(connection, f"count({name}) as n, sum(cast({hashed} as numeric)) as hash", table).one()
+    return row.n, row.hash
+
+
+def _lost_values(
+    connection: Connection, suspects: Sequence[_Suspect], left: Sequence[tuple[int, object] | None]
+) -> Iterator[str]:
+    """Yield the columns that have other values than before."""
+    for suspect, now in zip(suspects, left, strict=True):
+        column = suspect.before
+        name = f"{column.table.full_name}.{column.name}"
+        then = _content(connection, column)
+        if then is None or now is None:
+            if column.table.hides_rows:
+                yield f"values of column {name} (rows that row security hides from this role)"
+            elif column.table.is_populated:
+                yield f"values of column {name} (up to about {round(column.table.estimate)} rows)"
+        elif then[0] > now[0]:
+            rows = then[0] - now[0]
+            yield f"column {name} ({rows} row{'' if rows == 1 else 's'})"
+        elif then != now:
+            yield f"values of column {name} (up to {then[0]} row{'' if then[0] == 1 else 's'})"
+
+
+def _removed(before: _Picture, after: _Picture) -> Iterator[str]:
+    """Yield the tables from which rows were deleted, and large objects."""
+    for oid, then in before.tables.items():
+        now = after.tables.get(oid)
+        rows = now.deleted - then.deleted if now else 0
+        if rows > 0:
+            yield f"{rows} row{'' if rows == 1 else 's'} of table {then.full_name}"
+    unlinked = after.objects[0] - before.objects[0]
+    changed = after.objects[1] - before.objects[1]
+    if unlinked > 0 or changed > 0:
+        yield f"large objects ({unlinked} of them)" if unlinked > 0 else "parts of large objects"
+
+
+def _ask(connection: Connection, what: str, table: Table) -> CursorResult[Any]:
+    name = Identifier(table.schema, table.name).as_string()
+    return connection.exec_driver_sql(f"select {what} from {name}".replace("%", "%%"))  # noqa: S608 - quoted
 
 
 @contextmanager

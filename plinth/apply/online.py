@@ -19,6 +19,7 @@ import psycopg
 from sqlalchemy import Connection, CursorResult, event
 from sqlalchemy.engine.interfaces import ExecutionContext
 
+from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
 from plinth.server_errors import words
 
@@ -47,7 +48,6 @@ _READS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b"
 _REPEATABLE = re.compile(
     r"\bconcurrently\b|\bif\s+(?:not\s+)?exists\b|\bvalidate\s+constraint\b", re.IGNORECASE
 )
-_DESTROYS = re.compile(r"\bdrop\s+(?:table|column|schema|owned)\b|\btruncate\b", re.IGNORECASE)
 
 _INDEX = """
     select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname)
@@ -68,18 +68,18 @@ class Step:
     Args:
         revision: its id.
         is_upgrade: which way it goes.
-        objection: why it may not drop tables and columns where that can't be measured first.
         declared_repeatable: whether the file says so: `repeatable = True`.
+        has_left: it ended its transaction by itself, and not by `autocommit_block`.
         statements: how often each ran outside a transaction.
     """
 
     revision: str
     is_upgrade: bool
-    objection: str | None = None
     declared_repeatable: bool = False
     wrote_in_transaction: bool = False
     is_online: bool = False
     did_once_only: bool = False
+    has_left: bool = False
     statements: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -134,6 +134,12 @@ class OnlineStatements:
         done = self.step.statements.most_common(1) if self.step else []
         return done[0] if done and done[0][1] > 1 else None
 
+    def look(self) -> None:
+        """See whether the running step has ended its transaction by itself (COMMIT, ROLLBACK)."""
+        step = self.step
+        if step and step.wrote_in_transaction and not step.is_online and is_idle(self.connection):
+            step.has_left = step.did_once_only = True
+
     def clean_up(self, session: "psycopg.Connection[Any]") -> None:
         """Drop the INVALID index that an unfinished build of the running step left behind, if it did.
 
@@ -166,6 +172,7 @@ class OnlineStatements:
         if not _in_autocommit(conn):
             if self._unbounded:
                 self.set_timeouts()
+            self.look()
             if self.step and not _READS.match(statement):
                 self.step.wrote_in_transaction = True
             return statement, parameters
@@ -181,11 +188,6 @@ class OnlineStatements:
                     "an interruption from here on leaves it half applied. Better make it two revisions.",
                     step.revision,
                 )
-        if step.objection and _DESTROYS.search(statement):
-            raise OnlineStepError(
-                f"Revision {step.revision} drops outside a transaction, where it can't be seen beforehand "
-                f"which rows would be lost. Refused: {step.objection}"
-            )
         # The driver makes one percent sign of two, unless it is told that there are no parameters.
         sql = statement if context.no_parameters else statement.replace("%%", "%")
         return _NOTHING if self._is_done(step, sql) else statement, parameters
@@ -237,7 +239,10 @@ class OnlineStatements:
 
     def _after(self, conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         step = self.step
-        if step is None or self._are_ours or not _in_autocommit(conn):
+        if step is None or self._are_ours:
+            return
+        if not _in_autocommit(conn):
+            self.look()
             return
         if not _READS.match(statement):
             step.statements[statement] += 1

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -58,6 +59,14 @@ def is_lost(connection: Connection, error: Exception) -> bool:
     )
 
 
+def is_idle(connection: Connection) -> bool:
+    """Whether the server knows of no transaction, whatever SQLAlchemy takes for granted."""
+    if connection.closed or connection.invalidated:
+        return False
+    info = getattr(connection.connection.driver_connection, "info", None)
+    return info is not None and info.transaction_status == TransactionStatus.IDLE
+
+
 def is_interrupted(error: BaseException | None) -> bool:
     """Whether somebody pressed Ctrl-C; leaving a block without a transaction, Alembic hides it."""
     while error and not isinstance(error, KeyboardInterrupt):
@@ -69,6 +78,8 @@ def roll_back(connection: Connection) -> None:
     """Roll back, if there is a session."""
     if not connection.closed and not connection.invalidated:
         connection.rollback()
+        # SQLAlchemy's transaction ends with a COMMIT that was refused; the server's goes on.
+        connection.connection.rollback()
 
 
 def _set(connection: Connection, name: str, value: str) -> None:

@@ -5,10 +5,8 @@ import time
 
 import pytest
 from alembic import command
-from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import NullPool
 
 from tests.plinth.history import (
     CONCURRENTLY,
@@ -23,7 +21,6 @@ from tests.plinth.history import (
     wait_until_blocked,
 )
 from tests.plinth.project import Project
-from tests.plinth.test_safety import elsewhere as elsewhere_url
 
 BUILD = f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)'
 INDEXES = (
@@ -151,14 +148,3 @@ def test_both_kinds_in_one_file_are_warned_of(
     table.add("b", "a", f'op.execute("create table t_b ()")\n{BUILD}')
     command.upgrade(table.config(empty_engine), "head")
     assert "Better make it two revisions" in caplog.text
-
-
-def test_a_drop_outside_a_transaction_is_refused_where_rows_are_protected(
-    table: History, empty_engine: Engine, empty_url: URL
-) -> None:
-    table.add("b", "a", "pass", f'{CONCURRENTLY}op.drop_table("t_a")')
-    command.upgrade(table.config(empty_engine), "head")
-    elsewhere = create_engine(elsewhere_url(empty_url), poolclass=NullPool)
-    with pytest.raises(CommandError, match=r"drops outside a transaction.*PLINTH_CONFIRM="):
-        command.downgrade(table.config(elsewhere), "-1")
-    assert heads(empty_url) == {"b"}
