@@ -176,10 +176,7 @@ def _objection(target: Connection, facts: _Facts) -> str | None:
     if "production" in {app_env, marker}:
         return "it is production's"
     if not (marker or app_env or is_scratch or safety.is_on_local_server(url_of(target))):
-        return (
-            "nothing says that it is for development (the local server, APP_ENV, or the marker that "
-            "`python -m plinth environment development` sets)"
-        )
+        return "nothing says that it is for development (if it is: python -m plinth environment development)"
     if facts.is_replica:
         return "it is a replica"
     if not facts.may_create:

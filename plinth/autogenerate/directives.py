@@ -13,6 +13,7 @@ from plinth.alembic_command import of_options
 from plinth.autogenerate.comparator import ComparedOp, Comparison
 from plinth.autogenerate.online import extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
+from plinth.autogenerate.rendering import as_ours
 from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
 from plinth.autogenerate.way import Revision, between
@@ -129,8 +130,8 @@ def _is_empty(script: ops.MigrationScript) -> bool:
 def _fill(script: ops.MigrationScript, revision: Revision) -> None:
     assert script.upgrade_ops is not None  # noqa: S101 - a new revision has both
     assert script.downgrade_ops is not None  # noqa: S101
-    script.upgrade_ops.ops[:0] = revision.up
-    script.downgrade_ops.ops.extend(revision.down)
+    script.upgrade_ops.ops[:0] = as_ours(revision.up)
+    script.downgrade_ops.ops.extend(as_ours(revision.down))
 
 
 def _following(first: ops.MigrationScript) -> ops.MigrationScript:

@@ -1,11 +1,12 @@
 """How operations are written into a revision's file, as a person would write them.
 
 Alembic's own renderers leave out what `postgresql_using` and its like say, can't write a primary key, and
-undo the escapes of `%` and `:`.
+undo the escapes of `%` and `:`. Operations that aren't ours (of Alembic's own comparison, of a hook) are made
+of other things than ours are, and are left to them.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -430,7 +431,31 @@ _OURS: dict[type[ops.MigrateOperation], Callable[..., str]] = {
 }
 
 
+_IS_OURS = "_is_plinths"
+
+
+def as_ours(operations: Iterable[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Return operations, which are written our way from now on."""
+    found = list(operations)
+    for operation in found:
+        vars(operation)[_IS_OURS] = True  # `info` is the table's in some
+        if isinstance(operation, ops.OpContainer):
+            as_ours(operation.ops)
+    return found
+
+
 def use_renderers() -> None:
-    """Let Alembic write all operations our way."""
-    for operation, renderer in _OURS.items():
-        renderers.dispatch_for(operation, replace=True)(renderer)
+    """Let Alembic write our operations our way, and those that it can't write itself."""
+    for operation, ours in _OURS.items():
+        alembics = renderers._registry.get((operation, "default"))
+        if alembics is None or operation is ops.CreatePrimaryKeyOp:  # for which it has but an error
+            alembics = ours
+        renderers.dispatch_for(operation, replace=True)(_of_either(ours, alembics))
+
+
+def _of_either(ours: Callable[..., str], alembics: Callable[..., Any]) -> Callable[..., Any]:
+    def render(context: AutogenContext, op: ops.MigrateOperation) -> str | list[str]:
+        written: str | list[str] = (ours if _IS_OURS in vars(op) else alembics)(context, op)
+        return written
+
+    return render

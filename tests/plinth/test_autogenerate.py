@@ -309,7 +309,7 @@ def test_nulls_that_only_production_has_stop_the_upgrade(
 
 
 @pytest.mark.parametrize("why", ["it is production's", "may not create databases"])
-def test_without_a_scratch_database_alembics_own_comparison_says_that_it_is_not_exact(
+def test_without_a_scratch_database_nothing_is_written_until_alembics_own_comparison_is_asked_for(
     begun: History,
     empty_url: URL,
     why: str,
@@ -327,11 +327,17 @@ def test_without_a_scratch_database_alembics_own_comparison_says_that_it_is_not_
         engine = create_engine(empty_url, poolclass=NullPool, connect_args=role)
     made: list[object] = []
     monkeypatch.setattr("plinth.scratch._create", lambda *given, **_: made.append(given))
+    wanted = users(email(), sa.Column("age", sa.Integer, index=True))
+    said = refused(begun, engine, wanted)
+    assert why in said
+    assert "alembic -x compare=alembic" in said
+    with pytest.raises(CommandError, match="compare=alembic"):
+        check(begun, engine, wanted)
     with caplog.at_level(logging.WARNING):
-        text = write(begun, engine, users(email(), sa.Column("age", sa.Integer)))
+        text = write(begun, engine, wanted, "compare=alembic")
     assert 'op.add_column("users", sa.Column("age"' in text.replace("'", '"')
-    assert "isn't exact" in caplog.text
-    assert why in caplog.text
+    assert 'op.create_index(op.f("ix_users_age"), "users", ["age"]' in text.replace("'", '"')
+    assert "neither exact nor proved" in caplog.text
     assert made == []
 
 
