@@ -22,7 +22,7 @@ from tests.plinth.judge import Check, Outcome, creation_of_schemas, empty_place,
 from tests.plinth.random_edits import pairs
 
 FEW = settings(
-    max_examples=8,
+    max_examples=4,
     derandomize=True,
     deadline=None,
     database=None,
@@ -55,7 +55,7 @@ def test_hundreds_of_random_pairs(
 
 
 def test_models_are_drawn_that_can_be_made(empty_engine: Engine) -> None:
-    make_pairs(empty_engine, settings(FEW, max_examples=20))
+    make_pairs(empty_engine, settings(FEW, max_examples=10))
 
 
 @pytest.mark.slow
