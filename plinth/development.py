@@ -14,9 +14,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
 from plinth import settings
-from plinth.connecting import connect, connect_to_maintenance_database
+from plinth.connecting import MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
-from plinth.safety import refuse_unless_development, write_marker
+from plinth.safety import Identity, SafetyError, identity, refuse_unless_development, write_marker
 
 POLL_INTERVAL = 0.1  # seconds
 
@@ -32,14 +32,33 @@ def reset() -> URL:
         ConnectError: its server can't be reached.
         PlinthError: the seeds can't be loaded.
     """
-    url = settings.migration_url()
-    with connect_to_maintenance_database(url) as server, _one_at_a_time(server, str(url.database)):
+    url, application = settings.migration_url(), settings.database_url()
+    name = str(url.database)
+    if name in settings.SERVERS_OWN_DATABASES:
+        raise SafetyError(f"Refused to drop database {name!r}: it is the server's own. Name another one.")
+    with connect_to_maintenance_database(url) as server, _one_at_a_time(server, name):
         # Asked inside the lock: another reset's DROP would end the session that asks.
-        refuse_unless_development(url, "drop")
-        name = Identifier(str(url.database)).as_string()
-        server.execute(text(f"drop database if exists {_escaped(name)} with (force)"))
-        server.execute(text(f"create database {_escaped(name)}"))
+        judged = refuse_unless_development(url, "drop")
+        if judged != _identity(application) or name != application.database:
+            raise SafetyError(
+                "Refused to reset: MIGRATION_DATABASE_URL and DATABASE_URL don't lead to one database. The "
+                "second would get the seeds of the first."
+            )
+        if judged != identity(server, name):
+            raise SafetyError(
+                f"Refused to drop database {name!r}: the session that would drop it sees another one under "
+                "that name. Use a URL that leads to the server directly, and to one host."
+            )
+        quoted = _escaped(Identifier(name).as_string())
+        if judged:
+            server.execute(text(f"drop database {quoted} with (force)"))
+        server.execute(text(f"create database {quoted}"))
+        made = identity(server, name)
         with connect(url) as connection:
+            if made != identity(connection) or made != _identity(application):
+                raise SafetyError(
+                    f"Database {name!r} is new, and the URL leads to another one: nothing is done."
+                )
             write_marker(connection, settings.app_env() or "development")
             connection.commit()
         command.upgrade(alembic_config(), "head")
@@ -51,11 +70,23 @@ def seed() -> None:
     """Run the project's seeds (`[tool.plinth] seeds`, a module), if it has any.
 
     Raises:
+        SafetyError: the application's database isn't development.
         PlinthError: they failed; what they print says why.
     """
     module = settings.configured().seeds
-    if module and subprocess.call([sys.executable, "-m", module], cwd=settings.ROOT) != 0:
+    if not module:
+        return
+    refuse_unless_development(settings.database_url(), "load development rows into")
+    if subprocess.call([sys.executable, "-m", module], cwd=settings.ROOT) != 0:
         raise PlinthError(f"The seeds failed (python -m {module}). The database is there and migrated.")
+
+
+def _identity(url: URL) -> Identity | None:
+    try:
+        with connect(url) as connection:
+            return identity(connection)
+    except MissingDatabaseError:
+        return None
 
 
 def alembic_config() -> Config:

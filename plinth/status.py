@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 
-from plinth import safety
+from plinth import own_schema, safety
 from plinth.apply import checksum, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, newest, read, version_table
 from plinth.apply.lock import is_held
@@ -268,7 +268,7 @@ def _left_invalid(connection: Connection) -> Iterator[Problem]:
 
 
 def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:
-    if connection.scalar(text("select to_regclass('plinth.unfinished')")) is None:
+    if not own_schema.exists(connection, "unfinished"):
         return
     names = connection.scalars(
         text("select distinct revision from plinth.unfinished where version_table = :table order by 1"),

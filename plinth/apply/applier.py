@@ -27,6 +27,7 @@ from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, passes
 from plinth.apply.standing import refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
+from plinth.own_schema import refuse_without_version_table
 from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
@@ -62,10 +63,13 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
     work = alembic_command.work()
     connection: Connection = options["connection"]
     with as_command_errors():
+        callers = connection.in_transaction()
+        if not callers:
+            _refuse_without_privileges(connection, command, options)
         if not command.changes_database:
             # What only reads must not even create the version table.
             migrate({**options, "dont_mutate": True, "fn": _named_like(work, _reading(command, work))})
-        elif connection.in_transaction():
+        elif callers:
             migrate(_Callers(command, options, work).options())
         else:
             applier = _Applier(config, command, options, work)
@@ -82,6 +86,14 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
                 if config.cmd_opts is None:
                     raise
                 sys.exit(130)  # as shells have it; under the program `alembic` a traceback would say less
+
+
+def _refuse_without_privileges(connection: Connection, command: AlembicCommand, options: Options) -> None:
+    schema, table = options.get("version_table_schema"), options.get("version_table") or "alembic_version"
+    try:
+        refuse_without_version_table(connection, schema, table, to_change=command.changes_database)
+    finally:
+        session.roll_back(connection)
 
 
 def _reading(command: AlembicCommand, work: Work) -> Work:
@@ -255,7 +267,6 @@ class _Applier:
                     "on_version_apply": _with(self._options, self._write),
                 }
             )
-            safety.remember_environment(connection)
             connection.commit()
         except DBAPIError as error:
             return self._judge(error)
@@ -355,6 +366,7 @@ class _Applier:
             self._planned = planned
         self._writer = Writer(context, heads)
         self._writer.prepare(connection)
+        safety.remember_environment(connection)  # first: what is refused later is production all the same
         connection.commit()
         for number in range(self._done, len(self._planned)):
             step = self._planned[number]

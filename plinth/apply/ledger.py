@@ -41,10 +41,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateSchema, CreateTable
 
+from plinth import own_schema
 from plinth.alembic_command import of_options
 from plinth.apply import checksum
+from plinth.own_schema import SCHEMA
 
-SCHEMA = "plinth"
 APPLIED = ("up", "stamp")
 
 ledger = Table(
@@ -73,6 +74,12 @@ unfinished = Table(
     Column("object", Text, primary_key=True),
     Column("statement", Text, nullable=False),
     schema=SCHEMA,
+)
+OWN_TABLES = (
+    own_schema.OwnTable("ledger", ("SELECT", "INSERT"), CreateTable(ledger, if_not_exists=True)),
+    own_schema.OwnTable(
+        "unfinished", ("SELECT", "INSERT", "UPDATE", "DELETE"), CreateTable(unfinished, if_not_exists=True)
+    ),
 )
 
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
@@ -134,7 +141,7 @@ def parents(script: ScriptDirectory, revision: Script) -> list[str]:
 
 def exists(connection: Connection) -> bool:
     """Whether the database has a ledger."""
-    return connection.scalar(text("select to_regclass('plinth.ledger')")) is not None
+    return own_schema.exists(connection, ledger.name)
 
 
 def read(connection: Connection, version_table: str) -> list[Entry]:
@@ -167,10 +174,10 @@ def who() -> str:
 
 
 def creation() -> Iterator[Executable]:
-    """Yield the statements that make the ledger where there is none."""
+    """Yield the statements that make the ledger where there is none, for `--sql`."""
     yield CreateSchema(SCHEMA, if_not_exists=True)
-    for table in ledger.metadata.sorted_tables:
-        yield CreateTable(table, if_not_exists=True)
+    for table in OWN_TABLES:
+        yield table.creation
 
 
 class Writer:
@@ -198,9 +205,7 @@ class Writer:
     def prepare(self, connection: Connection) -> None:
         """Make the ledger, and make it agree with the version table; the caller commits."""
         entries = newest(read(connection, self.version_table))
-        if not entries and not exists(connection):
-            for statement in creation():
-                connection.execute(statement)
+        own_schema.make(connection, OWN_TABLES)
         last = select(func.max(ledger.c.batch)).where(ledger.c.version_table == self.version_table)
         self.batch = 1 + (connection.scalar(last) or 0)
         self.batches = {name: entry.batch for name, entry in entries.items() if entry.direction == "up"}

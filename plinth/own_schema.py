@@ -1,0 +1,153 @@
+"""The schema `plinth`: made where it is missing, and what a role must be allowed there.
+
+PostgreSQL asks for privileges before it looks whether a thing is there, so the catalog is asked first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Executable, text
+from sqlalchemy.schema import CreateSchema
+
+from plinth.errors import PlinthError
+
+SCHEMA = "plinth"
+
+_SCHEMA = text(
+    """
+    select quote_ident(current_user) as role, quote_ident(current_database()) as database,
+           has_database_privilege(current_database(), 'CREATE') as may_create_schemas,
+           has_schema_privilege(n.oid, 'CREATE') as may_create,
+           has_schema_privilege(n.oid, 'USAGE') as may_use
+    from (select 1) one left join pg_namespace n on nspname = 'plinth'
+    """
+)
+_LACKING = text(
+    """
+    select exists (select from pg_class where relnamespace = n.oid and relname = :name) as is_there,
+           coalesce((select array_agg(p) from unnest(cast(:privileges as text[])) p, pg_class c
+                     where relnamespace = n.oid and relname = :name and not has_table_privilege(c.oid, p)),
+                    '{}') as lacking
+    from pg_namespace n where nspname = 'plinth'
+    """
+)
+_VERSION_TABLE = text(
+    """
+    select quote_ident(current_user) as role, c.oid::regclass::text as name, n.nspname,
+           quote_ident(s.nspname) as schema, has_schema_privilege(s.oid, 'CREATE') as may_create,
+           has_schema_privilege(n.oid, 'USAGE') as may_use,
+           (select array_agg(p) from unnest(cast(:privileges as text[])) p
+            where not has_table_privilege(c.oid, p)) as lacking
+    from (select 1) one
+    left join pg_namespace s on s.nspname = coalesce(cast(:schema as name), current_schema())
+    left join (pg_class c join pg_namespace n on n.oid = c.relnamespace) on c.relname = :name
+        and c.relkind in ('r', 'p')
+        and case when cast(:schema as name) is null then pg_table_is_visible(c.oid)
+            else n.nspname = :schema end
+    """
+)
+
+
+class PrivilegeError(PlinthError):
+    """The role lacks a privilege; the message has the GRANT for it."""
+
+
+@dataclass(frozen=True)
+class OwnTable:
+    """A table of ours.
+
+    Args:
+        name: without the schema.
+        privileges: what a role that changes the database needs on it.
+        creation: makes it where it isn't there.
+    """
+
+    name: str
+    privileges: Sequence[str]
+    creation: Executable
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Whether there is a table of that name in our schema, which this role may read.
+
+    Raises:
+        PrivilegeError: it is there, and the role may not.
+    """
+    here = connection.execute(_SCHEMA).one()
+    found = connection.execute(_LACKING, {"name": table, "privileges": ["SELECT"]}).one_or_none()
+    if found is None or not found.is_there:
+        return False
+    grants = [] if here.may_use else [f"GRANT USAGE ON SCHEMA {SCHEMA} TO {here.role}"]
+    grants += [f"GRANT SELECT ON {SCHEMA}.{table} TO {here.role}"] if found.lacking else []
+    if grants:
+        raise PrivilegeError(
+            f"Role {here.role} may not read {SCHEMA}.{table}. Let the owner run: {'; '.join(grants)}"
+        )
+    return True
+
+
+def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
+    """Make schema and tables where they are missing; the caller commits.
+
+    Raises:
+        PrivilegeError: the role may not make them, or not write to them.
+    """
+    here = connection.execute(_SCHEMA).one()
+    if here.may_create is None:
+        if not here.may_create_schemas:
+            raise PrivilegeError(
+                f"Role {here.role} may not make the schema {SCHEMA}, which holds what was applied. Let the "
+                f"owner of database {here.database} run: CREATE SCHEMA {SCHEMA} AUTHORIZATION {here.role}"
+            )
+        connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
+    missing, grants = [], []
+    for table in tables:
+        found = connection.execute(
+            _LACKING, {"name": table.name, "privileges": list(table.privileges)}
+        ).one_or_none()
+        if found is None or not found.is_there:
+            missing.append(table)
+        elif found.lacking:
+            grants.append(f"GRANT {', '.join(table.privileges)} ON {SCHEMA}.{table.name} TO {here.role}")
+    if missing and here.may_create is False:
+        grants.insert(0, f"GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {here.role}")
+    elif here.may_use is False:
+        grants.insert(0, f"GRANT USAGE ON SCHEMA {SCHEMA} TO {here.role}")
+    if grants:
+        raise PrivilegeError(
+            f"Role {here.role} may not write what was applied into the schema {SCHEMA}. Let its owner run: "
+            f"{'; '.join(grants)}"
+        )
+    for table in missing:
+        connection.execute(table.creation)
+
+
+def refuse_without_version_table(
+    connection: Connection, schema: str | None, name: str, *, to_change: bool
+) -> None:
+    """Return if the role may do with Alembic's version table what a command does, or nothing hinders it.
+
+    Args:
+        connection: the database's.
+        schema: where the table is; None for the search_path's.
+        name: the table's.
+        to_change: whether revisions are applied or undone.
+
+    Raises:
+        PrivilegeError: it may not.
+    """
+    privileges = ["SELECT", "INSERT", "UPDATE", "DELETE"] if to_change else ["SELECT"]
+    found = connection.execute(
+        _VERSION_TABLE, {"schema": schema, "name": name, "privileges": privileges}
+    ).one()
+    if found.name and (found.lacking or not found.may_use):
+        grants = [] if found.may_use else [f"GRANT USAGE ON SCHEMA {found.nspname} TO {found.role}"]
+        grants += [f"GRANT {', '.join(privileges)} ON {found.name} TO {found.role}"] if found.lacking else []
+    elif not found.name and to_change and found.may_create is False:
+        grants = [f"GRANT USAGE, CREATE ON SCHEMA {found.schema} TO {found.role}"]
+    else:
+        return
+    verb = "write" if to_change else "read"
+    raise PrivilegeError(
+        f"Role {found.role} may not {verb} {found.name or name}. Let the owner run: {'; '.join(grants)}"
+    )
