@@ -13,6 +13,7 @@ from plinth.alembic_command import of_options
 from plinth.autogenerate.comparator import ComparedOp, Comparison
 from plinth.autogenerate.online import extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
+from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.rendering import as_ours
 from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
@@ -43,6 +44,12 @@ def write_revisions(
         directives[:] = []
         return
     written = revisions(comparison, online=is_online(context))
+    if not written:
+        change = comparison.change
+        found = "; ".join(map(str, differences(change.before, change.after)))
+        raise Refusal(
+            "unknown change", f"Autogenerate knows no operation for this; write it by hand: {found}."
+        )
     for place, each in enumerate(written):
         if place:
             directives.append(_following(first))

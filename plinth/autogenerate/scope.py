@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from plinth.autogenerate.quoting import quoted
+from plinth.autogenerate.quoting import quoted, shown
+from plinth.autogenerate.tables import is_same_partition, own_of_partition
 from plinth.catalog.picture import Catalog, Column, Domain, Enum, Name, Other, Sequence, Table
 
 T = TypeVar("T")
@@ -46,8 +47,8 @@ def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog,
     before = replace(database, tables=there)
     after = replace(models, tables=wanted)
     before, after = _with_sequences(before, after, database, models, scope)
-    before, after = _with_types(before, after, database, models, scope)
     before, after = _with_others(before, after, scope)
+    before, after = _with_types(before, after, database, models, scope)
     return _with_schemas(before, after, database)
 
 
@@ -60,33 +61,66 @@ def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name
     there: dict[Name, Table] = {}
     wanted: dict[Name, Table] = {}
     for name, table in database.tables.items():
-        if name not in models.tables and name not in scope.old_tables:
-            if table.partition_bound is not None or table.is_foreign:
-                continue
-            if not _made(scope, database, name, lambda catalog: catalog.tables):
-                continue
+        is_known = name in models.tables or name in scope.old_tables
+        stays = not is_known and _stays(table, database, models, scope)
+        if stays or not (is_known or _made(scope, database, name, lambda catalog: catalog.tables)):
+            continue
         kept = scope.includes(table, models.tables.get(name), True)
         if kept is not None:
             there[name] = kept
     for name, table in models.tables.items():
         kept = scope.includes(table, database.tables.get(name), False)
         if kept is not None and (name in there or name not in database.tables):
-            wanted[name] = _with_what_stays(kept, there.get(name))
-    # What a partition is, it is by its parent.
-    for name in [name for name in there if there[name].partition_bound is not None and name in wanted]:
-        del there[name], wanted[name]
+            wanted[name] = _with_what_stays(kept, there.get(name), models, scope)
+    for name in there.keys() & wanted.keys():
+        if is_same_partition(there[name], wanted[name]):
+            there[name], wanted[name] = _own(there[name], database), _own(wanted[name], models)
+            known = {column.name for column in there[name].columns} & {
+                column.name for column in wanted[name].columns
+            }
+            there[name], wanted[name] = (_with_columns(each[name], known) for each in (there, wanted))
     return there, wanted
 
 
-def _with_what_stays(table: Table, standing: Table | None) -> Table:
-    """Return a table with what models can't say, as it stands in the database."""
+def _stays(table: Table, database: Catalog, models: Catalog, scope: Scope) -> bool:
+    """Whether a table that no model knows is left alone: another server's, or a partition of what stays."""
+    if shown(table.name, database) in scope.drops or str(table.name) in scope.drops:
+        return False
+    if table.partition_bound is None:
+        return table.is_foreign
+    parent = table.parents[0]
+    return parent in models.tables or (
+        parent in database.tables and _stays(database.tables[parent], database, models, scope)
+    )
+
+
+def _own(table: Table, catalog: Catalog) -> Table:
+    """Return a partition with what is its own: all else it is by its parent."""
+    parent = catalog.tables.get(table.parents[0])
+    return own_of_partition(table, parent) if parent else table
+
+
+def _with_columns(table: Table, names: set[str]) -> Table:
+    return replace(table, columns=tuple(each for each in table.columns if each.name in names))
+
+
+def _with_what_stays(table: Table, standing: Table | None, models: Catalog, scope: Scope) -> Table:
+    """Return a table with what models can't say, as it stands in the database, unless it is said to go."""
     if standing is None:
         return table
+    indexes = {None, *map(quoted, (*table.indexes, *table.constraints))}
+
+    def kept(setting: str, own: T, there: T, index: str | None = None) -> T:
+        goes = f"{shown(table.name, models)}.{setting}" in scope.drops or index not in indexes
+        return own if own or goes else there
+
+    identity, clustered = standing.replica_identity, standing.clustered_on
+    of_index = identity.removeprefix("USING INDEX ") if identity.startswith("USING INDEX ") else None
     return replace(
         table,
-        row_security=table.row_security or standing.row_security,
-        replica_identity=table.replica_identity or standing.replica_identity,
-        clustered_on=table.clustered_on or standing.clustered_on,
+        row_security=kept("row_security", table.row_security, standing.row_security),
+        replica_identity=kept("replica_identity", table.replica_identity, identity, of_index),
+        clustered_on=kept("clustered_on", table.clustered_on, clustered, clustered and quoted(clustered)),
     )
 
 
@@ -145,6 +179,7 @@ def _with_types(
         if name not in before.tables
         for type_ in _types_of(table)
     }
+    foreign_users |= {type_ for other in after.others.values() for type_ in other.types}
     every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
     for name in {*database.enums, *database.domains, *models.enums, *models.domains}:
         is_made = name in {**models.enums, **models.domains} and name not in models.leaned_on
@@ -155,7 +190,8 @@ def _with_types(
                 types[1].pop(name, None)  # copied in, and dropped since
             continue
         made = _made(scope, database, name, lambda catalog: {**catalog.enums, **catalog.domains})
-        is_ours = name in old_users and name not in foreign_users and made
+        is_known = name in old_users or scope.revisions() is not None
+        is_ours = is_known and name not in foreign_users and made
         for types in every:
             types[1].pop(name, None)
             if not is_ours:

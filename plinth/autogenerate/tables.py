@@ -1,6 +1,7 @@
 """Tables: created, dropped, and what they are beside their columns, constraints and indexes."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,9 +86,7 @@ def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
 def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     catalog = change.after
     if table.partition_bound is not None:
-        parent = sql_name(table.parents[0], catalog)
-        sql = f"CREATE TABLE {sql_name(table.name, catalog)} PARTITION OF {parent} {table.partition_bound}"
-        yield Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
+        yield from _create_partition(change, table)
         return
     inline = [each for each in _own_constraints(table) if each.name not in late]
     native = _native_table(change, table, inline)
@@ -117,6 +116,65 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     for column in table.columns:
         yield from settings(change, table, Column(column.name, column.type), column)
     yield from _security(Table(table.name), table, catalog)
+
+
+def _create_partition(change: Change, table: Table) -> Iterator[Step]:
+    catalog = change.after
+    sql = create_sql(table, (), catalog)
+    yield Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
+    parent = catalog.tables.get(table.parents[0])
+    own = own_of_partition(table, parent) if parent else table
+    if table.comment is not None:
+        yield Step(Phase.COMMENTS, _comment(table, catalog))
+    for column in own.columns:
+        if column.default is not None:
+            alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
+            yield Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {column.default}"))
+        if column.comment is not None:
+            yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
+        yield from settings(change, table, Column(column.name, column.type), column)
+    for constraint in own.constraints.values():
+        phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
+        yield Step(phase, constraints.add_op(constraint, table, catalog))
+        if constraint.comment is not None:
+            yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
+    for index in own.indexes.values():
+        yield Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        for op in indexes.detail_ops(None, index, table.name, catalog):
+            yield Step(Phase.COMMENTS, op)
+    yield from _security(Table(table.name), table, catalog)
+
+
+def is_same_partition(before: Table, after: Table) -> bool:
+    """Whether a table is, and stays, the same partition of the same table."""
+    return (
+        before.partition_bound is not None
+        and before.partition_bound == after.partition_bound
+        and before.partition_key == after.partition_key
+        and before.parents == after.parents
+    )
+
+
+def own_of_partition(table: Table, parent: Table) -> Table:
+    """Return a partition without what it has from the table that it is a partition of."""
+
+    def own(column: Column) -> Column:
+        above = parent.column(column.name)
+        if above is None:
+            return column
+        given = {
+            name: getattr(column, name)
+            for name in ("default", "storage", "compression", "statistics", "options")
+            if getattr(column, name) != getattr(above, name)
+        }
+        return Column(column.name, "", comment=column.comment, **given)
+
+    own_constraints = (each for each in table.constraints.values() if each.is_local and each.type != "n")
+    return replace(
+        table,
+        columns=tuple(map(own, table.columns)),
+        constraints={each.name: each for each in own_constraints},
+    )
 
 
 def _own_constraints(table: Table) -> list[Constraint]:
@@ -203,11 +261,15 @@ def _table_options(table: Table) -> dict[str, Any]:
 
 def create_sql(table: Table, inline: Iterable[Constraint], catalog: Catalog) -> str:
     """Return the statement that creates a table, without its indexes and comments."""
-    lines = [column_sql(column, table, catalog) for column in table.columns if column.is_local]
-    lines += [constraints.sql_definition(each) for each in inline]
     words = "CREATE UNLOGGED TABLE" if table.persistence == "u" else "CREATE TABLE"
-    sql = f"{words} {sql_name(table.name, catalog)} (\n    " + ",\n    ".join(lines) + "\n)"
-    if table.parents:
+    sql = f"{words} {sql_name(table.name, catalog)}"
+    if table.partition_bound is not None:
+        sql += f" PARTITION OF {sql_name(table.parents[0], catalog)} {table.partition_bound}"
+    else:
+        lines = [column_sql(column, table, catalog) for column in table.columns if column.is_local]
+        lines += [constraints.sql_definition(each) for each in inline]
+        sql += " (\n    " + ",\n    ".join(lines) + "\n)"
+    if table.parents and table.partition_bound is None:
         sql += f" INHERITS ({', '.join(sql_name(parent, catalog) for parent in table.parents)})"
     if table.partition_key:
         sql += f" PARTITION BY {table.partition_key}"
@@ -269,6 +331,13 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
             f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. Create a new "
             "table beside it and move the rows by a revision written by hand.",
         )
+    if before.partition_bound != after.partition_bound and not is_same_partition(before, after):
+        raise Refusal(
+            "partitioning",
+            f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
+            f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, with "
+            "op.execute('ALTER TABLE … ATTACH PARTITION …').",
+        )
     sql = f"ALTER TABLE {sql_name(name, change.after)}"
     summary = f"change {name.name}"
 
@@ -298,6 +367,12 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     if before.comment != after.comment:
         yield Step(Phase.COMMENTS, _comment(after, change.after))
     yield from _security(before, after, change.after)
+
+
+def _as_partition(table: Table, catalog: Catalog) -> str:
+    if table.partition_bound is None:
+        return "no partition"
+    return f"a partition of {shown(table.parents[0], catalog)} {table.partition_bound}"
 
 
 def _options(options: tuple[str, ...]) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ _NOT_COMPARED = {
     "Sequence": {"name"},
     "Enum": {"name"},
     "Domain": {"name", "base"},
-    "Other": {"kind", "name", "schema", "table", "uses", "columns", "privileges", "bare"},
+    "Other": {"kind", "name", "schema", "table", "uses", "columns", "types", "privileges", "bare"},
 }
 
 

@@ -362,6 +362,7 @@ class Other:
         uses: the columns that it depends on.
         details: what else is said of it: a disabled trigger, the indexes of a materialized view.
         columns: of a view, in their order.
+        types: the enums and domains that it depends on.
         privileges: the statements that grant them; not compared, as no model says it.
         bare: its name alone, without quotes.
     """
@@ -375,6 +376,7 @@ class Other:
     uses: frozenset[ColumnName] = frozenset()
     details: tuple[Detail, ...] = ()
     columns: tuple[str, ...] = ()
+    types: frozenset[Name] = frozenset()
     privileges: tuple[str, ...] = ()
     bare: str = ""
 

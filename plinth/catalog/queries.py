@@ -259,6 +259,17 @@ OTHERS_USE = f"""
       and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0 and {_SCHEMAS}
     """
 
+OTHERS_TYPES = f"""
+    select distinct d.classid, d.objid, n.nspname, t.typname
+    from pg_depend d
+    join pg_type b on b.oid = d.refobjid and d.refclassid = 'pg_type'::regclass
+    join pg_type t on t.oid = case when b.typcategory = 'A' and b.typelem <> 0 then b.typelem else b.oid end
+    {_NAMESPACE} t.typnamespace
+    where d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
+                        'pg_class'::regclass, 'pg_type'::regclass, 'pg_statistic_ext'::regclass)
+      and t.typtype in ('d', 'e') and {_SCHEMAS}
+    """
+
 # The columns of views, in their order: CREATE OR REPLACE keeps them, and may add more.
 VIEW_COLUMNS = f"""
     select r.oid, array_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)

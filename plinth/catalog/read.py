@@ -299,6 +299,9 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
     uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
     for catalog, oid, schema, table, column in _rows(connection, queries.OTHERS_USE):
         uses[catalog, oid].add(ColumnName(Name(schema, table), column))
+    types: dict[tuple[int, int], set[Name]] = defaultdict(set)
+    for catalog, oid, schema, name in _rows(connection, queries.OTHERS_TYPES):
+        types[catalog, oid].add(Name(schema, name))
     details: dict[tuple[int, int], list[Detail]] = defaultdict(list)
     for catalog, oid, statements, undo in _rows(connection, queries.DETAILS):
         details[catalog, oid].append(Detail(tuple(map(reread, statements)), undo))
@@ -320,6 +323,7 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
             uses=frozenset(uses.get((catalog, oid), ())),
             details=tuple(sorted(details.get((catalog, oid), ()))),
             columns=tuple(columns.get(oid, ()) if kind == "view" else ()),
+            types=frozenset(types.get((catalog, oid), ())),
             privileges=tuple(privileges.get((catalog, oid), ())),
             bare=bare,
         )

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Enum, Index, Integer, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy import ARRAY, Column, Date, Enum, Index, Integer, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 
-from tests.plinth.kinds.kind import Kind, Models, check, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
 from tests.plinth.kinds.others import ROWS, TOUCH, TRIGGER, grown, listening, plain
 
 MV = "create materialized view v as select id, n from t"
@@ -17,6 +17,37 @@ UNIQUE = "create unique index v_id on v (id)"
 RULE = "create rule quiet as on delete to t where old.n > 1 do instead nothing"
 LONG = "VALUE <> '" + "x" * 50 + "'"
 ROLES = ("do $$ begin create role plinth_reader; exception when duplicate_object then null; end $$",)
+UNUSED = ("create type feeling as enum ('a', 'b')", "create domain size as int check (value > 0)")
+BEFORE = "for values from (minvalue) to ('2024-01-01')"
+A_YEAR = "for values from ('2023-01-01') to ('2024-01-01')"
+OLD_PARTED = f"create table old partition of parted {BEFORE} partition by range (d)"
+OLD = f"create table old partition of parted {BEFORE}"
+NEW = "create table new partition of parted for values from ('2024-01-01') to (maxvalue)"
+PARTED_ROWS = ("insert into parted (d, n) values ('2023-05-05', 1)",)
+OF_OLD = (
+    "alter table old alter column n set default 7",
+    "alter table old add constraint positive check (n > 0)",
+    "create index old_n on old (n)",
+    "comment on column old.n is 'number'",
+    "comment on table old is 'past'",
+)
+
+
+def parted(*statements: str) -> Models:
+    """Return models of a partitioned table, whose partitions listeners make."""
+
+    def made(m: MetaData) -> None:
+        Table(
+            "parted",
+            m,
+            Column("d", Date, primary_key=True),
+            Column("n", Integer, index=True, server_default="5", comment="of all"),
+            postgresql_partition_by="RANGE (d)",
+        )
+        for statement in statements:
+            also(m, statement)
+
+    return made
 
 
 def said(name: str, before: tuple[str, ...], after: tuple[str, ...], **options: Any) -> Kind:
@@ -246,4 +277,104 @@ KINDS = [
         ("create schema s", "comment on schema s is 'it''s'", "comment on schema public is 'ours'"),
     ),
     said("schema.empty_create", (), ("create schema s", "comment on schema s is 'empty'")),
+    *both("listener.unused_types", (), UNUSED),
+    said(
+        "listener.unused_types_change",
+        UNUSED,
+        ("create type feeling as enum ('a', 'c')", "create domain size as int check (value > 1)"),
+    ),
+    Kind(
+        "enum.without_a_column",
+        plain,
+        lambda m: (plain(m), ENUM("x", "y", name="mood", metadata=m)),
+        rows=ROWS,
+    ),
+    Kind(
+        "enum.without_a_column_taken_back",
+        lambda m: (plain(m), ENUM("x", "y", name="mood", metadata=m)),
+        plain,
+        rows=ROWS,
+    ),
+    said(
+        "listener.row_security_taken_back",
+        ("alter table t enable row level security", "create policy mine on t using (n > 0)"),
+        (),
+        x=("drop=t.row_security", "drop=mine"),
+    ),
+    said(
+        "listener.index_settings_taken_back",
+        (
+            "create unique index by_id on t (id)",
+            "alter table t replica identity using index by_id",
+            "alter table t cluster on by_id",
+        ),
+        ("create unique index by_id on t (id)",),
+        x=("drop=t.replica_identity", "drop=t.clustered_on"),
+    ),
+    said(
+        "listener.index_of_replica_identity_goes",
+        ("create unique index by_id on t (id)", "alter table t replica identity using index by_id"),
+        (),
+    ),
+    Kind(
+        "partition.with_things_of_its_own",
+        parted(),
+        parted(OLD_PARTED, *OF_OLD, f"create table old_a partition of old {A_YEAR}"),
+        rows=(),
+    ),
+    Kind(
+        "partition.drop_with_partitions",
+        lambda m: (
+            t(m, name="u"),
+            parted(OLD_PARTED, *OF_OLD, f"create table old_a partition of old {A_YEAR}")(m),
+        ),
+        lambda m: t(m, name="u"),
+        rows=(*PARTED_ROWS, "insert into u default values"),
+    ),
+    Kind(
+        "partition.drop_one",
+        parted(OLD, NEW),
+        parted(NEW),
+        rows=PARTED_ROWS,
+        keeps_rows=False,
+        x=("drop=old",),
+    ),
+    Kind(
+        "partition.change_of_its_own",
+        parted(OLD, *OF_OLD),
+        parted(OLD, "alter table old alter column n set default 8", "create index old_d on old (d)"),
+        rows=PARTED_ROWS,
+    ),
+    Kind(
+        "partition.attached",
+        parted("create table old (like parted including all)"),
+        parted(
+            "create table old (like parted including all)",
+            f"alter table parted attach partition old {BEFORE}",
+        ),
+        rows=(),
+        refusal="Table old is no partition and should be a partition of parted FOR VALUES FROM",
+    ),
+    Kind(
+        "partition.detached",
+        parted(
+            "create table old (like parted including all)",
+            f"alter table parted attach partition old {BEFORE}",
+        ),
+        parted("create table old (like parted including all)"),
+        rows=PARTED_ROWS,
+        refusal="Table old is a partition of parted .* and should be no partition: attach or detach it",
+    ),
+    Kind(
+        "partition.trigger_of_all",
+        parted(
+            OLD, "create function touch() returns trigger language plpgsql as $$ begin return new; end $$"
+        ),
+        parted(
+            OLD,
+            "create function touch() returns trigger language plpgsql as $$ begin return new; end $$",
+            "create trigger touch before update on parted for each row execute function touch()",
+        ),
+        rows=PARTED_ROWS,
+    ),
 ]

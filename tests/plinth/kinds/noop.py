@@ -111,7 +111,7 @@ KINDS = [
             "create domain d as int check (value > 0)",
             "create type by_hand_mood as enum ('a')",
             "create schema by_hand",
-            "create function by_hand.x() returns int language sql as 'select 1'",
+            "create function by_hand.x(d, by_hand_mood) returns int language sql as 'select 1'",
             "grant select on t to public",
         ),
     ),
