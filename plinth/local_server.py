@@ -5,16 +5,19 @@ that started it. Every step may be killed: the next call goes on from what it fi
 """
 
 import fcntl
+import json
+import logging
 import os
 import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -28,9 +31,14 @@ from sqlalchemy.engine import URL
 from plinth import settings
 from plinth.errors import PlinthError
 
+log = logging.getLogger(__name__)
+
 SUPERUSER = "postgres"
 PORT = 5432
 CLUSTER_ID = "plinth-id"  # a file in the cluster
+REACHABLE = Path("/var/lib/plinth")  # for the data of projects that the server's account can't reach
+OWNER = "project.json"  # a file that says for which project a folder in there is
+UNUSED = 30 * 24 * 3600.0  # seconds after the last start
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path in unix(7), less its closing NUL
 START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 60.0  # seconds
@@ -205,6 +213,9 @@ class LocalServer:
 
     def _launch(self, programs: Path) -> None:
         spread_databases(self._data())
+        if self._data().stat().st_mode & 0o027:  # PostgreSQL doesn't start there: chmod -R has been at work
+            self._data().chmod(0o700)
+        _remove_orphans()
         sockets = self._socket_folder()
         _make_private_folder(sockets)
         command = [
@@ -220,7 +231,8 @@ class LocalServer:
         ]
         for option in (*self.options, "max_connections=200"):
             command += ["-c", option]
-        with self._log().open("ab") as log:
+        # The server writes statements that fail into it, whatever stands in them.
+        with open(self._log(), "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
             # The shell ends at once and leaves the server to init, which reaps it whenever it ends.
             shell = subprocess.run(
                 ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
@@ -276,7 +288,8 @@ def spread_databases(cluster: Path) -> None:
     """
     chattr = shutil.which("chattr")
     if chattr:
-        _run([chattr, "+T", cluster / "base"])
+        with suppress(OSError):  # the account may not run it
+            _run([chattr, "+T", cluster / "base"])
 
 
 def _home() -> Path:
@@ -291,26 +304,40 @@ def _home() -> Path:
         if account and home == _default_place() and not home.exists() and not _can_be_entered(home.parent):
             _link_to_reachable_folder(home)
         if not home.exists():
+            standing = next(each for each in home.parents if each.exists())
+            if account and not _can_be_entered(standing):  # before anything is made there
+                raise ServerError(_out_of_reach(account, home))
             home.mkdir(parents=True, exist_ok=True)
             if account:
                 home.chmod(0o755)  # whatever the umask
+        home = home.resolve()
+        if account and not _can_be_entered(home):
+            raise ServerError(_out_of_reach(account, home))
     except OSError as error:
         raise ServerError(
             f"{home} can't be made ({error.strerror}). Set PLINTH_HOME to a folder that can be written."
         ) from error
-    home = home.resolve()
-    if account and not _can_be_entered(home):
-        raise ServerError(
-            f"As root, PostgreSQL runs as '{account.pw_name}', which can't reach {home}: "
-            "set PLINTH_HOME to another folder."
-        )
     return home
+
+
+def _out_of_reach(account: pwd.struct_passwd, home: Path) -> str:
+    return (
+        f"As root, PostgreSQL runs as '{account.pw_name}', which can't reach {home}: "
+        "set PLINTH_HOME to another folder."
+    )
 
 
 def _place() -> Path:
     """Return where the folder of all clusters is, made or not."""
     configured = settings.variable("PLINTH_HOME")
-    return Path(configured).expanduser().absolute() if configured else _default_place()
+    if not configured:
+        return _default_place()
+    try:
+        return Path(configured).expanduser().absolute()
+    except RuntimeError as error:
+        raise ServerError(
+            f"PLINTH_HOME is {configured!r}, and there is no such user: write a folder."
+        ) from error
 
 
 def _default_place() -> Path:
@@ -318,7 +345,7 @@ def _default_place() -> Path:
 
 
 def _link_to_reachable_folder(link: Path) -> None:
-    parent = Path("/var/lib/plinth")
+    parent = REACHABLE
     parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     parent.chmod(0o755)
     folder = Path(tempfile.mkdtemp(prefix=f"{link.parent.name}-", dir=parent))
@@ -328,6 +355,40 @@ def _link_to_reachable_folder(link: Path) -> None:
         link.symlink_to(folder)
     except FileExistsError:
         folder.rmdir()  # another command was faster: its folder serves
+
+
+def _remove_orphans() -> None:
+    """Remove what lies in /var/lib/plinth for projects that are gone, and say so; keep a note for this one.
+
+    A project on a disk that isn't there at the moment is not gone. One that was moved writes its new
+    place down when its server is started.
+    """
+    link = _default_place()
+    if not _account() or not link.is_symlink() or link.resolve().parent != REACHABLE:
+        return
+    note = {"link": str(link), "device": link.parent.stat().st_dev}
+    (link.resolve() / OWNER).write_text(json.dumps(note))
+    for file in REACHABLE.glob(f"*/{OWNER}"):
+        folder = file.parent
+        try:
+            owner = json.loads(file.read_text())
+            project = Path(owner["link"]).parent
+            standing = next(each for each in (project, *project.parents) if each.exists())
+            if (
+                standing == project
+                or standing.stat().st_dev != owner["device"]
+                or time.time() - file.stat().st_mtime < UNUSED
+            ):
+                continue
+            for process in (each for data in folder.glob("*-*/base") for each in _processes_in(data.parent)):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGQUIT)  # at once
+                    _wait_for_end(process)
+            shutil.rmtree(folder)
+        except (OSError, ValueError, LookupError, psutil.Error):  # whoever starts a server next tries again
+            log.debug("%s stays.", folder, exc_info=True)
+        else:
+            log.warning("Removed %s: its project %s is gone.", folder, project)
 
 
 @contextmanager
@@ -340,9 +401,9 @@ def _one_at_a_time() -> Iterator[int]:
     home = _home()
     try:
         file = (home / "lock").open("a")
-    except PermissionError as error:
+    except OSError as error:
         raise ServerError(
-            f"{home} can't be written by this user. Set PLINTH_HOME to a folder that can be."
+            f"{home} can't be written here ({error.strerror}). Set PLINTH_HOME to a folder that can be."
         ) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -439,13 +500,20 @@ def _run(command: Sequence[str | Path], pass_fds: Sequence[int] = ()) -> subproc
 
 
 def _make_private_folder(folder: Path) -> None:
+    """Make a folder that only the server's account may enter, in one that everybody may write to.
+
+    Raises:
+        ServerError: somebody else made something of that name.
+    """
     account = _account()
-    uid = account.pw_uid if account else os.geteuid()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if account and folder.stat().st_uid == 0:
-        os.chown(folder, account.pw_uid, account.pw_gid)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != uid or found.st_mode & 0o077:
+    if account and found.st_uid == 0 and stat.S_ISDIR(found.st_mode):
+        os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        found = folder.lstat()
+    ours = found.st_uid == (account.pw_uid if account else os.geteuid())
+    if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o077:
         raise ServerError(f"{folder} was made by somebody else: remove it.")
 
 
