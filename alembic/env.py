@@ -15,10 +15,11 @@ from plinth.migration_connection import migration_connection
 config = context.config
 command = alembic_command.running()
 
-if config.config_file_name:
+# Run by a program; an application in whose process a command runs has its own logging.
+if config.cmd_opts is not None and config.config_file_name:
     fileConfig(config.config_file_name, disable_existing_loggers=False)
-if not command.changes_database:
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
+    if not command.changes_database:
+        logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
 def target_metadata() -> MetaData:

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL
 from plinth import settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import Entry, newest, read, version_table
-from plinth.apply.standing import say_slipped_in, say_unknown, slipped_in, unknown_heads
+from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
 from plinth.autogenerate.cache import count_known, remembered
 from plinth.autogenerate.hints import done_hints, read_hints
 from plinth.autogenerate.proof import shown_differences, title
@@ -130,11 +130,8 @@ def check(config: Config) -> Report:
     script = ScriptDirectory.from_config(config)
     report.revisions = sum(1 for _ in script.walk_revisions())
     heads = script.get_heads()
-    if len(heads) > 1:
-        names = ", ".join(sorted(heads))
-        report.add(
-            "heads", names, f"The revisions have {len(heads)} heads: {names}. Join them: alembic merge heads"
-        )
+    for several in forks(script):
+        report.add("heads", ", ".join(several), say_fork(several))
     with _place(config, report) as (target, is_at_hand):
         at_hand = _environment(config, target) if is_at_hand else None
         for name, words in at_hand.ahead.items() if at_hand else ():

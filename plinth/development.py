@@ -4,16 +4,19 @@ import hashlib
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg.sql import Identifier
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
 from plinth import settings
+from plinth.apply.standing import forks
 from plinth.connecting import MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
 from plinth.safety import Identity, SafetyError, identity, refuse_unless_development, write_marker
@@ -61,7 +64,8 @@ def reset() -> URL:
                 )
             write_marker(connection, settings.app_env() or "development")
             connection.commit()
-        command.upgrade(alembic_config(), "head")
+        config = alembic_config()
+        command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
         seed()
     return url
 
@@ -91,7 +95,11 @@ def _identity(url: URL) -> Identity | None:
 
 def alembic_config() -> Config:
     """Return the configuration that `alembic` itself would read."""
-    return Config(str(settings.ROOT / "alembic.ini"), toml_file=str(settings.ROOT / "pyproject.toml"))
+    return Config(
+        str(settings.ROOT / "alembic.ini"),
+        toml_file=str(settings.ROOT / "pyproject.toml"),
+        cmd_opts=Namespace(x=None),  # as under the program `alembic`: see alembic/env.py
+    )
 
 
 @contextmanager

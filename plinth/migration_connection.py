@@ -29,8 +29,12 @@ def migration_connection(config: Config) -> Iterator[Connection]:
 def _open(config: Config) -> Iterator[Connection]:
     given = config.attributes.get("connection")
     if isinstance(given, Connection):
+        with as_command_errors():
+            _refuse_other_drivers(given, in_transaction=given.in_transaction())
         yield given  # the caller's to close
     elif isinstance(given, Engine):
+        with as_command_errors():
+            _refuse_other_drivers(given)
         with given.connect() as connection:
             yield connection
     else:
@@ -38,3 +42,22 @@ def _open(config: Config) -> Iterator[Connection]:
             with as_command_errors():
                 connection = stack.enter_context(connecting.connect(settings.migration_url()))
             yield connection
+
+
+def _refuse_other_drivers(given: Connection | Engine, *, in_transaction: bool = False) -> None:
+    """Return if what was handed over can be used.
+
+    Raises:
+        ConnectError: it isn't PostgreSQL's, or another driver's, by which we can't make a second session.
+    """
+    dialect = given.dialect
+    if dialect.name != "postgresql":
+        raise connecting.ConnectError(
+            f"The connection that was handed over is {dialect.name}'s: only PostgreSQL is supported."
+        )
+    if dialect.driver not in {"psycopg", "psycopg_async"} and not in_transaction:
+        raise connecting.ConnectError(
+            f"The connection that was handed over is {dialect.driver}'s, beside which the lock of the "
+            "migrations can't be held. Hand over one of psycopg's (postgresql+psycopg://), or one in a "
+            "transaction (with engine.begin() as connection), or none: then it is DATABASE_URL's database."
+        )

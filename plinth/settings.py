@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
@@ -40,6 +40,8 @@ _OPTIONS = re.compile(
     r"|load_balance_hosts|channel_binding|require_auth|requirepeer|(min|max)_protocol_version|ssl\w+"
     r"|gssencmode|gsslib|gssdelegation|krbsrvname|scram_\w+|oauth_\w+"
 )
+_RENAMED = {"ssl": "sslmode", "timeout": "connect_timeout"}
+_SSL_MODES = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 _ELSEWHERE = {
     "dbname": "write the database behind the host's slash",
     "user": "write the user before the @",
@@ -211,7 +213,8 @@ def parse_url(text: str, setting: str) -> URL:
     """Return `text` as a URL for psycopg 3.
 
     Args:
-        text: `postgres://`, `postgresql://` or `postgresql+psycopg://`, as libpq and SQLAlchemy take them.
+        text: `postgres://` or `postgresql://`, as libpq and SQLAlchemy take them. Another driver in it
+            (`postgresql+asyncpg://`) is the application's: ours is psycopg.
         setting: where the text comes from, for the message.
 
     Raises:
@@ -222,7 +225,8 @@ def parse_url(text: str, setting: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
         raise SettingsError(f"{setting} is not a URL. Write one like {example}") from error
-    if url.drivername not in {"postgres", "postgresql", "postgresql+psycopg"}:
+    database, _, driver = url.drivername.partition("+")
+    if database not in {"postgres", "postgresql"}:
         raise SettingsError(
             f"{setting} is a URL for {url.drivername!r}: only PostgreSQL is supported. "
             f"Write one like {example}"
@@ -233,8 +237,21 @@ def parse_url(text: str, setting: str) -> URL:
     if "@" in (url.host or "") or text.partition("?")[0].count("@") > ats:
         # Nothing is shown: what looks like the host is a part of the password.
         raise SettingsError(f"{setting} has more than one @. Write each @ of user and password as %40.")
+    if driver not in {"", "psycopg", "psycopg_async"}:
+        url = url.set(query=_as_libpq_has_it(url.query))
     _check_options(url, setting)
     return url.set(drivername="postgresql+psycopg")
+
+
+def _as_libpq_has_it(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of another driver's URL that mean something here, under libpq's names for them.
+
+    The rest is the driver's own matter (its caches, for instance).
+    """
+    renamed = {_RENAMED.get(name, name): value for name, value in query.items()}
+    if "sslmode" in renamed:
+        renamed["sslmode"] = _SSL_MODES.get(str(renamed["sslmode"]).lower(), renamed["sslmode"])
+    return {name: value for name, value in renamed.items() if name in _ELSEWHERE or _OPTIONS.fullmatch(name)}
 
 
 def _check_options(url: URL, setting: str) -> None:

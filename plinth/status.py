@@ -172,7 +172,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
             Problem("skipped", name, standing.say_slipped_in(script, name, heads, entries))
             for name in slipped
         ),
-        *_several_heads(script),
+        *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
         *_left_invalid(connection),
         *(() if is_held(connection, table) else _interrupted(connection, table)),
     ]
@@ -237,17 +237,6 @@ def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem
     for name in missing:
         if name not in unknown:
             yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")
-
-
-def _several_heads(script: ScriptDirectory) -> Iterator[Problem]:
-    heads = script.get_heads()
-    if len(heads) > 1:
-        yield Problem(
-            "heads",
-            ", ".join(sorted(heads)),
-            f"The revisions have {len(heads)} heads: {', '.join(sorted(heads))}. "
-            "Join them: alembic merge heads",
-        )
 
 
 def _left_invalid(connection: Connection) -> Iterator[Problem]:

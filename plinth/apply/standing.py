@@ -53,6 +53,21 @@ def slipped_in(script: ScriptDirectory, heads: Iterable[str], entries: Mapping[s
     return sorted(ancestors(script, recorded) - recorded)
 
 
+def forks(script: ScriptDirectory) -> list[list[str]]:
+    """Return the heads that are to be joined: several of one branch. Branches that have labels are meant."""
+    found: dict[frozenset[str], list[str]] = {}
+    for head in sorted(script.get_heads()):
+        labels = frozenset(script.get_revision(head).branch_labels)
+        found.setdefault(labels, []).append(head)
+    return [heads for heads in found.values() if len(heads) > 1]
+
+
+def say_fork(heads: Sequence[str]) -> str:
+    """Return what to say of heads that are to be joined."""
+    names = ", ".join(heads)
+    return f"The revisions have {len(heads)} heads: {names}. Join them: alembic merge {' '.join(heads)}"
+
+
 def refuse_unknown_heads(heads: Sequence[str], context: MigrationContext) -> None:
     """Return if the code has all that the version table says.
 
