@@ -1,24 +1,30 @@
 """The programs behind the make targets."""
 
-import argparse
-import json
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import quote, urlencode
 
-from alembic.util import CommandError
-from sqlalchemy.engine import URL
+try:
+    import argparse
+    import json
+    import os
+    import subprocess
+    import time
+    from collections.abc import Callable, Sequence
+    from typing import Any
+    from urllib.parse import quote, urlencode
 
-from plinth import development, settings, undo
-from plinth.connecting import connect
-from plinth.errors import PlinthError, sentence_of
-from plinth.safety import ENVIRONMENTS, read_marker, write_marker
-from plinth.status import WRONG
-from plinth.status import status as read_status
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from sqlalchemy.engine import URL
+
+    from plinth import development, revision_files, settings, undo
+    from plinth.connecting import connect
+    from plinth.errors import PlinthError, sentence_of
+    from plinth.safety import ENVIRONMENTS, read_marker, write_marker
+    from plinth.status import WRONG
+    from plinth.status import status as read_status
+except KeyboardInterrupt:  # they take their time
+    sys.stderr.write("plinth: interrupted\n")
+    sys.exit(130)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -65,8 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = command_line().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
-    except Exception as error:
-        sentence = str(error) if isinstance(error, CommandError) else sentence_of(error)
+    except (Exception, SystemExit) as error:
+        sentence = str(error) if isinstance(error, CommandError) else None
+        if sentence is None and isinstance(error, Exception):
+            sentence = sentence_of(error)
+        if sentence is None:
+            sentence = revision_files.objection(ScriptDirectory.from_config(development.alembic_config()))
         if sentence is None:
             raise
         if getattr(parsed, "json", False):

@@ -11,6 +11,8 @@ from typing import Any
 
 from alembic import context
 
+from plinth.revision_files import refuse_unloadable
+
 # Alembic's own that leave the database as it is, without saying so by `dont_mutate`.
 _READ = {"current", "edit", "history", "merge"}
 
@@ -45,7 +47,12 @@ class AlembicCommand:
 
 
 def running() -> AlembicCommand:
-    """Return the command that runs `env.py` now."""
+    """Return the command that runs `env.py` now.
+
+    Raises:
+        alembic.util.CommandError: a revision file can't be loaded.
+    """
+    refuse_unloadable(context.script)
     return of_options(_options())
 
 

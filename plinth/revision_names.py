@@ -17,6 +17,7 @@ from sqlalchemy import MetaData
 from plinth.alembic_command import of_options
 
 ID_FORMAT = "%Y%m%d%H%M%S"
+LONGEST_ID = 32  # characters: Alembic's column for it
 LONGEST_SLUG = 200  # bytes: with id and ending it must fit in a file's name, 255 on common file systems
 MOST_IN_A_MESSAGE = 3  # changes
 EXAMPLE = 'alembic revision --autogenerate -m "add users nickname"'
@@ -48,7 +49,7 @@ def name_revisions(
     """Give new revisions their ids and messages (a hook for `process_revision_directives`).
 
     Raises:
-        alembic.util.CommandError: the message is missing, says nothing or is too long.
+        alembic.util.CommandError: the message is missing, says nothing or is too long, or the id is none.
     """
     del revision
     command = of_options(context.opts)
@@ -57,8 +58,8 @@ def name_revisions(
     revision_context: RevisionContext = context.opts["revision_context"]
     script = revision_context.script_directory
     first = directives[0]
-    if not revision_context.command_args["rev_id"]:
-        first.rev_id = next_id(script)
+    given = revision_context.command_args["rev_id"]
+    first.rev_id = checked_id(given) if given else next_id(script)
     if not first.message and command.autogenerates:
         first.message = describe(first.upgrade_ops.ops if first.upgrade_ops else [])
     first.message = checked_message(first.message, table_names(context.opts["target_metadata"]))
@@ -77,12 +78,27 @@ def name_merges(script: ScriptDirectory) -> None:
     util.rev_id = lambda: next_id(script)
 
     def generate_revision(revid: str, message: str | None, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        checked_id(revid)
         util.rev_id = given_id  # the next command of this process has other revisions
         heads = [head for head in script.get_revisions(options["head"]) if head]
         default = "merge " + " and ".join(head.revision for head in heads)
         return given(revid, checked_message(message or default, ()), *args, **options)
 
     script.generate_revision = generate_revision  # type: ignore[method-assign]
+
+
+def checked_id(name: str) -> str:
+    """Return an id of the author's own.
+
+    Raises:
+        alembic.util.CommandError: it doesn't fit into a file's name, or into the version table.
+    """
+    if not re.fullmatch(r"\w+", name) or len(name) > LONGEST_ID:
+        raise util.CommandError(
+            f"The id {name!r} would be a part of the file's name and a key of the version table: "
+            f"write letters, digits and underscores, {LONGEST_ID} at most."
+        )
+    return name
 
 
 def checked_message(message: str | None, tables: Collection[str]) -> str:

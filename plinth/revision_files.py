@@ -1,0 +1,78 @@
+"""Revision files that can't be loaded: which file, which line, and why."""
+
+import os
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError, to_tuple
+
+
+def refuse_unloadable(script: ScriptDirectory) -> None:
+    """Return if all revision files can be loaded and have their parents; they are kept for what comes next.
+
+    Raises:
+        alembic.util.CommandError: one can't; the message has its name and the line.
+    """
+    try:
+        _ = script.revision_map.heads
+    except (CommandError, RevisionError):  # Alembic's own sentence comes where they are asked for
+        return
+    except (Exception, SystemExit) as error:
+        found = objection(script)
+        if found is None:
+            raise
+        raise CommandError(found) from error
+
+
+def objection(script: ScriptDirectory) -> str | None:
+    """Return what is wrong with a revision file, the first of them; None if all can be loaded."""
+    loaded: list[Script] = []
+    for path in _paths(script):
+        try:
+            revision = Script._from_path(script, path)
+        except CommandError:
+            continue
+        except (Exception, SystemExit) as error:
+            return _describe(path, error)
+        if revision is not None:
+            loaded.append(revision)
+    known = {name for each in loaded for name in (each.revision, *each.branch_labels)}
+    for each in loaded:
+        for line, parents in (("down_revision", each.down_revision), ("depends_on", each.dependencies)):
+            for parent in to_tuple(parents, default=()):
+                if parent not in known:
+                    return (
+                        f"{_shown(Path(each.path))} says {line} = {parent!r}, and there is no file of that "
+                        "revision here. Get it, or correct the line."
+                    )
+    return None
+
+
+def _paths(script: ScriptDirectory) -> Iterator[Path]:
+    for folder in map(Path, script._version_locations):
+        if folder.exists():
+            yield from sorted(path.resolve() for path in Script._list_py_dir(script, folder))
+
+
+def _describe(path: Path, error: BaseException) -> str:
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
+    line = line or (lines[-1] if lines else None)
+    if line is None:  # it was loaded: Alembic misses a name in it
+        missed = error.name if isinstance(error, AttributeError) else None
+        why = f"it has no line `{missed} = …`" if missed else f"{type(error).__name__}: {error}"
+    else:
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        why = f"{type(error).__name__}: {said}"
+    place = f"{_shown(path)}, line {line}," if line else _shown(path)
+    return f"{place} can't be loaded: {why}. Correct it, or take it away."
+
+
+def _shown(path: Path) -> str:
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith("..") else shown
