@@ -22,16 +22,24 @@ from plinth import settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import Entry, newest, read, version_table
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
+from plinth.autogenerate.baseline import (
+    MissingError,
+    is_missing,
+    named,
+    on_baseline,
+    revisions_catalog,
+    without,
+)
 from plinth.autogenerate.cache import count_known, remembered
 from plinth.autogenerate.hints import done_hints, read_hints
 from plinth.autogenerate.proof import shown_differences, title
+from plinth.autogenerate.quoting import shown_names
 from plinth.autogenerate.revisions import (
     History,
     RevisionError,
     all_steps,
     copy_missing,
     history_of,
-    revisions_catalog,
     run,
     sources_of,
 )
@@ -44,9 +52,6 @@ from plinth.scratch import NoScratchError, place_of, scratch_database
 # Parts of a table: one that no revision made is a difference in a table that one did make.
 _PARTS = {"column", "constraint", "index"}
 
-# How many objects that are none of ours a note names.
-_NAMED = 10
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -56,11 +61,13 @@ class Problem:
         kind: "upgrade", "downgrade", "models", "database", "heads", "ahead" or "skipped".
         name: of the revision or database.
         message: what it is.
+        is_missing: something isn't there on which it leans.
     """
 
     kind: str
     name: str
     message: str
+    is_missing: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass
@@ -86,11 +93,12 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
-        return asdict(self) | {"agrees": self.agrees}
+        shown = [{"kind": each.kind, "name": each.name, "message": each.message} for each in self.problems]
+        return asdict(self) | {"agrees": self.agrees, "problems": shown}
 
-    def add(self, kind: str, name: str, message: str) -> None:
+    def add(self, kind: str, name: str, message: str, *, is_missing: bool = False) -> None:
         """Note a problem."""
-        self.problems.append(Problem(kind, name, message))
+        self.problems.append(Problem(kind, name, message, is_missing))
 
 
 @dataclass(frozen=True)
@@ -139,9 +147,7 @@ def check(config: Config) -> Report:
         for name, words in at_hand.skipped.items() if at_hand else ():
             report.add("skipped", name, words)
         try:
-            with scratch_database(target) as engine:
-                standing = at_hand.history.read(target) if at_hand else None
-                made = _check_revisions(config, engine, standing, report)
+            made = _try(config, target, at_hand, report)
         except NoScratchError as error:
             report.notes.append(f"The revisions could not be tried. {error}")
             if at_hand:
@@ -239,27 +245,60 @@ def _configured(config: Config, place: Connection | Engine) -> Config:
     return configured
 
 
+def _try(config: Config, target: Connection, at_hand: _Environment | None, report: Report) -> Catalog | None:
+    """Try all revisions, on what stands below them where they lean on it; return what they make."""
+    standing = at_hand.history.read(target) if at_hand else None
+    missed: Problem | None = None
+
+    def tried(engine: Engine, baseline: Catalog | None) -> Catalog | None:
+        nonlocal missed
+        found = Report()
+        made = _check_revisions(config, engine, standing, baseline, found)
+        missing = next((each for each in found.problems if each.is_missing), None)
+        if missing and missed is None and at_hand and baseline is None:
+            missed = missing
+            raise MissingError(missing.message)
+        if missed and not made:
+            found.problems = [missed]  # what can't be taken back now stands in the way
+        elif baseline and (names := named(baseline)):
+            what = "No revision makes this, so they were tried on a copy of it:"
+            found.notes.append(f"{what} {shown_names(names)}.")
+        report.problems += found.problems
+        report.hints += found.hints
+        report.notes += found.notes
+        return made
+
+    if at_hand is None:
+        with scratch_database(target) as engine:
+            return tried(engine, None)
+    try:
+        return on_baseline(target, at_hand.history, tried)
+    except MissingError:
+        report.problems += [missed] if missed else []
+        return None
+
+
 def _check_revisions(
-    config: Config, engine: Engine, standing: Catalog | None, report: Report
+    config: Config, engine: Engine, standing: Catalog | None, baseline: Catalog | None, report: Report
 ) -> Catalog | None:
     """Try all revisions; return what they make, or None when they can't be applied."""
     environment = _environment(config, engine)
     history = environment.history
-    if not _try_all(engine, history, standing, report):
+    if not _try_all(engine, history, report):
         return None
     if standing:
         copy_missing(engine, standing)
     with engine.connect() as connection:
         made = history.read(connection)
         # The comparison would make it again, to tell what is ours.
-        revisions_catalog(history, connection, made, found=made)
+        revisions_catalog(history, connection, made, found=without(made, baseline))
     _check_models(config, engine, report)
     if report.agrees:
         report.hints += done_hints(read_hints(environment.metadata, made.default_schema), made)
     return made
 
 
-def _try_all(engine: Engine, history: History, standing: Catalog | None, report: Report) -> bool:
+def _try_all(engine: Engine, history: History, report: Report) -> bool:
     """Return whether all revisions could be applied."""
     steps = all_steps(history.script)
     with engine.connect() as connection:
@@ -290,9 +329,10 @@ def _try_all(engine: Engine, history: History, standing: Catalog | None, report:
 
     while True:
         try:
-            run(engine, history, walk, standing)
+            run(engine, history, walk)
         except RevisionError as error:
-            report.add("upgrade" if error.is_upgrade else "downgrade", error.revision, str(error))
+            kind = "upgrade" if error.is_upgrade else "downgrade"
+            report.add(kind, error.revision, str(error), is_missing=error.is_upgrade and is_missing(error))
             if error.is_upgrade:
                 return False
             continue  # from the next one: it is applied still
@@ -320,7 +360,7 @@ def _check_models(config: Config, place: Connection | Engine, report: Report) ->
         words = str(error).replace(
             "The database is not as the models say", "The revisions don't make what the models say"
         )
-        report.add("models", "models", words)
+        report.add("models", "models", words, is_missing=is_missing(error))
 
 
 def _check_database(
@@ -333,9 +373,8 @@ def _check_database(
     all_found = differences(at_hand.history.read(target, made.default_schema), made)
     others = [f"{each.kind} {each.name}" for each in all_found if _is_others(each) and not _comes_along(each)]
     if others:
-        shown = others[:_NAMED] + ([f"and {len(others) - _NAMED} more"] if len(others) > _NAMED else [])
         what = "No revision made this and no model knows it, so it is left alone:"
-        report.notes.append(f"{what} {', '.join(shown)}.")
+        report.notes.append(f"{what} {shown_names(others)}.")
     found = [each for each in all_found if not _is_others(each)]
     if found:
         what = f"Database {name!r} is not as the revisions make it:"

@@ -18,12 +18,13 @@ from sqlalchemy import Connection, MetaData
 
 from plinth import alembic_command
 from plinth.autogenerate import filters, questions
+from plinth.autogenerate.baseline import revisions_catalog
 from plinth.autogenerate.casts import read_casts
 from plinth.autogenerate.hints import Hints, read_hints
 from plinth.autogenerate.models import models_catalog
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
-from plinth.autogenerate.revisions import RevisionError, history_of, revisions_catalog
+from plinth.autogenerate.revisions import RevisionError, history_of
 from plinth.autogenerate.scope import Scope, in_scope
 from plinth.autogenerate.steps import Change
 from plinth.catalog import Catalog, differences, read_catalog, unseen

@@ -116,7 +116,7 @@ def _claim(comparison: Comparison) -> Claim:
     def unexplained(actual: Catalog, wanted: Catalog) -> list[Difference]:
         return differences(*in_scope(actual, wanted, replace(subject.scope, old_tables=())))
 
-    return Claim(subject.models, subject.database, unexplained)
+    return Claim(subject.models, subject.database, unexplained, set(comparison.change.before.tables))
 
 
 def _take_comparison(script: ops.MigrationScript) -> Comparison | None:

@@ -5,12 +5,13 @@ with: schemas, extensions, functions, and the types and sequences that `create_a
 """
 
 import functools
+import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from psycopg import errors
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy import Sequence as ModelSequence
 from sqlalchemy.dialects.postgresql.named_types import CreateDomainType, CreateEnumType, NamedType
 from sqlalchemy.engine import Dialect
@@ -21,11 +22,15 @@ from sqlalchemy.sql.ddl import CheckFirst
 from sqlalchemy.sql.sqltypes import SchemaType
 
 from plinth.autogenerate import prerequisites
+from plinth.autogenerate.baseline import is_missing
 from plinth.autogenerate.cache import remembered
 from plinth.autogenerate.prerequisites import Prerequisite
 from plinth.catalog import Catalog, Name, read_catalog, unseen
+from plinth.copying import CopyError, Entry, copy_schema
 from plinth.errors import PlinthError
 from plinth.scratch import place_of, scratch_database
+
+log = logging.getLogger(__name__)
 
 _THERE_ALREADY = (
     errors.DuplicateObject,
@@ -95,6 +100,15 @@ def models_catalog(
     script = _script(several, target.dialect)
     needed = _needed(several, target.dialect, standing, script)
 
+    def known() -> Catalog:
+        if not script.is_all:
+            return make()
+        statements = [each.statement for each in needed]
+        names = (default, str(version_table_schema), version_table)
+        # A table's indexes are a set: their order is another one in each process.
+        key = [place_of(target), *names, *statements, script.handwritten, *sorted(script.statements)]
+        return remembered("models", key, make)
+
     def make() -> Catalog:
         try:
             return make_after(needed)
@@ -104,29 +118,67 @@ def models_catalog(
                 raise
             return make_after([])
 
-    def make_after(first: Sequence[Prerequisite]) -> Catalog:
+    def make_after(first: Sequence[Prerequisite], *, is_copy: bool = False) -> Catalog:
         with scratch_database(target) as engine, engine.connect() as connection:
             # One table is enough for one transaction: a thousand would need too many locks.
             connection.execution_options(isolation_level="AUTOCOMMIT")
+            if is_copy:
+                _copy_what_no_model_makes(target, engine, several, standing, script)
             prerequisites.make(connection, default, first)
             with engine.connect() as reader:
                 copied = read(reader, default)
+                others = unseen(reader) if is_copy else frozenset()
             for each in several:
                 # What an enum or a sequence is shared by may lie in another metadata.
                 each.create_all(connection, checkfirst=CheckFirst.TYPES | CheckFirst.SEQUENCES)
             prerequisites.give_sequences_back(connection, standing, first)
             with engine.connect() as reader:
                 made = read(reader, default)
-                return replace(made, leaned_on=_leaned_on(copied, made), unseen=unseen(reader))
+                further = unseen(reader) - others
+            tables = {name: table for name, table in made.tables.items() if name not in copied.tables}
+            return replace(made, tables=tables, leaned_on=_leaned_on(copied, made), unseen=further)
+
+    def make_on_copy(error: DBAPIError) -> Catalog:
+        # What they lean on is more than is copied at first: a table, a text search configuration, a cast.
+        try:
+            return make_after([each for each in needed if each.kind == "schema"], is_copy=True)
+        except (CopyError, DBAPIError) as another:
+            log.debug("The models can't be created on a copy of the database's schema: %s", another)
+            raise error from None
 
     with _explained():
-        if not script.is_all:
-            return make()
-        statements = [each.statement for each in needed]
-        names = (default, str(version_table_schema), version_table)
-        # A table's indexes are a set: their order is another one in each process.
-        key = [place_of(target), *names, *statements, script.handwritten, *sorted(script.statements)]
-        return remembered("models", key, make)
+        try:
+            return known()
+        except DBAPIError as error:
+            if not is_missing(error):
+                raise
+            return make_on_copy(error)
+
+
+def _copy_what_no_model_makes(
+    target: Connection,
+    engine: Engine,
+    metadata: Sequence[MetaData],
+    standing: Catalog,
+    script: _Script,
+) -> None:
+    """Copy what stands in the database and isn't the models' own."""
+    tables = {
+        (table.schema or standing.default_schema, table.name)
+        for each in metadata
+        for table in each.tables.values()
+    }
+    types = {(schema or standing.default_schema, name) for schema, name in script.made}
+    statements = "\n".join(script.statements)
+
+    def is_made(entry: Entry) -> bool:
+        if (entry.schema, entry.name) in types:
+            return True
+        kind = entry.kind.lower()
+        name = entry.name.partition("(")[0].rpartition(" ")[2]  # of a trigger: its table stands first
+        return prerequisites.makes(statements, Prerequisite(kind, name, ""))
+
+    copy_schema(target, engine, tables=[*tables, *types], leaves_out=is_made)
 
 
 def _leaned_on(copied: Catalog, made: Catalog) -> frozenset[tuple[str, str] | str]:

@@ -9,7 +9,7 @@ import copy
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,11 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
+from plinth.autogenerate.baseline import begins_with_what_stands, copy_standing, is_missing
+from plinth.autogenerate.quoting import shown, shown_names
 from plinth.autogenerate.revisions import History, RevisionError, Walk, copy_missing, history_of, run, upgrade
-from plinth.catalog import Catalog, Difference, differences
+from plinth.catalog import Catalog, Difference, Name, differences
+from plinth.copying import CopyError
 from plinth.errors import PlinthError
 from plinth.scratch import NoScratchError, scratch_database
 
@@ -36,6 +39,10 @@ class ProofError(PlinthError):
     """New revisions don't do what they should; the message names the revision and the objects."""
 
 
+class UnprovenError(ProofError):
+    """New revisions can't be tried from nothing: what they or the existing ones lean on isn't there."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """What is to be proved of new revisions: that they lead from one schema to another.
@@ -44,13 +51,13 @@ class Claim:
         models: the schema that the models describe.
         standing: the schema of the database. What revisions lean on and don't make is copied from it.
         unexplained: in what the first schema isn't as the second demands.
-        complete: makes what else the new revisions need that no revision made, in the scratch database.
+        changed: the tables that stand in the database and that the models know.
     """
 
     models: Catalog
     standing: Catalog
     unexplained: Callable[[Catalog, Catalog], Sequence[Difference]] = differences
-    complete: Callable[[Engine], None] | None = None
+    changed: Collection[Name] = ()
 
 
 def prove(context: MigrationContext, directives: Sequence[MigrationScript], claim: Claim) -> None:
@@ -74,11 +81,15 @@ def prove(context: MigrationContext, directives: Sequence[MigrationScript], clai
     with rendered(context, directives) as (script, revisions):
         if not _is_wanted(context):
             return
+        history = history_of(context)
         try:
+            _refuse_to_begin_in_the_middle(history, claim)
             with scratch_database(target) as engine:
-                _prove(engine, history_of(context), script, revisions, claim)
+                _prove(engine, history, script, revisions, claim)
         except NoScratchError as error:
             log.warning("The new revisions could not be proved. %s", error)
+        except UnprovenError as error:
+            _prove_on_copy(target, history.with_script(script), revisions, claim, error)
 
 
 def _is_wanted(context: MigrationContext) -> bool:
@@ -144,27 +155,56 @@ def _with_folder(given: ScriptDirectory, folder: Path) -> ScriptDirectory:
     )
 
 
+def _refuse_to_begin_in_the_middle(history: History, claim: Claim) -> None:
+    """Return unless the first revision would change tables that no revision makes.
+
+    Raises:
+        ProofError: it would.
+    """
+    if claim.changed and not history.script.get_bases():
+        tables = shown_names([shown(name, claim.standing) for name in sorted(claim.changed)])
+        raise ProofError(
+            f"No revision makes what stands in the database already ({tables}). Begin with an empty one, "
+            "a baseline: alembic revision -m baseline && alembic stamp head (on each database that has these "
+            f"tables). {NOTHING_WRITTEN}"
+        )
+
+
 def _prove(
     engine: Engine, history: History, script: ScriptDirectory, revisions: Sequence[Script], claim: Claim
 ) -> None:
+    if begins_with_what_stands(history):
+        raise UnprovenError("The first revision is empty.")
     try:
-        upgrade(engine, history, standing=claim.standing)
+        upgrade(engine, history)
     except RevisionError as error:
-        raise ProofError(
+        raise UnprovenError(
             f"The new revisions can't be proved, because the existing ones don't run on an empty database. "
             f"{error} Repair that one, or leave the proof out: alembic -x prove=no revision …"
         ) from error
     copy_missing(engine, claim.standing)
-    if claim.complete:
-        claim.complete(engine)
+    _try(engine, history.with_script(script), revisions, claim)
+
+
+def _prove_on_copy(
+    target: Connection, history: History, revisions: Sequence[Script], claim: Claim, first: UnprovenError
+) -> None:
+    """Prove new revisions on a copy of the database's schema, where the existing ones count as applied."""
+    with scratch_database(target) as engine:
+        try:
+            copy_standing(target, engine, history)
+        except CopyError as error:
+            raise ProofError(f"{first} {error}") from first
+        log.info("The new revisions are proved on a copy of the database's schema, for no revision makes it.")
+        _try(engine, history, revisions, claim)
+
+
+def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: Claim) -> None:
     try:
-        run(
-            engine,
-            history.with_script(script),
-            _there_and_back(history.with_script(script), revisions, claim),
-        )
+        run(engine, history, _there_and_back(history, revisions, claim))
     except RevisionError as error:
-        raise ProofError(f"{error} {NOTHING_WRITTEN}") from error
+        kind = UnprovenError if is_missing(error) else ProofError
+        raise kind(f"{error} {NOTHING_WRITTEN}") from error
 
 
 def _there_and_back(history: History, revisions: Sequence[Script], claim: Claim) -> Walk:
@@ -216,8 +256,9 @@ def shown_differences(what: str, found: Sequence[Difference]) -> str:
 
 
 def _named(revisions: Sequence[Script], one: str, several: str) -> str:
-    names = ", ".join(map(title, revisions))
-    return f"Revision {names} {one}" if len(revisions) == 1 else f"Revisions {names} {several}"
+    if len(revisions) == 1:
+        return f"Revision {title(revisions[0])} {one}"
+    return f"The {len(revisions)} new revisions, from {title(revisions[0])} on, {several}"
 
 
 def title(revision: Script) -> str:

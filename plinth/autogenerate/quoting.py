@@ -1,11 +1,13 @@
 """Names and texts as SQL has them, and SQL as SQLAlchemy's `text()` takes it."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from plinth.catalog.picture import Catalog, Name
+
+MOST_NAMED = 10  # objects in a sentence
 
 # Keywords that are names only in quotes, beside those that SQLAlchemy knows (PostgreSQL, appendix C).
 _MORE_KEYWORDS = {
@@ -65,6 +67,12 @@ def schema_of(name: Name, catalog: Catalog) -> str | None:
 def shown(name: Name, catalog: Catalog) -> str:
     """Return a name as messages, hints and `-x` arguments have it."""
     return name.name if name.schema == catalog.default_schema else str(name)
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = [f"and {len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return ", ".join([*names[:MOST_NAMED], *more])
 
 
 def without_binds(sql: str) -> str:

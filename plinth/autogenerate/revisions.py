@@ -23,10 +23,8 @@ from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate import prerequisites
-from plinth.autogenerate.cache import remembered
 from plinth.catalog import Catalog, read_catalog
 from plinth.errors import PlinthError
-from plinth.scratch import place_of, scratch_database
 
 # What env.py may say of how revisions are recorded.
 _OPTIONS = ("version_table", "version_table_schema", "version_table_pk")
@@ -177,7 +175,7 @@ def run(engine: Engine, history: History, walk: Walk, standing: Catalog | None =
         RevisionError: a revision fails.
     """
     with _quietly(), _lent_proxies(), engine.connect() as connection:
-        _make_version_schema(connection, history)
+        make_version_schema(connection, history)
         _Run(connection, history, walk, standing).go()
 
 
@@ -273,41 +271,6 @@ def copy_missing(engine: Engine, standing: Catalog, *, but_not_in: str = "") -> 
             prerequisites.make(connection, standing.default_schema, missing)
 
 
-def revisions_catalog(
-    history: History, target: Connection, standing: Catalog | None = None, *, found: Catalog | None = None
-) -> Catalog:
-    """Return the schema that all revisions make, from nothing.
-
-    It is kept between runs, as long as no revision changes.
-
-    Args:
-        history: the revisions.
-        target: the database in question.
-        standing: its schema, if it has been read already.
-        found: what they make, if that is known already.
-
-    Raises:
-        RevisionError: a revision fails.
-        NoScratchError: there is no place to try them.
-    """
-    there = standing or history.read(target)
-
-    def make() -> Catalog:
-        if found is not None:
-            return found
-        with scratch_database(target) as engine:
-            upgrade(engine, history, standing=there)
-            with engine.connect() as connection:
-                return history.read(connection, there.default_schema)
-
-    sources = sources_of([step.revision for step in all_steps(history.script)])
-    if sources is None:
-        return make()
-    leaned_on = [each.statement for each in prerequisites.leaned_on(there)]
-    key = [place_of(target), history.key, there.default_schema]
-    return remembered("revisions", [*key, *leaned_on, *sources], make)
-
-
 def all_steps(script: ScriptDirectory, heads: tuple[str, ...] = ()) -> list[RevisionStep]:
     """Return the steps to all heads, in an order in which they can be done."""
     return script._upgrade_revs("heads", heads)  # type: ignore[arg-type]
@@ -335,7 +298,8 @@ def _source(revision: Script) -> str | None:
         return None
 
 
-def _make_version_schema(connection: Connection, history: History) -> None:
+def make_version_schema(connection: Connection, history: History) -> None:
+    """Make the schema of the version table, where it isn't the default one."""
     schema = history.options.get("version_table_schema")
     if schema:
         statement = SQL("create schema if not exists {}").format(Identifier(schema)).as_string()

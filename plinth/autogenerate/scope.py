@@ -60,9 +60,12 @@ def _made(scope: Scope, database: Catalog, name: Name, kind: Callable[[Catalog],
 def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name, Table], dict[Name, Table]]:
     there: dict[Name, Table] = {}
     wanted: dict[Name, Table] = {}
+    leaned_on = {
+        use.table for key, other in models.others.items() if key not in models.leaned_on for use in other.uses
+    }
     for name, table in database.tables.items():
         is_known = name in models.tables or name in scope.old_tables
-        stays = not is_known and _stays(table, database, models, scope)
+        stays = not is_known and (name in leaned_on or _stays(table, database, models, scope))
         if stays or not (is_known or _made(scope, database, name, lambda catalog: catalog.tables)):
             continue
         kept = scope.includes(table, models.tables.get(name), True)

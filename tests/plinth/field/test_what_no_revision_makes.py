@@ -1,0 +1,155 @@
+"""Revisions and models lean on what others made: a platform, an administrator, another application."""
+
+import argparse
+from collections.abc import Callable
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import (
+    UUID,
+    Column,
+    Engine,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    select,
+)
+from sqlalchemy.dialects.postgresql import CITEXT, ENUM
+from sqlalchemy.schema import CreateView
+
+from plinth.check import Report, check
+from tests.plinth.history import History, do, rows
+from tests.plinth.kinds.kind import also
+
+Configured = Callable[..., Config]
+
+
+@pytest.fixture
+def configured(history: History, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Configured:
+    """Return what makes a configuration for some models."""
+    monkeypatch.setenv("APP_ENV", "test")
+
+    def configure(metadata: MetaData, *x: str) -> Config:
+        config = history.config(empty_engine)
+        config.attributes["target_metadata"] = metadata
+        config.cmd_opts = argparse.Namespace(x=list(x))
+        return config
+
+    return configure
+
+
+def change(config: Config, message: str) -> None:
+    """Let autogenerate write a change, which proves it, and apply it."""
+    command.revision(config, message=message, autogenerate=True)
+    command.upgrade(config, "head")
+
+
+def agrees(config: Config) -> Report:
+    command.check(config)
+    report = check(config)
+    assert report.problems == []
+    return report
+
+
+def things(*columns: Column[object], metadata: MetaData | None = None) -> MetaData:
+    metadata = MetaData() if metadata is None else metadata
+    Table("things", metadata, Column("id", Integer, primary_key=True), *columns)
+    return metadata
+
+
+def test_a_key_to_a_platforms_table(configured: Configured, empty_engine: Engine, history: History) -> None:
+    do(
+        empty_engine.url,
+        "create schema auth; create type auth.level as enum ('low', 'high');"
+        "create table auth.users (id uuid primary key default gen_random_uuid(), level auth.level);"
+        "create function auth.uid() returns uuid language sql as 'select id from auth.users limit 1'",
+    )
+    env = history.folder / "env.py"
+    given = '"transaction_per_migration": True,'
+    left_out = "lambda each, name, kind, *_: kind != 'table' or each.schema != 'auth'"
+    assert given in env.read_text()
+    env.write_text(env.read_text().replace(given, f'{given} "include_object": {left_out},'))
+
+    def models(*more: Column[object]) -> MetaData:
+        metadata = MetaData()
+        Table("users", metadata, Column("id", UUID, primary_key=True), schema="auth")
+        owner: Column[object] = Column("user_id", UUID, ForeignKey("auth.users.id"))
+        things(owner, *more, metadata=metadata)
+        also(metadata, "CREATE POLICY own ON things USING (user_id = auth.uid())")
+        return metadata
+
+    change(configured(models()), "begin")
+    change(configured(models(Column("more", Text))), "add more")
+    report = agrees(configured(models(Column("more", Text))))
+    assert "table auth.users" in " ".join(report.notes)
+    assert rows(empty_engine.url, "select to_regclass('auth.users')::text") == [("auth.users",)]
+
+
+def test_an_adopted_database_goes_on_from_an_empty_baseline(
+    configured: Configured, empty_engine: Engine, history: History
+) -> None:
+    do(
+        empty_engine.url,
+        "create table things (id serial primary key, name varchar(10) check (name in ('a', 'b')));"
+        "create table other (id int); create view seen as select id from things",
+    )
+
+    def models(*more: Column[object]) -> MetaData:
+        metadata = things(Column("name", String(10)), *more)
+        also(metadata, "ALTER TABLE things ADD CHECK (name in ('a', 'b'))")
+        return metadata
+
+    with pytest.raises(CommandError, match=r"No revision makes .* \(things\).*revision -m baseline"):
+        command.revision(configured(models(Column("more", Text))), message="add more", autogenerate=True)
+    command.revision(configured(models()), message="baseline")
+    command.stamp(configured(models()), "head")
+    agrees(configured(models()))
+    change(configured(models(Column("more", Text))), "add more")
+    change(configured(models(Column("more", Text), Column("most", Text))), "add most")
+    report = agrees(configured(models(Column("more", Text), Column("most", Text))))
+    assert "table things" in " ".join(report.notes)
+    assert len(list((history.folder / "versions").glob("*.py"))) == 3
+
+
+def test_another_applications_enum(configured: Configured, empty_engine: Engine) -> None:
+    do(empty_engine.url, "create schema other; create type other.mood as enum ('a', 'b')")
+
+    def models(*more: Column[object]) -> MetaData:
+        return things(Column("mood", ENUM("a", "b", name="mood", schema="other", create_type=False)), *more)
+
+    change(configured(models()), "begin")
+    change(configured(models(Column("more", Text))), "add more")
+    agrees(configured(models(Column("more", Text))))
+    change(configured(things(Column("more", Text)), "drop=things.mood"), "drop the mood")
+    assert rows(empty_engine.url, "select to_regtype('other.mood')::text") == [("other.mood",)]
+
+
+def test_an_administrators_extension(configured: Configured, empty_engine: Engine) -> None:
+    do(empty_engine.url, "create schema tools; create extension citext schema tools")
+    do(empty_engine.url, f"alter database {empty_engine.url.database} set search_path = public, tools")
+    config = configured(things(Column("mail", CITEXT)))
+    change(config, "begin")
+    assert "extension citext" in " ".join(agrees(config).notes)
+
+
+def test_a_view_over_a_table_that_no_model_knows(
+    configured: Configured, empty_engine: Engine, history: History
+) -> None:
+    history.add("a1", None, 'op.execute("create table legacy (id int, n int)")', 'op.drop_table("legacy")')
+
+    def models(*more: Column[object]) -> MetaData:
+        metadata = things(*more)
+        legacy = Table("legacy", MetaData(), Column("id", Integer), Column("n", Integer))
+        CreateView(select(legacy.c.id).where(legacy.c.n > 0), "seen", metadata=metadata)
+        return metadata
+
+    command.upgrade(configured(models()), "head")
+    change(configured(models()), "begin")
+    change(configured(models(Column("more", Text))), "add more")
+    agrees(configured(models(Column("more", Text))))
+    assert rows(empty_engine.url, "select to_regclass('legacy')::text") == [("legacy",)]
