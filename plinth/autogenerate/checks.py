@@ -14,8 +14,7 @@ from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 def add_not_valid(way: Way, name: Name, constraint: Constraint, title: str) -> None:
     """Go on by a revision that adds a constraint for new rows."""
     table = way.at.tables[name]
-    definition = f"{constraint.definition} NOT VALID"
-    unchecked = replace(constraint, definition=definition, validated=False, comment=None)
+    unchecked = replace(constraint.for_new_rows, comment=None)
     to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: unchecked}))
     up = [not_valid_op(constraint, table, way.at)]
     way.step(to, Revision(up, [constraints.drop_op(constraint, table, way.at)], title))
@@ -37,12 +36,7 @@ def comment_ops(constraint: Constraint, table: Table, catalog: Catalog) -> list[
 
 def not_valid_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     """Return what adds a constraint that holds for new rows only."""
-    op = constraints.add_op(replace(constraint, validated=True), table, catalog)
-    if isinstance(op, SqlOp):
-        return SqlOp(f"{op.sql} NOT VALID", op.summary, table.name)
-    assert isinstance(op, ops.CreateCheckConstraintOp | ops.CreateForeignKeyOp)  # noqa: S101 - the only kinds
-    op.kw["postgresql_not_valid"] = True
-    return op
+    return constraints.add_op(constraint.for_all_rows.for_new_rows, table, catalog)
 
 
 def validate_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:

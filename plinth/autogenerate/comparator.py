@@ -20,8 +20,8 @@ from plinth import alembic_command
 from plinth.autogenerate import filters, questions
 from plinth.autogenerate.baseline import revisions_catalog
 from plinth.autogenerate.casts import read_casts
-from plinth.autogenerate.hints import Hints, read_hints
-from plinth.autogenerate.models import models_catalog
+from plinth.autogenerate.hints import Hints, all_metadata, read_hints
+from plinth.autogenerate.models import models_catalog, not_valid_constraints
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
 from plinth.autogenerate.revisions import RevisionError, history_of
@@ -189,6 +189,7 @@ def _subject(context: AutogenContext, connection: Connection) -> Subject:
         old_tables=pending_tables(hints, database, models),
         revisions=revisions,
         drops=frozenset(questions.said(context, "drop")),
+        not_valid=not_valid_constraints(all_metadata(metadata), connection.dialect, database.default_schema),
         includes=filters.table_filter(context, database.default_schema),
     )
     return Subject(database, models, hints, read, scope)

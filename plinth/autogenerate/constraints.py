@@ -110,6 +110,13 @@ def _key_options(constraint: Constraint) -> dict[str, object]:
 
 def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     """Return what adds a constraint to a standing table."""
+    if not constraint.validated and not constraint.is_not_enforced:
+        op = add_op(constraint.for_all_rows, table, catalog)
+        if isinstance(op, SqlOp):
+            return SqlOp(f"{op.sql} NOT VALID", op.summary, table.name)
+        assert isinstance(op, ops.CreateCheckConstraintOp | ops.CreateForeignKeyOp)  # noqa: S101 - the only kinds
+        op.kw["postgresql_not_valid"] = True
+        return op
     name, schema = conv(constraint.name), schema_of(table.name, catalog)
     # Alembic makes a sketch of the table, in which an included column isn't found; no primary key can wait.
     has_no_word = constraint.type == "x" or (constraint.type == "p" and constraint.deferrable)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from psycopg import errors
-from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy import CheckConstraint, Connection, Engine, ForeignKeyConstraint, MetaData
 from sqlalchemy import Sequence as ModelSequence
 from sqlalchemy.dialects.postgresql.named_types import CreateDomainType, CreateEnumType, NamedType
 from sqlalchemy.engine import Dialect
@@ -25,7 +25,7 @@ from plinth.autogenerate import prerequisites
 from plinth.autogenerate.baseline import is_missing
 from plinth.autogenerate.cache import remembered
 from plinth.autogenerate.prerequisites import Prerequisite
-from plinth.catalog import Catalog, Name, read_catalog, unseen
+from plinth.catalog import Catalog, ColumnName, Name, read_catalog, unseen
 from plinth.copying import CopyError, Entry, copy_schema
 from plinth.errors import PlinthError
 from plinth.scratch import place_of, scratch_database
@@ -287,6 +287,24 @@ def _is_made_type(made: object, dialect: Dialect) -> TypeGuard[SchemaType]:
         and bool(made.name)
         and isinstance(made.dialect_impl(dialect), NamedType)
     )
+
+
+def not_valid_constraints(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> set[ColumnName]:
+    """Return the constraints that models call `postgresql_not_valid`, by table and name.
+
+    `create_all()` doesn't tell: in a new table PostgreSQL takes them for valid.
+    """
+    preparer = dialect.identifier_preparer
+    return {
+        ColumnName(Name(table.schema or default, str(table.name)), name)
+        for each in metadata
+        for table in each.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint | ForeignKeyConstraint)
+        and constraint.dialect_options["postgresql"]["not_valid"]
+        and constraint.name is not None
+        and (name := preparer.format_constraint(constraint, _alembic_quote=False))
+    }
 
 
 def _schemas_of_models(metadata: Iterable[MetaData]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from plinth.autogenerate.quoting import quoted, shown
 from plinth.autogenerate.tables import is_same_partition, own_of_partition
-from plinth.catalog.picture import Catalog, Column, Domain, Enum, Name, Other, Sequence, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Domain, Enum, Name, Other, Sequence, Table
 
 T = TypeVar("T")
 _VIEWS = {"view", "materialized view"}
@@ -26,12 +26,14 @@ class Scope:
         revisions: what the revisions make; asked only when something stands there that no model knows. None
             when that can't be known: then what no model knows is ours in the default schema alone.
         drops: what the author says is to be dropped (`-x drop=…`): other objects too, by their names alone.
+        not_valid: constraints, by table and name, that the models want for new rows only.
         includes: whether the author's filters (`include_name`, `include_object`) let a table be compared.
     """
 
     old_tables: Collection[Name] = ()
     revisions: Callable[[], Catalog | None] = lambda: None
     drops: frozenset[str] = frozenset()
+    not_valid: Collection[ColumnName] = ()
     includes: Callable[[Table, Table | None, bool], Table | None] = lambda table, _other, _is_standing: table
 
 
@@ -74,6 +76,7 @@ def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name
     for name, table in models.tables.items():
         kept = scope.includes(table, database.tables.get(name), False)
         if kept is not None and (name in there or name not in database.tables):
+            kept = _with_not_valid(kept, there.get(name), scope)
             wanted[name] = _with_what_stays(kept, there.get(name), models, scope)
     for name in there.keys() & wanted.keys():
         if is_same_partition(there[name], wanted[name]):
@@ -83,6 +86,17 @@ def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name
             }
             there[name], wanted[name] = (_with_columns(each[name], known) for each in (there, wanted))
     return there, wanted
+
+
+def _with_not_valid(table: Table, standing: Table | None, scope: Scope) -> Table:
+    """Return a table whose constraints hold for new rows only, where models say so and old ones are there."""
+    constraints = dict(table.constraints)
+    for name, each in table.constraints.items() if standing else ():
+        there = standing.constraints.get(name) if standing else None
+        if ColumnName(table.name, name) in scope.not_valid and each.validated:
+            is_valid = there is not None and there.definition == each.definition
+            constraints[name] = each if is_valid else each.for_new_rows
+    return replace(table, constraints=constraints)
 
 
 def _stays(table: Table, database: Catalog, models: Catalog, scope: Scope) -> bool:

@@ -5,8 +5,10 @@ the search path: names in it stand bare, all others are qualified.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+_NOT_VALID = " NOT VALID"
 
 
 class Name(NamedTuple):
@@ -128,6 +130,16 @@ class Constraint:
     is_local: bool = True
     validated: bool = True
     types: frozenset[Name] = frozenset()
+
+    @property
+    def for_new_rows(self) -> "Constraint":
+        """The same, checked against none of the rows that are there."""
+        return replace(self, definition=f"{self.definition}{_NOT_VALID}", validated=False)
+
+    @property
+    def for_all_rows(self) -> "Constraint":
+        """The same, checked against the rows that are there too."""
+        return replace(self, definition=self.definition.removesuffix(_NOT_VALID), validated=True)
 
     @property
     def is_not_enforced(self) -> bool:
@@ -299,7 +311,7 @@ class DomainConstraint:
     @property
     def is_validated(self) -> bool:
         """Whether it holds for all rows."""
-        return not self.definition.endswith(" NOT VALID")
+        return not self.definition.endswith(_NOT_VALID)
 
     def __str__(self) -> str:
         """Return it as a message has it."""

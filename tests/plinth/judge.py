@@ -139,6 +139,7 @@ def try_change(
     prepare: Sequence[str] = (),
     handmade: Sequence[str] = (),
     foreign: Sequence[str] = (),
+    in_reference: Sequence[str] = (),
     keeps_rows: bool = True,
     schemas_may_stay: bool = False,
     downgrade_may_stop: bool = False,
@@ -159,6 +160,7 @@ def try_change(
         prepare: statements of a hand-written revision that comes first (extensions, functions, schemas).
         handmade: statements of a hand-written revision that follows on `before` (views, triggers).
         foreign: statements that no revision runs: another application's objects.
+        in_reference: statements after create_all() of `after`, where that makes something else.
         keeps_rows: columns that keep their name and type must keep their values too.
         schemas_may_stay: a schema that has become empty may stay.
         downgrade_may_stop: the downgrade may end with a sentence, if its revision then has changed nothing.
@@ -175,6 +177,7 @@ def try_change(
         except CommandError as error:
             trial.expect(trial.files() == known, "refused", "files were left behind")
             return Outcome(refusal=str(error))
+        trial.in_reference = list(in_reference)
         trial.change(checks, known, keeps_rows, schemas_may_stay, downgrade_may_stop)
     except _Failed as failed:
         return Outcome(failed.step, failed.detail, revisions=trial.texts(known))
@@ -218,6 +221,7 @@ class _Trial:
     prepare: list[str]
     handmade: list[str]
     foreign: list[str]
+    in_reference: list[str] = field(default_factory=list, init=False)
     place: str = field(default="base", init=False)  # where `before` stands
 
     def begin(self, *, with_sql: bool) -> None:
@@ -349,7 +353,7 @@ class _Trial:
                 for statement in statements:
                     connection.execute(statement)
                 models.create_all(create_engine(url, poolclass=NullPool))
-                for statement in self.handmade:
+                for statement in (*self.handmade, *(self.in_reference if models is self.after else ())):
                     connection.execute(statement)
             return dump(url)
 

@@ -92,6 +92,7 @@ def try_kind(kind: Kind, server: URL, folder: Path, *x: str) -> None:
             x=(*kind.x, *x),
             prepare=kind.prepare,
             handmade=kind.handmade,
+            in_reference=kind.in_reference,
             foreign=kind.foreign,
             keeps_rows=kind.keeps_rows,
             schemas_may_stay=kind.schemas_may_stay,

@@ -65,7 +65,15 @@ KINDS = [
     change("unnamed_drop", having(rule("n > 0", None)), having(), convention=False),
     change("unnamed_change", having(rule("n > 0", None)), having(rule("n >= 0", None)), convention=False),
     change("two", having(), having(rule("n > 0"), rule("name <> ''", "filled"))),
-    change("not_valid", having(), having(rule("n >= 0", postgresql_not_valid=True))),
+    change(
+        "not_valid",
+        having(),
+        having(rule("n > 1", postgresql_not_valid=True)),  # which a row isn't
+        in_reference=(
+            "alter table t drop constraint ck_t_pos",
+            "alter table t add constraint ck_t_pos check (n > 1) not valid",
+        ),
+    ),
     change("not_valid_to_valid", having(rule("n > 0", postgresql_not_valid=True)), having(rule("n > 0"))),
     change("valid_to_not_valid", having(rule("n > 0")), having(rule("n > 0", postgresql_not_valid=True))),
     change(

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Column, Date, Enum, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 
-from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, first, kept, t
 from tests.plinth.kinds.others import ROWS, TOUCH, TRIGGER, grown, listening, plain
 
 MV = "create materialized view v as select id, n from t"
@@ -69,6 +69,16 @@ def both(name: str, before: tuple[str, ...], after: tuple[str, ...], **options: 
 def _domain(*checks: str) -> Models:
     def made(m: MetaData) -> None:
         t(m, Column("d", DOMAIN("d", Text, check=" and ".join(checks), constraint_name="good")))
+
+    return made
+
+
+def positive(*statements: str) -> Models:
+    def made(m: MetaData) -> None:
+        first(m, "create domain pos as int check (value > 0)")
+        t(m, Column("d", DOMAIN("pos", Integer, create_type=False)))
+        for statement in statements:
+            also(m, statement)
 
     return made
 
@@ -376,5 +386,19 @@ KINDS = [
             "create trigger touch before update on parted for each row execute function touch()",
         ),
         rows=PARTED_ROWS,
+    ),
+    Kind(
+        "domain.not_valid",
+        positive(),
+        positive("alter domain pos add constraint above check (value > 5) not valid"),
+        rows=("insert into t (d) values (1)",),
+        checks=(kept("select d from t", 1),),
+    ),
+    Kind(
+        "domain.not_valid_to_valid",
+        positive("alter domain pos add constraint above check (value > 5) not valid"),
+        positive("alter domain pos add constraint above check (value > 5)"),
+        rows=("insert into t (d) values (7)",),
+        checks=(kept("select d from t", 7),),
     ),
 ]

@@ -104,7 +104,17 @@ KINDS = [
     change("composite_order", having(pair(name="f")), having(key("b", "a", to=("p.b", "p.a"), name="f"))),
     change("change_columns", having(key(name="f")), having(key("a", name="f"))),
     change("rename", having(key(name="f")), having(key(name="g"))),
-    change("not_valid", having(), having(key(postgresql_not_valid=True))),
+    Kind(
+        "fk.not_valid",
+        having(),
+        having(key(postgresql_not_valid=True)),
+        rows=(*ROWS, "insert into t (p_id) values (7)"),  # which refers to nothing
+        checks=(kept("select count(*) from t", 3),),
+        in_reference=(
+            "alter table t drop constraint fk_t_p_id_p",
+            "alter table t add constraint fk_t_p_id_p foreign key (p_id) references p (id) not valid",
+        ),
+    ),
     change("not_valid_to_valid", having(key(postgresql_not_valid=True)), having(key())),
     change("unnamed", having(), having(key(), pair()), convention=False),
     change("unnamed_change", having(key()), having(key(ondelete="CASCADE")), convention=False),

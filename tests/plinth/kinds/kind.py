@@ -35,6 +35,7 @@ class Kind:
         x: arguments of `-x`.
         prepare: statements of a hand-written revision that comes first.
         handmade: statements of a hand-written revision that follows on `before`.
+        in_reference: statements after create_all() of `after`, where that makes something else.
         foreign: statements that no revision runs.
         refusal: what the message says with which autogenerate must decline (a regular expression).
         server: the oldest major version of PostgreSQL that has this.
@@ -54,6 +55,7 @@ class Kind:
     x: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
     handmade: tuple[str, ...] = ()
+    in_reference: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     refusal: str | None = None
     server: int = 14
