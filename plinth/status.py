@@ -16,6 +16,7 @@ from plinth import own_schema, safety
 from plinth.apply import checksum, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, newest, read, version_table
 from plinth.apply.lock import is_held
+from plinth.apply.online import HALF_DONE
 from plinth.errors import PlinthError
 
 IN_ORDER, PENDING, WRONG = 0, 1, 2  # exit codes
@@ -259,13 +260,18 @@ def _left_invalid(connection: Connection) -> Iterator[Problem]:
 def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:
     if not own_schema.exists(connection, "unfinished"):
         return
-    names = connection.scalars(
-        text("select distinct revision from plinth.unfinished where version_table = :table order by 1"),
-        {"table": table},
+    found = connection.execute(
+        text(
+            "select revision, bool_or(right(object, length(:half_done)) = :half_done) from plinth.unfinished "
+            "where version_table = :table group by revision order by revision"
+        ),
+        {"table": table, "half_done": HALF_DONE},
     )
-    for name in names:
-        yield Problem(
-            "interrupted",
-            name,
-            f"An online step of revision {name} was interrupted. Run the same command again.",
+    for name, is_half_done in found:
+        remedy = (
+            "A part of it was done that may not bear to be done twice. Let its statements bear it (IF NOT "
+            f"EXISTS), or finish by hand what is left and say so: alembic stamp {name}"
+            if is_half_done
+            else "Run the same command again."
         )
+        yield Problem("interrupted", name, f"Revision {name} was interrupted. {remedy}")

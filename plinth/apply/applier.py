@@ -23,7 +23,7 @@ from plinth.apply.ledger import Writer, ancestors, version_table
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.progress import display_on_terminal
-from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, passes
+from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, passes
 from plinth.apply.standing import refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 
 Options = dict[str, Any]
 Work = Callable[..., Iterable[Any]]
+
+
+_WAYS_ON = (
+    "Let its statements bear it (IF NOT EXISTS, IF EXISTS) and run the same command again, or finish by hand "
+    "what is left of it and say so: {}"
+)
 
 
 class Migrate(Protocol):
@@ -279,6 +285,7 @@ class _Applier:
             if session.is_lost(connection, error):
                 raise
             session.roll_back(connection)
+            self._note_half_done()
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s", self._during(), stays, self.standing())
             raise
@@ -297,6 +304,7 @@ class _Applier:
         blockers = "; ".join(map(str, self._watcher.blockers()))
         self._online.clean_up(self._lock.session)
         during = self._during()
+        was_half_done = self._note_half_done()
         if is_about_rows(error) and self._running:
             raise ApplyError(
                 f"The rows don't bear revision {self._running}: {words(error)} {self._what_stays()} "
@@ -314,13 +322,23 @@ class _Applier:
             raise ApplyError(
                 f"The server refuses{during}: {words(error)}{stays} {self.standing()} {remedy}"
             ) from error
+        if was_half_done and not passes(error):
+            raise ApplyError(
+                f"Revision {self._running} was left half done by an earlier run, and doesn't bear to be done "
+                f"twice: {words(error)} {self.standing()} {_WAYS_ON.format(self._stamp())}"
+            ) from error
+        if self._running and is_there_already(error):
+            raise ApplyError(
+                f"What revision {self._running} makes stands already: {words(error)} {self._what_stays()} "
+                f"{self.standing()} If the database has all that it makes, say so: {self._stamp()}. Else "
+                "rename or drop what stands in its way."
+            ) from error
         if not passes(error):
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s", during, stays, self.standing())
             raise error
         why = words(error) + (f" Blocked by {blockers}." if blockers else "")
-        step = self._online.step
-        if step and (step.is_online or step.has_left) and not step.repeatable:
+        if self._online.step and self._online.step.is_half_done:
             raise ApplyError(
                 f"A lock didn't come{during}: {why} {self._what_stays()} It isn't tried again. "
                 f"{self.standing()} If it may be done twice, say so in the file: repeatable = True"
@@ -335,6 +353,28 @@ class _Applier:
         log.warning("A lock didn't come%s: %s Trying again in %.1f s.", during, why, pause)
         time.sleep(pause)
         return False
+
+    def _note_half_done(self) -> bool:
+        """Remember it if the revision that failed is half done now; return whether it was before."""
+        step = self._online.step
+        if step is None:
+            return False
+        try:
+            was_half_done = self._online.was_half_done(step)
+            if step.is_half_done:
+                self._online.note_half_done(step)
+            self._connection.commit()
+        except DBAPIError as error:  # what is to be said is the error before
+            log.debug("It isn't noted that revision %s is half done: %s", self._running, error)
+            session.roll_back(self._connection)
+            return False
+        return was_half_done
+
+    def _stamp(self) -> str:
+        """Return what to type when what the running revision does has been done by hand."""
+        planned = self._planned[self._done] if self._planned else None
+        names = planned.to_revisions_no_deps if planned else ()
+        return f"alembic stamp {' '.join(names) or 'base'}"
 
     def _what_stays(self) -> str:
         """Return a sentence that says what is left of the revision that failed."""

@@ -26,6 +26,7 @@ from plinth.server_errors import words
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
+HALF_DONE = "(half done)"  # in the place of an object's name
 CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
@@ -81,6 +82,11 @@ class Step:
     did_once_only: bool = False
     has_left: bool = False
     statements: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether a failure now leaves it half done, in a way that it may not bear to be done twice."""
+        return (self.is_online or self.has_left) and not self.repeatable
 
     @property
     def repeatable(self) -> bool:
@@ -139,6 +145,14 @@ class OnlineStatements:
         step = self.step
         if step and step.wrote_in_transaction and not step.is_online and is_idle(self.connection):
             step.has_left = step.did_once_only = True
+
+    def was_half_done(self, step: Step) -> bool:
+        """Whether an earlier run left the step half done, in a way that it may not bear to be done twice."""
+        return self._noted(step, HALF_DONE) is not None
+
+    def note_half_done(self, step: Step) -> None:
+        """Note that it is now; the caller commits."""
+        self._note(step, HALF_DONE, "")
 
     def clean_up(self, session: "psycopg.Connection[Any]") -> None:
         """Drop the INVALID index that an unfinished build of the running step left behind, if it did.

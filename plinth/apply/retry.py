@@ -8,6 +8,8 @@ from plinth.server_errors import sqlstate
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
+# A table, column, object, schema or function of that name; a database's is none of a revision's.
+THERE_ALREADY = {"42P07", "42701", "42710", "42P06", "42723"}
 QUERY_CANCELED = "57014"
 ABOUT_ROWS = ("22", "23")  # classes: data exceptions, violated constraints
 
@@ -23,6 +25,11 @@ def passes(error: BaseException) -> bool:
 def is_about_rows(error: BaseException) -> bool:
     """Whether an error says that rows don't bear what a revision does to them."""
     return (sqlstate(error) or "").startswith(ABOUT_ROWS)
+
+
+def is_there_already(error: BaseException) -> bool:
+    """Whether an error says that what a revision makes exists."""
+    return sqlstate(error) in THERE_ALREADY
 
 
 def is_cancelled(error: BaseException) -> bool:
