@@ -1,4 +1,4 @@
-"""Revision files that can't be loaded: which file, which line, and why."""
+"""Revision files that can't be loaded, or bear one id: which file, which line, and why."""
 
 import os
 import traceback
@@ -11,13 +11,13 @@ from alembic.util import CommandError, to_tuple
 
 
 def refuse_unloadable(script: ScriptDirectory) -> None:
-    """Return if all revision files can be loaded and have their parents; they are kept for what comes next.
+    """Return if all revision files can be loaded, with ids and parents; they are kept for what comes next.
 
     Raises:
         alembic.util.CommandError: one can't; the message has its name and the line.
     """
     try:
-        _ = script.revision_map.heads
+        known = sum(1 for _ in script.walk_revisions())
     except (CommandError, RevisionError):  # Alembic's own sentence comes where they are asked for
         return
     except (Exception, SystemExit) as error:
@@ -25,6 +25,11 @@ def refuse_unloadable(script: ScriptDirectory) -> None:
         if found is None:
             raise
         raise CommandError(found) from error
+    # Of files with one id Alembic keeps the last, and may then find several heads that can't be merged.
+    if known < sum(1 for path in _paths(script) if _is_revision(path)):
+        found = objection(script)
+        if found is not None:
+            raise CommandError(found)
 
 
 def objection(script: ScriptDirectory) -> str | None:
@@ -39,6 +44,14 @@ def objection(script: ScriptDirectory) -> str | None:
             return _describe(path, error)
         if revision is not None:
             loaded.append(revision)
+    files: dict[str, Path] = {}
+    for each in loaded:
+        other = files.setdefault(each.revision, Path(each.path))
+        if other != Path(each.path):
+            return (
+                f"{_shown(other)} and {_shown(Path(each.path))} have the same id, {each.revision!r}. Give "
+                "one of them another, and a down_revision on which it shall stand."
+            )
     known = {name for each in loaded for name in (each.revision, *each.branch_labels)}
     for each in loaded:
         for line, parents in (("down_revision", each.down_revision), ("depends_on", each.dependencies)):
@@ -55,6 +68,10 @@ def _paths(script: ScriptDirectory) -> Iterator[Path]:
     for folder in map(Path, script._version_locations):
         if folder.exists():
             yield from sorted(path.resolve() for path in Script._list_py_dir(script, folder))
+
+
+def _is_revision(path: Path) -> bool:
+    return path.suffix == ".py" and not path.name.startswith((".#", "__init__"))
 
 
 def _describe(path: Path, error: BaseException) -> str:

@@ -24,7 +24,7 @@ from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, passes
-from plinth.apply.standing import refuse_slipped_in, refuse_unknown_heads
+from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
 from plinth.own_schema import refuse_without_version_table
@@ -402,6 +402,7 @@ class _Applier:
             planned = list(self._work(heads, context))
             refuse_irreversible(planned)
             refuse_slipped_in(heads, context, self._command, planned)
+            refuse_long_ids(context, planned)
             self._refuse_to_empty(planned, context)
             self._planned = planned
         self._writer = Writer(context, heads)

@@ -8,11 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from plinth.alembic_command import AlembicCommand
 from plinth.apply.ledger import APPLIED, Entry, ancestors, newest, read, version_table
 from plinth.errors import PlinthError
+
+_ROOM = text(
+    "select greatest(atttypmod - 4, -1) from pg_attribute "
+    "where attrelid = to_regclass(:table) and attname = 'version_num'"
+)
 
 
 class StandingError(PlinthError):
@@ -112,6 +117,42 @@ def refuse_slipped_in(
         slipped = [name for name in slipped if name in touched]
     if slipped:
         raise StandingError(" ".join(say_slipped_in(script, name, heads, entries) for name in slipped))
+
+
+def refuse_long_ids(context: MigrationContext, planned: Sequence[MigrationStep]) -> None:
+    """Return if the version table has room for the ids of all that is about to be applied.
+
+    Raises:
+        StandingError: it hasn't; nothing has run yet.
+    """
+    names = {name for step in planned for name in step.to_revisions_no_deps}
+    column = context._version.c.version_num.type
+    length = getattr(column, "length", None)
+    connection = context.connection
+    if length is None or max(map(len, names), default=0) <= length or not isinstance(connection, Connection):
+        return
+    made = connection.execute(
+        _ROOM, {"table": version_table(context.opts)}
+    ).scalar()  # perhaps widened by hand
+    for name in sorted(names):
+        refuse_long_id(name, length if made is None else made)
+
+
+def refuse_long_id(name: str, length: int) -> None:
+    """Return if an id fits into the version table.
+
+    Args:
+        name: the id.
+        length: of the table's column; negative where it has no limit.
+
+    Raises:
+        StandingError: it doesn't.
+    """
+    if len(name) > length >= 0:
+        raise StandingError(
+            f"The id {name!r} is longer than the version table's column for it, {length} characters. Give "
+            "the revision a shorter one (revision = … in its file, and down_revision of what stands on it)."
+        )
 
 
 def say_unknown(script: ScriptDirectory, head: str, entries: Mapping[str, Entry]) -> str:

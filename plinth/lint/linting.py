@@ -14,6 +14,7 @@ from alembic.script import Script, ScriptDirectory
 
 from plinth import settings
 from plinth.apply.ledger import ancestors
+from plinth.apply.standing import refuse_long_id
 from plinth.autogenerate.revisions import History, history_offline
 from plinth.connecting import connect
 from plinth.errors import PlinthError
@@ -24,6 +25,8 @@ from plinth.lint.squawk import Complaint, complaints
 from plinth.plan.facts import Revision
 from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons
+from plinth.revision_files import refuse_unloadable
+from plinth.revision_names import LONGEST_ID
 
 REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 
@@ -112,12 +115,15 @@ def lint(config: Config, since: str | None = None) -> Lint:
         SquawkError: Squawk can't be run.
     """
     script = ScriptDirectory.from_config(config)
+    refuse_unloadable(script)
     start = (settings.configured().lint_since or None) if since is None else since
     applied = [each.revision for each in script.get_revisions(start) if each] if start else []
     before = ancestors(script, applied)
     chosen = [each for each in reversed(list(script.walk_revisions())) if each.revision not in before]
     if not chosen:
         return Lint()
+    for each in chosen:
+        refuse_long_id(each.revision, LONGEST_ID)
     history = history_offline(config, script)
     measured = _measured(history, applied)
     found = {each.revision: each for each in measured.revisions}
