@@ -25,7 +25,7 @@ from plinth.autogenerate.models import models_catalog, not_valid_constraints
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
 from plinth.autogenerate.revisions import RevisionError, history_of
-from plinth.autogenerate.scope import Scope, in_scope
+from plinth.autogenerate.scope import Scope, in_scope, what_stays
 from plinth.autogenerate.steps import Change
 from plinth.catalog import Catalog, differences, read_catalog, unseen
 from plinth.errors import PlinthError, as_command_errors
@@ -34,6 +34,7 @@ from plinth.scratch import NoScratchError
 log = logging.getLogger("alembic.autogenerate")
 
 NAME = "plinth.autogenerate"
+MOST_NAMED = 10  # of what stays
 ALEMBICS_OWN = "alembic.autogenerate.*"
 _ON_REQUEST = (
     "Nothing was compared. Alembic's own comparison, which is neither exact nor proved, needs none: "
@@ -206,6 +207,19 @@ def _name_unseen(models: Catalog, connection: Connection) -> None:
         )
 
 
+def _name_what_stays(subject: Subject, after: Catalog) -> None:
+    """Name what revisions made and the models don't say, or no longer do."""
+    found = what_stays(after, subject.database, subject.models, subject.scope)
+    if found:
+        more = f", and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+        log.info(
+            "Revisions made this and the models don't, so it stays: %s%s. If it should go: "
+            "alembic -x drop=NAME revision …",
+            ", ".join(found[:MOST_NAMED]),
+            more,
+        )
+
+
 def _check(context: AutogenContext, connection: Connection, subject: Subject) -> None:
     """Return if the database is as the models say; nothing is written anywhere but in scratch databases."""
     del connection
@@ -224,6 +238,7 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
     try:
         questions.bound_waiting(connection)
         before, after = in_scope(subject.database, subject.models, subject.scope)
+        _name_what_stays(subject, after)
         renames, before = apply_renames(
             connection,
             subject.hints,

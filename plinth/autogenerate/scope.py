@@ -266,6 +266,44 @@ def _with_schemas(before: Catalog, after: Catalog, database: Catalog) -> tuple[C
     return replace(before, schemas=standing), replace(after, schemas={**standing, **new, **said})
 
 
+def what_stays(after: Catalog, database: Catalog, models: Catalog, scope: Scope) -> list[str]:
+    """Return what revisions made and no model says, and that stays nevertheless, as messages name it.
+
+    Args:
+        after: what should be there, as `in_scope` returns it.
+        database: all that is there.
+        models: what the models mean.
+        scope: how it is decided what is ours.
+    """
+    own = models.others.keys() - models.leaned_on
+    others = [key for key in after.others.keys() & database.others.keys() if key not in own]
+    partitions = [
+        name for name, table in database.tables.items() if table.partition_bound and name not in models.tables
+    ]
+    settings = [
+        (name, setting)
+        for name in after.tables.keys() & models.tables.keys()
+        for setting in ("row_security", "replica_identity", "clustered_on")
+        if getattr(after.tables[name], setting) != getattr(models.tables[name], setting)
+    ]
+    if not (others or partitions or settings):
+        return []
+    made = scope.revisions()
+    if made is None:
+        return []
+    return sorted(
+        [
+            *(f"{kind} {name}" for kind, name in others if (kind, name) in made.others),
+            *(f"partition {shown(name, database)}" for name in partitions if name in made.tables),
+            *(
+                f"{shown(name, database)}.{setting}"
+                for name, setting in settings
+                if name in made.tables and getattr(made.tables[name], setting)
+            ),
+        ]
+    )
+
+
 def without_column(table: Table, name: str) -> Table:
     """Return a table without a column that isn't to be compared, and without what stands on it."""
     columns: tuple[Column, ...] = tuple(each for each in table.columns if each.name != name)
