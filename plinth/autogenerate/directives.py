@@ -1,7 +1,7 @@
 """From a comparison to the revisions that are written (a hook for `process_revision_directives`)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from alembic.autogenerate.api import RevisionContext
@@ -55,7 +55,7 @@ def write_revisions(
             directives.append(_following(first))
         _fill(directives[place], each)
     revision_names.name_revisions(context, revision, directives)
-    _describe_steps(context, directives, written)
+    _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
         prove(context, directives, _claim(comparison))
     _tell(context, directives)
@@ -70,7 +70,10 @@ def is_online(context: MigrationContext) -> bool:
 
 
 def _describe_steps(
-    context: MigrationContext, directives: list[ops.MigrationScript], written: Sequence[Revision]
+    context: MigrationContext,
+    directives: list[ops.MigrationScript],
+    written: Sequence[Revision],
+    whole: Change,
 ) -> None:
     """Say in each file which step of which change it is, by its message and by what the template shows."""
     base = str(directives[0].message)
@@ -80,9 +83,28 @@ def _describe_steps(
         if len(written) > 1:
             change = f"{directives[0].rev_id}, step {number} of {len(written)}"
             directive.message = revision_names.step_message(base, each.title)
-        notes[str(directive.rev_id)] = Note(change, each.is_repeatable)
+        accepted = [
+            place
+            for op in _operations(each.up)
+            for place in sorted(whole.rewrites)
+            if isinstance(op, ops.AlterColumnOp) and op.modify_type is not None and _is_at(op, place, whole)
+        ]
+        notes[str(directive.rev_id)] = Note(change, each.is_repeatable, accepted)
     revision_context: RevisionContext = context.opts["revision_context"]
     revision_context.template_args["notes"] = notes  # type: ignore[assignment]
+
+
+def _operations(given: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
+    for each in given:
+        yield each
+        if isinstance(each, ops.OpContainer):
+            yield from _operations(each.ops)
+
+
+def _is_at(op: ops.AlterColumnOp, place: str, whole: Change) -> bool:
+    """Whether a column is the one that `-x rewrite=[schema.]table.column` names."""
+    schema = op.schema or whole.after.default_schema
+    return place in {f"{op.table_name}.{op.column_name}", f"{schema}.{op.table_name}.{op.column_name}"}
 
 
 @dataclass(frozen=True)
@@ -92,14 +114,25 @@ class Note:
     Args:
         change: the change that it is a step of, and which one; None when it is all of it.
         is_repeatable: it may be run again after it was interrupted, although it leaves its transaction.
+        accepted: columns whose change may write their table anew: lint needs no further word.
     """
 
     change: str | None
     is_repeatable: bool
+    accepted: Sequence[str] = ()
 
 
 def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) -> None:
-    """Say why there are several files."""
+    """Say why there are several files, and what in them the lint will ask about."""
+    new = {op.table_name for each in directives for op in _up(each) if isinstance(op, ops.CreateTableOp)}
+    for op in (op for each in directives for op in _up(each) if isinstance(op, ops.AddColumnOp)):
+        if op.column.computed is not None and op.column.computed.persisted and op.table_name not in new:
+            log.warning(
+                "The generated column %s.%s is stored: its table is written anew while nobody can use it. If "
+                "that is short, say so in the file: # lint: allow stored-generated-column: <why>",
+                op.table_name,
+                op.column.name,
+            )
     if len(directives) > 1:
         config = context.config
         if config is not None:
@@ -139,6 +172,10 @@ def _fill(script: ops.MigrationScript, revision: Revision) -> None:
     assert script.downgrade_ops is not None  # noqa: S101
     script.upgrade_ops.ops[:0] = as_ours(revision.up)
     script.downgrade_ops.ops.extend(as_ours(revision.down))
+
+
+def _up(script: ops.MigrationScript) -> Iterator[ops.MigrateOperation]:
+    yield from _operations(script.upgrade_ops.ops if script.upgrade_ops else ())
 
 
 def _following(first: ops.MigrationScript) -> ops.MigrationScript:

@@ -33,6 +33,7 @@ REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 _START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
 _NOTHING = re.compile(rf"{_START}(?:--[^\n]*)?;?\s*\Z", re.DOTALL)
+_STORED = re.compile(r"\bgenerated\s+always\s+as\s*\(.*\)\s*stored\b", re.IGNORECASE | re.DOTALL)
 _NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 # What goes with a drop: constraints, indexes, defaults and types that were its own.
 _DROPS = re.compile(
@@ -219,7 +220,8 @@ def _of_measurement(
         if number is not None:
             worded.add(number)
         about = heavy.get(number) if number is not None else None
-        yield _finding(complaint.rule, _detail(about), statements[complaint.statement].text)
+        text = statements[complaint.statement].text
+        yield _finding(_in_other_words(complaint.rule, text), _detail(about), text)
     for number, reason in heavy.items():
         if number not in worded:
             yield _finding(reason.word, _detail(reason), measured.statements[number].sql)
@@ -230,6 +232,11 @@ def _of_measurement(
             yield _finding("drops" if reason.word == "destroys" else "renames", _detail(reason))
 
 
+def _in_other_words(rule: str, sql: str) -> str:
+    """Return our rule where Squawk takes what generates a column for a default."""
+    return "stored-generated-column" if rule == "adding-field-with-default" and _STORED.search(sql) else rule
+
+
 def _touches_nothing(measured: Revision, number: int, complaint: Complaint) -> bool:
     """Whether a column is required of a table that has just been made."""
     return complaint.rule == "adding-required-field" and not measured.statements[number].uses
@@ -238,7 +245,8 @@ def _touches_nothing(measured: Revision, number: int, complaint: Complaint) -> b
 def _of_text(statements: Sequence[Sql], said: Sequence[Complaint]) -> Iterator[Finding]:
     """Yield what Squawk says, where nothing was measured."""
     for complaint in _most_telling(said):
-        yield _finding(complaint.rule, sql=statements[complaint.statement].text)
+        text = statements[complaint.statement].text
+        yield _finding(_in_other_words(complaint.rule, text), sql=text)
     for complaint in said:
         if complaint.rule in rules.ALIASES:
             yield _finding(rules.ALIASES[complaint.rule], sql=statements[complaint.statement].text)

@@ -75,8 +75,9 @@ SQUAWK = {
     ),
     "changing-column-type": Rule(
         "queries wait while the table is written anew",
-        "a new column, a trigger that keeps it equal, a backfill in batches, and a swap of the names; "
-        "alembic revision --autogenerate writes these revisions",
+        "a new column, a trigger that keeps it equal, a backfill in batches, and a swap of the names: "
+        "alembic revision --autogenerate writes these revisions, but for keys and the like; there, and where "
+        "the table is small, -x rewrite=table.column writes an exception into the file",
         judged=True,
     ),
     "adding-required-field": Rule(
@@ -138,6 +139,11 @@ OURS = {
     "rewrites": Rule(
         "queries wait while the table is written anew",
         "a new column, filled in batches, in place of what rewrites; see docs/planning.md",
+    ),
+    "stored-generated-column": Rule(
+        "queries wait while the table is written anew, which is the only way to add one",
+        "a plain column, filled by a trigger and in batches; from PostgreSQL 18 on a virtual one "
+        "(persisted=False); or, if the table is small, say so in the file",
     ),
     "renames": Rule(
         "code that runs still uses the old name",

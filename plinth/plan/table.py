@@ -28,12 +28,12 @@ def show(plan: Plan) -> None:
 
 def _show(console: Console, plan: Plan, pending: Pending) -> None:
     measured = pending.measured
+    depends_on_size = WORDS.index(pending.verdict_if_large) > WORDS.index(pending.verdict)
+    verdict = Text(pending.verdict, style=_STYLES.get(pending.verdict, "red"))
+    if depends_on_size:
+        verdict.append(f" here; {pending.verdict_if_large}, if the tables were large", style="yellow")
     console.print()
-    console.print(
-        Text(f"{measured.revision} {measured.message}: "),
-        Text(pending.verdict, style=_STYLES.get(pending.verdict, "red")),
-        sep="",
-    )
+    console.print(Text(f"{measured.revision} {measured.message}: "), verdict, sep="")
     table = Table()
     for title in ("SQL", "table", "lock", "work", "rows"):
         table.add_column(title, overflow="fold", justify="right" if title == "rows" else "left")
@@ -42,9 +42,9 @@ def _show(console: Console, plan: Plan, pending: Pending) -> None:
             table.add_row(*map(Text, cells))
     if measured.statements:
         console.print(table)
-    for reason in pending.reasons:
-        console.print(f"  {reason.word}: {reason.sentence}", markup=False)
-    if WORDS.index(pending.verdict_if_large) > WORDS.index(pending.verdict):
+    for line in dict.fromkeys(f"  {reason.word}: {reason.sentence}" for reason in pending.reasons):
+        console.print(line, markup=False)
+    if depends_on_size:
         others = [each for each in pending.reasons_if_large if each.word == pending.verdict_if_large]
         console.print(f"  {others[0].word}, if the tables were large: {others[0].sentence}", markup=False)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -370,3 +371,47 @@ def test_the_first_commands_of_a_new_project_pass(open_template: Repository) -> 
     assert not re.search(r"\d+ (failed|error|warning)", output)
     assert project.git("status", "--porcelain") == ""
     assert os.access(project.root / ".venv" / "bin" / "copier", os.X_OK)
+
+
+# After each chapter; the output is shown when it fails.
+CHECK = (
+    "<!-- sh\nmake -s check > .git/check.log 2>&1 || { echo AFTER %s; cat .git/check.log; exit 1; }\n-->\n\n"
+)
+
+
+def checked_after_each_chapter(text: str, chapters: str = "## ") -> str:
+    """Return a document with `make check` at the end of each of its chapters."""
+    parts = re.split(rf"(?m)^(?={re.escape(chapters)})", text)
+    titles = [part.partition("\n")[0].strip("# ") for part in parts]
+    return "".join(f"{part}{CHECK % shlex.quote(title)}" for part, title in zip(parts, titles, strict=True))
+
+
+def reading(project: Repository) -> Project:
+    """Return a project whose reader has installed it, with its programs on the path."""
+    run(project.root, "make", "install")
+    programs = project.root / ".venv" / "bin"
+    return Project(
+        project.root,
+        {**GIT, "PSQLRC": "/dev/null", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+    )
+
+
+@pytest.mark.slow
+def test_after_the_first_example_of_the_readme_check_is_green(
+    template: Repository, open_template: Repository
+) -> None:
+    text = template.read("README.md")
+    example = text[text.index("## From a model") : text.index("## What is different here")]
+    document = f"## Begin\n\n```sh\nmake db-reset\n```\n\n{example}"
+    open_template.write("docs/first.md", checked_after_each_chapter(document))
+    read(reading(open_template), "docs/first.md")
+
+
+@pytest.mark.slow
+def test_check_is_green_after_each_chapter_of_the_guide(open_template: Repository) -> None:
+    project = reading(open_template)
+    guide = project.root / "docs" / "migrations.md"
+    text = guide.read_text().replace("app_development", "my_app_development")
+    guide.write_text(checked_after_each_chapter(text))
+    done = read(project, "docs/migrations.md")
+    assert "0 not" in done.summary("the guide")

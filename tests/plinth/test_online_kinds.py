@@ -18,7 +18,8 @@ from tests.plinth.test_kinds import major_version
 ASKS_THE_AUTHOR = {"renames"}
 # What lint says, and of which kinds: no online form is known for them, or the author has accepted a rewrite.
 NO_ONLINE_FORM = {
-    ("adding-field-with-default",): [
+    ("adding-field-with-default",): ["identity.column_added"],
+    ("stored-generated-column",): [
         "computed.add",
         "computed.base_added_too",
         "computed.change_expr",
@@ -29,11 +30,10 @@ NO_ONLINE_FORM = {
         "computed.two_of_one_base",
         "computed.type",
         "computed.virtual_to_stored",
-        "identity.column_added",
         "type.change_of_generated_column",
     ],
-    ("adding-field-with-default", "changing-column-type"): ["type.change_of_base_of_generated_column"],
-    ("adding-field-with-default", "drop-not-alone"): ["computed.plain_to_computed"],
+    ("changing-column-type", "stored-generated-column"): ["type.change_of_base_of_generated_column"],
+    ("drop-not-alone", "stored-generated-column"): ["computed.plain_to_computed"],
     ("adding-required-field",): ["pk.add_serial_key_to_table_without"],
     ("blocks",): [
         "domain.add_check",

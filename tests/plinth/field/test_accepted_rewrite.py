@@ -1,0 +1,43 @@
+"""What autogenerate was told to accept, and what it can't write in another way, lint doesn't refuse again."""
+
+from tests.plinth.project import Project
+
+
+def autogenerate(project: Project, *x: str, message: str) -> str:
+    done = project.run("alembic", *x, "revision", "--autogenerate", "-m", message)
+    assert done.returncode == 0, done.stderr
+    project.ok("alembic", "upgrade", "head")
+    return done.stderr
+
+
+def test_a_rewrite_that_was_accepted_needs_no_other_word(migrated: Project) -> None:
+    migrated.replace(
+        "app/models/authentication.py",
+        "    id: Mapped[int] = mapped_column(primary_key=True, sort_order=-3)",
+        "    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, sort_order=-3)",
+    )
+    migrated.replace("app/models/authentication.py", "import JSON, ", "import JSON, BigInteger, ")
+    said = migrated.refused("alembic", "revision", "--autogenerate", "-m", "widen authentication id")
+    assert "-x rewrite=authentication.id" in said
+    autogenerate(migrated, "-x", "rewrite=authentication.id", message="widen authentication id")
+    files = (migrated.root / "alembic" / "versions").glob("*widen*.py")
+    word = "# lint: allow changing-column-type: -x rewrite=authentication.id accepts it"
+    assert sum(word in file.read_text() for file in files) == 1
+    migrated.ok("plinth", "lint")
+    migrated.ok("plinth", "check")
+
+
+def test_a_stored_generated_column_is_named_and_lint_advises_what_can_be_done(migrated: Project) -> None:
+    migrated.add_column("shout: Mapped[str | None] = mapped_column(Computed('upper(email)', persisted=True))")
+    migrated.replace("app/models/user.py", "from sqlalchemy import ", "from sqlalchemy import Computed, ")
+    assert "lint: allow stored-generated-column" in autogenerate(migrated, message="add users shout")
+    done = migrated.run("plinth", "lint")
+    assert "refused stored-generated-column" in done.stdout
+    assert "then the default" not in done.stdout
+    [file] = [name for name in migrated.versions() if "shout" in name]
+    migrated.replace(
+        f"alembic/versions/{file}",
+        "depends_on = None\n",
+        "depends_on = None\n# lint: allow stored-generated-column: there are ten users\n",
+    )
+    migrated.ok("plinth", "lint")
