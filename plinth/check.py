@@ -4,7 +4,7 @@ import contextlib
 import copy
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -308,7 +308,7 @@ def _try_all(engine: Engine, history: History, report: Report) -> bool:
     proven = {step.revision.revision for step in steps[:tried]}
     problems = len(report.problems)
 
-    def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+    def walk(connection: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
         before: Catalog | None = None
         for step in all_steps(history.script, heads):
             revision = step.revision

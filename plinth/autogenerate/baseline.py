@@ -44,6 +44,8 @@ _MISSING = (
     errors.UndefinedFunction,
     errors.UndefinedTable,
     errors.InvalidSchemaName,
+    errors.CannotCoerce,
+    errors.DatatypeMismatch,
 )
 
 

@@ -9,7 +9,7 @@ import copy
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,7 +208,7 @@ def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: C
 
 
 def _there_and_back(history: History, revisions: Sequence[Script], claim: Claim) -> Walk:
-    def walk(connection: Connection, _: tuple[str, ...]) -> Iterator[MigrationStep]:
+    def walk(connection: Connection, _: tuple[str, ...]) -> Generator[MigrationStep]:
         def read() -> Catalog:
             return history.read(connection, claim.standing.default_schema)
 

@@ -17,7 +17,6 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import Script, ScriptDirectory
-from psycopg import errors
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
@@ -31,14 +30,7 @@ _OPTIONS = ("version_table", "version_table_schema", "version_table_pk")
 # What revisions may import and still mean the same tomorrow.
 _KNOWN = {"alembic", "sqlalchemy", "psycopg", *sys.stdlib_module_names}
 _IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w.]+)\s*(?:$|,|;|#|as\b))", re.MULTILINE)
-_MISSING = (
-    errors.UndefinedObject,
-    errors.UndefinedFunction,
-    errors.UndefinedTable,
-    errors.InvalidSchemaName,
-)
-
-Walk = Callable[[Connection, tuple[str, ...]], Iterator[MigrationStep]]
+Walk = Callable[[Connection, tuple[str, ...]], Generator[MigrationStep]]
 
 
 class RevisionError(PlinthError):
@@ -132,19 +124,17 @@ def history_offline(config: Config, script: ScriptDirectory) -> History:
     return found[0]
 
 
-def upgrade(
-    engine: Engine, history: History, revision: str = "heads", *, standing: Catalog | None = None
-) -> None:
-    """Apply revisions; `standing` is as for `run`.
+def upgrade(engine: Engine, history: History, revision: str = "heads") -> None:
+    """Apply revisions.
 
     Raises:
         RevisionError: one fails.
     """
 
-    def walk(_: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+    def walk(_: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
         yield from history.script._upgrade_revs(revision, heads)  # type: ignore[arg-type]
 
-    run(engine, history, walk, standing)
+    run(engine, history, walk)
 
 
 def downgrade(engine: Engine, history: History, revision: str = "base") -> None:
@@ -154,13 +144,13 @@ def downgrade(engine: Engine, history: History, revision: str = "base") -> None:
         RevisionError: one fails.
     """
 
-    def walk(_: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+    def walk(_: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
         yield from history.script._downgrade_revs(revision, heads)  # type: ignore[arg-type]
 
     run(engine, history, walk)
 
 
-def run(engine: Engine, history: History, walk: Walk, standing: Catalog | None = None) -> None:
+def run(engine: Engine, history: History, walk: Walk) -> None:
     """Run the steps that `walk` yields, each in a transaction of its own.
 
     Args:
@@ -168,43 +158,29 @@ def run(engine: Engine, history: History, walk: Walk, standing: Catalog | None =
         history: the revisions.
         walk: given the connection and the heads, yields steps; when it is asked for the next one, the one
             before is done and committed, and the connection may be used to look at it.
-        standing: a schema in which there may be what the revisions lean on and don't make (an extension that
-            an administrator has made): it is copied in when it is missed.
 
     Raises:
         RevisionError: a revision fails.
     """
     with _quietly(), _lent_proxies(), engine.connect() as connection:
         make_version_schema(connection, history)
-        _Run(connection, history, walk, standing).go()
+        _Run(connection, history, walk).go()
 
 
 class _Run:
-    """One walk, taken up again after what was missed has been copied in."""
+    """One walk, and the step that it is at."""
 
-    def __init__(
-        self, connection: Connection, history: History, walk: Walk, standing: Catalog | None
-    ) -> None:
+    def __init__(self, connection: Connection, history: History, walk: Walk) -> None:
         self._connection = connection
         self._history = history
         self._walk = walk
-        self._standing = standing
-        self._steps: Iterator[MigrationStep] | None = None
         self._current: MigrationStep | None = None
 
     def go(self) -> None:
-        try:
-            while not self._attempt():
-                pass
-        finally:
-            if isinstance(self._steps, Generator):
-                self._steps.close()
-
-    def _attempt(self) -> bool:
         history = self._history
         config = copy.copy(history.config)
         config.attributes = {**history.config.attributes, "connection": self._connection}
-        environment = EnvironmentContext(config, history.script, fn=self._pulled)
+        environment = EnvironmentContext(config, history.script, fn=self._steps)
         try:
             with environment:
                 environment.configure(
@@ -217,42 +193,27 @@ class _Run:
             if step is None:
                 raise
             self._connection.rollback()
-            if self._copied_what_is_missed(error):
-                return False
             raise _failure(history.script, step, error) from error
-        return True
 
-    def _pulled(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        if self._steps is None:
-            self._steps = iter(self._walk(self._connection, tuple(heads)))
-        if self._current is None:
-            self._current = next(self._steps, None)
+    def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         is_upgrade = True
-        while self._current is not None:
-            if self._current.is_upgrade is not is_upgrade:
-                # There and back are two commands: the second one doesn't know which types the first has made.
-                context.impl.memo.clear()
-                is_upgrade = self._current.is_upgrade
-            yield self._current
-            self._current = None  # from here on, an error is the walk's
-            self._current = next(self._steps, None)
-
-    def _copied_what_is_missed(self, error: Exception) -> bool:
-        standing, self._standing = self._standing, None  # once is enough
-        if standing is None or not isinstance(error, DBAPIError) or not isinstance(error.orig, _MISSING):
-            return False
-        sources = "\n".join(_source(each) or "" for each in self._history.script.walk_revisions())
-        copy_missing(self._connection.engine, standing, but_not_in=sources)
-        return True
+        with contextlib.closing(self._walk(self._connection, tuple(heads))) as steps:
+            for step in steps:
+                if step.is_upgrade is not is_upgrade:
+                    # There and back are two commands: the second one doesn't know which types the first made.
+                    context.impl.memo.clear()
+                    is_upgrade = step.is_upgrade
+                self._current = step
+                yield step
+                self._current = None  # from here on, an error is the walk's
 
 
-def copy_missing(engine: Engine, standing: Catalog, *, but_not_in: str = "") -> None:
+def copy_missing(engine: Engine, standing: Catalog) -> None:
     """Copy what revisions may lean on, where it isn't there.
 
     Args:
         engine: of the scratch database.
         standing: the schema from which it is copied.
-        but_not_in: sources of revisions; what they make themselves is left to them.
     """
     with engine.connect() as connection:
         found = read_catalog(connection, default_schema=standing.default_schema)
@@ -260,10 +221,7 @@ def copy_missing(engine: Engine, standing: Catalog, *, but_not_in: str = "") -> 
     missing = [
         each
         for each in prerequisites.leaned_on(standing)
-        if each.statement not in there
-        and not each.is_owned
-        and not prerequisites.makes(but_not_in, each)
-        and not (each.known_as and re.search(rf"""["']{re.escape(each.name)}["']""", but_not_in))
+        if each.statement not in there and not each.is_owned
     ]
     if missing:
         with engine.connect() as connection:

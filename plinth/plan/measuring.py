@@ -1,17 +1,17 @@
 """Runs revisions with a recorder."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
 from alembic.runtime.migration import MigrationStep, RevisionStep
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from plinth.apply.ledger import version_table
+from plinth.autogenerate.baseline import is_missing, on_baseline
 from plinth.autogenerate.revisions import History, RevisionError, run
 from plinth.catalog import Catalog
 from plinth.plan.facts import Revision
 from plinth.plan.recorder import Recorder
-from plinth.scratch import scratch_database
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,20 @@ class Measured:
     failure: str | None = None
 
 
-def measure(
-    history: History, target: Connection, applied: Sequence[str], standing: Catalog | None = None
-) -> Measured:
+def measure(history: History, target: Connection, applied: Sequence[str]) -> Measured:
     """Measure the revisions after those that are applied, in a scratch database that is made for it.
 
     Args:
         history: the revisions.
         target: the database in question, which is left alone.
         applied: the newest revisions that stand before.
-        standing: the schema of the database in question, if it may have what revisions lean on.
 
     Raises:
         NoScratchError: there is no place to try them.
     """
     bare: set[str] = set()
     while True:
-        measured, failed = _measure(history, target, applied, standing, bare)
+        measured, failed = _measure(history, target, applied, bare)
         if failed is None or failed in bare:
             return measured
         # Rows that are made up may be refused where real ones are fine: this one goes without.
@@ -54,14 +51,16 @@ def _measure(
     history: History,
     target: Connection,
     applied: Sequence[str],
-    standing: Catalog | None,
     bare: Collection[str],
 ) -> tuple[Measured, str | None]:
     """Return what came of it, and the measured revision that failed."""
-    with scratch_database(target) as engine:
+    first: tuple[Measured, str | None] | None = None
+
+    def tried(engine: Engine, baseline: Catalog | None) -> tuple[Measured, str | None]:
+        nonlocal first
         recorder = Recorder(engine, version_table(dict(history.options)), bare=bare)
 
-        def walk(connection: Connection, heads: tuple[str, ...]) -> Iterator[MigrationStep]:
+        def walk(connection: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
             reached = heads
             if applied:
                 yield from history.script._upgrade_revs(tuple(applied), reached)  # type: ignore[arg-type]
@@ -73,12 +72,23 @@ def _measure(
 
         try:
             with recorder.watching():
-                run(engine, history, walk, standing)
+                run(engine, history, walk)
         except RevisionError as error:
             done = {each.revision for each in recorder.revisions}
             failed = recorder.running if recorder.running not in done else None
-            return Measured(recorder.revisions, str(error)), failed
+            found = Measured(recorder.revisions, str(error)), failed
+            if baseline is None and is_missing(error):
+                first = found
+                raise
+            return found
         return Measured(recorder.revisions), None
+
+    try:
+        return on_baseline(target, history, tried)
+    except RevisionError:
+        if first is None:
+            raise
+        return first
 
 
 def _recorded(recorder: Recorder, connection: Connection, step: RevisionStep) -> Callable[..., None]:

@@ -172,7 +172,7 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
         database = str(target.scalar(text("select current_database()")))
         if names <= ancestors(history.script, heads):
             return Plan(database, [], {})
-        measured = measure(history, target, heads, history.read(target))
+        measured = measure(history, target, heads)
         rows = {name: _rows(target, name) for name in _first_names(measured)}
     return _judged(database, measured, rows)
 
