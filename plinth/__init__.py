@@ -6,9 +6,12 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `settings`: what the environment, `.env` and `pyproject.toml` say (which database, which APP_ENV).
 - `local_server`: a PostgreSQL from a wheel in `.postgres/`, started when it is needed.
 - `connecting`: an engine for a URL; what goes wrong becomes a sentence.
+- `server_errors`: what the server refuses for reasons of its own.
+- `own_schema`: the schema `plinth`, and what a role must be allowed there.
 - `safety`: which databases count as development, and the word that destructive commands need.
 - `scratch`: empty databases in which something is tried out, gone afterwards.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
+- `revision_files`: those that can't be loaded.
 - `revision_names`: ids made of the time, messages that say something.
 - `apply`: one applier at a time, a transaction for each revision, bounded waiting, the ledger.
 - `catalog`: what a database's schema looks like, in PostgreSQL's own words.

@@ -19,7 +19,7 @@ from plinth import settings
 from plinth.apply.standing import forks
 from plinth.connecting import MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
-from plinth.safety import Identity, SafetyError, identity, refuse_unless_development, write_marker
+from plinth.safety import Identity, SafetyError, identity, refuse_unless_development, same, write_marker
 
 POLL_INTERVAL = 0.1  # seconds
 
@@ -42,12 +42,12 @@ def reset() -> URL:
     with connect_to_maintenance_database(url) as server, _one_at_a_time(server, name):
         # Asked inside the lock: another reset's DROP would end the session that asks.
         judged = refuse_unless_development(url, "drop")
-        if judged != _identity(application) or name != application.database:
+        if not same(judged, _identity(application)) or (judged is None and name != application.database):
             raise SafetyError(
                 "Refused to reset: MIGRATION_DATABASE_URL and DATABASE_URL don't lead to one database. The "
                 "second would get the seeds of the first."
             )
-        if judged != identity(server, name):
+        if not same(judged, identity(server, name)):
             raise SafetyError(
                 f"Refused to drop database {name!r}: the session that would drop it sees another one under "
                 "that name. Use a URL that leads to the server directly, and to one host."
@@ -58,7 +58,7 @@ def reset() -> URL:
         server.execute(text(f"create database {quoted}"))
         made = identity(server, name)
         with connect(url) as connection:
-            if made != identity(connection) or made != _identity(application):
+            if not (same(made, identity(connection)) and same(made, _identity(application))):
                 raise SafetyError(
                     f"Database {name!r} is new, and the URL leads to another one: nothing is done."
                 )
@@ -66,7 +66,7 @@ def reset() -> URL:
             connection.commit()
         config = alembic_config()
         command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
-        seed()
+        _load_seeds()
     return url
 
 
@@ -77,11 +77,18 @@ def seed() -> None:
         SafetyError: the application's database isn't development.
         PlinthError: they failed; what they print says why.
     """
-    module = settings.configured().seeds
-    if not module:
+    if not settings.configured().seeds:
         return
-    refuse_unless_development(settings.database_url(), "load development rows into")
-    if subprocess.call([sys.executable, "-m", module], cwd=settings.ROOT) != 0:
+    # Asked as the role that migrates: the application's need not see the marker.
+    action, application = "load development rows into", settings.database_url()
+    if not same(refuse_unless_development(settings.migration_url(), action), _identity(application)):
+        refuse_unless_development(application, action)
+    _load_seeds()
+
+
+def _load_seeds() -> None:
+    module = settings.configured().seeds
+    if module and subprocess.call([sys.executable, "-m", module], cwd=settings.ROOT) != 0:
         raise PlinthError(f"The seeds failed (python -m {module}). The database is there and migrated.")
 
 

@@ -78,7 +78,7 @@ def exists(connection: Connection, table: str) -> bool:
     if found is None or not found.is_there:
         return False
     grants = [] if here.may_use else [f"GRANT USAGE ON SCHEMA {SCHEMA} TO {here.role}"]
-    grants += [f"GRANT SELECT ON {SCHEMA}.{table} TO {here.role}"] if found.lacking else []
+    grants += [f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {here.role}"] if found.lacking else []
     if grants:
         raise PrivilegeError(
             f"Role {here.role} may not read {SCHEMA}.{table}. Let the owner run: {'; '.join(grants)}"

@@ -9,7 +9,7 @@ original was. A copy of the server's files that is started as it is can't be tol
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
@@ -120,6 +120,14 @@ def identity(connection: Connection, database: str | None = None) -> Identity | 
         return None
     control = connection.execute(_CONTROL).one() if connection.scalar(_MAY_ASK) else (None, None)
     return Identity(*found, *control)
+
+
+def same(one: Identity | None, other: Identity | None) -> bool:
+    """Whether two sessions are in the same database, or there is none for either."""
+    if one is None or other is None:
+        return one is other
+    pairs = zip(astuple(one), astuple(other), strict=True)
+    return all(a == b for a, b in pairs if a is not None and b is not None)  # not each role may ask for all
 
 
 def refuse_unless_development(url: URL, action: str) -> Identity | None:
