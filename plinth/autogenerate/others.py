@@ -10,7 +10,10 @@ from plinth.catalog.picture import Catalog, ColumnName, Other
 Key = tuple[str, str]
 
 _ROUTINES = {"function", "procedure"}
-_FIRST = {"extension", "composite type", "range type"}
+_FIRST = {
+    *("extension", "composite type", "range type", "collation"),
+    *("text search dictionary", "text search configuration"),
+}
 _REPLACEABLE = {"function", "procedure"}
 
 
@@ -89,7 +92,7 @@ def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
                 sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
             yield Step(phase, SqlOp(sql, f"create {new.kind} {_short(new)}"))
         for op in _detail_ops(None if is_new else found, new, found):
-            yield Step(Phase.OTHERS, op)
+            yield Step(Phase.TYPES if new.kind in _FIRST else Phase.OTHERS, op)
 
 
 def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> Iterator[SqlOp]:

@@ -4,7 +4,7 @@ Schemas, extensions, functions, and the types and sequences that others don't ma
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg.sql import SQL, Composable, Identifier, Literal
@@ -12,11 +12,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from plinth.catalog import Catalog, Name
-from plinth.catalog.picture import Domain, Enum
+from plinth.catalog.picture import Domain, Enum, Other
 from plinth.catalog.picture import Sequence as StandingSequence
 
 # Kinds of objects that a column, a default, a check or an index can lean on, as the picture names them.
-_LEANED_ON = ("extension", "composite type", "range type", "collation", "function", "procedure")
+_LEANED_ON = (
+    *("extension", "collation", "composite type", "range type"),
+    *("text search dictionary", "text search configuration", "function", "procedure"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def leaned_on(standing: Catalog) -> list[Prerequisite]:
     return [
         *map(schema, standing.schemas),
         *(
-            Prerequisite(kind, _bare(name), other.definition)
+            Prerequisite(kind, _bare(name), "; ".join((other.definition, *_said(other))))
             for (kind, name), other in sorted(standing.others.items(), key=_by_kind)
             if kind in _LEANED_ON
         ),
@@ -111,6 +114,11 @@ def give_sequences_back(connection: Connection, standing: Catalog, needed: Seque
                 .format(Identifier(*sequence.name), Identifier(*table, column))
                 .as_string(),
             )
+
+
+def _said(other: Other) -> Iterator[str]:
+    """Yield what else is said of an object."""
+    return (statement for detail in other.details for statement in detail.statements)
 
 
 def _by_kind(item: tuple[tuple[str, str], object]) -> tuple[int, str]:

@@ -247,6 +247,34 @@ OTHERS = f"""
            null, null, null, x.oid, 'pg_extension'::regclass, x.extname
     from pg_extension x join pg_namespace xn on xn.oid = x.extnamespace
     where x.extname <> 'plpgsql'
+    union all
+    select 'collation', quote_ident(n.nspname) || '.' || quote_ident(c.collname),
+           'CREATE COLLATION ' || c.oid::regcollation::text || ' (PROVIDER = '
+           || case c.collprovider when 'c' then 'libc' when 'i' then 'icu' when 'b' then 'builtin' else 'default' end
+           || coalesce(', LOCALE = ' || quote_literal(coalesce(
+                  to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale',
+                  case when c.collcollate = c.collctype then c.collcollate::text end)),
+                  ', LC_COLLATE = ' || quote_literal(c.collcollate) || ', LC_CTYPE = ' || quote_literal(c.collctype), '')
+           || coalesce(', RULES = ' || quote_literal(to_jsonb(c) ->> 'collicurules'), '')
+           || case when c.collisdeterministic then '' else ', DETERMINISTIC = false' end || ')',
+           n.nspname, null, obj_description(c.oid, 'pg_collation'), c.oid, 'pg_collation'::regclass, c.collname
+    from pg_collation c {_NAMESPACE} c.collnamespace
+    where {_SCHEMAS} and {_not_of_extension("pg_collation", "c.oid")}
+    union all
+    select 'text search dictionary', quote_ident(n.nspname) || '.' || quote_ident(d.dictname),
+           format('CREATE TEXT SEARCH DICTIONARY %s (TEMPLATE = %I.%I%s)', d.oid::regdictionary, tn.nspname, t.tmplname,
+                  ', ' || d.dictinitoption),
+           n.nspname, null, obj_description(d.oid, 'pg_ts_dict'), d.oid, 'pg_ts_dict'::regclass, d.dictname
+    from pg_ts_dict d {_NAMESPACE} d.dictnamespace
+    join pg_ts_template t on t.oid = d.dicttemplate join pg_namespace tn on tn.oid = t.tmplnamespace
+    where {_SCHEMAS} and {_not_of_extension("pg_ts_dict", "d.oid")}
+    union all
+    select 'text search configuration', quote_ident(n.nspname) || '.' || quote_ident(c.cfgname),
+           format('CREATE TEXT SEARCH CONFIGURATION %s (PARSER = %I.%I)', c.oid::regconfig, pn.nspname, p.prsname),
+           n.nspname, null, obj_description(c.oid, 'pg_ts_config'), c.oid, 'pg_ts_config'::regclass, c.cfgname
+    from pg_ts_config c {_NAMESPACE} c.cfgnamespace
+    join pg_ts_parser p on p.oid = c.cfgparser join pg_namespace pn on pn.oid = p.prsnamespace
+    where {_SCHEMAS} and {_not_of_extension("pg_ts_config", "c.oid")}
     """
 
 OTHERS_USE = f"""
@@ -352,6 +380,16 @@ DETAILS = f"""
            array[format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, s.stxname, s.stxstattarget)],
            format('ALTER STATISTICS %I.%I SET STATISTICS -1', n.nspname, s.stxname)
     from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where s.stxstattarget >= 0 and {_SCHEMAS}
+    union all
+    select 'pg_ts_config'::regclass, c.oid,
+           array[format('ALTER TEXT SEARCH CONFIGURATION %s ADD MAPPING FOR %I WITH %s', c.oid::regconfig, k.alias,
+                        string_agg(m.mapdict::regdictionary::text, ', ' order by m.mapseqno))],
+           format('ALTER TEXT SEARCH CONFIGURATION %s DROP MAPPING FOR %I', c.oid::regconfig, k.alias)
+    from pg_ts_config c {_NAMESPACE} c.cfgnamespace
+    cross join lateral ts_token_type(c.cfgparser) k
+    join pg_ts_config_map m on m.mapcfg = c.oid and m.maptokentype = k.tokid
+    where {_SCHEMAS} and {_not_of_extension("pg_ts_config", "c.oid")}
+    group by c.oid, k.alias
     """
 
 # What was granted on them, not compared: no model says it. The owner has all privileges, whoever that is.

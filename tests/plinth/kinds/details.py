@@ -17,6 +17,16 @@ UNIQUE = "create unique index v_id on v (id)"
 RULE = "create rule quiet as on delete to t where old.n > 1 do instead nothing"
 LONG = "VALUE <> '" + "x" * 50 + "'"
 ROLES = ("do $$ begin create role plinth_reader; exception when duplicate_object then null; end $$",)
+COLLATIONS = (
+    "create collation by_bytes (provider = libc, locale = 'C')",
+    "create collation plain (provider = libc, lc_collate = 'C', lc_ctype = 'POSIX')",
+    "comment on collation plain is 'by bytes'",
+)
+SEARCH = (
+    "create text search dictionary short (template = simple, stopwords = english, accept = false)",
+    "create text search configuration ours (copy = simple)",
+    "alter text search configuration ours alter mapping for asciiword, word with short, english_stem",
+)
 UNUSED = ("create type feeling as enum ('a', 'b')", "create domain size as int check (value > 0)")
 BEFORE = "for values from (minvalue) to ('2024-01-01')"
 A_YEAR = "for values from ('2023-01-01') to ('2024-01-01')"
@@ -400,5 +410,18 @@ KINDS = [
         positive("alter domain pos add constraint above check (value > 5)"),
         rows=("insert into t (d) values (7)",),
         checks=(kept("select d from t", 7),),
+    ),
+    said("listener.collation", (), COLLATIONS),
+    said("listener.collation_drop", COLLATIONS, (), x=("drop=by_bytes", "drop=plain")),
+    said("listener.text_search", (), SEARCH),
+    said("listener.text_search_drop", SEARCH, (), x=("drop=ours", "drop=short")),
+    said(
+        "listener.text_search_change",
+        (*SEARCH, "create index by_text on t using gin (to_tsvector('ours', name))"),
+        (
+            *SEARCH,
+            "alter text search configuration ours alter mapping for word with simple",
+            "create index by_text on t using gin (to_tsvector('ours', name))",
+        ),
     ),
 ]
