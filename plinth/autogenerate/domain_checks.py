@@ -6,7 +6,15 @@ a new domain that standing tables use gets its checks when they have its columns
 
 from dataclasses import replace
 
-from plinth.autogenerate.domains import add_check, comment_op, drop_check, in_order, is_kept, is_rebuilt
+from plinth.autogenerate.domains import (
+    add_check,
+    comment_op,
+    drop_check,
+    in_order,
+    is_kept,
+    is_rebuilt,
+    refuse_in_arrays,
+)
 from plinth.autogenerate.enums import columns_of
 from plinth.autogenerate.quoting import quoted, sql_name
 from plinth.autogenerate.steps import SqlOp
@@ -15,13 +23,22 @@ from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
 
 
 def new_domains(way: Way) -> dict[Name, Domain]:
-    """Return the domains that are new, without their checks where standing tables will use them."""
+    """Return the domains that are new, without their checks where standing tables will use them.
+
+    In an array no check can come later, and none writes the table anew.
+    """
     after = way.change.after
     return {
-        name: replace(domain, constraints={}) if _is_used(way, name, after) else domain
+        name: replace(domain, constraints={})
+        if _is_used(way, name, after) and not _is_in_array(name, after)
+        else domain
         for name, domain in after.domains.items()
         if name not in way.before.domains
     }
+
+
+def _is_in_array(name: Name, catalog: Catalog) -> bool:
+    return any(column.type.endswith("[]") for _, column in columns_of(name, catalog))
 
 
 def rewrites(way: Way, type_: Name | None) -> bool:
@@ -73,6 +90,7 @@ def _with_checks(way: Way, domain: Domain, checks: dict[str, DomainConstraint]) 
 
 
 def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
+    refuse_in_arrays(way.at, way.change.after, name)
     domain = way.at.domains[name]
     place = sql_name(name, way.at)
     up = [SqlOp(f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}", f"validate {check.name}")]

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from plinth.autogenerate.enums import rebuild
+from plinth.autogenerate.enums import columns_of, rebuild
 from plinth.autogenerate.expressions import as_written
-from plinth.autogenerate.quoting import literal, quoted, sql_name
+from plinth.autogenerate.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
 
@@ -42,6 +43,8 @@ def steps(change: Change) -> Iterator[Step]:
             yield from rebuild(change, name, create_sql(domain, after))
         elif old != domain:
             for action in _actions(old, domain):
+                if action == "SET NOT NULL" or (" CHECK " in action and not action.endswith(" NOT VALID")):
+                    refuse_in_arrays(before, after, name)
                 sql = f"ALTER DOMAIN {sql_name(name, after)} {action}"
                 yield Step(Phase.DOMAINS, SqlOp(sql, f"change {name.name}"))
         if domain.comment != (old.comment if old else None):
@@ -60,6 +63,24 @@ def steps(change: Change) -> Iterator[Step]:
         if name not in after.domains:
             sql = f"DROP DOMAIN {sql_name(name, before)}"
             yield Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
+
+
+def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
+    """Return if PostgreSQL can look at all values of a domain that gets a check, or becomes required.
+
+    Raises:
+        Refusal: an array holds some.
+    """
+    for table, column in columns_of(name, before):
+        kept = after.tables[table.name].column(column.name) if table.name in after.tables else None
+        if kept and column.type.endswith("[]") and kept.named_type == name:
+            place = f"{shown(table.name, before)}.{column.name}"
+            raise Refusal(
+                "array of a domain",
+                f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
+                "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
+                f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
+            )
 
 
 def _actions(before: Domain, after: Domain) -> Iterator[str]:

@@ -34,6 +34,10 @@ def shared(m: MetaData, *, second: bool = True) -> None:
         t(m, Column("n", domain, nullable=False, server_default="1"), name="u")
 
 
+def in_array(check: str, name: str = "e") -> Models:
+    return lambda m: t(m, Column("d", ARRAY(DOMAIN(name, Text, check=check))))
+
+
 KINDS = [
     Kind("domain.create_with_table", nothing, having(), listed=True),
     Kind("domain.drop_with_table", having(), nothing, rows=ROWS, x=("drop=t",), listed=True),
@@ -94,5 +98,19 @@ KINDS = [
         lambda m: t(m, Column("n", posint(check="VALUE > 2"), server_default="3", nullable=False)),
         rows=ROWS,
         checks=(check("insert into t default values returning n::int", up=3),),
+    ),
+    Kind(
+        "domain.in_array_check",
+        in_array("VALUE <> 'a'"),
+        in_array("VALUE <> 'b'"),
+        rows=("insert into t (d) values ('{x}')",),
+        refusal=r"t\.d is an array of it.*another name",
+    ),
+    Kind(
+        "domain.in_array_another",
+        in_array("VALUE <> 'a'"),
+        in_array("VALUE <> 'b'", "e_2"),
+        rows=("insert into t (d) values ('{x}')",),
+        checks=(kept("select d::text from t", "{x}"),),
     ),
 ]
