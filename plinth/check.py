@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.apply.irreversible import reason_of
-from plinth.apply.ledger import Entry, newest, read, version_table
+from plinth.apply.ledger import Entry, history_name, newest, read
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
 from plinth.autogenerate.baseline import (
     MissingError,
@@ -235,7 +235,7 @@ def _entries(context: MigrationContext) -> dict[str, Entry]:
     connection = context.connection
     if not isinstance(connection, Connection):
         return {}
-    return newest(read(connection, version_table(context.opts)))
+    return newest(read(connection, history_name(connection, context.opts)))
 
 
 def _configured(config: Config, place: Connection | Engine) -> Config:

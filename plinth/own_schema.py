@@ -122,6 +122,24 @@ def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
         connection.execute(table.creation)
 
 
+def refuse_without_default_schema(connection: Connection) -> None:
+    """Return if there is a schema for what names none, the version table to begin with.
+
+    Raises:
+        PrivilegeError: the search_path names none that is there, or none that the role may use.
+    """
+    if connection.get_execution_options().get("default_schema"):
+        return  # a scratch database, in which it may not be made yet
+    schema, path, database = connection.execute(
+        text("select current_schema(), current_setting('search_path'), quote_ident(current_database())")
+    ).one()
+    if schema is None:
+        raise PrivilegeError(
+            f"The search_path ({path or 'empty'}) names no schema that is there and that this role may use: "
+            f"tables have no place. Make it, or: ALTER DATABASE {database} SET search_path = public"
+        )
+
+
 def refuse_without_version_table(
     connection: Connection, schema: str | None, name: str, *, to_change: bool
 ) -> None:

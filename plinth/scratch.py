@@ -32,6 +32,7 @@ _SERVER = """
            (select rolcreatedb or rolsuper from pg_roles where rolname = current_user) as may_create,
            current_user::text as role,
            current_setting('search_path') as search_path,
+           current_schema()::text as default_schema,
            (select jsonb_object_agg(name, setting) from pg_settings
             where name in ('TimeZone', 'DateStyle', 'default_text_search_config')) as settings,
            (select to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(encoding))
@@ -60,6 +61,7 @@ class _Facts:
         may_create: whether the role may create databases.
         role: the session's.
         search_path: the session's.
+        default_schema: where it makes what names no schema; None where there is no such place.
         settings: what else of the session's decides how text is read: the time zone, for instance.
         database: its row in pg_database.
     """
@@ -69,6 +71,7 @@ class _Facts:
     may_create: bool
     role: str
     search_path: str
+    default_schema: str | None
     settings: dict[str, str]
     database: dict[str, Any]
 
@@ -98,6 +101,8 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
             with _dropped_at_the_end(server, place, name):
                 _create(server, name, facts, on_own_server=objection is None)
                 scratch = engine(place.set(database=name))
+                # It isn't made: revisions may do that.
+                scratch = scratch.execution_options(default_schema=facts.default_schema)
                 try:
                     yield scratch
                 finally:
@@ -267,6 +272,8 @@ def _like(database: dict[str, Any]) -> list[Composable]:
 
 def _search_path(facts: _Facts) -> str:
     """Return the target's search_path, in which "$user" stays the target's: the local server has another."""
+    if facts.search_path.strip() in {"", '""'}:
+        return "''"
     return facts.search_path.replace('"$user"', Identifier(facts.role).as_string())
 
 

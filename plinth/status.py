@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from plinth import own_schema, safety
 from plinth.apply import checksum, standing
-from plinth.apply.ledger import APPLIED, Entry, change_of, newest, read, version_table
+from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, read
 from plinth.apply.lock import is_held
 from plinth.apply.online import HALF_DONE
 from plinth.errors import PlinthError
@@ -151,7 +151,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
     script, connection = context.script, context.connection
     if script is None or not isinstance(connection, Connection):
         raise PlinthError("The status stands in the database: there is no --sql for it.")
-    table = version_table(context.opts)
+    table = history_name(connection, context.opts)
     entries = newest(read(connection, table))
     files = {revision.revision: revision for revision in script.walk_revisions()}
     unknown = standing.unknown_heads(script, heads)

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from plinth.apply.ledger import Entry, ancestors, change_of, newest, parents, read, version_table
+from plinth.apply.ledger import Entry, ancestors, change_of, history_name, newest, parents, read
 from plinth.errors import PlinthError
 
 
@@ -90,7 +90,7 @@ def _state(
     if script is None or not isinstance(connection, Connection):
         raise UndoError("There is no --sql for this: what to undo stands in the database.")
     applied = ancestors(script, heads)
-    entries = newest(read(connection, version_table(context.opts)))
+    entries = newest(read(connection, history_name(connection, context.opts)))
     return script, applied, {name: entry for name, entry in entries.items() if name in applied}
 
 

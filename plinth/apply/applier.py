@@ -19,7 +19,7 @@ from plinth import alembic_command, safety, settings
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import losses, session
 from plinth.apply.irreversible import refuse_irreversible
-from plinth.apply.ledger import Writer, ancestors, version_table
+from plinth.apply.ledger import Writer, ancestors, history_name
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.progress import display_on_terminal
@@ -27,7 +27,7 @@ from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_al
 from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.errors import PlinthError, as_command_errors
-from plinth.own_schema import refuse_without_version_table
+from plinth.own_schema import refuse_without_default_schema, refuse_without_version_table
 from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,8 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
 def _refuse_without_privileges(connection: Connection, command: AlembicCommand, options: Options) -> None:
     schema, table = options.get("version_table_schema"), options.get("version_table") or "alembic_version"
     try:
+        if not schema:
+            refuse_without_default_schema(connection)
         refuse_without_version_table(connection, schema, table, to_change=command.changes_database)
     finally:
         session.roll_back(connection)
@@ -223,7 +225,9 @@ class _Applier:
         Raises:
             ApplyError: something can't be helped.
         """
-        connection, table = self._connection, version_table(self._options)
+        connection = self._connection
+        table = history_name(connection, self._options)
+        connection.rollback()
         timeouts = self._settings.lock_timeout, self._settings.statement_timeout
         with ExitStack() as stack:
             self._lock = stack.enter_context(one_applier(connection, table, self._command.name))

@@ -82,6 +82,15 @@ OWN_TABLES = (
     ),
 )
 
+# Where the version table is seen, or would be made.
+_SCHEMA = text(
+    """
+    select coalesce(
+        (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relname = :name and c.relkind in ('r', 'p') and pg_table_is_visible(c.oid)),
+        current_schema())
+    """
+)
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
 
@@ -105,6 +114,23 @@ def version_table(options: dict[str, Any]) -> str:
     """Return the name of the version table that a context's options ask for."""
     schema, table = options.get("version_table_schema"), options.get("version_table") or "alembic_version"
     return f"{schema}.{table}" if schema else str(table)
+
+
+def history_name(connection: Connection, options: dict[str, Any]) -> str:
+    """Return the name under which the ledger has a history: the version table's, with its schema if need be.
+
+    Tenants may have a version table each, by their search_path: its schema stands before the name, unless it
+    is `public`.
+
+    Args:
+        connection: the database's.
+        options: of `context.configure()`.
+    """
+    name = version_table(options)
+    if options.get("version_table_schema"):
+        return name
+    schema = connection.scalar(_SCHEMA, {"name": name})
+    return name if schema in {None, "public"} else f"{schema}.{name}"
 
 
 def change_of(revision: Script) -> str | None:
@@ -193,7 +219,11 @@ class Writer:
         if script is None:
             raise TypeError("a context without a script directory has no revisions")
         self.script: ScriptDirectory = script
-        self.version_table = version_table(context.opts)
+        self.version_table = (
+            version_table(context.opts)
+            if context.connection is None or context.as_sql
+            else history_name(context.connection, context.opts)
+        )
         self.offline = context.as_sql
         self.purge = bool(context.opts.get("purge"))
         self.is_stamp = of_options(context.opts).name == "stamp"

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from plinth.alembic_command import AlembicCommand
-from plinth.apply.ledger import APPLIED, Entry, ancestors, newest, read, version_table
+from plinth.apply.ledger import APPLIED, Entry, ancestors, history_name, newest, read, version_table
 from plinth.errors import PlinthError
 
 _ROOM = text(
@@ -84,7 +84,7 @@ def refuse_unknown_heads(heads: Sequence[str], context: MigrationContext) -> Non
         return
     unknown = unknown_heads(script, heads)
     if unknown:
-        entries = newest(read(connection, version_table(context.opts)))
+        entries = newest(read(connection, history_name(connection, context.opts)))
         raise StandingError(" ".join(say_unknown(script, head, entries) for head in unknown))
 
 
@@ -108,7 +108,7 @@ def refuse_slipped_in(
     script, connection = context.script, context.connection
     if command.name == "stamp" or script is None or not isinstance(connection, Connection):
         return
-    entries = newest(read(connection, version_table(context.opts)))
+    entries = newest(read(connection, history_name(connection, context.opts)))
     slipped = slipped_in(script, heads, entries)
     if planned and not any(step.is_upgrade for step in planned):
         touched = {

@@ -17,7 +17,6 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import Script, ScriptDirectory
-from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
@@ -257,11 +256,14 @@ def _source(revision: Script) -> str | None:
 
 
 def make_version_schema(connection: Connection, history: History) -> None:
-    """Make the schema of the version table, where it isn't the default one."""
-    schema = history.options.get("version_table_schema")
-    if schema:
-        statement = SQL("create schema if not exists {}").format(Identifier(schema)).as_string()
-        connection.exec_driver_sql(statement.replace("%", "%%"))
+    """Make the version table's schema and the default one, where revisions don't and the server hasn't."""
+    schemas = [history.options.get("version_table_schema")]
+    default = connection.get_execution_options().get("default_schema")
+    if default and default != "public":
+        sources = "\n".join(_source(each) or "" for each in history.script.walk_revisions())
+        schemas += [] if prerequisites.makes(sources, prerequisites.schema(default)) else [default]
+    for schema in filter(None, schemas):
+        connection.exec_driver_sql(prerequisites.schema(schema).statement.replace("%", "%%"))
     connection.commit()
 
 

@@ -16,7 +16,11 @@ def _not_of_extension(catalog: str, oid: str) -> str:
     )
 
 
-SETTINGS = "select current_schema(), current_setting('server_version_num')::integer"
+SETTINGS = """
+    select current_schema(), current_setting('server_version_num')::integer,
+           (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where c.relname = :table and c.relkind in ('r', 'p') and pg_table_is_visible(c.oid))
+    """
 
 SCHEMAS = f"""
     select n.nspname, obj_description(n.oid, 'pg_namespace')

@@ -51,9 +51,12 @@ def read_catalog(
         version_table: Alembic's.
         version_table_schema: its schema, if it isn't the default one.
     """
-    with _without_collection(), _search_path(connection, default_schema) as (schema, version):
+    with (
+        _without_collection(),
+        _search_path(connection, default_schema, version_table) as (schema, version, seen),
+    ):
         tables = _tables(connection)
-        left_out = Name(version_table_schema or schema, version_table)
+        left_out = Name(version_table_schema or seen or schema, version_table)
         return Catalog(
             default_schema=schema,
             server_version=version,
@@ -79,16 +82,22 @@ def _without_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _search_path(connection: Connection, default_schema: str | None) -> Iterator[tuple[str, int]]:
-    """Let names in the default schema stand bare, and all others be qualified."""
+def _search_path(
+    connection: Connection, default_schema: str | None, version_table: str
+) -> Iterator[tuple[str, int, str | None]]:
+    """Let names in the default schema stand bare, and all others be qualified.
+
+    Yields that schema, the server's version, and the schema in which the version table was seen until now: it
+    may be older than the default one.
+    """
     was_in_transaction = connection.in_transaction()
     savepoint = connection.begin_nested()
     try:
-        current, version = connection.execute(text(queries.SETTINGS)).one()
+        current, version, seen = connection.execute(text(queries.SETTINGS), {"table": version_table}).one()
         schema = default_schema or current or "public"
         path = connection.dialect.identifier_preparer.quote_identifier(schema)
         connection.execute(text("select set_config('search_path', :path, true)"), {"path": path})
-        yield schema, version
+        yield schema, version, seen
     finally:
         savepoint.rollback()  # the setting goes with it
         if not was_in_transaction:
