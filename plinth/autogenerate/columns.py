@@ -20,7 +20,7 @@ from plinth.autogenerate.quoting import (
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, CommentOp, Phase, SqlOp, Step
 from plinth.autogenerate.types import base_name, same_family, sqlalchemy_type
-from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Sequence, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
 _SERIAL = {"smallint", "integer", "bigint"}
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
@@ -150,7 +150,9 @@ def column_sql(column: Column, table: Table, catalog: Catalog) -> str:
     return " ".join(words)
 
 
-def steps(change: Change, name: Name, replaced: set[str], rebuilt: set[Name]) -> Iterator[Step]:
+def steps(
+    change: Change, name: Name, replaced: set[str], rebuilt: set[Name], defaults: set[str]
+) -> Iterator[Step]:
     """Yield what makes the columns of a standing table as they should be.
 
     Args:
@@ -158,6 +160,7 @@ def steps(change: Change, name: Name, replaced: set[str], rebuilt: set[Name]) ->
         name: the table.
         replaced: generated columns that are dropped and made anew.
         rebuilt: types that are made anew under their names, and take care of their columns' defaults.
+        defaults: columns whose defaults are set anew, because of what they call.
 
     Raises:
         Refusal: it needs a word of the author's.
@@ -166,19 +169,28 @@ def steps(change: Change, name: Name, replaced: set[str], rebuilt: set[Name]) ->
     for column in after.columns:
         is_new = column.name in replaced or before.column(column.name) is None
         if is_new and (column.is_local or not after.parents):
-            yield from _add(change, after, column)
+            nodes = _nodes(after, column, change.before)
+            yield from (step.making(*nodes) for step in _add(change, after, column))
     for column in before.columns:
         wanted = after.column(column.name)
-        if column.name in replaced:
-            yield Step(Phase.DROP_FIRST, _drop(change, before, column))
-        elif wanted is None:
-            phase = Phase.DROP_FIRST if column.generated else Phase.DROP_COLUMNS
-            if column.is_local or not before.parents:
-                yield Step(phase, _drop(change, before, column))
-        elif wanted != column:
+        goes = wanted is None and (column.is_local or not before.parents)
+        if column.name in replaced or goes:
+            is_first = column.name in replaced or column.generated
+            phase = Phase.DROP_FIRST if is_first else Phase.DROP_COLUMNS
+            yield Step(phase, _drop(change, before, column)).dropping(*_nodes(before, column, change.after))
+        elif wanted is not None and column.name in defaults and column.default == wanted.default:
+            yield from _alter(change, after, column, replace(wanted, default=None), rebuilt)
+            yield from _alter(change, after, replace(wanted, default=None), wanted, rebuilt)
+        elif wanted is not None and wanted != column:
             if column.named_type in rebuilt and column.named_type == wanted.named_type:
                 column = replace(column, default=wanted.default)  # noqa: PLW2901
-            yield from _alter(change, after, column, wanted)
+            yield from _alter(change, after, column, wanted, rebuilt)
+
+
+def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
+    """Return what comes with a column that isn't in another schema, or goes with it."""
+    alone = replace(table, columns=(column,))
+    return (alone.column_nodes - {table.node}) | alone.sequences_but(other.sequences)
 
 
 def _drop(change: Change, table: Table, column: Column) -> ops.DropColumnOp:
@@ -251,15 +263,17 @@ def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.
     return ops.AlterColumnOp(table.name.name, column, schema=schema, **what)  # type: ignore[arg-type]
 
 
-def _alter(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
+def _alter(change: Change, table: Table, before: Column, after: Column, rebuilt: set[Name]) -> Iterator[Step]:
     """Yield what makes a column as it should be."""
     sql, summary = _alter_sql(change, table, before), f"change {table.name.name} {before.name}"
     if before.generated and not after.generated:
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} DROP EXPRESSION", summary, table.name))
+        drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP EXPRESSION", summary, table.name))
+        yield drop.dropping(table.part("column", before.name))
         before = replace(before, generated="", default=None)
     if before.identity and not after.identity:
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} DROP IDENTITY", summary, table.name))
-    yield from _retype_around_default(change, table, before, after)
+        drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP IDENTITY", summary, table.name))
+        yield drop.dropping(Node("sequence", before.sequence)) if before.sequence else drop
+    yield from _retype_around_default(change, table, before, after, rebuilt)
     if before.not_null and not after.not_null:
         yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_nullable=True))
     if after.not_null and not before.not_null:
@@ -276,8 +290,11 @@ def _alter(change: Change, table: Table, before: Column, after: Column) -> Itera
     yield from settings(change, table, before, after)
 
 
-def _retype_around_default(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
+def _retype_around_default(
+    change: Change, table: Table, before: Column, after: Column, rebuilt: set[Name]
+) -> Iterator[Step]:
     """Yield what gives a column another type, and its default: off before, on again after."""
+    node, its_default = table.part("column", after.name), table.part("default", after.name)
     retyped = is_retyped(before, after)
     has_default = before.default is not None and not before.generated
     stands_by = same_family(before.type, after.type) and before.default == after.default
@@ -285,9 +302,11 @@ def _retype_around_default(change: Change, table: Table, before: Column, after: 
         after.default is None or bool(after.identity) or (retyped and not stands_by)
     )
     if drops_default:
-        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_server_default=None))
+        drop = _alter_op(change, table, after.name, modify_server_default=None)
+        yield Step(Phase.COLUMNS, drop).dropping(its_default)
     if retyped:
-        yield Step(Phase.COLUMNS, retype(change, table, before, after))
+        step = Step(Phase.COLUMNS, retype(change, table, before, after)).making(node)
+        yield step if before.named_type in rebuilt else step.dropping(node)
     if (
         after.default is not None
         and not after.generated
@@ -296,7 +315,9 @@ def _retype_around_default(change: Change, table: Table, before: Column, after: 
         default = sa.text(without_binds(after.default))
         # An identity column's sequence gives its name to the one that the default asks.
         phase = Phase.OWNERS if before.identity else Phase.COLUMNS
-        yield Step(phase, _alter_op(change, table, after.name, modify_server_default=default))
+        set_ = _alter_op(change, table, after.name, modify_server_default=default)
+        step = Step(phase, set_).making(its_default)
+        yield step.dropping(its_default) if has_default and not drops_default else step
 
 
 def _alter_sql(change: Change, table: Table, column: Column) -> str:

@@ -202,14 +202,16 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
             continue
         if old.name in forced or not is_kept(old, new):
             phase = Phase.DROP_FOREIGN_KEYS if old.type == "f" else Phase.DROP_CONSTRAINTS
-            yield Step(phase, drop_op(old, before, change.before))
+            step = Step(phase, drop_op(old, before, change.before))
+            yield step.dropping(before.part("constraint", old.name))
     for new in after.constraints.values():
         old_one = before.constraints.get(new.name)
         if not new.is_local or new.type == "n":
             continue
         if old_one is None or new.name in forced or not is_kept(old_one, new):
             phase = Phase.FOREIGN_KEYS if new.type == "f" else Phase.CONSTRAINTS
-            yield Step(phase, add_op(new, after, change.after))
+            step = Step(phase, add_op(new, after, change.after))
+            yield step.making(after.part("constraint", new.name))
             if new.comment is not None:
                 yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
         elif old_one.comment != new.comment:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from plinth.autogenerate import columns, constraints, domains, enums, indexes, others, sequences, tables
+from plinth.autogenerate.order import ordered
+from plinth.autogenerate.others import Key
 from plinth.autogenerate.quoting import literal, quoted, shown
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import ColumnName, Constraint, Name
+from plinth.catalog.picture import ColumnName, Constraint, Name, Node
 
 
 @dataclass
@@ -20,6 +22,9 @@ class Forced:
         retyped: columns that get another type, or a new one of the same name.
         constraints: of standing tables.
         indexes: of standing tables.
+        defaults: of standing tables' columns.
+        checks: of domains.
+        others: views, functions and the like.
     """
 
     types: set[Name] = field(default_factory=set)
@@ -27,6 +32,9 @@ class Forced:
     retyped: set[ColumnName] = field(default_factory=set)
     constraints: set[tuple[Name, str]] = field(default_factory=set)
     indexes: set[tuple[Name, str]] = field(default_factory=set)
+    defaults: set[ColumnName] = field(default_factory=set)
+    checks: set[tuple[Name, str]] = field(default_factory=set)
+    others: set[Key] = field(default_factory=set)
 
     def of(self, found: set[tuple[Name, str]] | set[ColumnName], table: Name) -> set[str]:
         """Return the names of those that belong to a table."""
@@ -39,8 +47,7 @@ def difference(change: Change) -> list[Step]:
     Raises:
         Refusal: a word of the author's is missing.
     """
-    found = list(_steps(change))
-    return sorted(found, key=lambda step: step.phase)
+    return ordered(_steps(change), change)
 
 
 def _steps(change: Change) -> Iterator[Step]:
@@ -48,7 +55,7 @@ def _steps(change: Change) -> Iterator[Step]:
     kept = sorted(set(change.before.tables) & set(change.after.tables))
     yield from _schemas(change)
     yield from enums.steps(change)
-    yield from domains.steps(change)
+    yield from domains.steps(change, found.checks)
     yield from tables.create_steps(change)
     kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.replaced}
     yield from _in_order_of_columns(change, kept, found)
@@ -59,12 +66,15 @@ def _steps(change: Change) -> Iterator[Step]:
         yield from indexes.steps(change, name, found.of(found.indexes, name))
     yield from constraints.not_null_names(change)
     yield from tables.drop_steps(change, _in_the_way(change))
-    yield from others.steps(change, _forced_others(change, found))
+    _refuse_dependents(change)
+    yield from others.steps(change, found.others)
 
 
 def _in_order_of_columns(change: Change, kept: list[Name], found: Forced) -> Iterator[Step]:
     for name in kept:
-        yield from columns.steps(change, name, found.of(found.replaced, name), found.types)
+        yield from columns.steps(
+            change, name, found.of(found.replaced, name), found.types, found.of(found.defaults, name)
+        )
 
 
 def _schemas(change: Change) -> Iterator[Step]:
@@ -90,9 +100,72 @@ def forced(change: Change) -> Forced:
     for name, domain in before.domains.items():
         if name in after.domains and domains.is_rebuilt(domain, after.domains[name]):
             found.types.add(name)
+    _force_by_what_they_call(change, found)
     _force_columns(change, found)
     _force_parts(change, found)
+    _force_others(change, found)
     return found
+
+
+def _force_by_what_they_call(change: Change, forced: Forced) -> None:
+    """Find what stands on functions and the like that are dropped and made anew, directly or not."""
+    before, after = change.before, change.after
+    gone = {
+        old.node
+        for key, old in before.others.items()
+        if key not in after.others or others.is_replaced(old, after.others[key], change)
+    }
+    shaken = gone | {Node("type", name) for name in forced.types}
+    while shaken:
+        forced.others |= (found := _standing_on(shaken, change) - forced.others)
+        gone |= (shaken := {before.others[key].node for key in found})
+    for name, table in before.tables.items():
+        wanted = after.tables.get(name)
+        if wanted is None or not gone:
+            continue
+        places = [ColumnName(name, each.name) for each in table.columns if wanted.column(each.name)]
+        for place in places:
+            column = table[place.column]
+            if column.generated and column.needs & gone:
+                forced.replaced.add(place)
+            elif column.default_needs & gone:
+                forced.defaults.add(place)
+        forced.constraints |= {
+            (name, each) for each, found in table.constraints.items() if found.needs & gone
+        }
+        forced.indexes |= {(name, each) for each, found in table.indexes.items() if found.needs & gone}
+    for name, domain in before.domains.items():
+        forced.checks |= {(name, each) for each, found in domain.constraints.items() if found.needs & gone}
+
+
+def _standing_on(shaken: set[Node], change: Change) -> set[Key]:
+    """Return what is to stay and stands on something that doesn't."""
+    return {
+        key
+        for key, other in change.before.others.items()
+        if key in change.after.others and other.kind != "extension" and other.needs & shaken
+    }
+
+
+def _force_others(change: Change, forced: Forced) -> None:
+    """Find the views and the like that stand on columns and keys which change, and on each other."""
+    shaken = {Node("column", each) for each in forced.retyped | forced.replaced}
+    for name, table in change.before.tables.items():
+        wanted = change.after.tables.get(name)
+        shaken |= {
+            table.part("constraint", each.name)
+            for each in table.constraints.values()
+            if wanted
+            and (
+                (name, each.name) in forced.constraints
+                or not constraints.is_kept(each, wanted.constraints.get(each.name))
+            )
+        }
+    found = {key for key in _standing_on(shaken, change) if key[0] != "statistics"}  # it moves along
+    while found:
+        forced.others |= found
+        shaken = {change.before.others[key].node for key in found}
+        found = _standing_on(shaken, change) - forced.others
 
 
 def _force_columns(change: Change, forced: Forced) -> None:
@@ -153,11 +226,11 @@ def _is_key_shaken(change: Change, forced: Forced, name: Name, key: Constraint) 
     )
 
 
-def _forced_others(change: Change, forced: Forced) -> set[others.Key]:
-    """Return the views and the like that stand on columns which get another type.
+def _refuse_dependents(change: Change) -> None:
+    """Return if no view or the like stays as it is although it stands on a column that goes.
 
     Raises:
-        Refusal: one stands on a column that is dropped, and no model says how it should be without it.
+        Refusal: one does, and no model says how it should be without it.
     """
     dropped = {
         ColumnName(name, column.name)
@@ -178,7 +251,6 @@ def _forced_others(change: Change, forced: Forced) -> set[others.Key]:
                 f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}.{used[0].column}, "
                 "which would be dropped. Change or drop it first, in a revision of its own.",
             )
-    return others.dependents(change.before, forced.retyped | forced.replaced)
 
 
 def _in_the_way(change: Change) -> set[Name]:
@@ -187,6 +259,7 @@ def _in_the_way(change: Change) -> set[Name]:
     new: set[Name] = set(after.enums) | set(after.domains) | set(after.sequences)
     for table in after.tables.values():
         new |= tables.relation_names(table, after)
+    new -= {name for name in before.sequences if name in after.sequences}  # it gets another owner
     return {
         name
         for name, table in before.tables.items()

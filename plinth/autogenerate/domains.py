@@ -7,7 +7,7 @@ from plinth.autogenerate.expressions import as_written
 from plinth.autogenerate.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
+from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
 
 def create_sql(domain: Domain, catalog: Catalog) -> str:
@@ -32,21 +32,23 @@ def is_rebuilt(before: Domain, after: Domain) -> bool:
     return (before.type, before.collation) != (after.type, after.collation)
 
 
-def steps(change: Change) -> Iterator[Step]:
-    """Yield what makes the domains as they should be."""
+def steps(change: Change, forced: set[tuple[Name, str]]) -> Iterator[Step]:
+    """Yield what makes the domains as they should be.
+
+    Args:
+        change: the whole.
+        forced: checks that have to be dropped and made anew, because of what they call.
+    """
     before, after = change.before, change.after
     for name in in_order(after):
         domain, old = after.domains[name], before.domains.get(name)
         if old is None:
-            yield Step(Phase.DOMAINS, SqlOp(create_sql(domain, after), f"create {name.name}"))
+            create = SqlOp(create_sql(domain, after), f"create {name.name}")
+            yield Step(Phase.DOMAINS, create).making(*domain.nodes)
         elif is_rebuilt(old, domain):
             yield from rebuild(change, name, create_sql(domain, after))
-        elif old != domain:
-            for action in _actions(old, domain):
-                if action == "SET NOT NULL" or (" CHECK " in action and not action.endswith(" NOT VALID")):
-                    refuse_in_arrays(before, after, name)
-                sql = f"ALTER DOMAIN {sql_name(name, after)} {action}"
-                yield Step(Phase.DOMAINS, SqlOp(sql, f"change {name.name}"))
+        else:
+            yield from _alter(change, old, domain, {check for owner, check in forced if owner == name})
         if domain.comment != (old.comment if old else None):
             text = "NULL" if domain.comment is None else literal(domain.comment)
             sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
@@ -56,13 +58,15 @@ def steps(change: Change) -> Iterator[Step]:
             was = None if is_new or old is None else old.constraints.get(check.name)
             if is_new and not check.is_validated:  # CREATE DOMAIN has no word for it
                 sql = f"ALTER DOMAIN {sql_name(name, after)} {add_check(check)}"
-                yield Step(Phase.DOMAINS, SqlOp(sql, f"constrain {name.name}"))
+                step = Step(Phase.DOMAINS, SqlOp(sql, f"constrain {name.name}"))
+                yield step.making(Node.part("domain constraint", name, check.name))
             if check.comment != (was.comment if was and is_kept(was, check) else None):
                 yield Step(Phase.COMMENTS, comment_op(check, name, after))
     for name in reversed(in_order(before)):
         if name not in after.domains:
             sql = f"DROP DOMAIN {sql_name(name, before)}"
-            yield Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
+            step = Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
+            yield step.dropping(*before.domains[name].nodes)
 
 
 def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
@@ -83,17 +87,26 @@ def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
             )
 
 
-def _actions(before: Domain, after: Domain) -> Iterator[str]:
-    for constraint in before.constraints.values():
-        if not is_kept(constraint, after.constraints.get(constraint.name)):
-            yield drop_check(constraint)
+def _alter(change: Change, before: Domain, after: Domain, forced: set[str]) -> Iterator[Step]:
+    name = after.name
+
+    def step(action: str) -> Step:
+        if action == "SET NOT NULL" or (" CHECK " in action and not action.endswith(" NOT VALID")):
+            refuse_in_arrays(change.before, change.after, name)
+        sql = f"ALTER DOMAIN {sql_name(name, change.after)} {action}"
+        return Step(Phase.DOMAINS, SqlOp(sql, f"change {name.name}"))
+
+    for check in before.constraints.values():
+        if not is_kept(check, after.constraints.get(check.name)) or check.name in forced:
+            yield step(drop_check(check)).dropping(Node.part("domain constraint", name, check.name))
     if before.default != after.default:
-        yield "DROP DEFAULT" if after.default is None else f"SET DEFAULT {after.default}"
+        default = "DROP DEFAULT" if after.default is None else f"SET DEFAULT {after.default}"
+        yield step(default).making(Node("type", name))
     if before.not_null != after.not_null:
-        yield "SET NOT NULL" if after.not_null else "DROP NOT NULL"
-    for constraint in after.constraints.values():
-        if not is_kept(constraint, before.constraints.get(constraint.name)):
-            yield add_check(constraint)
+        yield step("SET NOT NULL" if after.not_null else "DROP NOT NULL")
+    for check in after.constraints.values():
+        if not is_kept(check, before.constraints.get(check.name)) or check.name in forced:
+            yield step(add_check(check)).making(Node.part("domain constraint", name, check.name))
 
 
 def is_kept(before: DomainConstraint, after: DomainConstraint | None) -> bool:

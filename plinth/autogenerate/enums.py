@@ -9,7 +9,7 @@ from alembic.operations import ops
 from plinth.autogenerate.columns import retype
 from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, temporary_name, without_binds
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import Catalog, Column, Enum, Name, Table
+from plinth.catalog.picture import Catalog, Column, Enum, Name, Node, Table
 
 _ARRAY = re.compile(r"'\{(?:[^']|'')*'")
 
@@ -45,6 +45,10 @@ def mentioned_values(enum: Enum, change: Change) -> set[str]:
             was_index = old.indexes.get(index.name) if old else None
             if was_index is None or was_index.definition != index.definition:
                 texts.append(index.definition)
+    for key, other in change.after.others.items():
+        was_other = change.before.others.get(key)
+        if was_other is None or was_other.definition != other.definition:
+            texts.append(other.definition)
     return {value for value in enum.values if any(_is_mentioned(value, text) for text in texts)}
 
 
@@ -73,7 +77,8 @@ def steps(change: Change) -> Iterator[Step]:
     for name, enum in after.enums.items():
         old = before.enums.get(name)
         if old is None:
-            yield Step(Phase.TYPES, SqlOp(create_sql(enum, after), f"create {name.name}"))
+            create = SqlOp(create_sql(enum, after), f"create {name.name}")
+            yield Step(Phase.TYPES, create).making(Node("type", name))
         elif is_rebuilt(old, enum, change):
             yield from rebuild(change, name, create_sql(enum, after))
         elif old.values != enum.values:
@@ -84,7 +89,8 @@ def steps(change: Change) -> Iterator[Step]:
             yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
     for name in before.enums:
         if name not in after.enums:
-            yield Step(Phase.DROP_TYPES, SqlOp(f"DROP TYPE {sql_name(name, before)}", f"drop {name.name}"))
+            drop = SqlOp(f"DROP TYPE {sql_name(name, before)}", f"drop {name.name}")
+            yield Step(Phase.DROP_TYPES, drop).dropping(Node("type", name))
 
 
 def _add_values(change: Change, before: Enum, after: Enum) -> Iterator[Step]:
@@ -100,7 +106,7 @@ def _add_values(change: Change, before: Enum, after: Enum) -> Iterator[Step]:
             where = f" AFTER {literal(after.values[place - 1])}"
         known.insert(place, value)
         op = SqlOp(f"ALTER TYPE {name} ADD VALUE {literal(value)}{where}", f"add {after.name.name} {value}")
-        yield Step(Phase.TYPES, op)
+        yield Step(Phase.TYPES, op).making(Node("type", after.name))
 
 
 def columns_of(type_: Name, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
@@ -121,11 +127,13 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
     """
     old = temporary_name(name.name, "_old")
     kind = "DOMAIN" if name in change.before.domains else "TYPE"
-    yield Step(
-        Phase.TYPES,
-        SqlOp(f"ALTER {kind} {sql_name(name, change.before)} RENAME TO {quoted(old)}", f"change {name.name}"),
+    gone, come = (
+        catalog.domains[name].nodes if name in catalog.domains else frozenset({Node("type", name)})
+        for catalog in (change.before, change.after)
     )
-    yield Step(Phase.TYPES, SqlOp(create))
+    rename = f"ALTER {kind} {sql_name(name, change.before)} RENAME TO {quoted(old)}"
+    yield Step(Phase.TYPES, SqlOp(rename, f"change {name.name}")).dropping(*gone)
+    yield Step(Phase.TYPES, SqlOp(create)).making(*come)
     for table, column in columns_of(name, change.before):
         new_table = change.after.tables.get(table.name)
         new = new_table.column(column.name) if new_table else None
@@ -136,13 +144,13 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
             yield Step(
                 Phase.TYPES,
                 ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=None),
-            )
-        yield Step(Phase.TYPES, retype(change, table, column, new))
+            ).dropping(table.part("default", column.name))
+        yield Step(Phase.TYPES, retype(change, table, column, new)).making(table.part("column", column.name))
         if new.default is not None and not new.generated:
             default = sa.text(without_binds(new.default))
             yield Step(
                 Phase.TYPES,
                 ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=default),
-            )
+            ).making(table.part("default", column.name))
     dropped = Name(name.schema, old)
     yield Step(Phase.DROP_TYPES, SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}"))

@@ -121,9 +121,16 @@ def _changed(way: Way, catalog: Catalog, names: Sequence[Name]) -> Catalog:
     types = way.forced.types if shared else set()
     after = way.change.after
     tables = {**catalog.tables, **{name: _with_columns(way, catalog.tables[name]) for name in names}}
+    sequences = {
+        sequence: after.sequences[sequence]
+        for name in names
+        for column in _columns(way, name)
+        if (sequence := tables[name][column].sequence) in after.sequences and sequence is not None
+    }
     changed = replace(
         catalog,
         tables=tables,
+        sequences={**catalog.sequences, **sequences},
         enums={name: after.enums[name] if name in types else each for name, each in catalog.enums.items()},
         domains={
             name: after.domains[name] if name in types else each for name, each in catalog.domains.items()

@@ -111,11 +111,13 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.indexes.values():
         if old.name in forced or not is_kept(old, after.indexes.get(old.name)):
-            yield Step(Phase.DROP_CONSTRAINTS, drop_op(old, before, change.before))
+            step = Step(Phase.DROP_CONSTRAINTS, drop_op(old, before, change.before))
+            yield step.dropping(before.part("index", old.name))
     for new in after.indexes.values():
         old_one = before.indexes.get(new.name)
         if old_one is None or new.name in forced or not is_kept(old_one, new):
-            yield Step(Phase.INDEXES, add_op(new, after, change.after))
+            step = Step(Phase.INDEXES, add_op(new, after, change.after))
+            yield step.making(after.part("index", new.name))
             old_one = None
         for op in detail_ops(old_one, new, name, change.after):
             yield Step(Phase.COMMENTS, op)

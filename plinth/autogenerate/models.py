@@ -267,8 +267,8 @@ def _needed(
         for each in found
         if each.known_as not in made
         and not prerequisites.makes(script.handwritten, each)
-        # A serial column makes its sequence itself.
-        and (not each.is_owned or each.name in asked_for)
+        # A serial column makes its sequence itself, and calls it otherwise where one is there already.
+        and (each.kind != "sequence" or each.name in asked_for)
     ]
 
 

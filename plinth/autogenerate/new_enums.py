@@ -10,7 +10,7 @@ from plinth.autogenerate.enums import columns_of, is_rebuilt
 from plinth.autogenerate.quoting import quoted, sql_name, temporary_name
 from plinth.autogenerate.steps import SqlOp
 from plinth.autogenerate.way import Operations, Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Enum, Name
+from plinth.catalog.picture import Catalog, Column, ColumnName, Enum, Name, Node
 
 
 def rebuilt_enum(way: Way, place: ColumnName) -> Name | None:
@@ -23,11 +23,13 @@ def rebuilt_enum(way: Way, place: ColumnName) -> Name | None:
 
 
 def is_shared(way: Way, name: Name) -> bool:
-    """Whether more than one column has a type, or an expression mentions it."""
+    """Whether more than one column has a type, or a function, a view or an expression mentions it."""
     for catalog in (way.change.before, way.change.after):
         if len(list(columns_of(name, catalog))) != 1:
             return True
-        if any(domain.base == name for domain in catalog.domains.values()):
+        users = [each.needs for each in catalog.domains.values()]
+        users += [each.needs for each in catalog.others.values()]
+        if any(Node("type", name) in needs for needs in users):
             return True
         for table in catalog.tables.values():
             mentioned = [*(each.types for each in table.constraints.values())]

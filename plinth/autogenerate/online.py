@@ -5,7 +5,7 @@ be run again. The way between two of them is found as that between any two schem
 has an online form: then it is written here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from plinth.autogenerate import constraints, indexes
@@ -38,7 +38,7 @@ from plinth.autogenerate.swaps import objection, swap, swaps
 from plinth.autogenerate.tables import in_order, stands_firm
 from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Revision, Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
 
 def extended_enums(change: Change) -> Catalog | None:
@@ -68,7 +68,7 @@ def sequence(change: Change) -> list[Revision]:
     if extended:
         way.go(extended, "add the values of the enum")
     standing = [name for name in sorted(change.before.tables) if name in change.after.tables]
-    way.go(_beside(way, standing), "what stands beside the tables")
+    way.go(_beside(way), "what stands beside the tables")
     _drop_keys_of_gone(way)
     change_in_place(way)
     split = [name for name in standing if _is_split(way, name)]
@@ -87,7 +87,7 @@ def sequence(change: Change) -> list[Revision]:
         _choose_index(way, name)
     for name in split:
         _add_foreign_keys(way, name)
-    for name in sorted(change.after.tables.keys() - change.before.tables.keys()):
+    for name in sorted(way.at.tables.keys() & change.after.tables.keys() - change.before.tables.keys()):
         _add_foreign_keys(way, name, split)  # those that waited for what they refer to
     add_checks(way)
     _change_unsplit(way, split)
@@ -131,41 +131,75 @@ def _is_split(way: Way, name: Name) -> bool:
     return not way.has_relatives(name) and not shaken and is_touched
 
 
-def _beside(way: Way, standing: Sequence[Name]) -> Catalog:
+def _beside(way: Way) -> Catalog:
     """Return the schema with all that is new and touches no standing table; nothing is dropped yet."""
     before, after = way.at, way.change.after
-    new_tables = {
-        name: _without_late_keys(way, table)
-        for name, table in after.tables.items()
-        if name not in before.tables
-    }
-    sequences = {
-        name: each
-        for name, each in after.sequences.items()
-        if name not in before.sequences and (each.owner is None or each.owner.table in new_tables)
-    }
-    names = {str(name) for name in standing}
-    others = {
-        key: each
-        for key, each in after.others.items()
-        if key not in before.others
-        and not any(str(use.table) in names for use in each.uses)
-        and (each.table is None or each.table in new_tables)
-    }
-    changed_enums = {
+    enums = {
         name: enum
         for name, enum in after.enums.items()
         if name not in before.enums or is_extended(before.enums[name], enum)
     }
+    tables = {
+        name: _without_late_keys(way, table)
+        for name, table in after.tables.items()
+        if name not in before.tables
+    }
+    domains = new_domains(way)
+    others = {key: each for key, each in after.others.items() if key not in before.others}
+    late = _late(way, replace(after, tables=tables, domains=domains, others=others))
+    tables = {name: table for name, table in tables.items() if not _body(table) & late}
+    tables = {name: _with_keys_to(table, {*before.tables, *tables}) for name, table in tables.items()}
+    sequences = {
+        name: each
+        for name, each in after.sequences.items()
+        if name not in before.sequences and (each.owner is None or each.owner.table in tables)
+    }
     return replace(
         before,
         schemas={**before.schemas, **{k: v for k, v in after.schemas.items() if k not in before.schemas}},
-        enums={**before.enums, **changed_enums},
-        domains={**before.domains, **new_domains(way)},
+        enums={**before.enums, **enums},
+        domains={**before.domains, **{k: v for k, v in domains.items() if not v.nodes & late}},
         sequences={**before.sequences, **sequences},
-        tables={**before.tables, **new_tables},
-        others={**before.others, **others},
+        tables={**before.tables, **tables},
+        others={**before.others, **{k: v for k, v in others.items() if v.node not in late}},
     )
+
+
+def _late(way: Way, new: Catalog) -> set[Node]:
+    """Return what of a new schema has to wait: for standing tables, for what changes, and for each other."""
+    before, after = way.at, way.change.after
+    late = {table.node for table in before.tables.values()}
+    late |= {
+        Node("column", ColumnName(name, each.name))
+        for name, table in before.tables.items()
+        for each in table.columns
+    }
+    late |= {
+        other.node
+        for key, other in before.others.items()
+        if after.others.get(key, other).definition != other.definition
+    }
+    late |= {Node("type", name) for name in way.forced.types}
+    late |= {Node(*key) for key in way.forced.others}
+    while more := {node for node in new.nodes - late if new.needs(node) & late}:
+        late |= more
+    return late
+
+
+def _body(table: Table) -> frozenset[Node]:
+    """Return a table and what is made together with it."""
+    keys = (table.part("constraint", each.name) for each in table.constraints.values() if each.type == "f")
+    return table.nodes.difference(keys)
+
+
+def _with_keys_to(table: Table, targets: Collection[Name]) -> Table:
+    """Return a table with its foreign keys to some tables alone."""
+    constraints = {
+        name: each
+        for name, each in table.constraints.items()
+        if each.foreign_key is None or each.foreign_key.table in targets
+    }
+    return replace(table, constraints=constraints)
 
 
 def _without_late_keys(way: Way, table: Table) -> Table:
@@ -466,6 +500,10 @@ def _add_parts(way: Way, name: Name) -> None:
             add_checked(way, name, constraint)
         elif has_plain_index(constraint):
             add_key(way, name, constraint)
+        else:
+            table = way.at.tables[name]
+            constrained = replace(table, constraints={**table.constraints, constraint.name: constraint})
+            way.go(way.with_table(constrained), f"add {constraint.name}")
 
 
 def _choose_index(way: Way, name: Name) -> None:
@@ -511,7 +549,23 @@ def _change_unsplit(way: Way, split: Sequence[Name]) -> None:
         domains={**{k: v for k, v in at.domains.items() if k not in after.domains}, **after.domains},
         others={**others, **after.others},
     )
-    way.go(to, "change the rest")
+    way.go(_with_what_is_needed(way.at, to), "change the rest")
+
+
+def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
+    """Return a schema with those views and functions of another that something in it still stands on."""
+    others = dict(to.others)
+    while (
+        more := {
+            (node.kind, node.name)
+            for each in replace(to, others=others).nodes
+            for node in to.needs(each) | at.needs(each)
+            if isinstance(node.name, str) and (node.kind, node.name) not in others
+        }
+        & at.others.keys()
+    ):
+        others = {**{key: at.others[key] for key in more}, **others}
+    return replace(to, others=others)
 
 
 def _drop_columns(way: Way, split: Sequence[Name]) -> None:

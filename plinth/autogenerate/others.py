@@ -1,11 +1,12 @@
 """Views, functions, triggers and the like: made by DDL of the models' own, or by hand."""
 
+import re
 from collections.abc import Iterator
 
-from plinth.autogenerate.quoting import literal, quoted
+from plinth.autogenerate.quoting import literal
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import Catalog, ColumnName, Other
+from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
 Key = tuple[str, str]
 
@@ -14,7 +15,7 @@ _FIRST = {
     *("extension", "composite type", "range type", "collation"),
     *("text search dictionary", "text search configuration"),
 }
-_REPLACEABLE = {"function", "procedure"}
+_ATTRIBUTE = re.compile(r'((?:"(?:[^"]|"")*"|[^",()]|\([^()]*\))+)')
 
 
 def drop_sql(other: Other) -> str:
@@ -36,20 +37,56 @@ def comment_sql(other: Other) -> str:
     return f"COMMENT ON {kind} {name} IS {text}"
 
 
-def dependents(catalog: Catalog, columns: set[ColumnName]) -> set[Key]:
-    """Return the objects that stand on columns, and those that stand on these."""
-    found: set[Key] = set()
-    more = True
-    while more:
-        views = {other.name for (kind, _), other in catalog.others.items() if (kind, other.name) in found}
-        more = False
-        for key, other in catalog.others.items():
-            on_columns = other.uses & columns
-            used = {f"{quoted(use.table.schema)}.{quoted(use.table.name)}" for use in other.uses}
-            moves = other.kind in {"function", "statistics"}
-            if key not in found and not moves and (on_columns or used & views):
-                found.add(key)
-                more = True
+def is_replaced(old: Other, new: Other, change: Change) -> bool:
+    """Whether an object that changes is dropped and made anew; CREATE OR REPLACE keeps its privileges."""
+    if old.definition == new.definition:
+        return False
+    if old.kind == "view":
+        return old.columns != new.columns[: len(old.columns)]
+    if old.kind in _ROUTINES:
+        return _head(old) != _head(new)
+    if old.kind == "composite type":
+        return _attribute_changes(old, new, change) is None
+    return old.kind != "extension"
+
+
+def _head(routine: Other) -> str:
+    """Return what CREATE OR REPLACE can't change: the names and types of arguments, and of the result."""
+    return routine.definition.partition("\n LANGUAGE ")[0]
+
+
+def users(node: Node, catalog: Catalog) -> list[ColumnName]:
+    """Return the columns that are of a type."""
+    return [
+        ColumnName(table.name, column.name)
+        for table in catalog.tables.values()
+        for column in table.columns
+        if node in column.needs
+    ]
+
+
+def _attribute_changes(old: Other, new: Other, change: Change) -> list[str] | None:
+    """Return what ALTER TYPE does to a composite type; None where it can't be altered, and taken back."""
+    before, after = _attributes(old), _attributes(new)
+    kept = [name for name in before if name in after]
+    if list(before)[: len(kept)] != kept or list(after)[: len(kept)] != kept:
+        return None  # new attributes come last
+    changed = [name for name in kept if before[name] != after[name]]
+    if changed and (users(old.node, change.before) or users(new.node, change.after)):
+        return None
+    actions = [f"DROP ATTRIBUTE {name}" for name in before if name not in after]
+    actions += [f"ALTER ATTRIBUTE {name} TYPE {after[name]}" for name in changed]
+    return actions + [f"ADD ATTRIBUTE {name} {type_}" for name, type_ in after.items() if name not in before]
+
+
+def _attributes(composite: Other) -> dict[str, str]:
+    """Return the attributes of a composite type with their types, as they stand in its definition."""
+    listed = composite.definition.partition(" AS (")[2].removesuffix(")")
+    found = {}
+    for each in _ATTRIBUTE.findall(listed):
+        name = re.match(r'\s*("(?:[^"]|"")*"|\S+) (.*)', each, re.DOTALL)
+        if name:
+            found[name[1]] = name[2]
     return found
 
 
@@ -64,35 +101,42 @@ def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
         Refusal: one can't be made anew.
     """
     before, after = change.before.others, change.after.others
-    order = list(before)
-    for key in sorted(before, key=lambda key: -order.index(key)):
-        old, new = before[key], after.get(key)
-        if new is None or key in forced or _is_replaced(old, new):
-            phase = Phase.DROP_OTHERS
-            if old.kind in _ROUTINES:
-                phase = Phase.DROP_TABLES
-            elif old.kind in _FIRST:
-                phase = Phase.DROP_TYPES
-            yield Step(phase, SqlOp(drop_sql(old), f"drop {old.kind} {_short(old)}"))
+    remade = {key for key in forced if key in after}
+    remade |= {key for key, old in before.items() if key in after and is_replaced(old, after[key], change)}
+    for key, old in reversed(list(before.items())):
+        if key in after and key not in remade:
+            continue
+        _refuse_loss(old, change)
+        phase = Phase.DROP_OTHERS
+        if old.kind in _ROUTINES:
+            phase = Phase.DROP_TABLES
+        elif old.kind in _FIRST:
+            phase = Phase.DROP_TYPES
+        drop = SqlOp(drop_sql(old), f"drop {old.kind} {old.bare}")
+        yield Step(phase, drop).dropping(old.node)
     for key, new in after.items():
-        found = before.get(key)
-        is_new = found is None or key in forced or _is_replaced(found, new)
-        if is_new or found is None or found.definition != new.definition:
-            if new.kind == "aggregate":
-                raise Refusal(
-                    "aggregate", f"Aggregate {new.name} must be made by a revision written by hand."
-                )
-            phase = Phase.OTHERS
-            if new.kind in _FIRST:
-                phase = Phase.SCHEMAS if new.kind == "extension" else Phase.TYPES
-            elif new.kind in _ROUTINES and _is_early(new, change.after):
-                phase = Phase.FUNCTIONS
-            sql = new.definition.strip()
-            if new.kind == "view" and not is_new:
-                sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
-            yield Step(phase, SqlOp(sql, f"create {new.kind} {_short(new)}"))
-        for op in _detail_ops(None if is_new else found, new, found):
-            yield Step(Phase.TYPES if new.kind in _FIRST else Phase.OTHERS, op)
+        found = None if key in remade else before.get(key)
+        if found is None or found.definition != new.definition:
+            yield from _make(change, found, new)
+        for op in _detail_ops(found, new, before.get(key)):
+            is_part = new.kind in _FIRST
+            yield Step(Phase.TYPES, op).making(new.node) if is_part else Step(Phase.OTHERS, op)
+
+
+def _refuse_loss(old: Other, change: Change) -> None:
+    """Return if an object can be dropped and made anew.
+
+    Raises:
+        Refusal: columns that stay are of it.
+    """
+    kept = sorted(set(users(old.node, change.before)) & set(users(old.node, change.after)))
+    if kept:
+        raise Refusal(
+            "dependent",
+            f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
+            f"{kept[0].column} is of it: it can only get further attributes at its end. Make a second type "
+            "beside it and move the column to it, in a revision written by hand.",
+        )
 
 
 def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> Iterator[SqlOp]:
@@ -106,40 +150,48 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
     old = before.details if before else ()
     for detail in reversed(old):
         if detail not in after.details:
-            yield SqlOp(detail.undo, f"change {_short(after)}")
+            yield SqlOp(detail.undo, f"change {after.bare}")
     for detail in after.details:
         if detail not in old:
             for statement in detail.statements:
-                yield SqlOp(statement, f"change {_short(after)}")
+                yield SqlOp(statement, f"change {after.bare}")
     if after.comment != (before.comment if before else None):
-        yield SqlOp(comment_sql(after), f"comment {_short(after)}" if before else None)
+        yield SqlOp(comment_sql(after), f"comment {after.bare}" if before else None)
     if before is None:
         for statement in after.privileges or (standing.privileges if standing else ()):
             yield SqlOp(statement)
 
 
-def _is_replaced(old: Other, new: Other) -> bool:
-    """Whether an object that changes is dropped and made anew; CREATE OR REPLACE keeps its privileges."""
-    if old.kind == "view" and old.columns == new.columns[: len(old.columns)]:
-        return False
-    return old.definition != new.definition and old.kind not in _REPLACEABLE
+def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
+    """Yield what makes an object, or changes the one that is there."""
+    if new.kind == "aggregate":
+        raise Refusal("aggregate", f"Aggregate {new.name} must be made by a revision written by hand.")
+    if old and new.kind == "extension":
+        moved = SqlOp(f"ALTER EXTENSION {new.name} SET SCHEMA {new.definition.rpartition(' SCHEMA ')[2]}")
+        yield Step(Phase.SCHEMAS, moved).making(new.node)
+        return
+    if old and new.kind == "composite type":
+        for action in _attribute_changes(old, new, change) or ():
+            if action.startswith("DROP") and not change.is_downgrade and users(old.node, change.before):
+                raise Refusal(
+                    "dependent",
+                    f"The {old.kind} {old.name} would lose an attribute, and rows have values in it: write "
+                    f"ALTER TYPE {old.name} {action} in a revision by hand.",
+                )
+            sql = f"ALTER TYPE {_sql_name(new)} {action}"
+            step = Step(Phase.TYPES, SqlOp(sql, f"change {new.bare}")).making(new.node)
+            yield step if action.startswith("ADD") else step.dropping(new.node)
+        return
+    phase = Phase.OTHERS
+    if new.kind in _FIRST:
+        phase = Phase.SCHEMAS if new.kind == "extension" else Phase.TYPES
+    sql = new.definition.strip()
+    if old and new.kind == "view":
+        sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
+    create = SqlOp(sql, f"create {new.kind} {new.bare}")
+    step = Step(phase, create).making(new.node)
+    yield step.dropping(new.node) if old else step
 
 
-def _is_early(function: Other, catalog: Catalog) -> bool:
-    """Whether a function is there before the tables: they use it, or it looks at none of them yet."""
-    name = function.name.partition("(")[0].rpartition(".")[2]
-    texts = (
-        text
-        for table in catalog.tables.values()
-        for text in (
-            *(column.default for column in table.columns),
-            *(each.definition for each in table.constraints.values()),
-            *(each.definition for each in table.indexes.values()),
-        )
-        if text
-    )
-    return any(f"{name}(" in text for text in texts)
-
-
-def _short(other: Other) -> str:
-    return other.name.partition(" on ")[0].partition("(")[0].rpartition(".")[2].strip('"')
+def _sql_name(type_: Other) -> str:
+    return type_.definition.partition("CREATE TYPE ")[2].partition(" AS ")[0]

@@ -267,13 +267,21 @@ def make_version_schema(connection: Connection, history: History) -> None:
     connection.commit()
 
 
+def _without_cascade(message: str) -> str:
+    """Return a server's message with a remedy of ours in the place of one that drops more than is said."""
+    words, hint, advice = message.partition("HINT:")
+    if hint and "CASCADE" in advice:
+        return f"{words.rstrip()} Change or drop first, in a revision written by hand, what stands on it."
+    return message
+
+
 def _failure(script: ScriptDirectory, step: MigrationStep, error: Exception) -> RevisionError:
     names = step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps
     revision = script.get_revision(names[0]) if names else None
     doc = f" ({revision.doc})" if revision and revision.doc else ""
     direction = "upgrade" if step.is_upgrade else "downgrade"
     if isinstance(error, DBAPIError):
-        words = " ".join(str(error.orig).split())
+        words = " ".join(_without_cascade(str(error.orig)).split())
         statement = " ".join((error.statement or "").split())
         shown = statement if len(statement) <= 200 else f"{statement[:200]} …"
         why = f"{words} [{shown}]" if shown else words

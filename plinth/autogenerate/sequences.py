@@ -1,12 +1,13 @@
 """Sequences: those that stand alone, and those that belong to a column."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from plinth.autogenerate.columns import continue_sequence, default_sequence, is_serial
 from plinth.autogenerate.quoting import literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.differences import changed_fields
-from plinth.catalog.picture import Catalog, Column, Name, Sequence, Table
+from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
 
 
 def owner_of(sequence: Sequence, catalog: Catalog) -> tuple[Table, Column] | None:
@@ -73,7 +74,8 @@ def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]
         # A column's default is off by then.
         phase = Phase.COLUMNS if owner else Phase.DROP_SEQUENCES
         summary = None if owner else f"drop {name.name}"
-        yield Step(phase, SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", summary))
+        drop = SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", summary)
+        yield Step(phase, drop).dropping(Node("sequence", name))
 
 
 def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
@@ -111,7 +113,8 @@ def _create(
     if owner and is_new and is_serial(owner[1], owner[0], change.after):
         return  # SERIAL makes it
     summary = None if owner else f"create {sequence.name.name}"
-    yield Step(Phase.SEQUENCES, SqlOp(create_sql(sequence, change.after), summary))
+    create = SqlOp(create_sql(sequence, change.after), summary)
+    yield Step(Phase.SEQUENCES, create).making(Node("sequence", sequence.name))
     if sequence.comment is not None:
         yield Step(Phase.COMMENTS, _comment(change, sequence))
     if owner:
@@ -144,11 +147,11 @@ def _comment(change: Change, sequence: Sequence) -> SqlOp:
     return SqlOp(f"COMMENT ON SEQUENCE {name} IS {text}", f"comment {sequence.name.name}")
 
 
-def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
-    changed = set(changed_fields(old, new))
-    name = sql_name(new.name, change.after)
+def _changed_words(old: Sequence, new: Sequence) -> list[str]:
+    """Return what ALTER SEQUENCE says to make one as another."""
     words = []
-    if "type" in changed:
+    before = old
+    if old.type != new.type and not (new.is_identity and _is_narrowed(old, new)):
         words.append(f"AS {new.type}")
         # PostgreSQL moves the bounds along when they are the old type's own.
         moved = default_sequence(old, new.type, old.persistence)
@@ -157,19 +160,28 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
             each: getattr(moved, each) if getattr(old, each) == getattr(own, each) else getattr(old, each)
             for each in ("minimum", "maximum")
         }
-        old = type(old)(**{**vars(old), **adjusted})
-    if changed & {"type", "start", "increment", "minimum", "maximum", "cache", "cycle"}:
-        words += _option_words(new, old)
-        if (old.increment > 0) != (new.increment > 0):
-            words.append("RESTART")  # the value that it stands at may be out of its bounds
+        before = replace(old, **adjusted)
+    words += _option_words(new, before)
+    return [*words, "RESTART"] if words and _begins_anew(old, new) else words
+
+
+def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
+    changed = set(changed_fields(old, new))
+    name = sql_name(new.name, change.after)
+    words = _changed_words(old, new)
     owner = owner_of(new, change.after)
     if new.is_identity and owner:
         words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
         if words:
-            yield Step(Phase.COLUMNS, _alter_identity(change, *owner, words))
+            # A bound that the narrower type hasn't got has to be lowered before the column gets it.
+            phase = Phase.ADD_COLUMNS if _is_narrowed(old, new) else Phase.COLUMNS
+            yield Step(phase, _alter_identity(change, *owner, words))
     elif words:
         summary = None if owner else f"change {new.name.name}"
         yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} {' '.join(words)}", summary))
+    if "RESTART" in words:
+        for table, column in [owner] if owner else _askers(new, change.after):
+            yield Step(Phase.OWNERS, continue_sequence(change, new, table, column))
     if "persistence" in changed and not new.is_identity and owner is None:
         word = "UNLOGGED" if new.persistence == "u" else "LOGGED"
         yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} SET {word}", f"change {new.name.name}"))
@@ -180,6 +192,21 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
             yield Step(Phase.DROP_FIRST, SqlOp(f"ALTER SEQUENCE {name} OWNED BY NONE"))
     if "comment" in changed:
         yield Step(Phase.COMMENTS, _comment(change, new))
+
+
+def _begins_anew(old: Sequence, new: Sequence) -> bool:
+    """Whether the value that a sequence may stand at is out of its new bounds."""
+    return (old.increment > 0) != (new.increment > 0) or not new.minimum <= old.start <= new.maximum
+
+
+def _is_narrowed(old: Sequence, new: Sequence) -> bool:
+    """Whether an explicit bound of a sequence is out of its new type."""
+    largest = default_sequence(new, new.type, new.persistence).maximum
+    own = default_sequence(old, old.type, old.persistence)
+    return any(
+        abs(value) > largest and value != usual
+        for value, usual in ((old.maximum, own.maximum), (old.minimum, own.minimum))
+    )
 
 
 def _alter_identity(change: Change, table: Table, column: Column, words: list[str]) -> SqlOp:

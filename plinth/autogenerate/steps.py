@@ -2,14 +2,14 @@
 
 import enum
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alembic.operations import ops
 
 from plinth.autogenerate.casts import Casts
 from plinth.autogenerate.quoting import without_binds
-from plinth.catalog.picture import Catalog, ColumnName, Name
+from plinth.catalog.picture import NOTHING, Catalog, ColumnName, Name, Node
 
 
 class Phase(enum.IntEnum):
@@ -85,15 +85,27 @@ class AutocommitOp(ops.OpContainer):
 
 @dataclass(frozen=True)
 class Step:
-    """An operation and when it runs.
+    """An operation, and what it has to do with others.
 
     Args:
-        phase: when.
+        phase: when it runs, among those that don't depend on each other.
         op: what.
+        makes: the objects that are as they should be when it has run.
+        drops: those that aren't as they were any more.
     """
 
     phase: Phase
     op: ops.MigrateOperation
+    makes: frozenset[Node] = NOTHING
+    drops: frozenset[Node] = NOTHING
+
+    def making(self, *nodes: Node) -> "Step":
+        """Return it as one that makes objects."""
+        return replace(self, makes=self.makes.union(nodes))
+
+    def dropping(self, *nodes: Node) -> "Step":
+        """Return it as one that drops objects."""
+        return replace(self, drops=self.drops.union(nodes))
 
 
 @dataclass(frozen=True)

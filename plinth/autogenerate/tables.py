@@ -12,7 +12,7 @@ from plinth.autogenerate.columns import column_sql, is_serial, native_column, se
 from plinth.autogenerate.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
 _INTEGERS = {"smallint", "integer", "bigint"}
 
@@ -88,12 +88,14 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     if table.partition_bound is not None:
         yield from _create_partition(change, table)
         return
-    inline = [each for each in _own_constraints(table) if each.name not in late]
+    nodes = table.column_nodes | table.sequences_but(change.before.sequences)
+    own = {column.name for column in table.columns if column.is_local}
+    inline = [
+        each for each in _own_constraints(table) if each.name not in late and own.issuperset(each.columns)
+    ]
     native = _native_table(change, table, inline)
     if native is None:
-        yield Step(
-            Phase.CREATE_TABLES, SqlOp(create_sql(table, inline, catalog), f"create {table.name.name}")
-        )
+        create: ops.MigrateOperation = SqlOp(create_sql(table, inline, catalog), f"create {table.name.name}")
         written = {each.name for each in inline}
         if table.comment is not None:
             yield Step(Phase.COMMENTS, _comment(table, catalog))
@@ -101,16 +103,19 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
             if column.comment is not None:
                 yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
     else:
-        op, written = native
-        yield Step(Phase.CREATE_TABLES, op)
+        create, written = native
+    made = Step(Phase.CREATE_TABLES, create).making(*nodes)
+    yield made.making(*(table.part("constraint", each) for each in written))
     for constraint in _own_constraints(table):
         if constraint.name not in written:
             phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
-            yield Step(phase, constraints.add_op(constraint, table, catalog))
+            step = Step(phase, constraints.add_op(constraint, table, catalog))
+            yield step.making(table.part("constraint", constraint.name))
         if constraint.comment is not None:
             yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
     for index in table.indexes.values():
-        yield Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        step = Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        yield step.making(table.part("index", index.name))
         for each in indexes.detail_ops(None, index, table.name, catalog):
             yield Step(Phase.COMMENTS, each)
     for column in table.columns:
@@ -121,25 +126,29 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
 def _create_partition(change: Change, table: Table) -> Iterator[Step]:
     catalog = change.after
     sql = create_sql(table, (), catalog)
-    yield Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
     parent = catalog.tables.get(table.parents[0])
     own = own_of_partition(table, parent) if parent else table
+    created = Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
+    yield created.making(*table.column_nodes, *(table.nodes - own.nodes))
     if table.comment is not None:
         yield Step(Phase.COMMENTS, _comment(table, catalog))
     for column in own.columns:
         if column.default is not None:
             alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
-            yield Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {column.default}"))
+            step = Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {column.default}"))
+            yield step.making(table.part("default", column.name))
         if column.comment is not None:
             yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
         yield from settings(change, table, Column(column.name, column.type), column)
     for constraint in own.constraints.values():
         phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
-        yield Step(phase, constraints.add_op(constraint, table, catalog))
+        step = Step(phase, constraints.add_op(constraint, table, catalog))
+        yield step.making(table.part("constraint", constraint.name))
         if constraint.comment is not None:
             yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
     for index in own.indexes.values():
-        yield Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        step = Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        yield step.making(table.part("index", index.name))
         for op in indexes.detail_ops(None, index, table.name, catalog):
             yield Step(Phase.COMMENTS, op)
     yield from _security(Table(table.name), table, catalog)
@@ -304,6 +313,7 @@ def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
     before = change.before
     gone = set(before.tables) - set(change.after.tables)
     ordered = in_order(gone, before)
+    keys: set[Node] = set()
     for place, name in enumerate(ordered):
         table = before.tables[name]
         # Dropped in reverse order: what a table refers to must still be to come, or the key goes first.
@@ -311,10 +321,18 @@ def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
             key = constraint.foreign_key
             comes_first = key is not None and key.table in gone and ordered.index(key.table) > place
             if key and (comes_first or not stands_firm(constraint, before, change.after)):
-                yield Step(Phase.DROP_FOREIGN_KEYS, constraints.drop_op(constraint, table, before))
+                node = table.part("constraint", constraint.name)
+                keys.add(node)
+                step = Step(Phase.DROP_FOREIGN_KEYS, constraints.drop_op(constraint, table, before))
+                yield step.dropping(node)
     for name in reversed(ordered):
         phase = Phase.DROP_FIRST if name in early else Phase.DROP_TABLES
-        yield Step(phase, ops.DropTableOp(name.name, schema=schema_of(name, before)))
+        table = before.tables[name]
+        parts = {table.part("constraint", each) for each in table.constraints} - keys
+        parts |= {table.part("index", each) for each in table.indexes}
+        parts |= table.sequences_but(change.after.sequences)
+        step = Step(phase, ops.DropTableOp(name.name, schema=schema_of(name, before)))
+        yield step.dropping(*table.column_nodes, *parts)
 
 
 def alter_steps(change: Change, name: Name) -> Iterator[Step]:

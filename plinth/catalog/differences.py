@@ -111,7 +111,7 @@ def _pairs(kind: str, actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> I
 def changed_fields(left: Any, right: Any) -> list[str]:  # noqa: ANN401 - two of any of the picture's types
     """Return the names of the fields in which two objects of one type differ."""
     left_out = _NOT_COMPARED[type(left).__name__]
-    names = [each.name for each in fields(left) if each.name not in left_out]
+    names = [each.name for each in fields(left) if each.compare and each.name not in left_out]
     return [name for name in names if getattr(left, name) != getattr(right, name)]
 
 

@@ -1,4 +1,15 @@
-"""The keys of an index, cut out of its definition."""
+"""The keys of an index, cut out of its definition, and its storage parameters in one order."""
+
+import re
+
+_OPTIONS = re.compile(r" WITH \((\w+='?[\w.]+'?(?:, \w+='?[\w.]+'?)+)\)")
+
+
+def in_one_order(definition: str) -> str:
+    """Return a definition with its storage parameters by the alphabet: PostgreSQL keeps them as they came."""
+    return _OPTIONS.sub(
+        lambda found: f" WITH ({', '.join(sorted(found[1].split(', ')))})", definition, count=1
+    )
 
 
 def index_keys(definition: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Two objects are equal when PostgreSQL prints them alike. Texts are printed with 
 the search path: names in it stand bare, all others are qualified.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -27,6 +27,27 @@ class ColumnName(NamedTuple):
 
     table: Name
     column: str
+
+
+class Node(NamedTuple):
+    """An object that others can stand on.
+
+    Args:
+        kind: "table", "column", "default", "constraint", "index", "sequence", "type" (an enum or a domain),
+            "domain constraint", or the kind of what models can't say, as `Other` has it.
+        name: what identifies it among those of its kind; for a part, its table (or domain) and its own name.
+    """
+
+    kind: str
+    name: Name | ColumnName | str
+
+    @classmethod
+    def part(cls, kind: str, owner: Name, name: str) -> "Node":
+        """Return what belongs to a table or a domain."""
+        return cls(kind, ColumnName(owner, name))
+
+
+NOTHING: frozenset[Node] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class Column:
         uses: the columns of the table in the expression that generates it.
         has_privileges: something was granted on it alone; not compared, as no model says it.
         has_volatile_default: its default is another one for each row; not compared, as the default is.
+        needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
+        default_needs: what its default stands on.
     """
 
     name: str
@@ -72,6 +95,8 @@ class Column:
     uses: frozenset[str] = frozenset()
     has_privileges: bool = field(default=False, compare=False)
     has_volatile_default: bool = field(default=False, compare=False)
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    default_needs: frozenset[Node] = field(default=NOTHING, compare=False)
 
 
 @dataclass(frozen=True)
@@ -113,6 +138,7 @@ class Constraint:
         is_local: it isn't merely inherited from a parent.
         validated: it holds for all rows; a new one is checked against none of the old.
         types: the types of ours that its expression mentions.
+        needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
     """
 
     name: str
@@ -130,6 +156,7 @@ class Constraint:
     is_local: bool = True
     validated: bool = True
     types: frozenset[Name] = frozenset()
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
 
     @property
     def for_new_rows(self) -> "Constraint":
@@ -178,6 +205,7 @@ class Index:
         columns: all that it mentions.
         types: the types of ours that its expressions mention.
         statistics: the targets of its expressions, by their number.
+        needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
     """
 
     name: str
@@ -195,6 +223,7 @@ class Index:
     columns: frozenset[str] = frozenset()
     types: frozenset[Name] = frozenset()
     statistics: tuple[tuple[int, int], ...] = ()
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
 
 
 @dataclass(frozen=True)
@@ -218,6 +247,7 @@ class Table:
         is_foreign: a table of another server.
         replica_identity: "" (the primary key) or "FULL", "NOTHING", "USING INDEX …".
         clustered_on: the index that CLUSTER goes by.
+        needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
     """
 
     name: Name
@@ -236,6 +266,33 @@ class Table:
     is_foreign: bool = False
     replica_identity: str = ""
     clustered_on: str | None = None
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
+
+    @property
+    def node(self) -> Node:
+        """What others can stand on."""
+        return Node("table", self.name)
+
+    def part(self, kind: str, name: str) -> Node:
+        """Return a column, a default, a constraint or an index as what others can stand on."""
+        return Node.part(kind, self.name, name)
+
+    @property
+    def column_nodes(self) -> frozenset[Node]:
+        """The table, its columns and their defaults."""
+        parts = (self.part(kind, column.name) for column in self.columns for kind in ("column", "default"))
+        return frozenset((self.node, *parts))
+
+    def sequences_but(self, staying: Collection[Name]) -> frozenset[Node]:
+        """Return the sequences that come or go with its columns; those that stay only change their owner."""
+        owned = {column.sequence for column in self.columns if column.sequence} - set(staying)
+        return frozenset(Node("sequence", name) for name in owned)
+
+    @property
+    def nodes(self) -> frozenset[Node]:
+        """The table and all its parts."""
+        parts = [self.part("constraint", each) for each in self.constraints]
+        return self.column_nodes.union(parts, (self.part("index", each) for each in self.indexes))
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name.
@@ -251,6 +308,19 @@ class Table:
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
         return next((column for column in self.columns if column.name == name), None)
+
+    def needs_of(self, kind: str, name: str) -> frozenset[Node]:
+        """Return what a column, a default, a constraint or an index of the table stands on."""
+        if kind == "constraint":
+            constraint = self.constraints.get(name)
+            return constraint.needs if constraint else NOTHING
+        if kind == "index":
+            index = self.indexes.get(name)
+            return index.needs if index else NOTHING
+        column = self.column(name)
+        if column is None:
+            return NOTHING
+        return column.default_needs if kind == "default" else column.needs | {self.node}
 
     @property
     def primary_key(self) -> Constraint | None:
@@ -307,6 +377,7 @@ class DomainConstraint:
     name: str
     definition: str
     comment: str | None = None
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
 
     @property
     def is_validated(self) -> bool:
@@ -332,6 +403,7 @@ class Domain:
         constraints: by name.
         comment: if there is one.
         base: the named type of ours that it is made of.
+        needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
     """
 
     name: Name
@@ -342,6 +414,13 @@ class Domain:
     constraints: Mapping[str, DomainConstraint] = field(default_factory=dict)
     comment: str | None = None
     base: Name | None = None
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
+
+    @property
+    def nodes(self) -> frozenset[Node]:
+        """The domain and its checks."""
+        checks = (Node.part("domain constraint", self.name, each) for each in self.constraints)
+        return frozenset((Node("type", self.name), *checks))
 
 
 class Detail(NamedTuple):
@@ -377,6 +456,7 @@ class Other:
         types: the enums and domains that it depends on.
         privileges: the statements that grant them; not compared, as no model says it.
         bare: its name alone, without quotes.
+        needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
     """
 
     kind: str
@@ -391,6 +471,12 @@ class Other:
     types: frozenset[Name] = frozenset()
     privileges: tuple[str, ...] = ()
     bare: str = ""
+    needs: frozenset[Node] = field(default=NOTHING, compare=False)
+
+    @property
+    def node(self) -> Node:
+        """What others can stand on."""
+        return Node(self.kind, self.name)
 
 
 @dataclass(frozen=True)
@@ -421,3 +507,26 @@ class Catalog:
     others: Mapping[tuple[str, str], Other] = field(default_factory=dict)
     leaned_on: frozenset[tuple[str, str] | str] = field(default=frozenset(), compare=False)
     unseen: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def nodes(self) -> frozenset[Node]:
+        """All that stands on something."""
+        tables, domains = self.tables.values(), self.domains.values()
+        parts = [*(each.nodes for each in tables), *(each.nodes for each in domains)]
+        return frozenset(other.node for other in self.others.values()).union(*parts)
+
+    def needs(self, node: Node) -> frozenset[Node]:
+        """Return what an object stands on, directly; nothing when it isn't there."""
+        kind, name = node
+        if isinstance(name, str):
+            other = self.others.get((kind, name))
+            return other.needs if other else NOTHING
+        if isinstance(name, Name):
+            found = self.tables.get(name) if kind == "table" else self.domains.get(name)
+            return found.needs if found and kind in {"table", "type"} else NOTHING
+        if kind == "domain constraint":
+            domain = self.domains.get(name.table)
+            check = domain.constraints.get(name.column) if domain else None
+            return check.needs if check else NOTHING
+        table = self.tables.get(name.table)
+        return table.needs_of(kind, name.column) if table else NOTHING

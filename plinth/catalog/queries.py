@@ -99,6 +99,8 @@ CONSTRAINTS = f"""
     left join pg_class ic on ic.oid = i.indexrelid
     left join pg_description de on de.objoid = k.oid and de.classoid = 'pg_constraint'::regclass
     where k.contype in ('c', 'f', 'p', 'u', 'x', 'n') and c.relkind in ('r', 'p', 'f') and {_SCHEMAS}
+      -- A foreign key to a partitioned table has another one to each partition.
+      and not exists (select from pg_constraint p where p.oid = k.conparentid and p.conrelid = k.conrelid)
     order by k.conrelid, k.conname
     """
 
@@ -187,9 +189,11 @@ OTHERS = f"""
       and {_not_of_extension("pg_class", "c.oid")}
     union all
     select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
-           quote_ident(n.nspname) || '.' || quote_ident(p.proname)
-           || '(' || case when p.prokind = 'a' and p.pronargs = 0 then '*'
-                     else pg_get_function_identity_arguments(p.oid) end || ')',
+           quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || case
+               when p.prokind = 'a' and p.pronargs = 0 then '*'
+               when p.prokind = 'a' then pg_get_function_identity_arguments(p.oid)
+               else array_to_string(array(select format_type(a.type, null) from unnest(p.proargtypes)
+                                          with ordinality a(type, place) order by a.place), ', ') end || ')',
            case when p.prokind = 'a' then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end, n.nspname,
            null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass, p.proname
     from pg_proc p {_NAMESPACE} p.pronamespace
@@ -248,7 +252,7 @@ OTHERS = f"""
     union all
     select 'extension', quote_ident(x.extname),
            'CREATE EXTENSION ' || quote_ident(x.extname) || ' SCHEMA ' || quote_ident(xn.nspname),
-           null, null, null, x.oid, 'pg_extension'::regclass, x.extname
+           case when xn.nspname !~ '^pg_' then xn.nspname end, null, null, x.oid, 'pg_extension'::regclass, x.extname
     from pg_extension x join pg_namespace xn on xn.oid = x.extnamespace
     where x.extname <> 'plpgsql'
     union all
@@ -423,4 +427,67 @@ PRIVILEGES = f"""
     from pg_proc p {_NAMESPACE} p.pronamespace
     where p.proacl is not null and {_SCHEMAS} and not exists (select from aclexplode(p.proacl) g where g.grantee = 0)
     order by 1, 2, 3
+    """
+
+# Where an object's dependencies are kept (system catalog and oid), its kind, schema, name and part. What
+# stands on an extension's members stands on the extension.
+NODES = f"""
+    select 'pg_class'::regclass::oid, c.oid, case c.relkind when 'S' then 'sequence' else 'table' end,
+           n.nspname, c.relname, null
+    from pg_class c {_NAMESPACE} c.relnamespace
+    where c.relkind in ('r', 'p', 'f', 'S') and c.relpersistence <> 't' and {_SCHEMAS}
+    union all
+    select 'pg_class'::regclass, i.indexrelid, case when k.oid is null then 'index' else 'constraint' end,
+           n.nspname, t.relname, coalesce(k.conname, c.relname)
+    from pg_index i join pg_class c on c.oid = i.indexrelid {_NAMESPACE} c.relnamespace
+    join pg_class t on t.oid = i.indrelid
+    left join pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
+    where {_SCHEMAS}
+    union all
+    select 'pg_constraint'::regclass, k.oid, 'constraint', n.nspname, c.relname, k.conname
+    from pg_constraint k join pg_class c on c.oid = k.conrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
+    union all
+    select 'pg_constraint'::regclass, k.oid, 'domain constraint', n.nspname, t.typname, k.conname
+    from pg_constraint k join pg_type t on t.oid = k.contypid {_NAMESPACE} t.typnamespace where {_SCHEMAS}
+    union all
+    select 'pg_attrdef'::regclass, d.oid, case a.attgenerated when '' then 'default' else 'column' end,
+           n.nspname, c.relname, a.attname
+    from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    join pg_class c on c.oid = d.adrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
+    union all
+    select 'pg_type'::regclass, t.oid, 'type', n.nspname, t.typname, null
+    from pg_type t {_NAMESPACE} t.typnamespace where t.typtype in ('e', 'd') and {_SCHEMAS}
+    union all
+    select d.classid, d.objid, 'extension', null, quote_ident(x.extname), null
+    from pg_depend d join pg_extension x on x.oid = d.refobjid
+    where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and x.extname <> 'plpgsql'
+    """
+
+# What else stands for an object: a view's relation for its rule, the types of rows, arrays and multiranges.
+ALIASES = """
+    select catalog, oid, other_catalog, other from (
+        select 'pg_class'::regclass::oid, r.ev_class, 'pg_rewrite'::regclass::oid, r.oid, 1
+        from pg_rewrite r where r.rulename = '_RETURN' and r.oid >= 16384
+        union all
+        select 'pg_type'::regclass, t.oid, 'pg_class'::regclass, t.typrelid, 2
+        from pg_type t where t.typrelid <> 0 and t.oid >= 16384
+        union all
+        select 'pg_type'::regclass, g.rngmultitypid, 'pg_type'::regclass, g.rngtypid, 2
+        from pg_range g where g.rngtypid >= 16384
+        union all
+        select 'pg_type'::regclass, t.typarray, 'pg_type'::regclass, t.oid, 3
+        from pg_type t where t.typarray <> 0 and t.oid >= 16384
+    ) alias (catalog, oid, other_catalog, other, place)
+    order by place
+    """
+
+DEPENDENCIES = """
+    select d.classid, d.objid, a.attname, d.refclassid, d.refobjid, ra.attname
+    from pg_depend d
+    left join pg_attribute a on a.attrelid = d.objid and a.attnum = d.objsubid
+        and d.classid = 'pg_class'::regclass and d.objsubid > 0
+    left join pg_attribute ra on ra.attrelid = d.refobjid and ra.attnum = d.refobjsubid
+        and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0
+    where d.objid >= 16384 and d.refobjid >= 16384 and d.deptype <> 'e'
+      and d.refclassid <> 'pg_namespace'::regclass
     """

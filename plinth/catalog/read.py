@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from plinth.catalog import queries
-from plinth.catalog.index_keys import index_keys
+from plinth.catalog.dependencies import read_needs, with_needs
+from plinth.catalog.index_keys import in_one_order, index_keys
 from plinth.catalog.picture import (
     Catalog,
     Column,
@@ -56,8 +57,9 @@ def read_catalog(
         _search_path(connection, default_schema, version_table) as (schema, version, seen),
     ):
         tables = _tables(connection)
+        others = _rows(connection, queries.OTHERS)
         left_out = Name(version_table_schema or seen or schema, version_table)
-        return Catalog(
+        found = Catalog(
             default_schema=schema,
             server_version=version,
             schemas=dict(map(tuple, _rows(connection, queries.SCHEMAS))),
@@ -65,8 +67,9 @@ def read_catalog(
             sequences={each.name: each for each in _sequences(connection, tables)},
             enums={each.name: each for each in _enums(connection)},
             domains={each.name: each for each in _domains(connection)},
-            others={(each.kind, each.name): each for each in _others(connection, tables)},
+            others={(each.kind, each.name): each for each in _others(connection, others, tables)},
         )
+        return with_needs(found, read_needs(lambda query: _rows(connection, query), others))
 
 
 @contextmanager
@@ -239,7 +242,7 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
         found[table].append(
             Index(
                 name=name,
-                definition=definition,
+                definition=in_one_order(definition),
                 keys=index_keys(definition),
                 key_columns=tuple(columns[:key_count]),
                 include=tuple(filter(None, columns[key_count:])),
@@ -247,7 +250,7 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
                 method=method,
                 where=where and reread(where),
                 nulls_not_distinct=nulls_not_distinct,
-                options=tuple(sorted(options)),
+                options=tuple(options),
                 comment=comment,
                 valid=valid,
                 columns=frozenset(mentioned) | frozenset(filter(None, columns)),
@@ -304,7 +307,7 @@ def _domains(connection: Connection) -> Iterator[Domain]:
         )
 
 
-def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]:
+def _others(connection: Connection, rows: Iterable[Any], tables: dict[int, Table]) -> Iterator[Other]:
     uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
     for catalog, oid, schema, table, column in _rows(connection, queries.OTHERS_USE):
         uses[catalog, oid].add(ColumnName(Name(schema, table), column))
@@ -318,9 +321,7 @@ def _others(connection: Connection, tables: dict[int, Table]) -> Iterator[Other]
     for catalog, oid, statement in _rows(connection, queries.PRIVILEGES):
         privileges[catalog, oid].append(statement)
     columns = dict(map(tuple, _rows(connection, queries.VIEW_COLUMNS)))
-    for kind, name, definition, schema, table, comment, oid, catalog, bare in _rows(
-        connection, queries.OTHERS
-    ):
+    for kind, name, definition, schema, table, comment, oid, catalog, bare in rows:
         owner = tables.get(table) if table is not None else None
         yield Other(
             kind,

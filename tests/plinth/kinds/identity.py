@@ -134,6 +134,33 @@ KINDS = [
         checks=(check('insert into "T a" default values returning "I d"', up=2, down=3),),
     ),
     change(
+        "bounds_exclude_where_it_stands",
+        keyed(ident(start=1, maxvalue=50)),
+        keyed(ident(start=100, minvalue=100)),
+        checks=(check(NEXT, up=100, down=3),),
+    ),
+    change(
+        "narrowed_with_bounds",
+        keyed(ident(maxvalue=9_000_000_000), kind=BigInteger),
+        keyed(ident(maxvalue=2_000_000_000)),
+        checks=KEPT_KEYS,
+        x=("rewrite=t.id",),
+    ),
+    change(
+        "narrowed_to_the_types_own_bounds",
+        keyed(ident(maxvalue=9_000_000_000), kind=BigInteger),
+        keyed(ident()),
+        checks=KEPT_KEYS,
+        x=("rewrite=t.id",),
+    ),
+    change(
+        "widened_with_bounds",
+        keyed(ident(maxvalue=2_000_000_000)),
+        keyed(ident(maxvalue=9_000_000_000), kind=BigInteger),
+        checks=KEPT_KEYS,
+        x=("rewrite=t.id",),
+    ),
+    change(
         "table_renamed_at_once",
         keyed(ident()),
         lambda m: Table(

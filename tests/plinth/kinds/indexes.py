@@ -171,6 +171,11 @@ KINDS = [
         "brin_options", without, having(on("b", **using("brin", postgresql_with={"pages_per_range": 16})))
     ),
     change("gin_array", without, having(on("a", **using("gin")))),
+    change(
+        "storage_parameters_in_another_order",
+        without,
+        having(on("v", **using("gin", postgresql_with={"gin_pending_list_limit": 128, "fastupdate": "on"}))),
+    ),
     change("gin_tsvector", without, having(on("v", **using("gin", postgresql_with={"fastupdate": False})))),
     change("gist_range", without, having(on("r", **using("gist")))),
     change("spgist", without, having(on("r", **using("spgist")))),

@@ -50,6 +50,14 @@ def temporal(*statements: str) -> Models:
     return models
 
 
+def _referring(m: MetaData, key: str, foreign_key: str) -> None:
+    p = Table("p", m, Column("id", Integer, nullable=False), Column("r", INT4RANGE, nullable=False))
+    child = t(m, Column("p_id", Integer), Column("r", INT4RANGE))
+    also(p, f"ALTER TABLE p ADD CONSTRAINT uq_p {key}")
+    child.add_is_dependent_on(p)
+    also(child, f"ALTER TABLE t ADD CONSTRAINT fk_t {foreign_key}")
+
+
 KINDS = [
     change("check_not_enforced_add", plain, with_statements(NOT_ENFORCED)),
     change("check_not_enforced_drop", with_statements(NOT_ENFORCED), plain),
@@ -82,6 +90,16 @@ KINDS = [
         "18.temporal_foreign_key_drop",
         temporal("ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (p_id, PERIOD r) REFERENCES p (id, PERIOD r)"),
         temporal(),
+        prepare=BTREE_GIST,
+        server=18,
+    ),
+    Kind(
+        "18.key_and_foreign_key_become_temporal",
+        lambda m: _referring(m, "UNIQUE (id, r)", "FOREIGN KEY (p_id, r) REFERENCES p (id, r)"),
+        lambda m: _referring(
+            m, "UNIQUE (id, r WITHOUT OVERLAPS)", "FOREIGN KEY (p_id, PERIOD r) REFERENCES p (id, PERIOD r)"
+        ),
+        rows=("insert into p values (1, '[1,5)')", "insert into t (p_id, r) values (1, '[1,5)')"),
         prepare=BTREE_GIST,
         server=18,
     ),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Sequence, SmallInteger, text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Sequence, SmallInteger, Table, text
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, t
 
@@ -21,6 +21,17 @@ def change(name: str, old: dict[str, Any], new: dict[str, Any], **options: Any) 
 
 
 NEXT = "select nextval('inv_no')"
+
+
+def asked(m: MetaData, **options: Any) -> None:
+    Sequence("no", metadata=m, **options)
+    t(m, Column("n", Integer, server_default=text("nextval('no')")))
+
+
+def owned_by(name: str, m: MetaData) -> None:
+    Sequence("s", metadata=m)
+    also(t(m, Column("n", Integer), name=name), f"ALTER SEQUENCE s OWNED BY {name}.n")
+
 
 KINDS = [
     Kind("sequence.add", having(), having("inv_no", start=1000), checks=(check(NEXT, up=1000),), listed=True),
@@ -85,6 +96,57 @@ KINDS = [
             Sequence("no", metadata=m),
             also(t(m, Column("n", Integer)), "ALTER SEQUENCE no OWNED BY t.n"),
         ),
+    ),
+    change(
+        "bounds_exclude_where_it_stands",
+        {"start": 1, "maxvalue": 50},
+        {"start": 100, "minvalue": 100, "maxvalue": 900},
+        checks=(check(NEXT, up=100, down=1),),
+    ),
+    Kind(
+        "sequence.bounds_exclude_what_a_default_asks",
+        lambda m: asked(m, start=1, maxvalue=50),
+        lambda m: asked(m, start=100, minvalue=100),
+        rows=("insert into t default values", "insert into t default values"),
+        checks=(check("insert into t default values returning n", up=100, down=3),),
+    ),
+    Kind(
+        "sequence.becomes_serials",
+        lambda m: (
+            Sequence("t_id_seq", metadata=m),
+            Table(
+                "t",
+                m,
+                Column(
+                    "id",
+                    Integer,
+                    Sequence("t_id_seq"),
+                    primary_key=True,
+                    server_default=text("nextval('t_id_seq')"),
+                ),
+                Column("n", Integer),
+            ),
+        ),
+        lambda m: t(m, Column("n", Integer)),
+        rows=("insert into t (n) values (1), (2)",),
+        checks=(check("insert into t (n) values (3) returning id", up=3, down=4),),
+    ),
+    Kind(
+        "sequence.owner_moves_to_a_new_table",
+        lambda m: owned_by("t1", m),
+        lambda m: owned_by("t2", m),
+        rows=("insert into t1 (n) values (1), (2)",),
+        x=("drop=t1",),
+    ),
+    Kind(
+        "sequence.owner_moves_between_tables",
+        lambda m: (owned_by("t1", m), t(m, Column("n", Integer), name="t2")),
+        lambda m: (t(m, Column("n", Integer), name="t1"), owned_by("t2", m)),
+    ),
+    Kind(
+        "sequence.owner_gone",
+        lambda m: owned_by("t1", m),
+        lambda m: (Sequence("s", metadata=m), t(m, Column("n", Integer), name="t1")),
     ),
     Kind(
         "sequence.renamed_is_drop_and_add",

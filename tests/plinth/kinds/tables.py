@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, nothing, t
 
 TWO = ("insert into t (name) values ('a'), ('b')",)
 
@@ -113,6 +113,18 @@ def long_names(m: MetaData) -> Table:
         Column("parent_of_this_very_long_row_id", ForeignKey(f"{name}.id")),
         name=name,
     )
+
+
+def _heir(m: MetaData) -> None:
+    heir = Table("heir", m, Column("extra", Integer), postgresql_inherits="base")
+    also(heir, "ALTER TABLE heir ADD CONSTRAINT pk_heir PRIMARY KEY (id)")
+    also(heir, "ALTER TABLE heir ADD CONSTRAINT uq_heir_n UNIQUE (n)")
+
+
+def _parted(m: MetaData) -> None:
+    parted = t(m, name="parted", postgresql_partition_by="RANGE (id)")
+    also(parted, "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100)")
+    also(parted, "CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200)")
 
 
 KINDS = [
@@ -311,6 +323,17 @@ KINDS = [
             t(m, name="base"),
             Table("child", m, Column("extra", Integer), postgresql_inherits="base"),
         ),
+    ),
+    Kind(
+        "table.inherits_with_keys_on_inherited_columns",
+        lambda m: t(m, Column("n", Integer), name="base"),
+        lambda m: (t(m, Column("n", Integer), name="base"), _heir(m)),
+    ),
+    Kind(
+        "table.foreign_key_to_a_parted_one",
+        lambda m: (_parted(m), t(m, Column("n", Integer), name="u")),
+        lambda m: (_parted(m), t(m, Column("n", ForeignKey("parted.id")), name="u")),
+        rows=("insert into parted (id) values (1)", "insert into u (n) values (1)"),
     ),
     Kind(
         "table.inherits_drop",
