@@ -331,8 +331,12 @@ def _try_all(engine: Engine, history: History, report: Report) -> bool:
         try:
             run(engine, history, walk)
         except RevisionError as error:
-            kind = "upgrade" if error.is_upgrade else "downgrade"
-            report.add(kind, error.revision, str(error), is_missing=error.is_upgrade and is_missing(error))
+            report.add(
+                "upgrade" if error.is_upgrade else "downgrade",
+                error.revision,
+                str(error),
+                is_missing=error.is_upgrade and is_missing(error),
+            )
             if error.is_upgrade:
                 return False
             continue  # from the next one: it is applied still

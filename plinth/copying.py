@@ -1,5 +1,6 @@
 """Copies of a database's schema, made by pg_dump: it knows every kind of object, and what stands on what."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from plinth.errors import PlinthError
 from plinth.scratch import undisturbed, url_of
@@ -31,12 +33,20 @@ _RELATIONS = """
     where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
       and d.refobjid in (select oid from named)
     """
-# Whoever may not read a table may not dump it either.
+# Whoever may not read a table may not dump it either, and yet a key may refer to it: of such a table there is
+# but a shell, with its columns and keys.
 _UNREADABLE = """
-    select quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+    select format('%I.%I', n.nspname, c.relname), case when c.relkind in ('r', 'p', 'f') then
+               format('create schema if not exists %1$I; create table %1$I.%2$I (%3$s)', n.nspname, c.relname,
+                      concat_ws(', ', variadic array(
+                          select format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
+                          from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                          order by a.attnum)
+                      || array(select pg_get_constraintdef(k.oid) from pg_constraint k
+                               where k.conrelid = c.oid and k.contype in ('p', 'u')))) end
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and n.nspname !~ '^pg_'
-      and n.nspname <> 'information_schema' and not has_table_privilege(c.oid, 'SELECT')
+      and n.nspname not in ('information_schema', 'plinth') and not has_table_privilege(c.oid, 'SELECT')
     """
 
 
@@ -81,7 +91,7 @@ def copy_schema(
         names = list(tables)
         places = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
         left_out = {str(oid) for oid in target.scalars(text(_RELATIONS), places)} if names else set()
-        unreadable = list(target.scalars(text(_UNREADABLE)))
+        unreadable = dict(map(tuple, target.exec_driver_sql(_UNREADABLE.replace("%", "%%"))))
     with tempfile.TemporaryDirectory(prefix="plinth-copy-") as folder:
         dump, contents = Path(folder, "dump"), Path(folder, "contents")
         options = [
@@ -95,8 +105,18 @@ def copy_schema(
         lines = _run("pg_restore", None, "--list", str(dump)).splitlines()
         contents.write_text("\n".join(line for line in lines if _is_wanted(line, left_out, leaves_out)))
         # Of what can't be made there (a role is missing, an extension) enough is said if it is missed.
-        options = ["--no-owner", f"--use-list={contents}"]
-        _run("pg_restore", engine.url, *options, str(dump), may_fail=True)
+        options = ["--no-owner", f"--use-list={contents}", str(dump)]
+        _run("pg_restore", engine.url, "--section=pre-data", *options, may_fail=True)
+        _make(engine, filter(None, unreadable.values()))
+        _run("pg_restore", engine.url, "--section=post-data", *options, may_fail=True)
+
+
+def _make(engine: Engine, shells: Iterable[str]) -> None:
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        for shell in shells:
+            with contextlib.suppress(DBAPIError):
+                connection.exec_driver_sql(shell.replace("%", "%%"))
 
 
 def _is_wanted(line: str, left_out: set[str], leaves_out: Callable[[Entry], bool]) -> bool:

@@ -1,7 +1,7 @@
 """Revisions and models lean on what others made: a platform, an administrator, another application."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from alembic import command
@@ -17,9 +17,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    create_engine,
     select,
 )
 from sqlalchemy.dialects.postgresql import CITEXT, ENUM
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateView
 
 from plinth.check import Report, check
@@ -27,6 +30,19 @@ from tests.plinth.history import History, do, rows
 from tests.plinth.kinds.kind import also
 
 Configured = Callable[..., Config]
+
+
+@pytest.fixture
+def role(empty_url: URL) -> Iterator[URL]:
+    """The empty database as a role that may make databases, and owns this one."""
+    name = f"{empty_url.database}_role"
+    do(
+        empty_url,
+        f"create role {name} login createdb password 'secret'; grant all on schema public to {name};"
+        f"alter database {empty_url.database} owner to {name}",
+    )
+    yield empty_url.set(username=name, password="secret")
+    do(empty_url, f"reassign owned by {name} to current_user; drop owned by {name}; drop role {name}")
 
 
 @pytest.fixture
@@ -153,3 +169,33 @@ def test_a_view_over_a_table_that_no_model_knows(
     change(configured(models(Column("more", Text))), "add more")
     agrees(configured(models(Column("more", Text))))
     assert rows(empty_engine.url, "select to_regclass('legacy')::text") == [("legacy",)]
+
+
+def test_a_platforms_table_that_the_role_may_not_read(
+    history: History, empty_url: URL, role: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APP_ENV", "test")
+    do(
+        empty_url,
+        f"create schema auth; create table auth.users (id uuid primary key, secret text);"
+        f"grant usage on schema auth to {role.username};"
+        f"grant references on auth.users to {role.username}",
+    )
+    history.add(
+        "a1",
+        None,
+        'op.execute("create table things (id int primary key, user_id uuid references auth.users)")',
+        'op.drop_table("things")',
+    )
+    config = history.config(create_engine(role, poolclass=NullPool))
+    command.upgrade(config, "head")
+    config.attributes["target_metadata"] = (metadata := MetaData())
+    Table("users", metadata, Column("id", UUID, primary_key=True), Column("secret", Text), schema="auth")
+    Table(
+        "things",
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("user_id", UUID, ForeignKey("auth.users.id", name="things_user_id_fkey")),
+        Column("more", Text),
+    )
+    change(config, "add more")
