@@ -4,8 +4,8 @@
 
 - `comparator`: where Alembic calls us. It reads the database (`plinth.catalog`) and what the models mean
   (`models`),
-- `prerequisites`, `baseline`: what models and revisions lean on and don't make; `revisions` runs these, `cache`
-  keeps what was found out,
+- `prerequisites`, `baseline`: what models and revisions lean on and don't make; `revisions` runs these,
+  `cache` keeps what was found out,
 - `scope`, `filters`: leaves out what isn't ours,
 - `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed,
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
