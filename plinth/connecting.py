@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from plinth.errors import PlinthError
+from plinth.server_errors import advice
 
 # A dead network is noticed within half a minute, whoever waits. What the URL says goes first.
 BOUNDS: Mapping[str, Any] = {
@@ -116,6 +117,9 @@ def explain(url: URL, error: DBAPIError) -> ConnectError:
     shown = url.set(drivername="postgresql").difference_update_query(["password", "sslpassword"])
     place = shown.render_as_string(hide_password=True)
     words = " ".join(str(error.orig).split()).rstrip(".?") + "."
+    remedy = advice(error)  # the session was there, and got no further
+    if remedy:
+        return ConnectError(f"There is no session at {place}: {words} {remedy}")
     if _is_missing(url):
         return MissingDatabaseError(
             f"There is no database {url.database!r} at {place}: {words} "

@@ -7,7 +7,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine
 
 from plinth import connecting, settings
-from plinth.errors import as_command_errors
+from plinth.errors import PlinthError, as_command_errors, sentence_of
 
 
 @contextmanager
@@ -40,7 +40,10 @@ def _open(config: Config) -> Iterator[Connection]:
     else:
         with ExitStack() as stack:
             with as_command_errors():
-                connection = stack.enter_context(connecting.connect(settings.migration_url()))
+                try:
+                    connection = stack.enter_context(connecting.connect(settings.migration_url()))
+                except OSError as error:
+                    raise PlinthError(sentence_of(error)) from error
             yield connection
 
 

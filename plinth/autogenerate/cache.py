@@ -58,14 +58,15 @@ def _name(kind: str, key: Iterable[str]) -> str:
 def _folder() -> Path | None:
     """Return a folder that nobody else can write to; None when there is none."""
     configured = settings.variable("PLINTH_HOME")
-    home = Path(configured).expanduser() if configured else settings.ROOT / ".postgres"
-    # Not made here: how is the local server's affair, which has to reach it.
+    home = Path(configured or settings.ROOT / ".postgres")
     own = Path(tempfile.gettempdir()) / f"plinth-cache-{os.geteuid()}"
-    for folder in (home / "cache", own) if home.is_dir() else (own,):
+    for place in (home / "cache", own):
         try:
+            folder = place.expanduser()
+            # Home itself is not made here: how is the local server's affair, which has to reach it.
             folder.mkdir(mode=0o700, exist_ok=True)
             found = folder.lstat()
-        except OSError:
+        except (OSError, RuntimeError):  # nobody has that home
             continue
         if found.st_uid == os.geteuid() and not found.st_mode & 0o022 and os.access(folder, os.W_OK):
             return folder

@@ -1,4 +1,4 @@
-"""A proxy that pools transactions, as PgBouncer can: all clients share one session of the server."""
+"""A proxy that has one session of the server for all clients: each gets it for a transaction, or for good."""
 
 import socket
 import struct
@@ -11,14 +11,16 @@ SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 
 
 class TransactionPooler:
-    """A proxy on a TCP port of this machine.
+    """A proxy on a TCP port of this machine, as PgBouncer can be one.
 
     Args:
         target: a database that needs no password.
+        for_good: whether a client keeps the session until it hangs up: a session pool with one place.
     """
 
-    def __init__(self, target: URL) -> None:
+    def __init__(self, target: URL, *, for_good: bool = False) -> None:
         self._target = target
+        self._for_good = for_good
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         self.url = URL.create("postgresql+psycopg", target.username, None, "127.0.0.1", port, target.database)
@@ -77,7 +79,9 @@ class TransactionPooler:
                     continue
                 for answer, content in self._answer():
                     client.sendall(answer + struct.pack("!i", len(content) + 4) + content)
-                if content == b"I":  # no transaction: the session is free for the next client
+                if (
+                    content == b"I" and not self._for_good
+                ):  # no transaction: the session is free for the next client
                     self._turn.release()
                     holds = False
         except OSError:

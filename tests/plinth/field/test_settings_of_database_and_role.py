@@ -47,3 +47,9 @@ def test_limits_that_end_sessions(project: Project, empty_url: URL, limit: str) 
     history.add("a", None, 'op.execute("select pg_sleep(1.3)")\n__import__("time").sleep(1.3)')
     project.alembic("upgrade", "head")
     project.ok("plinth", "status")
+
+
+def test_a_limit_that_lets_nothing_through(project: Project, empty_url: URL) -> None:
+    set_for_all_sessions(empty_url, {"statement_timeout": "1ms"})
+    done = project.run("plinth", "status")
+    assert "Traceback" not in done.stderr

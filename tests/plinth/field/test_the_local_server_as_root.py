@@ -105,10 +105,15 @@ def test_folders_of_projects_that_are_gone(
         ("there", tmp_path, long_ago, device),
     ):
         (elsewhere / name).mkdir(parents=True)
+        elsewhere.chmod(0o755)
         note = elsewhere / name / local_server.OWNER
         note.write_text(json.dumps({"link": str(project / ".postgres"), "device": of_device}))
         os.utime(note, (age, age))
     (elsewhere / "somebody's").mkdir()
+    (elsewhere / "gone").chmod(0o755)
+    monkeypatch.setenv("PLINTH_HOME", str(elsewhere / "gone"))
+    LocalServer("gone", options=["fsync=off"]).start()
+    monkeypatch.delenv("PLINTH_HOME")
     project = tmp_path / "mine"
     project.mkdir()
     monkeypatch.setattr(settings, "ROOT", project)

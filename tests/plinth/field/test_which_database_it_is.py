@@ -8,7 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from plinth.connecting import connect, connect_to_maintenance_database
-from plinth.safety import read_marker, write_marker
+from plinth.safety import SafetyError, identity, read_marker, same, write_marker
+from tests.plinth.field.roles import as_owner, role
 from tests.plinth.history import psql
 from tests.plinth.project import Project
 from tests.plinth.test_safety import elsewhere
@@ -122,3 +123,17 @@ def test_a_marker_of_an_older_release(empty_url: URL) -> None:
     assert marker(empty_url) is None  # it may be a renamed one's
     mark(empty_url, "development")
     assert marker(empty_url) == "development"
+
+
+def test_a_role_that_may_not_ask_for_the_server(empty_url: URL) -> None:
+    """It can't tell a database from its copies: only production's marker can do without."""
+    as_owner(empty_url, "revoke execute on function pg_control_system() from public")
+    with role(empty_url, "plain") as url:
+        as_owner(empty_url, "create schema plinth authorization {plain}", plain=url)
+        with pytest.raises(SafetyError, match="GRANT EXECUTE ON FUNCTION"):
+            mark(url, "development")
+        mark(url, "production")
+        assert marker(url) == marker(empty_url) == "production"
+        with connect(url) as plain, connect(empty_url) as superuser:
+            assert same(identity(plain), identity(superuser))
+            assert not same(identity(plain), identity(superuser, "postgres"))
