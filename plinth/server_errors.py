@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+INSUFFICIENT_PRIVILEGE = "42501"
 _NEW_VALUE_IN_USE = "55P04"
 _NOT_READY = "55000"
 
@@ -16,7 +17,7 @@ _ADVICE = {
     "28": "Correct user and password.",
     "3D": "Correct the database in DATABASE_URL.",
     "3F": "Make the schema, or correct the search_path of role and database.",
-    "42501": "Grant it to this role, or let MIGRATION_DATABASE_URL sign in as the owner; "
+    INSUFFICIENT_PRIVILEGE: "Grant it to this role, or let MIGRATION_DATABASE_URL sign in as the owner; "
     "docs/applying.md lists what each command needs.",
     "53100": "The server's disk is full: make room, and run the same command again.",
     "53200": "The server is out of memory or of room for locks: raise max_locks_per_transaction, or do it "

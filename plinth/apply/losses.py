@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from plinth.apply import session
+from plinth.server_errors import INSUFFICIENT_PRIVILEGE, sqlstate
 
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
 
@@ -171,7 +172,7 @@ def _bar(connection: Connection) -> str | None:
         for statement in _BARRED:
             connection.exec_driver_sql(statement)
     except DBAPIError as error:
-        if session.is_lost(connection, error):
+        if sqlstate(error) != INSUFFICIENT_PRIVILEGE:
             raise
         return "can't be tried, as this role may not make a temporary table"
     return None

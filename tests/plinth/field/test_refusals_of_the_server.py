@@ -15,6 +15,7 @@ def alter(url: URL, change: str) -> None:
 
 def test_a_server_that_takes_no_changes(project: Project, empty_url: URL) -> None:
     project.alembic("upgrade", "head")
+    project.ok("plinth", "environment", "development")
     alter(empty_url, "set default_transaction_read_only = on")
     for command in (
         ("alembic", "stamp", "base"),
@@ -34,7 +35,7 @@ def test_a_search_path_that_leads_nowhere(
     alter(empty_url, "set search_path = nowhere")
     with pytest.raises(SystemExit):
         project.alembic("upgrade", "head")
-    assert "correct the search_path" in capsys.readouterr().out
+    assert "The search_path (nowhere) names no schema" in capsys.readouterr().out
 
 
 def test_a_limit_of_the_server_within_a_revision(

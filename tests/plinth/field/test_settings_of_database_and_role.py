@@ -24,6 +24,7 @@ def set_for_all_sessions(url: URL, settings: dict[str, str]) -> None:
 def test_how_values_are_written(project: Project, empty_url: URL) -> None:
     set_for_all_sessions(empty_url, FORMATS | {"client_encoding": "SQL_ASCII"})
     project.ok("alembic", "upgrade", "head")
+    project.ok("plinth", "environment", "development")
     assert "All is applied" in project.ok("plinth", "status")
     project.ok("plinth", "rollback")
     project.ok("alembic", "upgrade", "head")
@@ -32,6 +33,7 @@ def test_how_values_are_written(project: Project, empty_url: URL) -> None:
 
 def test_an_engine_that_was_handed_over_gets_them_back(project: Project, empty_url: URL) -> None:
     set_for_all_sessions(empty_url, FORMATS)
+    project.ok("plinth", "environment", "development")
     for _ in range(2):  # the second reads what the first wrote
         project.alembic("upgrade", "head")
         project.alembic("downgrade", "base")

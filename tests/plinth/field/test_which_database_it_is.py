@@ -50,6 +50,7 @@ def is_there(url: URL) -> bool:
 
 
 def test_two_urls_that_lead_to_two_databases(project: Project, empty_url: URL, other_url: URL) -> None:
+    mark(other_url, "development")
     line = project.refused("plinth", "reset", MIGRATION_DATABASE_URL=render(other_url))
     assert "don't lead to one database" in line
     assert is_there(other_url)
