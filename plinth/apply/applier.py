@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, safety, settings
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import losses, session
+from plinth.apply import drops, losses, session
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
 from plinth.apply.lock import Lock, one_applier
@@ -76,7 +76,9 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
             # What only reads must not even create the version table.
             migrate({**options, "dont_mutate": True, "fn": _named_like(work, _reading(command, work))})
         elif callers:
-            migrate(_Callers(command, options, work).options())
+            theirs = _Callers(command, options, work)
+            with drops.announced(connection, lambda: theirs.is_upgrade):
+                migrate(theirs.options())
         else:
             applier = _Applier(config, command, options, work)
             try:
@@ -164,6 +166,7 @@ class _Callers:
         self._connection: Connection = options["connection"]
         self._writer: Writer
         self._step_began = 0.0
+        self.is_upgrade = False  # the step that runs
 
     def options(self) -> Options:
         return {
@@ -189,6 +192,7 @@ class _Callers:
                 )
 
             self._step_began = time.monotonic()
+            self.is_upgrade = step.is_upgrade
             with losses.instead_of_autocommit(context, refuse):
                 yield step
 
@@ -235,6 +239,7 @@ class _Applier:
             stack.enter_context(session.prepared(connection, self._command.name, put_back=given))
             self._online = OnlineStatements(connection, table, *timeouts)
             stack.enter_context(self._online.watched())
+            stack.enter_context(drops.announced(connection, self._is_upgrading))
             pid = session.backend_pid(connection)
             self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._online.batches, self._display)
             stack.enter_context(self._watcher.looking())
@@ -450,6 +455,9 @@ class _Applier:
                 self._online.look()
 
         step.migration_fn = looked_after
+
+    def _is_upgrading(self) -> bool:
+        return self._online.step is not None and self._online.step.is_upgrade
 
     def _begin(self, step: MigrationStep) -> None:
         self._running = _name(step)

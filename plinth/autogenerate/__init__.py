@@ -7,7 +7,8 @@
 - `prerequisites`, `baseline`: what models and revisions lean on and don't make; `revisions` runs these,
   `cache` keeps what was found out,
 - `scope`, `filters`: leaves out what isn't ours,
-- `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed,
+- `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed
+  (`possible_renames`, `conversions`), for all at once (`refusals`),
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
   `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), in the order of `steps`,
 - `online`: makes a sequence of it for a busy database, on the `way` from one schema to the other: `in_place`

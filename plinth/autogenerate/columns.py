@@ -17,7 +17,7 @@ from plinth.autogenerate.quoting import (
     sql_name,
     without_binds,
 )
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, CommentOp, Phase, SqlOp, Step
 from plinth.autogenerate.types import base_name, same_family, sqlalchemy_type
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
@@ -163,7 +163,7 @@ def steps(
         defaults: columns whose defaults are set anew, because of what they call.
 
     Raises:
-        Refusal: it needs a word of the author's.
+        Refusal: it needs a word of the author's, and refusals aren't collected.
     """
     before, after = change.before.tables[name], change.after.tables[name]
     for column in after.columns:
@@ -206,15 +206,18 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
     if required and backfill is None:
         place = shown(table.name, change.after)
         if not change.is_downgrade:
-            raise Refusal(
-                "required",
-                f"Column {place}.{column.name} is required, and the rows that {place} has (here or in "
-                "production) have no value for it. Give it one: server_default=… in the model, or "
-                'info={"backfill": "an SQL expression"}.',
+            refuse(
+                Refusal(
+                    "required",
+                    f"Column {place}.{column.name} is required, and the rows that {place} has (here or in "
+                    "production) have no value for it. Give it one: server_default=… in the model, or "
+                    'info={"backfill": "an SQL expression"}.',
+                )
             )
         text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
         yield Step(phase, CommentOp(text))
-    fill = backfill is not None and column.not_null and not column.generated and not column.identity
+    fill = backfill is not None and not column.generated and not column.identity
+    fill = fill and ColumnName(table.name, column.name) not in change.filled_later
     yield Step(
         phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column)
     )
@@ -224,7 +227,8 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
         if column.default is not None:
             default = sa.text(without_binds(column.default))
             yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
-        yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
+        if column.not_null:
+            yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
     yield from settings(change, table, Column(column.name, column.type), column)
 
 
@@ -326,7 +330,20 @@ def _alter_sql(change: Change, table: Table, column: Column) -> str:
 
 def retype(change: Change, table: Table, before: Column, after: Column) -> ops.MigrateOperation:
     """Return what gives a column another type."""
-    expression = casts.using(before, after, change.before, change.after, change.casts)
+    expression = change.using(ColumnName(table.name, after.name), before, after)
+    if casts.keeps_stored_values(before, after, expression):
+        # With this zone PostgreSQL sees that nothing has to be written anew.
+        zone = [SqlOp(f"SET LOCAL TimeZone TO {to}", table=table.name) for to in ("'UTC'", "DEFAULT")]
+        change_op = _type_op(change, table, before, after, None)
+        return ops.ModifyTableOps(table.name.name, [zone[0], change_op, zone[1]])
+    if expression is None:
+        expression = casts.using(before, after, change.before, change.after, change.casts)
+    return _type_op(change, table, before, after, expression)
+
+
+def _type_op(
+    change: Change, table: Table, before: Column, after: Column, expression: str | None
+) -> ops.MigrateOperation:
     type_ = sqlalchemy_type(after, change.after)
     # Alembic hands USING on as it is, and the driver takes a % in it for a parameter.
     has_percent = expression is not None and "%" in expression

@@ -7,7 +7,7 @@ from plinth.autogenerate import columns, constraints, domains, enums, indexes, o
 from plinth.autogenerate.order import ordered
 from plinth.autogenerate.others import Key
 from plinth.autogenerate.quoting import literal, quoted, shown
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import ColumnName, Constraint, Name, Node
 
@@ -246,10 +246,13 @@ def _refuse_dependents(change: Change) -> None:
             continue
         used = sorted(other.uses & dropped)
         if used and other.kind not in {"function", "trigger"}:
-            raise Refusal(
-                "dependent",
-                f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}.{used[0].column}, "
-                "which would be dropped. Change or drop it first, in a revision of its own.",
+            refuse(
+                Refusal(
+                    "dependent",
+                    f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}."
+                    f"{used[0].column}, which would be dropped. Change or drop it first, in a revision of "
+                    "its own.",
+                )
             )
 
 

@@ -8,9 +8,11 @@ from alembic.autogenerate.api import RevisionContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
-from plinth import revision_names, settings
+from plinth import revision_names
 from plinth.alembic_command import of_options
+from plinth.autogenerate import questions
 from plinth.autogenerate.comparator import ComparedOp, Comparison
+from plinth.autogenerate.conversions import conversions
 from plinth.autogenerate.online import extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
 from plinth.autogenerate.refusals import Refusal
@@ -43,7 +45,7 @@ def write_revisions(
         log.info("The database is as the models say: there is nothing to write.")
         directives[:] = []
         return
-    written = revisions(comparison, online=is_online(context))
+    written = revisions(comparison, online=questions.is_online(context))
     if not written:
         change = comparison.change
         found = "; ".join(map(str, differences(change.before, change.after)))
@@ -59,14 +61,6 @@ def write_revisions(
     with as_command_errors():
         prove(context, directives, _claim(comparison))
     _tell(context, directives)
-
-
-def is_online(context: MigrationContext) -> bool:
-    """Whether revisions are to be online: `-x online=no`, or else the setting."""
-    environment = context.environment_context
-    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
-    word = arguments.get("online")
-    return settings.configured().online if word is None else settings.yes_or_no(word, "-x online")
 
 
 def _describe_steps(
@@ -149,7 +143,9 @@ def _claim(comparison: Comparison) -> Claim:
     def unexplained(actual: Catalog, wanted: Catalog) -> list[Difference]:
         return differences(*in_scope(actual, wanted, replace(subject.scope, old_tables=())))
 
-    return Claim(subject.models, subject.database, unexplained, set(comparison.change.before.tables))
+    changed = set(comparison.change.before.tables)
+    retyped = tuple(conversions(comparison.change))
+    return Claim(subject.models, subject.database, unexplained, changed, retyped)
 
 
 def _take_comparison(script: ops.MigrationScript) -> Comparison | None:

@@ -1,4 +1,4 @@
-"""What models say of a change itself, in `info`: renames and the values of required columns."""
+"""What models say of a change itself, in `info`: renames, values of new columns, and conversions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
 
+from plinth.autogenerate.casts import Using
 from plinth.autogenerate.quoting import shown
 from plinth.autogenerate.refusals import Refusal
 from plinth.catalog.picture import Catalog, ColumnName, Name
@@ -13,6 +14,8 @@ from plinth.catalog.picture import Catalog, ColumnName, Name
 RENAMED_FROM = "renamed_from"
 ENUM_RENAMES = "enum_renames"
 BACKFILL = "backfill"
+USING = "using"
+USING_BACK = "using_back"
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,14 @@ class Hints:
         columns: the name that a column had, by the name that it has now.
         values: new names of an enum's values, by the column that says so.
         backfills: SQL that gives a column its value in rows that have none.
+        usings: SQL that makes values of a column's new type of the old ones, and the other way round.
     """
 
     tables: Mapping[Name, Name] = field(default_factory=dict)
     columns: Mapping[ColumnName, str] = field(default_factory=dict)
     values: Mapping[ColumnName, Mapping[str, str]] = field(default_factory=dict)
     backfills: Mapping[ColumnName, str] = field(default_factory=dict)
+    usings: Mapping[ColumnName, Using] = field(default_factory=dict)
 
 
 def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaData]:
@@ -49,7 +54,7 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
     Raises:
         Refusal: a hint can't be understood.
     """
-    hints = Hints({}, {}, {}, {})
+    hints = Hints({}, {}, {}, {}, {})
     for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
         name = Name(table.schema or default_schema, str(table.name))
         if RENAMED_FROM in table.info:
@@ -67,6 +72,14 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: Tab
         _put(hints.columns, name, _text(column.info[RENAMED_FROM], RENAMED_FROM, place))
     if BACKFILL in column.info:
         _put(hints.backfills, name, _text(column.info[BACKFILL], BACKFILL, place))
+    if USING in column.info:
+        back = column.info.get(USING_BACK)
+        said = Using(
+            _text(column.info[USING], USING, place), back if back is None else _text(back, USING_BACK, place)
+        )
+        _put(hints.usings, name, said)
+    elif USING_BACK in column.info:
+        raise Refusal("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".')
     if ENUM_RENAMES in column.info:
         renames = column.info[ENUM_RENAMES]
         if not isinstance(renames, Mapping) or not all(
@@ -110,8 +123,12 @@ def done_hints(hints: Hints, database: Catalog) -> Iterator[str]:
     for column in hints.backfills:
         table = database.tables.get(column.table)
         found = table.column(column.column) if table else None
-        if found and found.not_null:
+        if found:
             yield _can_go(BACKFILL, f"{shown(column.table, database)}.{column.column}")
+    for column in hints.usings:
+        table = database.tables.get(column.table)
+        if table and table.column(column.column):
+            yield _can_go(USING, f"{shown(column.table, database)}.{column.column}")
 
 
 def _can_go(hint: str, place: str) -> str:

@@ -13,7 +13,6 @@ from plinth.autogenerate.difference import forced
 from plinth.autogenerate.enums import columns_of
 from plinth.autogenerate.new_enums import rebuilt_enum
 from plinth.autogenerate.parts import on_column
-from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
 
@@ -109,7 +108,7 @@ def _takes_time(way: Way, names: Sequence[Name]) -> bool:
     before, after = way.before.tables[name], way.change.after.tables[name]
     return any(
         after[column].generated == "s"
-        or is_rewritten(before[column].type, after[column].type)
+        or way.is_rewritten(ColumnName(name, column))
         or before[column].named_type in way.forced.types
         for column in _columns(way, name)
     )

@@ -19,7 +19,7 @@ from plinth.autogenerate.checks import (
     validate,
     validate_op,
 )
-from plinth.autogenerate.difference import difference, forced
+from plinth.autogenerate.difference import forced
 from plinth.autogenerate.domain_checks import add_checks, new_domains
 from plinth.autogenerate.enums import is_extended, mentioned_values
 from plinth.autogenerate.in_place import change_in_place
@@ -32,11 +32,10 @@ from plinth.autogenerate.parts import (
     has_plain_index,
 )
 from plinth.autogenerate.quoting import quoted, shown
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import AutocommitOp, Change
 from plinth.autogenerate.swaps import objection, swap, swaps
 from plinth.autogenerate.tables import in_order, stands_firm
-from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Revision, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
@@ -54,16 +53,29 @@ def extended_enums(change: Change) -> Catalog | None:
     return replace(change.before, enums={**change.before.enums, **extended}) if extended else None
 
 
+def ask(change: Change) -> None:
+    """Return if a change has online forms, or what has none is accepted.
+
+    Raises:
+        Refusal: a word of the author's is missing, and refusals aren't collected.
+    """
+    _begun(change)
+
+
+def _begun(change: Change) -> Way:
+    way = Way(change, forced(change), change.before, change.before)
+    way.swapped |= swaps(way)
+    _refuse_rewrites(way)
+    return way
+
+
 def sequence(change: Change) -> list[Revision]:
     """Return the revisions that lead from what is there to what should be there, oldest first.
 
     Raises:
         Refusal: a word of the author's is missing.
     """
-    difference(change)  # refuses what can't be done at all, before anything is split
-    way = Way(change, forced(change), change.before, change.before)
-    way.swapped |= swaps(way)
-    _refuse_rewrites(way)
+    way = _begun(change)
     extended = extended_enums(change)
     if extended:
         way.go(extended, "add the values of the enum")
@@ -72,6 +84,8 @@ def sequence(change: Change) -> list[Revision]:
     _drop_keys_of_gone(way)
     change_in_place(way)
     split = [name for name in standing if _is_split(way, name)]
+    filled = {ColumnName(name, column.name) for name in split for column in _new_and_filled(way, name)}
+    way.change = replace(way.change, filled_later=filled)
     for name in split:
         way.go(_eased(way, name), f"change {name.name}", through=_without_defaults(way, name))
     for column in sorted(way.swapped):
@@ -106,18 +120,21 @@ def _refuse_rewrites(way: Way) -> None:
     for table, name in sorted(way.forced.retyped - way.swapped):
         before, after = way.before.tables[table][name], way.change.after.tables[table][name]
         place = f"{shown(table, way.change.after)}.{name}"
-        if not is_rewritten(before.type, after.type):
+        if not way.is_rewritten(ColumnName(table, name)):
             continue
         if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
             continue
         reason = objection(way, ColumnName(table, name))
-        raise Refusal(
-            "rewrite",
-            f"The change of column {place} from {before.type} to {after.type} writes the table anew while "
-            f"nobody can use it; there is no online form, for {reason}. On a busy database this is done by "
-            "hand: add a column of the new type, keep it equal by a trigger, fill it in batches, build its "
-            "indexes concurrently, and swap the two in a short transaction. If the rewrite is acceptable: "
-            f"-x rewrite={place}",
+        refuse(
+            Refusal(
+                "rewrite",
+                f"The change of column {place} from {before.type} to {after.type} writes the table anew "
+                f"while nobody can use it; there is no online form, for {reason}. On a busy database this is "
+                "done by hand: add a column of the new type, keep it equal by a trigger, fill it in batches, "
+                "build its indexes concurrently, and swap the two in a short transaction. If the rewrite is "
+                "acceptable:",
+                f"rewrite={place}",
+            )
         )
 
 
@@ -313,7 +330,7 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
     """
     if column.generated or column.identity or column.sequence:
         return False
-    if column.not_null and ColumnName(table, column.name) in change.backfills:
+    if ColumnName(table, column.name) in change.backfills:
         return True
     return column.has_volatile_default
 
@@ -423,7 +440,8 @@ def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     for column in _new_and_filled(way, name):
         if not column.not_null:
-            _fill_column(way, name, column.name, str(column.default), f"fill {column.name}")
+            said = way.change.backfills.get(ColumnName(name, column.name), str(column.default))
+            _fill_column(way, name, column.name, said, f"fill {column.name}")
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
         given = way.change.backfills.get(ColumnName(name, column.name))

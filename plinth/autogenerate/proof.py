@@ -1,7 +1,7 @@
 """Proves new revisions before they are written: in a scratch database that the existing ones have made.
 
 Upgrade, compare with the models; downgrade one by one, compare with what was there before; upgrade again.
-There are no rows in it: what rows change, the revisions themselves must bear.
+Where a column gets another type there are rows, with values that have something to lose (`proof_rows`).
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alembic.autogenerate.api import RevisionContext
@@ -21,6 +21,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from plinth.autogenerate.baseline import begins_with_what_stands, copy_standing, is_missing
+from plinth.autogenerate.conversions import Conversion
+from plinth.autogenerate.proof_rows import Rows, WrongValues, put_rows
 from plinth.autogenerate.quoting import shown, shown_names
 from plinth.autogenerate.revisions import History, RevisionError, Walk, copy_missing, history_of, run, upgrade
 from plinth.catalog import Catalog, Difference, Name, differences
@@ -43,6 +45,19 @@ class UnprovenError(ProofError):
     """New revisions can't be tried from nothing: what they or the existing ones lean on isn't there."""
 
 
+class _RowsInTheWay(Exception):  # noqa: N818 - the proof goes on without them
+    """A revision fails on rows that were made up.
+
+    Args:
+        message: the revision's.
+        is_about_values: whether a value couldn't be converted.
+    """
+
+    def __init__(self, message: str, *, is_about_values: bool) -> None:
+        super().__init__(message)
+        self.is_about_values = is_about_values
+
+
 @dataclass(frozen=True)
 class Claim:
     """What is to be proved of new revisions: that they lead from one schema to another.
@@ -52,12 +67,14 @@ class Claim:
         standing: the schema of the database. What revisions lean on and don't make is copied from it.
         unexplained: in what the first schema isn't as the second demands.
         changed: the tables that stand in the database and that the models know.
+        conversions: columns that get another type.
     """
 
     models: Catalog
     standing: Catalog
     unexplained: Callable[[Catalog, Catalog], Sequence[Difference]] = differences
     changed: Collection[Name] = ()
+    conversions: Sequence[Conversion] = ()
 
 
 def prove(context: MigrationContext, directives: Sequence[MigrationScript], claim: Claim) -> None:
@@ -82,14 +99,14 @@ def prove(context: MigrationContext, directives: Sequence[MigrationScript], clai
         if not _is_wanted(context):
             return
         history = history_of(context)
+        with_new = history.with_script(script)
         try:
             _refuse_to_begin_in_the_middle(history, claim)
-            with scratch_database(target) as engine:
-                _prove(engine, history, script, revisions, claim)
+            _prove(target, lambda engine: _begin(engine, history, claim), with_new, revisions, claim)
         except NoScratchError as error:
             log.warning("The new revisions could not be proved. %s", error)
         except UnprovenError as error:
-            _prove_on_copy(target, history.with_script(script), revisions, claim, error)
+            _prove_on_copy(target, with_new, revisions, claim, error)
 
 
 def _is_wanted(context: MigrationContext) -> bool:
@@ -171,8 +188,33 @@ def _refuse_to_begin_in_the_middle(history: History, claim: Claim) -> None:
 
 
 def _prove(
-    engine: Engine, history: History, script: ScriptDirectory, revisions: Sequence[Script], claim: Claim
+    target: Connection,
+    begin: Callable[[Engine], None],
+    history: History,
+    revisions: Sequence[Script],
+    claim: Claim,
 ) -> None:
+    """Prove new revisions in scratch databases, which `begin` makes like the database."""
+    try:
+        with scratch_database(target) as engine:
+            begin(engine)
+            rows = _try(engine, history, revisions, claim)
+    except _RowsInTheWay as error:
+        # Made-up rows may not bear what the real ones do: a check, a unique constraint.
+        with scratch_database(target) as engine:
+            begin(engine)
+            _try(engine, history, revisions, replace(claim, conversions=()))
+        if error.is_about_values:
+            raise ProofError(f"{error} {NOTHING_WRITTEN}") from error
+        return
+    for each in rows:
+        if each.refused:
+            with scratch_database(target) as engine:
+                begin(engine)
+                _try_refused(engine, history, revisions, each)
+
+
+def _begin(engine: Engine, history: History, claim: Claim) -> None:
     if begins_with_what_stands(history):
         raise UnprovenError("The first revision is empty.")
     try:
@@ -183,31 +225,64 @@ def _prove(
             f"{error} Repair that one, or leave the proof out: alembic -x prove=no revision …"
         ) from error
     copy_missing(engine, claim.standing)
-    _try(engine, history.with_script(script), revisions, claim)
 
 
 def _prove_on_copy(
     target: Connection, history: History, revisions: Sequence[Script], claim: Claim, first: UnprovenError
 ) -> None:
     """Prove new revisions on a copy of the database's schema, where the existing ones count as applied."""
-    with scratch_database(target) as engine:
+
+    def begin(engine: Engine) -> None:
         try:
             copy_standing(target, engine, history)
         except CopyError as error:
             raise ProofError(f"{first} {error}") from first
-        log.info("The new revisions are proved on a copy of the database's schema, for no revision makes it.")
-        _try(engine, history, revisions, claim)
+
+    log.info("The new revisions are proved on a copy of the database's schema, for no revision makes it.")
+    _prove(target, begin, history, revisions, claim)
 
 
-def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: Claim) -> None:
+def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: Claim) -> list[Rows]:
+    """Try new revisions there and back; return the rows that they took along."""
+    rows = put_rows(engine, claim.conversions)
     try:
-        run(engine, history, _there_and_back(history, revisions, claim))
+        run(engine, history, _there_and_back(history, revisions, claim, rows))
+    except WrongValues as error:
+        raise ProofError(_wrongly(revisions, error)) from error
     except RevisionError as error:
+        code = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
+        if rows and code[:2] in {"22", "23"}:
+            raise _RowsInTheWay(str(error), is_about_values=code.startswith("22")) from error
         kind = UnprovenError if is_missing(error) else ProofError
         raise kind(f"{error} {NOTHING_WRITTEN}") from error
+    return rows
 
 
-def _there_and_back(history: History, revisions: Sequence[Script], claim: Claim) -> Walk:
+def _try_refused(engine: Engine, history: History, revisions: Sequence[Script], rows: Rows) -> None:
+    """Return if a value that can't be converted stops the revisions, or stays as it is."""
+    if not rows.put_refused(engine):
+        return
+
+    def walk(connection: Connection, _: tuple[str, ...]) -> Generator[MigrationStep]:
+        for revision in revisions:
+            yield history.up(revision)
+        rows.refuse_cut(connection)
+
+    try:
+        run(engine, history, walk)
+    except WrongValues as error:
+        raise ProofError(_wrongly(revisions, error)) from error
+    except RevisionError:
+        return  # as it should be
+
+
+def _wrongly(revisions: Sequence[Script], error: WrongValues) -> str:
+    return f"{_named(revisions, 'converts', 'convert')} values wrongly: {error} {NOTHING_WRITTEN}"
+
+
+def _there_and_back(
+    history: History, revisions: Sequence[Script], claim: Claim, rows: Sequence[Rows]
+) -> Walk:
     def walk(connection: Connection, _: tuple[str, ...]) -> Generator[MigrationStep]:
         def read() -> Catalog:
             return history.read(connection, claim.standing.default_schema)
@@ -221,18 +296,24 @@ def _there_and_back(history: History, revisions: Sequence[Script], claim: Claim)
             claim.unexplained(after, claim.models),
             _named(revisions, "leaves", "leave") + " a schema that isn't the models'",
         )
+        for each in rows:
+            each.check_up(connection)
         for revision, wanted in zip(reversed(revisions), reversed(before), strict=True):
             yield history.down(revision)
             refuse(
                 differences(read(), wanted),
                 f"The downgrade of revision {title(revision)} doesn't put back what was there",
             )
+        for each in rows:
+            each.check_down(connection)
         for revision in revisions:
             yield history.up(revision)
         refuse(
             differences(read(), after),
             _named(revisions, "makes", "make") + " something else when applied again after the downgrade",
         )
+        for each in rows:
+            each.check_up(connection)
 
     return walk
 

@@ -1,5 +1,10 @@
 """What autogenerate refuses to do without a word of the author's."""
 
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from alembic.util import CommandError
 
 
@@ -9,8 +14,72 @@ class Refusal(CommandError):  # noqa: N818 - that is what it is
     Args:
         kind: which of the refusals that docs/reference.md lists.
         message: what it is about, and the remedies.
+        x: the argument of `-x` with which it isn't refused, "drop=t.c" for instance; None when no such is.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, kind: str, message: str, x: str | None = None) -> None:
+        super().__init__(message if x is None else f"{message} -x {shlex.quote(x)}")
         self.kind = kind
+        self.message = message
+        self.x = x
+
+
+class Refusals(CommandError):  # noqa: N818 - that is what they are
+    """Several refusals of one autogenerate, and the command that takes all words at once.
+
+    Args:
+        found: the refusals.
+        given: arguments of `-x` that were given.
+        command: what follows them on the command line.
+    """
+
+    def __init__(self, found: Sequence[Refusal], given: Sequence[str], command: str) -> None:
+        self.found = list(found)
+        words = [each.x for each in found if each.x is not None]
+        lines = [f"{len(found)} questions. Nothing has been written.", *(f"  {each}" for each in found)]
+        if words:
+            arguments = " ".join(f"-x {shlex.quote(each)}" for each in (*given, *words))
+            lines.append(f"If each -x is meant: alembic {arguments} {command}")
+        super().__init__("\n".join(lines))
+
+
+_asked: ContextVar[list[Refusal] | None] = ContextVar("asked", default=None)
+
+
+def refuse(refusal: Refusal) -> None:
+    """Refuse a change: at once, or with the others where refusals are collected, and return.
+
+    Raises:
+        Refusal: they aren't.
+    """
+    found = _asked.get()
+    if found is None:
+        raise refusal
+    if str(refusal) not in map(str, found):
+        found.append(refusal)
+
+
+@contextmanager
+def collected(given: Sequence[str], command: str) -> Iterator[None]:
+    """Collect what is refused inside, and refuse it together at the end.
+
+    Args:
+        given: arguments of `-x` that were given.
+        command: what follows them on the command line.
+
+    Raises:
+        Refusal: there is one.
+        Refusals: there are several.
+    """
+    found: list[Refusal] = []
+    token = _asked.set(found)
+    try:
+        yield
+    except Refusal as refusal:
+        refuse(refusal)  # what follows it can't be asked
+    finally:
+        _asked.reset(token)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise Refusals(found, given, command)

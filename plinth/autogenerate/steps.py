@@ -7,9 +7,9 @@ from typing import Any
 
 from alembic.operations import ops
 
-from plinth.autogenerate.casts import Casts
+from plinth.autogenerate.casts import Casts, Using, is_a_matter_of_zone
 from plinth.autogenerate.quoting import without_binds
-from plinth.catalog.picture import NOTHING, Catalog, ColumnName, Name, Node
+from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 
 class Phase(enum.IntEnum):
@@ -120,6 +120,8 @@ class Change:
         is_downgrade: it takes back what an upgrade did.
         rewrites: columns whose change may write their table anew (`-x rewrite=table.column`).
         goal: where the whole way leads, of which this may be a part.
+        usings: what the models say of conversions.
+        filled_later: columns whose rows get their values in revisions of their own.
     """
 
     before: Catalog
@@ -129,3 +131,14 @@ class Change:
     is_downgrade: bool = False
     rewrites: Collection[str] = ()
     goal: Catalog | None = None
+    usings: Mapping[ColumnName, Using] = field(default_factory=dict)
+    filled_later: Collection[ColumnName] = ()
+
+    def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
+        """Return the SQL expression that the models say for a column's new type; None when they say none."""
+        said = self.usings.get(place)
+        if said is None or before.type == after.type:
+            return None
+        if not self.is_downgrade:
+            return said.up
+        return said.back or (said.up if is_a_matter_of_zone(before, after) else None)

@@ -35,7 +35,6 @@ from plinth.autogenerate.quoting import (
     without_binds,
 )
 from plinth.autogenerate.steps import CommentOp, SqlOp
-from plinth.autogenerate.types import is_rewritten
 from plinth.autogenerate.way import Operations, Revision, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
 
@@ -45,13 +44,8 @@ def swaps(way: Way) -> set[ColumnName]:
     return {
         each
         for each in way.forced.retyped
-        if (is_rewritten(*_types(way, each)) or rebuilt_enum(way, each)) and not objection(way, each)
+        if (way.is_rewritten(each) or rebuilt_enum(way, each)) and not objection(way, each)
     }
-
-
-def _types(way: Way, place: ColumnName) -> tuple[str, str]:
-    before, after = (each.tables[place.table][place.column] for each in (way.before, way.change.after))
-    return before.type, after.type
 
 
 def objection(way: Way, place: ColumnName) -> str | None:
@@ -219,12 +213,21 @@ class _Keeper:
         self._function = sql_name(self.function, way.at)
         own = replace(after, name=before.name)  # by then
         known = way.at, way.at, way.change.casts
-        self.value = casts.using(before, own, *known) or f"{quoted(before.name)}::{after.type}"
-        self.back = casts.using(own, before, *known) or f"{quoted(before.name)}::{before.type}"
+        place = ColumnName(name, before.name)
+        self.said = way.change.using(place, before, own)
+        self.type = after.type
+        # Both are assigned: a value that doesn't fit stops, where a cast would cut it.
+        plain = quoted(before.name)
+        self.value = self.said or casts.using(before, own, *known) or plain
+        way_back = replace(way.change, is_downgrade=True)
+        self.back = way_back.using(place, own, before) or casts.using(own, before, *known) or plain
 
     def make(self) -> Operations:
         """Return what makes it."""
-        row = with_name(self.value, self.column, f"NEW.{quoted(self.column)}")
+        if self.said:
+            row = f"(SELECT {self.said} FROM (SELECT NEW.*) AS {quoted(self.name.name)})"  # noqa: S608
+        else:
+            row = with_name(self.value, self.column, f"NEW.{quoted(self.column)}")
         body = f"BEGIN NEW.{quoted(self.new)} := {row}; RETURN NEW; END"
         trigger = quoted(self.function.name)
         return [
@@ -236,6 +239,21 @@ class _Keeper:
                 f"FOR EACH ROW EXECUTE FUNCTION {self._function}()"
             ),
         ]
+
+    def has_missed(self, old: str) -> str:
+        """Return the condition that a row's new value isn't what its old one would become.
+
+        Args:
+            old: the old column's name by then.
+        """
+        was = quoted(old)
+        if self.said:
+            row = f"SELECT {was} AS {quoted(self.column)}"
+            was = f"(SELECT {self.said} FROM ({row}) AS {quoted(self.name.name)})"  # noqa: S608 - quoted names
+        elif self.value != quoted(self.column):
+            was = with_name(self.value, self.column, was)
+        # As text: json has no equality.
+        return f"{was}::{self.type}::text IS DISTINCT FROM {quoted(self.column)}::text"
 
     def drop(self) -> Operations:
         """Return what drops it."""
@@ -354,8 +372,7 @@ def _take_over(
         *(enum.give_back(way.at) if enum else []),
         SqlOp(
             f"UPDATE {keeper.table} SET {quoted(names.old)} = {keeper.back} "  # noqa: S608 - quoted names
-            # As text: json has no equality.
-            f"WHERE {quoted(names.old)}::text IS DISTINCT FROM ({keeper.back})::text"
+            f"WHERE {keeper.has_missed(names.old)}"
         ),
     ]
     if wanted.default is not None:

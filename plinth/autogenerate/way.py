@@ -1,13 +1,15 @@
 """The way from one schema to another, revision by revision."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from alembic.operations import ops
 
+from plinth.autogenerate.casts import keeps_stored_values
 from plinth.autogenerate.difference import Forced, difference
 from plinth.autogenerate.steps import Change
+from plinth.autogenerate.types import is_rewritten
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
 Operations = Sequence[ops.MigrateOperation]
@@ -70,6 +72,21 @@ class Way:
         before, after = self.before.tables[name], self.change.after.tables[name]
         own = (before.partition_key, after.partition_key, before.parents, after.parents)
         return any(own) or any(name in table.parents for table in self.before.tables.values())
+
+    def is_rewritten(self, place: ColumnName) -> bool:
+        """Whether PostgreSQL writes a table anew, or an index, when a column's type changes in place."""
+        before, after = (each.tables[place.table] for each in (self.before, self.change.after))
+        old, new = before[place.column], after[place.column]
+        said = self.change.using(place, old, new)
+        if said is None:
+            return is_rewritten(old.type, new.type)
+        if not keeps_stored_values(old, new, said):
+            return True
+        parts: list[Collection[str]] = [
+            each.columns for each in before.constraints.values() if each.type != "n"
+        ]
+        parts += [each.columns for each in before.indexes.values()]
+        return any(place.column in columns for columns in parts)
 
     def with_table(self, table: Table) -> Catalog:
         """Return the schema so far, with another table of that name."""

@@ -4,7 +4,8 @@ A revision that works through rows in batches does nothing where there are none,
 """
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +25,88 @@ _COLUMNS = """
     where c.oid = any(%s) and c.relkind in ('r', 'p')
     order by c.oid, a.attnum
     """
+_TYPE = """
+    select case t.typtype when 'd' then format_type(t.typbasetype, t.typtypmod) else %s end, b.typcategory,
+           (select array_agg(enumlabel::text order by enumsortorder) from pg_enum where enumtypid = b.oid)
+    from pg_type t join pg_type b on b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end
+    where t.oid = to_regtype(%s)
+    """
 _NAMES = """
     select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid = any(%s)
     """
-# By pg_type.typcategory; the same number everywhere, so that it is found where a foreign key points.
-_VALUES = {"N": "1", "S": "1", "B": "true", "D": "2000-01-01", "T": "1 day", "A": "{}", "I": "127.0.0.1"}
-_BY_TYPE = {
-    "uuid": "00000000-0000-0000-0000-000000000001",
-    "json": "{}",
-    "jsonb": "{}",
-    "bytea": "1",
-    "xml": "<a/>",
+# By pg_type.typcategory, and by type; what stands first is the same number everywhere, so that it is found
+# where a foreign key points. The others have something to lose.
+_VALUES: dict[str, tuple[str, ...]] = {
+    "N": ("1", "0", "-1", "-0.25", "1.1", "12345678901234567890.123456789"),
+    "S": ("1", "Ab, {é}", "007"),
+    "B": ("true", "false"),
+    "D": ("2000-01-01", "1999-12-31 23:59:59.999999+05:30"),
+    "T": ("1 day", "-1 year -2 mons +3 days 04:05:06.789012"),
+    "A": ("{}",),
+    "I": ("127.0.0.1", "10.1.2.3/8", "10.0.0.0/8", "::1"),
+    "R": ("empty", "(,)"),
 }
+_BY_TYPE: dict[str, tuple[str, ...]] = {
+    "uuid": ("00000000-0000-0000-0000-000000000001", "6f1e4f2c-0000-4000-8000-00000000ffff"),
+    "json": ("{}", '{"b": [1, 2.50], "a": null}', '"1"'),
+    "jsonb": ("{}", '{"b": [1, 2.50], "a": null}', '"1"'),
+    "bytea": ("1", "\\x00ff"),
+    "xml": ("<a/>",),
+    "smallint": ("1", "-1", "32767", "-32768"),
+    "integer": ("1", "-1", "2147483647", "-2147483648"),
+    "bigint": ("1", "-1", "9223372036854775807", "-9223372036854775808"),
+    "real": ("1", "-0.1", "3.4e38"),
+    "double precision": ("1", "-1.2345678901234567", "1.7e308"),
+    "money": ("1", "-1.25"),
+}
+_LONG = 300  # characters of a text that has no limit
+_NUMBERS = re.compile(r"\((\d+)(?:,(-?\d+))?\)")
+
+
+def samples(type_: str, category: str, labels: Sequence[str] = (), beyond: int = _LONG) -> list[str]:
+    """Return values of a type, as texts: a plain one first, then such as have something to lose.
+
+    Args:
+        type_: as `format_type` prints it.
+        category: of its base type, or of its elements', as pg_type has it.
+        labels: of an enum.
+        beyond: how long a text without a limit has to be at least.
+    """
+    if labels:
+        return list(labels)
+    numbers = _NUMBERS.search(type_)
+    name = _NUMBERS.sub("", type_)
+    size = int(numbers[1]) if numbers else None
+    found = list(_BY_TYPE.get(name) or _VALUES.get(category, ("1",)))
+    if category == "S":
+        found.append("é" * (size or beyond))
+    elif category == "V":
+        found = ["1" * (size or 1), ("10" * (size or beyond))[: size or beyond]]
+    elif name == "numeric" and size:
+        scale = int(numbers[2] or 0) if numbers else 0
+        digits = "9" * size
+        largest = f"{digits}e{-scale}"
+        found = ["1", "-1", largest, f"-{largest}"]
+    return found
+
+
+def samples_of(session: "psycopg.Connection[Any]", type_: str, beyond: int = _LONG) -> list[str]:
+    """Return values of a type that the database has, arrays included: see `samples`."""
+    row = session.execute(_TYPE, [type_.removesuffix("[]")] * 2).fetchone()
+    if row is None:
+        return []
+    base, category, labels = row
+    # A domain's own name says nothing of how long its values may be.
+    found = samples(base, category, labels or (), beyond)
+    if not type_.endswith("[]"):
+        return found
+    quoted = [_element(each) for each in found]
+    return ["{}", *(f"{{{each}}}" for each in quoted), f"{{{','.join([*quoted, 'NULL'])}}}"]
+
+
+def _element(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 @dataclass(frozen=True)
@@ -48,7 +119,7 @@ class _Column:
     is_made: bool  # by a default, an identity or an expression
 
     def value(self) -> str:
-        return self.label or _BY_TYPE.get(self.type) or _VALUES.get(self.category, "1")
+        return samples(self.type, self.category, [self.label] if self.label else [])[0]
 
 
 @dataclass(frozen=True)
@@ -85,6 +156,50 @@ def fill(session: "psycopg.Connection[Any]", tables: Sequence[int]) -> list[int]
             break
         waiting = refused
     return [oid for oid, table in empty.items() if _has_rows(session, table)]
+
+
+def put(session: "psycopg.Connection[Any]", table: int, given: Mapping[str, Sequence[str]]) -> None:
+    """Put rows into a table, as far as they go in.
+
+    Args:
+        session: in autocommit.
+        table: its oid.
+        given: values of some columns; each comes once at least, and NULL.
+    """
+    found = [
+        (Identifier(*names), _Column(*column))
+        for _, *names, name, kind, category, label, required, made in session.execute(_COLUMNS, [[table]])
+        for column in [(name, kind, category, label, required, made)]
+    ]
+    for number in range(max(map(len, given.values()), default=0) + 1):
+        for own in (str(number + 1), None):  # in a unique column, and in one that refers to another
+            values = {}
+            for _, column in found:
+                if column.name in given:
+                    listed = [*given[column.name], None]
+                    values[column.name] = listed[min(number, len(listed) - 1)]
+                elif column.is_required:
+                    plain = column.value()
+                    values[column.name] = own if own and plain == "1" else plain
+            if _put_one(session, found, values):
+                break
+
+
+def _put_one(
+    session: "psycopg.Connection[Any]",
+    found: Sequence[tuple[Identifier, _Column]],
+    values: Mapping[str, str | None],
+) -> bool:
+    columns = [column for _, column in found if column.name in values]
+    names = SQL(", ").join(Identifier(column.name) for column in columns)
+    listed = SQL(", ").join(
+        SQL("cast({} as {})").format(Literal(values[column.name]), SQL(column.type)) for column in columns
+    )
+    statement = SQL("insert into {} ({}) values ({})").format(found[0][0], names, listed)
+    with contextlib.suppress(psycopg.Error):
+        session.execute(statement)
+        return True
+    return False
 
 
 def clear(session: "psycopg.Connection[Any]", tables: Sequence[int]) -> None:

@@ -545,6 +545,9 @@ def hints(model: Model, table: Table, column: Column, since: Model | None) -> di
         old = since.table(table.key).column(column.key)
         if old.name != column.name:
             info["renamed_from"] = old.name
+        if isinstance(old.type, Scalar) and isinstance(column.type, Scalar):
+            name = '"' + column.name.replace('"', '""') + '"'
+            info |= conversion(old.type, column.type, name)
     if isinstance(column.type, EnumOf) and any(enum.key == column.type.key for enum in since.enums):
         old_names = {label.key: label.name for label in since.enum(column.type.key).labels}
         renames = {
@@ -555,6 +558,27 @@ def hints(model: Model, table: Table, column: Column, since: Model | None) -> di
         if renames:
             info["enum_renames"] = renames
     return info
+
+
+# No word is needed: nothing can be lost, or PostgreSQL stops where it would be.
+_WIDER = {
+    *(("date", "timestamp"), ("date", "timestamp(0)"), ("timestamp(0)", "timestamp")),
+    *(("timestamptz(3)", "timestamptz"), ("numeric(10,2)", "numeric(12,4)"), ("real", "double precision")),
+    ("interval day to second(3)", "interval"),
+}
+_ROUNDED = {"decimal", "any decimal", "float", "date", "interval"}
+
+
+def conversion(old: Scalar, new: Scalar, column: str) -> dict[str, object]:
+    """Return what `info=` says of another type, where autogenerate asks for it."""
+    is_spelled = (old.group == "text") != (new.group == "text")
+    if is_spelled:
+        asked = old.group in {"text", "date"}
+    else:
+        asked = old.group in _ROUNDED and (old.sql, new.sql) not in _WIDER and new.sql != "numeric"
+    if not asked or old.sql == new.sql:
+        return {}
+    return {"using": f"{column}::{new.sql}", "using_back": f"{column}::{old.sql}"}
 
 
 def table_source(model: Model, table: Table, since: Model | None) -> list[str]:

@@ -16,10 +16,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, text
 
 from plinth.autogenerate.baseline import revisions_catalog
+from plinth.autogenerate.casts import read_casts
+from plinth.autogenerate.conversions import conversions
 from plinth.autogenerate.models import models_catalog
 from plinth.autogenerate.proof import Claim, ProofError, prove
 from plinth.autogenerate.revisions import History as Revisions
 from plinth.autogenerate.revisions import RevisionError, downgrade, upgrade
+from plinth.autogenerate.steps import Change
 from plinth.catalog import Name, differences, read_catalog
 from plinth.scratch import scratch_database
 from tests.plinth.history import CONCURRENTLY, History, left_scratch_databases, rows
@@ -55,7 +58,7 @@ def plain(history: History) -> History:
     return history
 
 
-def orders(*columns: "sa.Column[Any]", name: str = "orders") -> MetaData:
+def orders(*columns: "sa.schema.SchemaItem", name: str = "orders") -> MetaData:
     metadata = MetaData()
     state = sa.Enum("new", "paid", name=f"state_of_{name}")
     sa.Table(
@@ -93,7 +96,9 @@ def write(
         connection = context.connection
         assert connection
         standing = read_catalog(connection)
-        claim = Claim(models_catalog(metadata, connection, standing), standing)
+        models = models_catalog(metadata, connection, standing)
+        found = tuple(conversions(Change(standing, models, read_casts(connection))))
+        claim = Claim(models, standing, conversions=found)
         change(directives)
         prove(context, directives, claim)
 
@@ -399,3 +404,68 @@ def test_what_revisions_make_is_kept(
         fresh = revisions.with_script(ScriptDirectory.from_config(revisions.config))
         assert Name("public", "e") in revisions_catalog(fresh, target).tables
         assert len(list((tmp_path / "cache").glob("revisions-*"))) == 2
+
+
+def retyped(
+    history: History,
+    engine: Engine,
+    using: str,
+    back: str = "text",
+    to: "sa.types.TypeEngine[Any]" = sa.String(5),  # noqa: B008 - it doesn't change
+) -> Callable[[], None]:
+    """Return what lets a text become another type by an expression, which is no word of the models'."""
+    config = configured(history, engine)
+    write(config, orders(sa.Column("note", sa.Text)))
+    command.upgrade(config, "head")
+
+    def change(directives: Directives) -> None:
+        new = to.compile(dialect=engine.dialect)
+        for container, kind, value in (
+            (directives[0].upgrade_ops, new, using),
+            (directives[0].downgrade_ops, "text", back),
+        ):
+            sql = f"alter table orders alter note type {kind} using {value}"
+            container.ops = [ops.ExecuteSQLOp(sql)]  # type: ignore[union-attr]
+
+    return lambda: write(config, orders(sa.Column("note", to)), change)
+
+
+def test_a_conversion_that_cuts(plain: History, empty_engine: Engine) -> None:
+    said = refused(plain, retyped(plain, empty_engine, "left(note, 5)", back="note"))
+    assert "Column orders.note goes from text to character varying(5), and 'ééé" in said
+    assert said.endswith("becomes 'ééééé'. Nothing has been written.")
+
+
+def test_a_conversion_that_stops(plain: History, empty_engine: Engine) -> None:
+    retyped(plain, empty_engine, "note", back="note")()
+
+
+def test_a_conversion_that_makes_something_else(plain: History, empty_engine: Engine) -> None:
+    said = refused(
+        plain, retyped(plain, empty_engine, "replace(note, 'b', 'B')", back="note", to=sa.String())
+    )
+    assert "'Ab, {é}' becomes 'AB, {é}'" in said
+
+
+def test_a_way_back_that_makes_something_else(plain: History, empty_engine: Engine) -> None:
+    said = refused(plain, retyped(plain, empty_engine, "note", back="note || 'x'", to=sa.String()))
+    assert "goes from character varying back to text" in said
+
+
+def test_made_up_rows_that_a_new_check_refuses_prove_nothing(plain: History, empty_engine: Engine) -> None:
+    config = configured(plain, empty_engine)
+    write(config, orders(sa.Column("note", sa.Text)))
+    command.upgrade(config, "head")
+
+    def check(directives: Directives) -> None:
+        directives[0].upgrade_ops.ops[0].ops.append(  # type: ignore[union-attr]
+            ops.ExecuteSQLOp("alter table orders add check (note <> '007')")
+        )
+        directives[0].downgrade_ops.ops[0].ops.append(  # type: ignore[union-attr]
+            ops.ExecuteSQLOp("alter table orders drop constraint orders_note_check")
+        )
+
+    checked = orders(
+        sa.Column("note", sa.String), sa.CheckConstraint("note <> '007'", name="orders_note_check")
+    )
+    write(config, checked, check)

@@ -109,11 +109,15 @@ def _anew(kind: Any) -> Any:
 
 
 def change(name: str, old: Any, new: Any, *values: str, **options: Any) -> Kind:
-    """Return the change of a column's type, over rows with these values (SQL)."""
+    """Return the change of a column's type, over rows with these values (SQL).
+
+    Two words in `options` are the model's: how values are converted, and how on the way back.
+    """
+    info = {word: options.pop(word) for word in ("using", "using_back") if word in options}
     return Kind(
         f"type.{name}",
         lambda m: t(m, Column("d", _anew(old))),
-        lambda m: t(m, Column("d", _anew(new))),
+        lambda m: t(m, Column("d", _anew(new), info=info)),
         rows=tuple(f"insert into t (d) values ({value})" for value in values),  # noqa: S608
         checks=options.pop("checks", (kept("select count(d) from t", len(values)),)),
         **options,
@@ -243,14 +247,22 @@ KINDS = [
     change("bigint_to_int", BigInteger, Integer, "1", **REWRITE),
     change("smallint_to_int", SmallInteger, Integer, "1", **REWRITE),
     change("int_to_numeric", Integer, Numeric(10, 2), "1", **REWRITE),
-    change("numeric_to_int", Numeric(10, 2), Integer, "7.00", **REWRITE),
+    change("numeric_to_int", Numeric(10, 2), Integer, "7.00", using="d::integer", **REWRITE),
     change("numeric_scale", Numeric(10, 2), Numeric(12, 4), "1.25", **REWRITE),
     change("numeric_precision", Numeric(10, 2), Numeric(12, 2), "1.25"),
     change("numeric_to_unlimited", Numeric(10, 2), Numeric, "1.25"),
     change("numeric_to_double", Numeric(10, 2), Double, "1.25", **REWRITE),
     change("real_to_double", pg.REAL, Double, "1.25", **REWRITE),
     change("int_to_text", Integer, Text, "12", checks=both("select d::text from t", "12", "12"), **REWRITE),
-    change("text_to_int", Text, Integer, "'12'", checks=both("select d::text from t", "12", "12"), **REWRITE),
+    change(
+        "text_to_int",
+        Text,
+        Integer,
+        "'12'",
+        checks=both("select d::text from t", "12", "12"),
+        using="d::integer",
+        **REWRITE,
+    ),
     change(
         "int_to_boolean",
         Integer,
@@ -258,6 +270,8 @@ KINDS = [
         "1",
         "0",
         checks=both("select count(*) from t where d::int = 1", 1, 1),
+        using="d::boolean",
+        using_back="d::integer",
         **REWRITE,
     ),
     change(
@@ -267,6 +281,8 @@ KINDS = [
         "true",
         "false",
         checks=both("select count(*) from t where d::int = 1", 1, 1),
+        using="d::integer",
+        using_back="d::boolean",
         **REWRITE,
     ),
     change(
@@ -283,9 +299,10 @@ KINDS = [
         Boolean,
         "'true'",
         checks=both("select d::text from t", "true", "true"),
+        using="d::boolean",
         **REWRITE,
     ),
-    change("text_to_uuid", Text, Uuid, "'6f1e4f2c-0000-4000-8000-000000000001'", **REWRITE),
+    change("text_to_uuid", Text, Uuid, "'6f1e4f2c-0000-4000-8000-000000000001'", using="d::uuid", **REWRITE),
     change("uuid_to_text", Uuid, Text, "'6f1e4f2c-0000-4000-8000-000000000001'", **REWRITE),
     change(
         "text_to_date",
@@ -293,6 +310,8 @@ KINDS = [
         Date,
         "'2024-02-29'",
         checks=both("select d::text from t", "2024-02-29", "2024-02-29"),
+        using="d::date",
+        using_back="d::text",
         **REWRITE,
     ),
     change(
@@ -303,39 +322,101 @@ KINDS = [
         checks=both("select d::date::text from t", "2024-02-29", "2024-02-29"),
         **REWRITE,
     ),
-    change("timestamp_to_date", DateTime, Date, "'2024-02-29'", **REWRITE),
+    change("timestamp_to_date", DateTime, Date, "'2024-02-29'", using="d::date", **REWRITE),
     change(
         "timestamp_to_timestamptz",
         DateTime,
         DateTime(timezone=True),
         "'2024-02-29 12:00'",
         listed=True,
+        using="d AT TIME ZONE 'UTC'",
         **REWRITE,
     ),
-    change("timestamp_precision", DateTime, pg.TIMESTAMP(precision=0), "'2024-02-29 12:00'", **REWRITE),
-    change("time_to_timetz", Time, Time(timezone=True), "'12:00'", **REWRITE),
-    change("text_to_interval", Text, Interval, "'01:00:00'", **REWRITE),
-    change("interval_fields", Interval, pg.INTERVAL(fields="HOUR TO MINUTE"), "'01:00'", **REWRITE),
-    change("text_to_interval_precision", Text, pg.INTERVAL(precision=2), "'1 day'", **REWRITE),
+    change(
+        "timestamp_precision", DateTime, pg.TIMESTAMP(precision=0), "'2024-02-29 12:00'", using="d", **REWRITE
+    ),
+    change(
+        "time_to_timetz",
+        Time,
+        Time(timezone=True),
+        "'12:00'",
+        using="d::timetz",
+        using_back="d::time",
+        **REWRITE,
+    ),
+    change(
+        "text_to_interval", Text, Interval, "'01:00:00'", using="d::interval", using_back="d::text", **REWRITE
+    ),
+    change(
+        "interval_fields", Interval, pg.INTERVAL(fields="HOUR TO MINUTE"), "'01:00'", using="d", **REWRITE
+    ),
+    change(
+        "text_to_interval_precision",
+        Text,
+        pg.INTERVAL(precision=2),
+        "'1 day'",
+        using="d::interval",
+        using_back="d::text",
+        **REWRITE,
+    ),
     change("json_to_jsonb", JSON, pg.JSONB, """'{"a": 1}'""", listed=True, **REWRITE),
     change("jsonb_to_json", pg.JSONB, JSON, """'{"a": 1}'""", listed=True, **REWRITE),
-    change("text_to_jsonb", Text, pg.JSONB, """'{"a": 1}'""", **REWRITE),
+    change("text_to_jsonb", Text, pg.JSONB, """'{"a": 1}'""", using="d::jsonb", **REWRITE),
     change("jsonb_to_text", pg.JSONB, Text, """'{"a": 1}'""", **REWRITE),
-    change("text_to_bytea", Text, LargeBinary, "'abc'", **REWRITE),
+    change("text_to_bytea", Text, LargeBinary, "'abc'", using="d::bytea", **REWRITE),
     change("bytea_to_text", LargeBinary, Text, r"'\x616263'", **REWRITE),
-    change("text_to_inet", Text, pg.INET, "'10.0.0.1/32'", **REWRITE),
-    change("inet_to_cidr", pg.INET, pg.CIDR, "'10.0.0.0/24'", **REWRITE),
+    change("text_to_inet", Text, pg.INET, "'10.0.0.1/32'", using="d::inet", **REWRITE),
+    change("inet_to_cidr", pg.INET, pg.CIDR, "'10.0.0.0/24'", using="d", **REWRITE),
     change("macaddr_to_macaddr8", pg.MACADDR, pg.MACADDR8, "'08:00:2b:01:02:03'", **REWRITE),
-    change("bit_length", pg.BIT(4), pg.BIT(8), "B'1010'", **REWRITE),
-    change("bit_to_varbit", pg.BIT(4), pg.BIT(varying=True), "B'1010'", **REWRITE),
-    change("text_to_tsvector", Text, pg.TSVECTOR, "'cat'", **REWRITE),
-    change("text_to_int4range", Text, pg.INT4RANGE, "'[1,5)'", **REWRITE),
-    change("int4range_to_int8range", pg.INT4RANGE, pg.INT8RANGE, "'[1,5)'", **REWRITE),
     change(
-        "tsrange_to_tstzrange", pg.TSRANGE, pg.TSTZRANGE, "'[2024-01-01 00:00, 2024-02-01 00:00)'", **REWRITE
+        "bit_length", pg.BIT(4), pg.BIT(8), "B'1010'", using="d::bit(8)", using_back="d::bit(4)", **REWRITE
     ),
-    change("range_to_multirange_without_rows", pg.INT4RANGE, pg.INT4MULTIRANGE, **REWRITE),
-    change("numeric_to_money", Numeric(10, 2), pg.MONEY, "1.25", **REWRITE),
+    change("bit_to_varbit", pg.BIT(4), pg.BIT(varying=True), "B'1010'", **REWRITE),
+    change("text_to_tsvector", Text, pg.TSVECTOR, "'cat'", using="d::tsvector", **REWRITE),
+    change(
+        "text_to_int4range",
+        Text,
+        pg.INT4RANGE,
+        "'[1,5)'",
+        using="d::int4range",
+        using_back="d::text",
+        **REWRITE,
+    ),
+    change(
+        "int4range_to_int8range",
+        pg.INT4RANGE,
+        pg.INT8RANGE,
+        "'[1,5)'",
+        using="d::text::int8range",
+        using_back="d::text::int4range",
+        **REWRITE,
+    ),
+    change(
+        "tsrange_to_tstzrange",
+        pg.TSRANGE,
+        pg.TSTZRANGE,
+        "'[2024-01-01 00:00, 2024-02-01 00:00)'",
+        using="tstzrange(lower(d) AT TIME ZONE 'UTC', upper(d) AT TIME ZONE 'UTC')",
+        using_back="tsrange(lower(d) AT TIME ZONE 'UTC', upper(d) AT TIME ZONE 'UTC')",
+        **REWRITE,
+    ),
+    change(
+        "range_to_multirange_without_rows",
+        pg.INT4RANGE,
+        pg.INT4MULTIRANGE,
+        using="d::int4multirange",
+        using_back="int4range(lower(d), upper(d))",
+        **REWRITE,
+    ),
+    change(
+        "numeric_to_money",
+        Numeric(10, 2),
+        pg.MONEY,
+        "1.25",
+        using="d::money",
+        using_back="d::numeric",
+        **REWRITE,
+    ),
     change(
         "scalar_to_array",
         Text,
@@ -343,6 +424,8 @@ KINDS = [
         "'a'",
         checks=(check("select d[1] from t", up="a"), check("select d from t", down="a")),
         listed=True,
+        using="ARRAY[d]",
+        using_back="d[1]",
         **REWRITE,
     ),
     change(
@@ -351,11 +434,20 @@ KINDS = [
         Integer,
         "'{7}'",
         checks=(check("select d from t", up=7), check("select d[1] from t", down=7)),
+        using="d[1]",
+        using_back="ARRAY[d]",
         **REWRITE,
     ),
     change("array_elem_change", pg.ARRAY(Integer), pg.ARRAY(BigInteger), "'{1,2}'", listed=True, **REWRITE),
     change("array_elem_to_text", pg.ARRAY(Integer), pg.ARRAY(Text), "'{1,2}'", **REWRITE),
-    change("array_elem_change_back", pg.ARRAY(Text), pg.ARRAY(Integer), "'{1,2}'", **REWRITE),
+    change(
+        "array_elem_change_back",
+        pg.ARRAY(Text),
+        pg.ARRAY(Integer),
+        "'{1,2}'",
+        using="d::integer[]",
+        **REWRITE,
+    ),
     change("array_dimensions_is_no_change", pg.ARRAY(Integer), pg.ARRAY(Integer, dimensions=2), "'{{1}}'"),
     change("float_is_double", Float, Double, "1.25"),
     change("unicode_is_varchar", Unicode(9), String(9), "'a'"),
@@ -387,6 +479,8 @@ KINDS = [
         pg.ARRAY(Text),
         "'new'",
         checks=(check("select d[1] from t", up="new"),),
+        using="ARRAY[d]::text[]",
+        using_back="d[1]::st",
         **REWRITE,
     ),
     change(
@@ -403,6 +497,8 @@ KINDS = [
         Enum("1", "2", name="st"),
         "1",
         checks=both("select d::text from t", "1", "1"),
+        using="d::text::st",
+        using_back="d::text::integer",
         **REWRITE,
     ),
     change(
@@ -422,7 +518,7 @@ KINDS = [
     Kind(
         "type.default_and_type_text_to_int",
         lambda m: t(m, Column("n", Text, server_default="5")),
-        lambda m: t(m, Column("n", Integer, server_default="6")),
+        lambda m: t(m, Column("n", Integer, server_default="6", info={"using": "n::integer"})),
         rows=("insert into t (n) values ('7')",),
         checks=(
             kept("select n::text from t", "7"),
@@ -450,7 +546,7 @@ KINDS = [
     Kind(
         "type.default_kept_around_change",
         lambda m: t(m, Column("n", Text, server_default="5")),
-        lambda m: t(m, Column("n", Integer, server_default="5")),
+        lambda m: t(m, Column("n", Integer, server_default="5", info={"using": "n::integer"})),
         rows=("insert into t default values",),
         checks=(kept("select n::text from t", "5"),),
         x=("rewrite=t.n",),
@@ -465,7 +561,7 @@ KINDS = [
     Kind(
         "type.text_to_int_with_index_and_check",
         lambda m: t(m, Column("n", Text, index=True), UniqueConstraint("n")),
-        lambda m: t(m, Column("n", Integer, index=True), UniqueConstraint("n")),
+        lambda m: t(m, Column("n", Integer, index=True, info={"using": "n::integer"}), UniqueConstraint("n")),
         rows=("insert into t (n) values ('1')",),
         checks=(kept("select n::text from t", "1"),),
         x=("rewrite=t.n",),

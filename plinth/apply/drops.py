@@ -1,0 +1,93 @@
+"""What an upgrade drops although it has values: said before it happens, with their number.
+
+The work is bounded: some rows are read, and what PostgreSQL knows of larger tables is an estimate.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, event
+
+log = logging.getLogger(__name__)
+
+READ = 10_000  # rows of a table, at most
+
+_PART = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_NAME = rf"{_PART}(?:\s*\.\s*{_PART})?"
+_EXISTS = r"(?:IF\s+EXISTS\s+)?"
+_TABLES = re.compile(rf"\bDROP\s+TABLE\s+{_EXISTS}(?P<names>{_NAME}(?:\s*,\s*{_NAME})*)", re.IGNORECASE)
+_ALTER = re.compile(
+    rf"\bALTER\s+TABLE\s+{_EXISTS}(?:ONLY\s+)?(?P<table>{_NAME})(?P<actions>[^;]*)", re.IGNORECASE
+)
+_COLUMN = re.compile(
+    r"\bDROP\s+(?!(?:CONSTRAINT|DEFAULT|NOT|EXPRESSION|IDENTITY)\b)"
+    rf"(?:COLUMN\s+)?{_EXISTS}(?P<column>{_PART})",
+    re.IGNORECASE,
+)
+_TABLE = """
+    select n.nspname || '.' || c.relname, greatest(c.reltuples, 0), s.null_frac,
+           row_security_active(c.oid)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = %s
+    where c.oid = to_regclass(%s) and c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'select')
+      and (%s::text is null or exists (select from pg_attribute where attrelid = c.oid and attname = %s))
+    """
+
+
+@contextmanager
+def announced(connection: Connection, is_upgrading: Callable[[], bool]) -> Iterator[None]:
+    """Say what is dropped as long as the block runs.
+
+    Args:
+        connection: the migrations'.
+        is_upgrading: whether an upgrade runs now; what a downgrade loses is measured before.
+    """
+    said: set[tuple[str, str | None]] = set()
+
+    def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "drop" not in statement.lower() or not is_upgrading():
+            return
+        for table, column in dropped(statement):
+            if (table, column) not in said:
+                said.add((table, column))
+                words = _filled(conn, table, column)
+                if words:
+                    log.warning("This drops %s.", words)
+
+    event.listen(connection, "before_cursor_execute", before)
+    try:
+        yield
+    finally:
+        event.remove(connection, "before_cursor_execute", before)
+
+
+def dropped(statement: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the tables, and columns of tables, that a statement names to be dropped, as SQL has them."""
+    for match in _TABLES.finditer(statement):
+        yield from ((name, None) for name in re.findall(_NAME, match["names"]))
+    for match in _ALTER.finditer(statement):
+        for action in _COLUMN.finditer(match["actions"]):
+            yield match["table"], action["column"]
+
+
+def _filled(connection: Connection, table: str, column: str | None) -> str | None:
+    """Return a dropped table or column with the number of its rows; None when it has none, or isn't there."""
+    plain = column
+    if column is not None:
+        plain = column[1:-1].replace('""', '"') if column.startswith('"') else column.lower()
+    found = connection.exec_driver_sql(_TABLE, (plain, table, plain, plain)).one_or_none()
+    if found is None:
+        return None
+    name, estimate, null_fraction, is_hidden = found
+    place = f"{'table' if plain is None else 'column'} {name if plain is None else f'{name}.{plain}'}"
+    if is_hidden:
+        return f"{place} (row security hides how many rows)"
+    some = f"select count(*), count({column or '*'}) from (select * from {table} limit {READ + 1}) r"  # noqa: S608
+    read, rows = connection.exec_driver_sql(some.replace("%", "%%")).one()
+    about = ""
+    if read > READ:
+        share = 1 - (null_fraction or 0) if column else 1
+        about, rows = ("about ", round(estimate * share)) if estimate else ("more than ", rows)
+    return f"{place} ({about}{rows} row{'' if rows == 1 else 's'})" if rows else None

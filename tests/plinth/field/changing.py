@@ -1,0 +1,60 @@
+"""A table `t` of a database whose models change: what the tests of conversions and losses type."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Column, Engine, Integer, MetaData, Table
+
+from tests.plinth.history import History, psql, rows
+
+
+@dataclass(frozen=True)
+class Changing:
+    """A database and its revisions.
+
+    Args:
+        history: the revisions.
+        engine: on the database.
+    """
+
+    history: History
+    engine: Engine
+
+    def config(self, *columns: "Column[Any]", x: tuple[str, ...] = ()) -> Config:
+        """Return Alembic's configuration, with a table `t` of these columns as the models."""
+        metadata = MetaData()
+        Table("t", metadata, Column("id", Integer, primary_key=True), *columns)
+        config = self.history.config(self.engine)
+        config.attributes["target_metadata"] = metadata
+        config.cmd_opts = argparse.Namespace(x=list(x))
+        return config
+
+    def write(self, *columns: "Column[Any]", x: tuple[str, ...] = ()) -> list[str]:
+        """Let autogenerate write; return the text of the new files, in order."""
+        versions = self.history.folder / "versions"
+        known = set(versions.glob("*.py"))
+        command.revision(self.config(*columns, x=x), "change the shop", autogenerate=True)
+        return [file.read_text() for file in sorted(set(versions.glob("*.py")) - known)]
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Apply revisions."""
+        command.upgrade(self.config(), revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Undo revisions."""
+        command.downgrade(self.config(), revision)
+
+    def begin(self, *columns: "Column[Any]", values: tuple[str, ...] = ()) -> None:
+        """Make the table, with a row for each of these values (SQL)."""
+        self.write(*columns, x=("prove=no",))
+        self.upgrade()
+        with psql(self.engine.url) as connection:
+            for number, value in enumerate(values, 1):
+                connection.execute(f"insert into t values ({number}, {value})".encode())  # noqa: S608
+
+    def values(self, column: str) -> list[Any]:
+        """Return a column's values in order."""
+        return [row[0] for row in rows(self.engine.url, f"select {column} from t order by id")]  # noqa: S608

@@ -1,0 +1,95 @@
+"""Values that become others: the model says how, on both sides and on the way back."""
+
+from typing import Any
+
+import pytest
+from alembic.util import CommandError
+from sqlalchemy import ARRAY, Column, DateTime, Integer, String, Text
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.types import TypeEngine
+
+from plinth.check import check
+from tests.plinth.field.changing import Changing
+from tests.plinth.history import psql, rows
+
+ZONED = DateTime(timezone=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        (String(20), pg.JSONB(), r'"v::jsonb"'),
+        (ARRAY(Text), Text(), r'"v\[1\]::text", "using_back": "ARRAY\[v\]::text\[\]"'),
+        (Text(), Integer(), r'"v::integer"'),
+        (DateTime(), ZONED, r"AT TIME ZONE 'UTC'\"}, with the zone of the times"),
+        (ZONED, DateTime(), r"AT TIME ZONE 'UTC'"),
+    ],
+    ids=str,
+)
+def test_what_postgresql_doesnt_do_by_itself_is_asked(
+    changing: Changing, old: TypeEngine[Any], new: TypeEngine[Any], hint: str
+) -> None:
+    changing.begin(Column("v", old))
+    with pytest.raises(CommandError, match=f"Say how, on the column in the model: .*{hint}"):
+        changing.write(Column("v", new))
+
+
+def test_texts_stay_texts_in_json(changing: Changing) -> None:
+    changing.begin(Column("v", Text), values=("'plain'", "'5'", "'true'"))
+    hints = {"using": "to_jsonb(v)", "using_back": "v #>> '{}'"}
+    changing.write(Column("v", pg.JSONB, info=hints))
+    changing.upgrade("+1")
+    with psql(changing.engine.url) as connection:
+        connection.execute("insert into t values (4, 'new')")
+    changing.upgrade()
+    assert changing.values("v") == ["plain", "5", "true", "new"]
+    assert check(changing.config(Column("v", pg.JSONB, info=hints))).hints == [
+        'The hint info={"using": …} of t.v is done, and can go.'
+    ]
+    changing.downgrade("-4")
+    assert changing.values("v") == ["plain", "5", "true", "new"]
+
+
+def test_the_way_back_is_asked_too(changing: Changing) -> None:
+    changing.begin(Column("v", Text))
+    with pytest.raises(CommandError, match=r"the way back needs one too.*\"using_back\": \"v\[1\]::text\""):
+        changing.write(Column("v", ARRAY(Text), info={"using": "ARRAY[v]"}))
+
+
+def test_rows_that_an_expression_doesnt_bear_are_counted(changing: Changing) -> None:
+    changing.begin(Column("v", Text), values=("'7'", "'seven'", "'eight'"))
+    with pytest.raises(CommandError, match=r"2 rows of t can't be converted by info="):
+        changing.write(Column("v", Integer, info={"using": "v::integer"}))
+
+
+def test_a_word_that_isnt_needed_is_refused(changing: Changing) -> None:
+    changing.begin(Column("v", String(5)))
+    with pytest.raises(CommandError, match="Take it out"):
+        changing.write(Column("v", String(50), info={"using": "left(v, 5)"}))
+
+
+def test_a_time_gets_one_zone_whoever_writes(changing: Changing) -> None:
+    changing.begin(Column("v", DateTime), values=("'2026-06-01 12:00'",))
+    files = changing.write(Column("v", ZONED, info={"using": "v AT TIME ZONE 'Europe/Berlin'"}))
+    assert len(files) == 4
+    changing.upgrade("+1")
+    with psql(changing.engine.url) as connection:
+        connection.execute("set timezone = 'Asia/Tokyo'")
+        connection.execute("insert into t values (2, '2026-06-01 12:00')")
+    changing.upgrade()
+    assert changing.values("v at time zone 'UTC'") == changing.values("timestamp '2026-06-01 10:00'")
+    changing.downgrade("-4")
+    assert changing.values("v") == changing.values("timestamp '2026-06-01 12:00'")
+
+
+def test_utc_writes_nothing_anew(changing: Changing) -> None:
+    changing.begin(Column("v", DateTime), values=("'2026-06-01 12:00'",))
+    files = changing.write(Column("v", ZONED, info={"using": "v AT TIME ZONE 'UTC'"}))
+    assert len(files) == 1
+    node = rows(changing.engine.url, "select pg_relation_filenode('t')")
+    with psql(changing.engine.url) as connection:
+        name = changing.engine.url.database
+        connection.execute(f"alter database \"{name}\" set timezone = 'Europe/Berlin'".encode())
+    changing.upgrade()
+    assert rows(changing.engine.url, "select pg_relation_filenode('t')") == node
+    assert changing.values("v = '2026-06-01 12:00Z'") == [True]

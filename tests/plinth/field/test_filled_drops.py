@@ -1,0 +1,99 @@
+"""An upgrade that drops what has values says so before it does, with the number of rows."""
+
+import secrets
+
+import pytest
+from alembic import command
+from sqlalchemy import Column, Text
+
+from plinth.apply import drops
+from tests.plinth.field.changing import Changing
+from tests.plinth.history import psql
+
+SAID = "This drops column public.t.note (2 rows)."
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == drops.__name__]
+
+
+def test_a_column(changing: Changing, caplog: pytest.LogCaptureFixture) -> None:
+    changing.begin(Column("note", Text), values=("'a'", "'b'", "null"))
+    changing.write()
+    changing.upgrade()
+    assert said(caplog) == [SAID]
+
+
+def test_an_empty_one_is_nothing_to_speak_of(changing: Changing, caplog: pytest.LogCaptureFixture) -> None:
+    changing.begin(Column("note", Text), values=("null",))
+    changing.write()
+    changing.upgrade()
+    assert said(caplog) == []
+
+
+def test_whatever_a_revision_written_by_hand_says(
+    changing: Changing, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = 'create table "My, t" ("A" int, b int, c int)', "create table other as select 1 as a"
+    changing.history.add("a", None, "\n".join(f"op.execute({each!r})" for each in tables))
+    changing.upgrade()
+    with psql(changing.engine.url) as connection:
+        connection.execute('insert into "My, t" select 1, n, null from generate_series(1, 3) n')
+    sql = 'do $$ begin alter table only "My, t" drop "A" cascade, drop if exists c, drop column B; end $$'
+    changing.history.add(
+        "b", "a", f"op.execute({sql!r})\nop.execute('drop table if exists no, other, \"My, t\"')"
+    )
+    changing.upgrade()
+    assert said(caplog) == [
+        "This drops column public.My, t.A (3 rows).",
+        "This drops column public.My, t.b (3 rows).",
+        "This drops table public.other (1 row).",
+        "This drops table public.My, t (3 rows).",
+    ]
+
+
+def test_of_a_large_table_it_says_about_how_many(
+    changing: Changing, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing.begin(Column("note", Text))
+    with psql(changing.engine.url) as connection:
+        connection.execute("insert into t select n, nullif(n % 2, 0) from generate_series(1, 1000) n")
+        connection.execute("analyze t")
+    changing.write()
+    monkeypatch.setattr(drops, "READ", 100)
+    changing.upgrade()
+    assert said(caplog) == ["This drops column public.t.note (about 500 rows)."]
+
+
+def test_in_a_transaction_of_the_callers(changing: Changing, caplog: pytest.LogCaptureFixture) -> None:
+    changing.begin(Column("note", Text), values=("'a'", "'b'"))
+    changing.write()
+    config = changing.config()
+    with changing.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    assert said(caplog) == [SAID]
+
+
+def test_rows_that_this_role_may_not_see(changing: Changing, caplog: pytest.LogCaptureFixture) -> None:
+    changing.begin(Column("note", Text), values=("'a'",))
+    changing.write()
+    role = f"plinth_hidden_{secrets.token_hex(4)}"
+    with psql(changing.engine.url) as connection:
+        connection.execute("alter table t enable row level security, force row level security")
+        connection.execute(f"create role {role}".encode())
+        connection.execute(f"grant all on schema public to {role}; alter table t owner to {role}".encode())
+        connection.execute(f"grant all on all tables in schema public, plinth to {role}".encode())
+        connection.execute(f"grant all on all sequences in schema plinth to {role}".encode())
+        connection.execute(f"grant all on schema plinth to {role}".encode())
+    try:
+        with changing.engine.begin() as connection:
+            connection.exec_driver_sql(f"set local role {role}")
+            config = changing.config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        assert said(caplog) == ["This drops column public.t.note (row security hides how many rows)."]
+    finally:
+        with psql(changing.engine.url) as connection:
+            connection.execute(f"reassign owned by {role} to current_user".encode())
+            connection.execute(f"drop owned by {role}; drop role {role}".encode())

@@ -1,0 +1,73 @@
+"""What autogenerate asks: sensible pairs only, all at once, with the command that answers them."""
+
+import re
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Integer, MetaData, String, Table, Text
+
+from tests.plinth.field.changing import Changing
+
+
+def asked(changing: Changing, *columns: "Column[Any]", x: tuple[str, ...] = ()) -> str:
+    with pytest.raises(CommandError) as refused:
+        changing.write(*columns, x=x)
+    return str(refused.value)
+
+
+def test_another_length_is_a_possible_rename_too(changing: Changing) -> None:
+    changing.begin(Column("title", String(10)), values=("'kept'",))
+    words = asked(changing, Column("heading", String(20)))
+    assert '"renamed_from": "title"' in words
+    assert words.endswith("-x drop=t.title")
+    changing.write(Column("heading", String(20), info={"renamed_from": "title"}))
+    changing.upgrade()
+    assert changing.values("heading") == ["kept"]
+
+
+def test_six_that_go_and_one_that_comes_are_one_question(changing: Changing) -> None:
+    names = ["is_old", "is_open", "is_paid_by_invoice", "is_late", "is_big", "is_new"]
+    changing.begin(*(Column(name, Boolean) for name in names))
+    words = asked(changing, Column("is_paid", Boolean))
+    assert "Column t.is_paid_by_invoice goes and is_paid comes, of the same type" in words
+    assert "questions" not in words
+    assert changing.write(Column("is_paid", Boolean), x=("drop=t.is_paid_by_invoice",))
+
+
+def test_all_are_asked_at_once(changing: Changing) -> None:
+    begun: list[Column[Any]] = [
+        Column("a b", Text),
+        Column("n", ARRAY(Integer)),
+        Column("s", String(20)),
+        Column("r", Text),
+    ]
+    changing.begin(*begun, values=("'x', '{1}', 'plainly too long', null",))
+    wanted: list[Column[Any]] = [
+        Column("c", Text),
+        Column("n", Integer),
+        Column("s", String(5)),
+        Column("r", Text, nullable=False),
+        Column("new", Integer, nullable=False),
+    ]
+    words = asked(changing, *wanted, x=("online=no",))
+    assert words.startswith("5 questions. Nothing has been written.\n")
+    for each in ("t.a b goes", "t.n changes", "t.s changes", "t.r becomes required", "t.new is required"):
+        assert f"\n  Column {each}" in words
+    last = words.splitlines()[-1]
+    assert last == (
+        "If each -x is meant: alembic -x online=no -x 'drop=t.a b' "
+        "revision --autogenerate -m 'change the shop'"
+    )
+    assert len(re.findall("^  ", words, re.MULTILINE)) == 5
+
+
+def test_a_rewrite_is_asked_with_the_others(changing: Changing) -> None:
+    changing.begin(Column("a", Text))
+    config = changing.config()
+    models = MetaData()
+    Table("t", models, Column("id", BigInteger, primary_key=True), Column("b", Text))
+    config.attributes["target_metadata"] = models
+    with pytest.raises(CommandError, match=r"alembic -x drop=t\.a -x rewrite=t\.id revision"):
+        command.revision(config, "change the shop", autogenerate=True)
