@@ -85,6 +85,7 @@ def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
 
 def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     catalog = change.after
+    _refuse_special(table, catalog)
     if table.partition_bound is not None:
         yield from _create_partition(change, table)
         return
@@ -121,6 +122,21 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     for column in table.columns:
         yield from settings(change, table, Column(column.name, column.type), column)
     yield from _security(Table(table.name), table, catalog)
+
+
+def _refuse_special(table: Table, catalog: Catalog) -> None:
+    """Return if a table is one that autogenerate can make.
+
+    Raises:
+        Refusal: it lies on another server, or has its columns from a type.
+    """
+    if table.is_foreign or table.of_type:
+        what = f"of the type {table.of_type}" if table.of_type else "of another server"
+        raise Refusal(
+            "unknown change",
+            f"Table {shown(table.name, catalog)} is one {what}: make it by a revision written by hand, with "
+            "op.execute('CREATE …').",
+        )
 
 
 def _create_partition(change: Change, table: Table) -> Iterator[Step]:

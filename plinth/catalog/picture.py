@@ -247,6 +247,7 @@ class Table:
         is_foreign: a table of another server.
         replica_identity: "" (the primary key) or "FULL", "NOTHING", "USING INDEX …".
         clustered_on: the index that CLUSTER goes by.
+        of_type: the composite type that its columns come from (CREATE TABLE … OF).
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
     """
 
@@ -266,6 +267,7 @@ class Table:
     is_foreign: bool = False
     replica_identity: str = ""
     clustered_on: str | None = None
+    of_type: str | None = None
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
 
     @property

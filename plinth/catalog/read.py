@@ -155,7 +155,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
     tables = {}
     for (
         oid, schema, name, kind, persistence, options, key, bound, parents, method, tablespace, comment,
-        security, replica_identity, clustered_on,
+        security, replica_identity, clustered_on, of_type,
     ) in _rows(connection, queries.TABLES):  # fmt: skip
         tables[oid] = Table(
             name=Name(schema, name),
@@ -174,6 +174,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
             is_foreign=kind == "f",
             replica_identity=replica_identity or "",
             clustered_on=clustered_on,
+            of_type=of_type,
         )
     return tables
 

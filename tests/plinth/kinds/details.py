@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Date, Enum, Index, Integer, MetaData, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Column, Date, Enum, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, first, kept, t
@@ -423,5 +423,27 @@ KINDS = [
             "alter text search configuration ours alter mapping for word with simple",
             "create index by_text on t using gin (to_tsvector('ours', name))",
         ),
+    ),
+    said(
+        "listener.typed_table",
+        (),
+        ("create type pair as (a int, b int)", "create table pairs of pair"),
+        refusal="Table pairs is one of the type pair: make it by a revision written by hand",
+    ),
+    said(
+        "listener.foreign_table",
+        (),
+        ("create foreign table far_t (id int) server far",),
+        prepare=("create extension postgres_fdw", "create server far foreign data wrapper postgres_fdw"),
+        refusal="Table far_t is one of another server: make it by a revision written by hand",
+    ),
+    Kind(
+        "view.of_retyped_column_keeps_privileges",
+        listening(VIEW),
+        listening(VIEW, models=lambda m: t(m, Column("n", BigInteger), Column("name", Text))),
+        rows=ROWS,
+        handmade=(*ROLES, "grant select on v to plinth_reader"),
+        x=("rewrite=t.n",),
+        checks=(kept("select has_table_privilege('plinth_reader', 'v', 'select')", True),),
     ),
 ]
