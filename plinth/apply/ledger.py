@@ -83,14 +83,13 @@ OWN_TABLES = (
 )
 
 # Where the version table is seen, or would be made.
-_SCHEMA = text(
-    """
+_SCHEMA = """
     select coalesce(
         (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relname = :name and c.relkind in ('r', 'p') and pg_table_is_visible(c.oid)),
         current_schema())
     """
-)
+_OFFLINE_HISTORY = "current_setting('plinth.history')"
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
 
@@ -129,7 +128,7 @@ def history_name(connection: Connection, options: dict[str, Any]) -> str:
     name = version_table(options)
     if options.get("version_table_schema"):
         return name
-    schema = connection.scalar(_SCHEMA, {"name": name})
+    schema = connection.scalar(text(_SCHEMA), {"name": name})
     return name if schema in {None, "public"} else f"{schema}.{name}"
 
 
@@ -224,6 +223,7 @@ class Writer:
             if context.connection is None or context.as_sql
             else history_name(context.connection, context.opts)
         )
+        self.has_schema = bool(context.opts.get("version_table_schema"))
         self.offline = context.as_sql
         self.purge = bool(context.opts.get("purge"))
         self.is_stamp = of_options(context.opts).name == "stamp"
@@ -259,10 +259,18 @@ class Writer:
     def offline_preparation(self) -> Iterator[Executable]:
         """Yield the statements that `prepare` would run, for a database that can't be read now."""
         yield from creation()
+        if self.has_schema:
+            history = "SELECT set_config('plinth.history', :name, false) AS history"
+        else:  # as history_name has it, in a schema that only the server knows
+            history = (
+                "SELECT set_config('plinth.history', CASE schema WHEN 'public' THEN :name "  # noqa: S608
+                f"ELSE concat(schema, '.', :name) END, false) AS history FROM ({_SCHEMA}) seen (schema)"
+            )
+        yield text(history).bindparams(name=self.version_table)
         yield text(
-            "SELECT set_config('plinth.batch', CAST(coalesce(max(batch), 0) + 1 AS text), false) AS batch "
-            "FROM plinth.ledger WHERE version_table = :version_table"
-        ).bindparams(version_table=self.version_table)
+            "SELECT set_config('plinth.batch', CAST(coalesce(max(batch), 0) + 1 AS text), false) AS batch "  # noqa: S608
+            f"FROM plinth.ledger WHERE version_table = {_OFFLINE_HISTORY}"
+        )
 
     def write(
         self, context: MigrationContext, step: MigrationInfo, heads: set[str], took: float | None
@@ -294,13 +302,15 @@ class Writer:
     def _values(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
         batch: Any = self.batches.get(name, self.batch)  # redo leaves a revision in the batch that it was in
         application: Any = self.who
+        history: Any = self.version_table
         duration: Any = None if took is None else text(f"interval '{took:.6f} seconds'")
         if self.offline:
+            history = literal_column(_OFFLINE_HISTORY)
             batch = literal_column("current_setting('plinth.batch')::integer")
             application = literal_column("current_setting('application_name')")
             duration = literal_column("clock_timestamp() - transaction_timestamp()")
         return self._of_file(name) | {
-            "version_table": self.version_table,
+            "version_table": history,
             "revision": name,
             "direction": direction,
             "batch": batch,

@@ -1,5 +1,6 @@
 """Databases whose default schema isn't public: every command works, or says a sentence."""
 
+import io
 import secrets
 from typing import Any
 
@@ -97,6 +98,21 @@ def test_the_ledger_of_the_usual_schema_keeps_its_name(
     history.tables("a")
     command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_url, "select version_table from plinth.ledger") == [("alembic_version",)]
+
+
+@pytest.mark.parametrize(("path", "name"), [("app", "app.alembic_version"), ("public", "alembic_version")])
+def test_a_script_of_sql_finds_the_same_history(
+    path: str, name: str, history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, f'create schema app; alter database "{empty_url.database}" set search_path = {path}')
+    history.tables("a", "b")
+    config = history.config()
+    config.output_buffer = io.StringIO()
+    command.upgrade(config, "head", sql=True)
+    do(empty_url, config.output_buffer.getvalue())
+    assert {row[0] for row in rows(empty_url, "select version_table from plinth.ledger")} == {name}
+    found = status(history.config(empty_engine))
+    assert [line.batch for line in found.revisions] == [1, 1]
 
 
 def test_a_schema_that_a_revision_makes(history: History, empty_engine: Engine, empty_url: URL) -> None:
