@@ -114,7 +114,8 @@ def explain(url: URL, error: DBAPIError) -> ConnectError:
     The server's words differ by version and language, so they are shown and not read: whether a database is
     missing is asked in another one.
     """
-    shown = url.set(drivername="postgresql").difference_update_query(["password", "sslpassword"])
+    secrets = [name for name in url.query if "password" in name or "secret" in name or "_key" in name]
+    shown = url.set(drivername="postgresql").difference_update_query(secrets)
     place = shown.render_as_string(hide_password=True)
     words = " ".join(str(error.orig).split()).rstrip(".?") + "."
     remedy = advice(error)  # the session was there, and got no further

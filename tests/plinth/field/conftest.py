@@ -2,6 +2,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.plinth.field.changing import Changing
+from tests.plinth.field.commands import Commands
 from tests.plinth.history import History
 
 
@@ -9,3 +10,11 @@ from tests.plinth.history import History
 def changing(history: History, empty_engine: Engine) -> Changing:
     """A database whose models change, with nothing in it yet."""
     return Changing(history, empty_engine)
+
+
+@pytest.fixture
+def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Our commands; which database, `sign_in` says."""
+    for name in ("APP_ENV", "MIGRATION_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return Commands(capsys, monkeypatch)

@@ -3,6 +3,9 @@
 import pytest
 from sqlalchemy.engine import URL
 
+from plinth.connecting import connect
+from plinth.safety import write_marker
+from tests.plinth.field.commands import Commands
 from tests.plinth.history import clear, psql
 from tests.plinth.project import Project
 
@@ -21,19 +24,27 @@ def set_for_all_sessions(url: URL, settings: dict[str, str]) -> None:
             connection.execute(f"alter database {url.database} set {name} = '{value}'".encode())
 
 
-def test_how_values_are_written(project: Project, empty_url: URL) -> None:
+def test_how_values_are_written(commands: Commands, empty_url: URL) -> None:
     set_for_all_sessions(empty_url, FORMATS | {"client_encoding": "SQL_ASCII"})
-    project.ok("alembic", "upgrade", "head")
-    project.ok("plinth", "environment", "development")
-    assert "All is applied" in project.ok("plinth", "status")
-    project.ok("plinth", "rollback")
+    commands.sign_in(empty_url)
+    commands.ok("upgrade")
+    commands.ok("environment", "development")
+    assert "All is applied" in commands.ok("status")
+    commands.ok("rollback")
+    commands.ok("upgrade")
+
+
+def test_printed_definitions_are_compared_all_the_same(project: Project, empty_url: URL) -> None:
+    set_for_all_sessions(empty_url, FORMATS)
     project.ok("alembic", "upgrade", "head")
     assert "No new upgrade operations" in project.ok("alembic", "check")
 
 
 def test_an_engine_that_was_handed_over_gets_them_back(project: Project, empty_url: URL) -> None:
     set_for_all_sessions(empty_url, FORMATS)
-    project.ok("plinth", "environment", "development")
+    with connect(empty_url) as connection:
+        write_marker(connection, "development")
+        connection.commit()
     for _ in range(2):  # the second reads what the first wrote
         project.alembic("upgrade", "head")
         project.alembic("downgrade", "base")

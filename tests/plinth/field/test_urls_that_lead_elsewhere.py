@@ -48,3 +48,10 @@ def test_no_part_of_a_password_is_shown(project: Project, url: str) -> None:
 def test_the_commands_say_it_in_one_line(project: Project) -> None:
     for command in (("alembic", "current"), ("plinth", "status")):
         assert "dbname" in project.refused(*command, DATABASE_URL="postgresql://u@h/prod?dbname=dev")
+
+
+def test_no_secret_among_the_options_is_shown(project: Project) -> None:
+    secrets = "password=hush&sslpassword=hush&oauth_client_secret=hush&scram_client_key=hush"
+    line = project.refused("alembic", "current", DATABASE_URL=f"postgresql:///db?host=/nowhere&{secrets}")
+    assert "There is no connection" in line
+    assert "hush" not in line
