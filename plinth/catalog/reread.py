@@ -9,11 +9,11 @@ import re
 from collections.abc import Sequence
 
 # Literals, quoted names and the bodies of functions are one token each.
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$).*?\1|\w+|\s+|.""", re.DOTALL)
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$).*?\1|[^'"$(),\[\]]+|.""", re.DOTALL)
 _TYPE = re.compile(r'::((?:"(?:[^"]|"")*"|[\w. ]|\([\d,]+\))+?)\[\]')
 _COLLATED = re.compile(r'\((.*)( COLLATE (?:"(?:[^"]|"")*"|[\w.])+)\)', re.DOTALL)
 _CAST_LIST = ("(", "ARRAY", "[")
-_CLOSES = {"(": ")", "[": "]"}
+_DEEPER = {"(": 1, "[": 1, ")": -1, "]": -1}
 # A literal that a subquery returns gets the name of its type when it is read.
 _NAMELESS = re.compile(r"\( SELECT ('(?:[^']|'')*')::text(?=\s+(?!AS\b)[A-Z]|\s*\))")
 
@@ -36,7 +36,7 @@ def _with_cast_elements(tokens: Sequence[str]) -> str:
     found: list[str] = []
     place = 0
     while place < len(tokens):
-        cast = _cast_list(tokens, place)
+        cast = _cast_list(tokens, place) if tokens[place] == "(" else None
         if cast is None:
             found.append(tokens[place])
             place += 1
@@ -70,7 +70,7 @@ def _list(tokens: Sequence[str], type_: str) -> str:
         if element[:2] == ["ARRAY", "["] and _end(element, 1) == len(element):
             elements.append(_list(element[2:-1], type_))
             continue
-        inner = _with_cast_elements(element)
+        inner = _with_cast_elements(element) if "ARRAY" in element else "".join(element)
         collated = _COLLATED.fullmatch(inner)  # a cast goes below it
         elements.append(f"(({collated[1]})::{type_}{collated[2]})" if collated else f"({inner})::{type_}")
     return f"ARRAY[{', '.join(elements)}]"
@@ -80,11 +80,11 @@ def _elements(tokens: Sequence[str]) -> list[list[str]]:
     elements: list[list[str]] = [[]]
     depth = 0
     for part in tokens:
-        depth += (part in _CLOSES) - (part in _CLOSES.values())
+        depth += _DEEPER.get(part, 0)
         if part == "," and depth == 0:
             elements.append([])
         elif elements[-1] or not part.isspace():
-            elements[-1].append(part)
+            elements[-1].append(part if elements[-1] else part.lstrip())
     return elements
 
 
@@ -92,7 +92,7 @@ def _end(tokens: Sequence[str], start: int) -> int:
     """Return the place behind the bracket that closes the one at `start`."""
     depth = 0
     for place in range(start, len(tokens)):
-        depth += (tokens[place] in _CLOSES) - (tokens[place] in _CLOSES.values())
+        depth += _DEEPER.get(tokens[place], 0)
         if depth == 0:
             return place + 1
     return len(tokens)

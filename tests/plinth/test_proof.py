@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,27 @@ def test_an_old_revision_that_runs_nowhere_else_is_not_in_the_way(
     command.upgrade(config, "head")
     write(config, orders())
     assert len(list((plain.folder / "versions").glob("*.py"))) == 2
+
+
+def test_many_revisions_are_counted_and_the_reason_comes_first(plain: History, empty_engine: Engine) -> None:
+    def and_more(directives: Directives) -> None:
+        drop_type_too(directives)
+        for number in range(30):
+            directives.append(
+                ops.MigrationScript(
+                    f"further{number}",
+                    ops.UpgradeOps([ops.ExecuteSQLOp(f"CREATE TABLE further_{number} ()")]),
+                    ops.DowngradeOps([ops.ExecuteSQLOp(f"DROP TABLE further_{number}")]),
+                    message="change",
+                    head=directives[-1].rev_id,
+                )
+            )
+
+    said = refused(plain, lambda: write(configured(plain, empty_engine), orders(), and_more))
+    assert re.match(
+        r"The 31 new revisions, from \w+ \(change\) on, leave a schema that isn't the models':", said
+    )
+    assert "table further_0 is too much" in said.splitlines()[1]
 
 
 def test_nothing_is_left_of_it(
