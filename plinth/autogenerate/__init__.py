@@ -10,7 +10,8 @@
 - `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed
   (`possible_renames`, `conversions`), for all at once (`refusals`),
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
-  `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), in the order of `steps`,
+  `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), as `steps`, and puts them
+  in `order`,
 - `online`: makes a sequence of it for a busy database, on the `way` from one schema to the other: `in_place`
   and `swaps` (another type; `new_enums`), `parts` (indexes, constraints), `checks`, `domain_checks`,
   `backfills`,

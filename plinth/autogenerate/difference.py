@@ -67,6 +67,7 @@ def _steps(change: Change) -> Iterator[Step]:
     yield from constraints.not_null_names(change)
     yield from tables.drop_steps(change, _in_the_way(change))
     _refuse_dependents(change)
+    _refuse_published(change, found)
     yield from others.steps(change, found.others)
 
 
@@ -254,6 +255,27 @@ def _refuse_dependents(change: Change) -> None:
                     "its own.",
                 )
             )
+
+
+def _refuse_published(change: Change, forced: Forced) -> None:
+    """Return if no publication names a column that goes or gets another type.
+
+    Raises:
+        Refusal: one does, and PostgreSQL lets such a column neither go nor change.
+    """
+    changed = forced.retyped | forced.replaced
+    for name in sorted(change.before.tables.keys() & change.after.tables.keys()):
+        for column in change.before.tables[name].columns:
+            goes = change.after.tables[name].column(column.name) is None
+            if column.published_by and (goes or ColumnName(name, column.name) in changed):
+                publication = min(column.published_by)
+                raise Refusal(
+                    "dependent",
+                    f"The publication {publication} names column {shown(name, change.before)}.{column.name}, "
+                    f"which {'would be dropped' if goes else 'gets another type'}. Take it out first, by "
+                    f"ALTER PUBLICATION {publication} SET TABLE … in a revision written by hand, and name it "
+                    "again in one after.",
+                )
 
 
 def _in_the_way(change: Change) -> set[Name]:

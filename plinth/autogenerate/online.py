@@ -23,6 +23,7 @@ from plinth.autogenerate.difference import forced
 from plinth.autogenerate.domain_checks import add_checks, new_domains
 from plinth.autogenerate.enums import is_extended, mentioned_values
 from plinth.autogenerate.in_place import change_in_place
+from plinth.autogenerate.others import is_replaced
 from plinth.autogenerate.parts import (
     add_checked,
     add_index,
@@ -94,6 +95,7 @@ def sequence(change: Change) -> list[Revision]:
         _drop_keys(way, name)
     for name in split:
         _drop_parts(way, name)
+    _change_what_is_called(way)
     for name in split:
         _fill(way, name)
         _require(way, name)
@@ -372,6 +374,22 @@ def _drop_parts(way: Way, name: Name) -> None:
         was = way.before.tables[name].column(column.name)
         if old and was and old.not_null and not column.not_null:
             _loosen(way, name, column)
+
+
+def _change_what_is_called(way: Way) -> None:
+    """Make functions anew for whose sake constraints and indexes are gone, before these come back."""
+    tables, forced = way.before.tables, way.forced
+    needs = [tables[table].constraints[name].needs for table, name in forced.constraints]
+    needs += [tables[table].indexes[name].needs for table, name in forced.indexes]
+    called = frozenset[Node]().union(*needs)
+    there = way.at.nodes | {Node("type", name) for name in way.at.enums}
+    changed = {}
+    for key, old in way.at.others.items():
+        new = way.change.after.others.get(key)
+        if old.node in called and new and is_replaced(old, new, way.change) and new.needs <= there:
+            changed[key] = new
+    names = " and ".join(sorted(each.bare for each in changed.values()))
+    way.go(replace(way.at, others={**way.at.others, **changed}), f"change {names}")
 
 
 def _goes(way: Way, name: Name, constraint: Constraint) -> bool:

@@ -8,8 +8,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.steps import Change, Step
-from plinth.catalog.picture import Catalog, Name, Node
+from plinth.catalog.picture import Catalog, ColumnName, Name, Node
 
 _ROUTINES = {"function", "procedure"}
 _PARTS = {"column", "default", "constraint", "index", "domain constraint", "trigger", "rule", "policy"}
@@ -22,6 +23,9 @@ def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
     Args:
         steps: those of one change.
         change: the schema before them, and the one after them.
+
+    Raises:
+        Refusal: some stand on each other.
     """
     given = sorted(steps, key=lambda step: step.phase)
     needed = _needed(given, change)
@@ -33,8 +37,12 @@ def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
 
     def visit(place: int, waiting: frozenset[int]) -> None:
         if place in waiting:
-            names = ", ".join(sorted({str(node.name) for each in waiting for node in given[each].makes}))
-            raise RuntimeError(f"operations wait for each other: {names}")
+            objects = {node for each in waiting for node in given[each].makes | given[each].drops}
+            raise Refusal(
+                "dependent",
+                f"These stand on each other, before or after: {', '.join(sorted(map(shown_node, objects)))}. "
+                "Change one of them first, in a revision of its own.",
+            )
         for other in sorted(needed[place] - found.keys()):
             if other not in found:
                 visit(other, waiting | {place})
@@ -44,6 +52,12 @@ def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
         if place not in found:
             visit(place, frozenset())
     return list(found.values())
+
+
+def shown_node(node: Node) -> str:
+    """Return an object as messages have it."""
+    part = isinstance(node.name, ColumnName)
+    return f"{node.kind} {'.'.join((str(node.name[0]), str(node.name[1]))) if part else node.name}"
 
 
 def _all_needed(place: int, needed: Mapping[int, Collection[int]]) -> set[int]:

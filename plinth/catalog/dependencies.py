@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from plinth.catalog import queries
-from plinth.catalog.picture import NOTHING, Catalog, ColumnName, Domain, Name, Node, Table
+from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Domain, Name, Node, Table
 
 Address = tuple[int, int]  # of a system catalog, and of a row in it
 
@@ -56,9 +56,14 @@ def _part(node: Node, column: str | None) -> Node:
 
 def with_needs(catalog: Catalog, needs: Needs) -> Catalog:
     """Return a picture in which each object says what it stands on."""
+    published: dict[Node, set[str]] = defaultdict(set)
+    for node, used in needs.items():
+        if node.kind == "publication":
+            for each in used:
+                published[each].add(str(node.name))
     return replace(
         catalog,
-        tables={name: _table(each, needs) for name, each in catalog.tables.items()},
+        tables={name: _table(each, needs, published) for name, each in catalog.tables.items()},
         domains={name: _domain(each, needs) for name, each in catalog.domains.items()},
         others={
             key: replace(each, needs=needs.get(Node(*key), NOTHING)) for key, each in catalog.others.items()
@@ -66,18 +71,21 @@ def with_needs(catalog: Catalog, needs: Needs) -> Catalog:
     )
 
 
-def _table(table: Table, needs: Needs) -> Table:
+def _table(table: Table, needs: Needs, published: Mapping[Node, set[str]]) -> Table:
     def of(kind: str, name: str) -> frozenset[Node]:
         return needs.get(Node(kind, ColumnName(table.name, name)), NOTHING)
 
-    columns = ((column, of("column", column.name), of("default", column.name)) for column in table.columns)
+    def column(each: Column) -> Column:
+        own, its_default = of("column", each.name), of("default", each.name)
+        publications = published.get(table.part("column", each.name), ())
+        if not (own or its_default or publications):
+            return each  # as most are
+        return replace(each, needs=own, default_needs=its_default, published_by=frozenset(publications))
+
     return replace(
         table,
         needs=needs.get(Node("table", table.name), NOTHING),
-        columns=tuple(
-            replace(column, needs=own, default_needs=its_default) if own or its_default else column
-            for column, own, its_default in columns
-        ),
+        columns=tuple(map(column, table.columns)),
         constraints={
             name: replace(each, needs=of("constraint", name)) for name, each in table.constraints.items()
         },

@@ -75,6 +75,7 @@ class Column:
         has_volatile_default: its default is another one for each row; not compared, as the default is.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
         default_needs: what its default stands on.
+        published_by: the publications that name it, in a list of columns or a filter; not compared.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Column:
     has_volatile_default: bool = field(default=False, compare=False)
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
     default_needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    published_by: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -461,6 +461,9 @@ NODES = f"""
     select d.classid, d.objid, 'extension', null, quote_ident(x.extname), null
     from pg_depend d join pg_extension x on x.oid = d.refobjid
     where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and x.extname <> 'plpgsql'
+    union all
+    select 'pg_publication_rel'::regclass, r.oid, 'publication', null, quote_ident(p.pubname), null
+    from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
     """
 
 # What else stands for an object: a view's relation for its rule, the types of rows, arrays and multiranges.

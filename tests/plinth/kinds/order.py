@@ -213,6 +213,30 @@ KINDS = [
         with_(),
         with_("create domain price as integer check (value > 0)", "create type tag as (p price)"),
     ),
+    changed(
+        "published_column_of_another_type",
+        lambda m: t(m, Column("n", Integer), Column("name", Text)),
+        lambda m: t(m, Column("n", Text), Column("name", Text)),
+        handmade=("create publication p for table t (id, n)",),
+        refusal="ALTER PUBLICATION p SET TABLE",
+        server=15,
+    ),
+    *both_ways(
+        "materialized_view_of_a_view_grouped_by_key",
+        with_(),
+        with_(
+            "create view v as select id, n, count(*) as c from t group by id",
+            "create materialized view a as select id, n from v",
+        ),
+        "v a",
+    ),
+    changed(
+        "domain_of_rows",
+        with_(),
+        with_("create domain d as t check ((value).n > 0)"),
+        rows=(),
+        checks=(),
+    ),
     *both_ways(
         "extension_in_its_own_schema",
         with_(),
