@@ -42,6 +42,8 @@ NO_ONLINE_FORM = {
         "domain.change_check",
         "domain.in_schema_change",
         "domain.int_to_domain",
+        "domain.long_checks_that_begin_alike",
+        "domain.not_valid_to_valid",
         "domain.odd_name",
         "domain.of_array",
         "domain.regular_expression",
@@ -82,9 +84,13 @@ NO_ONLINE_FORM = {
     ],
     ("disallowed-unique-constraint",): ["18.without_overlaps_add", "18.without_overlaps_change"],
     ("drop-not-alone",): ["computed.plain_to_virtual"],
+    ("blocks", "drop-not-alone"): ["view.materialized_anew_with_index"],
     ("require-concurrent-index-creation",): [
+        "partition.change_of_its_own",
         "table.inherits_add_index_to_child",
         "unknown.handmade_partition",
+        "view.materialized_index",
+        "view.materialized_index_change",
     ],
     ("rewrites",): [
         "domain.of_varchar",
