@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from plinth.errors import PlinthError
 from plinth.scratch import undisturbed, url_of
 
+LOCK_TIMEOUT = 10_000  # milliseconds, for a table's weakest lock
+
 _ENTRY = re.compile(r"^\d+; (\d+) (\d+) ((?:[A-Z]+ )+)(\S+) (.*) (\S+)$")
 # They would act on what is tried in the copy.
 _LEFT_OUT = {"EVENT TRIGGER", "DATABASE", "SUBSCRIPTION", "PUBLICATION", "ACL", "DEFAULT ACL"}
@@ -101,6 +103,7 @@ def copy_schema(
             "--format=custom",
             f"--file={dump}",
         ]
+        options.append(f"--lock-wait-timeout={LOCK_TIMEOUT}")
         _run("pg_dump", url_of(target), *options, *(f"--exclude-table={name}" for name in unreadable))
         lines = _run("pg_restore", None, "--list", str(dump)).splitlines()
         contents.write_text("\n".join(line for line in lines if _is_wanted(line, left_out, leaves_out)))

@@ -66,7 +66,7 @@ def models(helper: str, *more: Column[Any]) -> MetaData:
     return metadata
 
 
-@pytest.mark.parametrize("helper", helpers("a text search configuration", "a collation"))
+@pytest.mark.parametrize("helper", helpers("a text search configuration"))
 def test_a_revision_made_it(helper: str, configured: Configured, history: History) -> None:
     history.add("a1", None, f"op.execute({HELPERS[helper]!r})", "raise NotImplementedError('it stays')")
     command.upgrade(configured(models(helper)), "head")

@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateView
 
 from plinth.check import Report, check
+from plinth.plan.planning import plan
 from tests.plinth.history import History, do, rows
 from tests.plinth.kinds.kind import also
 
@@ -125,7 +126,11 @@ def test_an_adopted_database_goes_on_from_an_empty_baseline(
     command.revision(configured(models()), message="baseline")
     command.stamp(configured(models()), "head")
     agrees(configured(models()))
-    change(configured(models(Column("more", Text))), "add more")
+    command.revision(configured(models(Column("more", Text))), message="add more", autogenerate=True)
+    planned = plan(configured(models()))
+    assert planned.failure is None
+    assert len(planned.revisions) == 1
+    command.upgrade(configured(models()), "head")
     change(configured(models(Column("more", Text), Column("most", Text))), "add most")
     report = agrees(configured(models(Column("more", Text), Column("most", Text))))
     assert "table things" in " ".join(report.notes)
