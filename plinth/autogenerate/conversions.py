@@ -265,6 +265,7 @@ class Trial:
         unsteady: how many become something else on the way back and there again.
         made: what the others became, as texts; of made-up values only.
         refused: those that stopped, likewise.
+        restored: what the others are after the way back, likewise: json may be spelled otherwise.
     """
 
     stopped: int
@@ -272,6 +273,7 @@ class Trial:
     unsteady: int
     made: dict[str, str | None]
     refused: list[str]
+    restored: dict[str, str | None]
 
 
 def tried(connection: Connection, each: Conversion, expression: str, *, rows: bool) -> Trial:
@@ -306,7 +308,7 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
     #variable_conflict use_column
     DECLARE given text; r {table}; old {each.before.type}; new {each.after.type}; later {each.after.type};
         stopped bigint := 0; changed bigint := 0; unsteady bigint := 0;
-        made jsonb := '{{}}'; refused jsonb := '[]';
+        made jsonb := '{{}}'; refused jsonb := '[]'; restored jsonb := '{{}}';
     BEGIN
         {loop}
             {get}
@@ -328,13 +330,14 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
             made := made || jsonb_build_object(old::text, new::text);
             BEGIN
                 r.{column} := {back};
+                restored := restored || jsonb_build_object(old::text, r.{column}::text);
                 later := {made};
                 IF later::text IS DISTINCT FROM new::text THEN unsteady := unsteady + 1; END IF;
             EXCEPTION WHEN OTHERS THEN made := made - old::text;  -- no way back: it stops
             END;
         END LOOP;
         PERFORM set_config('plinth.tried',
-            jsonb_build_array(stopped, changed, unsteady, made, refused)::text, false);
+            jsonb_build_array(stopped, changed, unsteady, made, refused, restored)::text, false);
     END $plinth$"""
     connection.exec_driver_sql(block.replace("%", "%%"))
     found = connection.exec_driver_sql("select current_setting('plinth.tried')").scalar_one()

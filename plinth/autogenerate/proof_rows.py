@@ -36,8 +36,8 @@ class Rows:
 
     Args:
         each: how they are converted.
-        before: how often each value stands there, as text.
-        after: the same, converted.
+        before: how often each value stands there after the way back, as text.
+        after: how often each stands there in between.
         refused: values that PostgreSQL refuses to convert; none where an expression of the author's does.
     """
 
@@ -111,15 +111,21 @@ def put_rows(engine: Engine, conversions: Sequence[Conversion]) -> list[Rows]:
         for each in conversions:
             if each.place not in trials:
                 continue
-            trial, before = trials[each.place], _values(connection, each)
-            after: Counter[str] = Counter()
-            for value, count in before.items():
-                if (converted := trial.made.get(value)) is not None:
-                    after[converted] += count
-            if before:
+            trial, standing = trials[each.place], _values(connection, each)
+            if standing:
+                before, after = _become(standing, trial.restored), _become(standing, trial.made)
                 refused = trial.refused if each.said is None else []
                 kept.append(Rows(each, before, after, tuple(refused)))
         return kept
+
+
+def _become(standing: Counter[str], values: Mapping[str, str | None]) -> Counter[str]:
+    """Return values converted; those that become NULL, or nothing that is known, aside."""
+    found: Counter[str] = Counter()
+    for value, count in standing.items():
+        if (converted := values.get(value)) is not None:
+            found[converted] += count
+    return found
 
 
 def _put(connection: Connection, table: str, given: Mapping[str, Sequence[str]]) -> None:
@@ -133,7 +139,8 @@ def _put(connection: Connection, table: str, given: Mapping[str, Sequence[str]])
 def _trial(connection: Connection, each: Conversion) -> Trial:
     """Return what values, as the column prints them, must become."""
     if each.is_of_enums:
-        return Trial(0, 0, 0, {label: label for label in each.labels}, [])
+        same: dict[str, str | None] = {label: label for label in each.labels}
+        return Trial(0, 0, 0, same, [], same)
     return tried(connection, each, each.said.up if each.said else quoted(each.place.column), rows=False)
 
 

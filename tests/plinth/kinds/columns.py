@@ -122,6 +122,29 @@ KINDS = [
         checks=(check("select sum(size) from t", up=4),),
     ),
     Kind(
+        "column.add_nullable_backfill",
+        plain,
+        plus(lambda: Column("size", Integer, info={"backfill": "nullif(length(name), 3)"})),
+        rows=(*TWO, "insert into t (name) values ('abc')"),
+        checks=(check("select array_agg(size order by id) from t", up=[1, 1, None]),),
+    ),
+    Kind(
+        "column.rename_and_another_length_unsaid",
+        lambda m: t(m, Column("name", String(10))),
+        lambda m: t(m, Column("title", String(20))),
+        refusal='"renamed_from": "name"',
+    ),
+    rename(
+        "rename_and_another_length",
+        lambda m: t(m, Column("name", String(10))),
+        lambda m: t(m, Column("title", String(20), info=old("name"))),
+    ),
+    rename(
+        "rename_and_another_type",
+        lambda m: t(m, Column("name", Text)),
+        lambda m: t(m, Column("title", String(20), info=old("name"))),
+    ),
+    Kind(
         "column.add_notnull_backfill_empty_table",
         plain,
         plus(lambda: Column("size", Integer, nullable=False, info={"backfill": "length(name)"})),
