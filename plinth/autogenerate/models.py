@@ -135,8 +135,7 @@ def models_catalog(
             with engine.connect() as reader:
                 made = read(reader, default)
                 further = unseen(reader) - others
-            tables = {name: table for name, table in made.tables.items() if name not in copied.tables}
-            return replace(made, tables=tables, leaned_on=_leaned_on(copied, made), unseen=further)
+            return replace(_without(made, copied), leaned_on=_leaned_on(copied, made), unseen=further)
 
     def make_on_copy(error: DBAPIError) -> Catalog:
         # What they lean on is more than is copied at first: a table, a text search configuration, a cast.
@@ -179,6 +178,17 @@ def _copy_what_no_model_makes(
         return prerequisites.makes(statements, Prerequisite(kind, name, ""))
 
     copy_schema(target, engine, tables=[*tables, *types], leaves_out=is_made)
+
+
+def _without(made: Catalog, copied: Catalog) -> Catalog:
+    """Return what the models make and lean on, without what stood beside it in a copy of the database."""
+    others = {
+        key: other
+        for key, other in made.others.items()
+        if copied.others.get(key) != other or other.kind in prerequisites.LEANED_ON
+    }
+    tables = {name: table for name, table in made.tables.items() if name not in copied.tables}
+    return replace(made, tables=tables, others=others)
 
 
 def _leaned_on(copied: Catalog, made: Catalog) -> frozenset[tuple[str, str] | str]:

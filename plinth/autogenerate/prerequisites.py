@@ -16,7 +16,7 @@ from plinth.catalog.picture import Domain, Enum, Other
 from plinth.catalog.picture import Sequence as StandingSequence
 
 # Kinds of objects that a column, a default, a check or an index can lean on, as the picture names them.
-_LEANED_ON = (
+LEANED_ON = (
     *("extension", "collation", "composite type", "range type"),
     *("text search dictionary", "text search configuration", "function", "procedure"),
 )
@@ -48,7 +48,7 @@ def leaned_on(standing: Catalog) -> list[Prerequisite]:
         *(
             Prerequisite(kind, _bare(name), "; ".join((other.definition, *_said(other))))
             for (kind, name), other in sorted(standing.others.items(), key=_by_kind)
-            if kind in _LEANED_ON
+            if kind in LEANED_ON
         ),
         *map(_enum, standing.enums.values()),
         *map(_domain, standing.domains.values()),
@@ -123,7 +123,7 @@ def _said(other: Other) -> Iterator[str]:
 
 def _by_kind(item: tuple[tuple[str, str], object]) -> tuple[int, str]:
     (kind, name), _ = item
-    return (_LEANED_ON.index(kind) if kind in _LEANED_ON else len(_LEANED_ON), name)
+    return (LEANED_ON.index(kind) if kind in LEANED_ON else len(LEANED_ON), name)
 
 
 def _try(connection: Connection, statement: str) -> bool:
