@@ -1,6 +1,7 @@
 """Fifty changes of a shop, with rows in all tables: each written, applied, seen; then a dump restored."""
 
 import argparse
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from plinth.__main__ import libpq_url
 from plinth.check import check
 from plinth.local_server import client_program
+from tests.conftest import RUN
 from tests.plinth.history import clear
 from tests.plinth.oldest_server import oldest_programs
 from tests.plinth.project import copy_project
@@ -118,26 +120,17 @@ def test_all_of_them_and_a_dump_of_it_restored(tmp_path: Path, empty_url: URL, a
 @pytest.fixture
 def another_url(server: URL) -> Iterator[URL]:
     """The URL of a second empty database."""
-    yield from made(server, "plinth_test_shop_restored")
-
-
-def made(server: URL, name: str, *settings: str) -> Iterator[URL]:
-    """Yield the URL of a new database."""
+    name = f"{RUN}_{secrets.token_hex(4)}"
     engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"drop database if exists {name} with (force)"))
         connection.execute(text(f"create database {name} template template0"))
-        for setting in settings:
-            connection.execute(text(f"alter database {name} {setting}"))
     yield server.set(database=name)
     with engine.connect() as connection:
-        connection.execute(text(f"drop database if exists {name} with (force)"))
+        connection.execute(text(f"drop database {name} with (force)"))
 
 
 @pytest.mark.slow
-def test_all_of_them_where_the_default_schema_is_another(
-    tmp_path: Path, server: URL, another_url: URL
-) -> None:
+def test_all_of_them_where_the_default_schema_is_another(tmp_path: Path, another_url: URL) -> None:
     engine = create_engine(another_url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("create schema app"))
