@@ -24,8 +24,9 @@ def reader(open_folder: Path) -> Iterator[Project]:
         project.ok("plinth", "stop")
 
 
-# tests/plinth/test_from_knex.py runs the other one, on a database that Knex made. The guide takes minutes.
-LONG = {"docs/migrations.md"}
+# tests/plinth/test_from_knex.py runs the other one, on a database that Knex made. The guide takes minutes,
+# and the pages about planning and applying start a server each.
+LONG = {"docs/migrations.md", "docs/planning.md", "docs/applying.md"}
 READ = [
     pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
     for name in DOCUMENTS

@@ -54,6 +54,7 @@ def test_two_at_once_both_end_well(project: Project, empty_url: URL) -> None:
     assert users(empty_url) == 3
 
 
+@pytest.mark.slow
 def test_odd_names_of_databases(project: Project, empty_url: URL) -> None:
     for name in ("select", 'My "App": 100%', "x" * 63):
         url = empty_url.set(database=name)
