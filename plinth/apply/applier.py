@@ -180,6 +180,7 @@ class _Callers:
         planned = list(self._work(heads, context))
         refuse_irreversible(planned)
         refuse_slipped_in(heads, context, self._command, planned)
+        self._refuse_losses(planned, context)
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection)
         for step in planned:
@@ -198,6 +199,24 @@ class _Callers:
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
+
+    def _refuse_losses(self, planned: Sequence[MigrationStep], context: MigrationContext) -> None:
+        downgrades = list(itertools.takewhile(_undoes, planned))
+        objection = safety.objection_to_losses(self._connection) if downgrades else None
+        if objection:
+            tried: list[MigrationStep] = []
+            lost = losses.measure(context, self._connection, downgrades, tried.append, strictly=True)
+            _refuse(lost, _name(tried[-1]) if tried else "", objection)
+
+
+def _refuse(lost: losses.Losses, revision: str, objection: str) -> None:
+    if lost.blind:
+        raise safety.SafetyError(
+            f"Revision {revision} {lost.blind}: which rows its downgrade loses can't be seen beforehand. "
+            f"Refused: {objection}"
+        )
+    if lost.found:
+        raise safety.SafetyError(f"This would lose {', '.join(lost.found)}. Refused: {objection}")
 
 
 class _Applier:
@@ -495,13 +514,8 @@ class _Applier:
         )
         running, self._running = self._running, None
         self._measured = number + max(lost.measured, 1)
-        if objection and lost.blind:
-            raise safety.SafetyError(
-                f"Revision {running} {lost.blind}: which rows its downgrade loses can't be seen beforehand. "
-                f"Refused: {objection}"
-            )
-        if objection and lost.found:
-            raise safety.SafetyError(f"This would lose {', '.join(lost.found)}. Refused: {objection}")
+        if objection:
+            _refuse(lost, running or "", objection)
         if lost.found:
             log.warning("This loses %s.", ", ".join(lost.found))
 

@@ -129,12 +129,15 @@ def measure(
 
     Args:
         context: Alembic's.
-        connection: its connection, between two transactions.
+        connection: its connection, between two transactions, or in a caller's.
         steps: the downgrades, in order.
         begin: is told of each before it runs.
         strictly: a revision that may reach the database by another way isn't even tried.
     """
     losses = Losses()
+    in_callers = context._in_external_transaction  # which goes on
+    if in_callers:
+        connection.exec_driver_sql("savepoint plinth_trial")
     try:
         losses.blind = _bar(connection)
         if losses.blind:
@@ -154,14 +157,25 @@ def measure(
         suspects = [*_replaced(before, after), *_touched(before, after)]
         left = [_content(connection, each.after) for each in suspects]
     finally:
-        session.roll_back(connection)
+        _undo(connection, in_callers=in_callers)
     losses.found = [
         *_gone(connection, before, after),
         *_lost_values(connection, suspects, left),
         *_removed(before, after),
     ]
-    connection.rollback()
+    if not in_callers:
+        connection.rollback()
     return losses
+
+
+def _undo(connection: Connection, *, in_callers: bool) -> None:
+    if in_callers and not connection.closed and not connection.invalidated:
+        try:
+            connection.exec_driver_sql("rollback to savepoint plinth_trial")
+        except (DBAPIError, InvalidRequestError):  # the revision has ended it, by a COMMIT that was refused
+            session.roll_back(connection)
+    else:
+        session.roll_back(connection)
 
 
 def _bar(connection: Connection) -> str | None:

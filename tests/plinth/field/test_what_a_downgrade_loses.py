@@ -170,3 +170,30 @@ def test_nothing_of_a_row_of_downgrades_runs_when_a_later_one_is_refused(
         command.downgrade(filled.config(owner), "a")
     with psql(empty_url) as session:
         assert session.execute("select to_regclass('c')").fetchone() == ("c",)
+
+
+@pytest.mark.parametrize("kind", ["table", "delete", "online delete", "commit", "driver's commit"])
+def test_it_is_refused_in_a_callers_transaction_too(
+    kind: str, filled: History, owner: Engine, empty_url: URL
+) -> None:
+    down, words = DOWNGRADES[kind]
+    filled.add("b", "a", "pass", down)
+    command.upgrade(filled.config(owner), "b")
+    before = content(empty_url)
+    with owner.connect() as connection, connection.begin() as transaction:
+        with pytest.raises(CommandError, match=rf"{words}.*PLINTH_CONFIRM={empty_url.database}"):
+            command.downgrade(filled.config(connection), "a")
+        if transaction.is_active:
+            transaction.commit()
+    assert content(empty_url) == before
+
+
+def test_what_loses_nothing_is_undone_in_a_callers_transaction(
+    filled: History, owner: Engine, empty_url: URL
+) -> None:
+    filled.add("b", "a", "op.create_index('i', 't', ['v'])", "op.drop_index('i')")
+    command.upgrade(filled.config(owner), "b")
+    with owner.begin() as connection:
+        command.downgrade(filled.config(connection), "a")
+    assert rows(empty_url, "select to_regclass('i')") == [(None,)]
+    assert rows(empty_url, "select version_num from alembic_version") == [("a",)]
