@@ -86,7 +86,7 @@ def is_automatic(before: Column, after: Column, old: Catalog, new: Catalog, cast
     source, target = _base(before, old), _base(after, new)
     if source == target:
         return True
-    enums = [before.named_type in old.enums, after.named_type in new.enums]
+    enums = [_is_enum(before, old), _is_enum(after, new)]
     if any(enums):
         return all(is_enum or name in _STRINGS for is_enum, name in zip(enums, (source, target), strict=True))
     if source in _STRINGS and target in _STRINGS:
@@ -130,7 +130,7 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
     """
     column, array = quoted(before.name), "[]" if after.type.endswith("[]") else ""
     source, target = _base(before, old), _base(after, new)
-    enums = [before.named_type in old.enums, after.named_type in new.enums]
+    enums = [_is_enum(before, old), _is_enum(after, new)]
     if not any(enums):
         cast = casts.get((source, target)) or Cast("e", depends_on_session=False)
         if source == target or cast.context in {"a", "i"} or (target in _STRINGS and not array):
@@ -149,6 +149,12 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
 def numbers(printed: str) -> list[str]:
     """Return the length, or precision and scale, of a type, as `format_type` prints it."""
     return re.findall(r"(?<=[(,])\d+(?=[,)])", printed)
+
+
+def _is_enum(column: Column, catalog: Catalog) -> bool:
+    """Whether a column's type is an enum, or a domain that is made of one."""
+    domain = catalog.domains.get(column.named_type) if column.named_type else None
+    return (domain.base if domain else column.named_type) in catalog.enums
 
 
 def _base(column: Column, catalog: Catalog) -> str:

@@ -55,7 +55,7 @@ def _steps(change: Change) -> Iterator[Step]:
     kept = sorted(set(change.before.tables) & set(change.after.tables))
     yield from _schemas(change)
     yield from enums.steps(change)
-    yield from domains.steps(change, found.checks)
+    yield from domains.steps(change, found.types, found.checks)
     yield from tables.create_steps(change)
     kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.replaced}
     yield from _in_order_of_columns(change, kept, found)
@@ -98,8 +98,9 @@ def forced(change: Change) -> Forced:
     for name, enum in before.enums.items():
         if name in after.enums and enums.is_rebuilt(enum, after.enums[name], change):
             found.types.add(name)
-    for name, domain in before.domains.items():
-        if name in after.domains and domains.is_rebuilt(domain, after.domains[name]):
+    for name in domains.in_order(before):
+        domain, new = before.domains[name], after.domains.get(name)
+        if new and (domains.is_rebuilt(domain, new) or domain.base in found.types):
             found.types.add(name)
     _force_by_what_they_call(change, found)
     _force_columns(change, found)

@@ -32,11 +32,12 @@ def is_rebuilt(before: Domain, after: Domain) -> bool:
     return (before.type, before.collation) != (after.type, after.collation)
 
 
-def steps(change: Change, forced: set[tuple[Name, str]]) -> Iterator[Step]:
+def steps(change: Change, rebuilt: set[Name], forced: set[tuple[Name, str]]) -> Iterator[Step]:
     """Yield what makes the domains as they should be.
 
     Args:
         change: the whole.
+        rebuilt: the types that are made anew.
         forced: checks that have to be dropped and made anew, because of what they call.
     """
     before, after = change.before, change.after
@@ -45,7 +46,7 @@ def steps(change: Change, forced: set[tuple[Name, str]]) -> Iterator[Step]:
         if old is None:
             create = SqlOp(create_sql(domain, after), f"create {name.name}")
             yield Step(Phase.DOMAINS, create).making(*domain.nodes)
-        elif is_rebuilt(old, domain):
+        elif name in rebuilt:
             yield from rebuild(change, name, create_sql(domain, after))
         else:
             yield from _alter(change, old, domain, {check for owner, check in forced if owner == name})
@@ -53,7 +54,7 @@ def steps(change: Change, forced: set[tuple[Name, str]]) -> Iterator[Step]:
             text = "NULL" if domain.comment is None else literal(domain.comment)
             sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
             yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
-        is_new = old is None or is_rebuilt(old, domain)
+        is_new = old is None or name in rebuilt
         for check in domain.constraints.values():
             was = None if is_new or old is None else old.constraints.get(check.name)
             if is_new and not check.is_validated:  # CREATE DOMAIN has no word for it

@@ -153,4 +153,5 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
                 ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=default),
             ).making(table.part("default", column.name))
     dropped = Name(name.schema, old)
-    yield Step(Phase.DROP_TYPES, SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}"))
+    phase = Phase.DROP_DOMAINS if kind == "DOMAIN" else Phase.DROP_TYPES
+    yield Step(phase, SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}"))

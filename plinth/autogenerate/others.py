@@ -15,6 +15,7 @@ _FIRST = {
     *("extension", "composite type", "range type", "collation"),
     *("text search dictionary", "text search configuration"),
 }
+_WHAT_IT_CAN = {"composite type": ": it can only get further attributes at its end"}
 _ATTRIBUTE = re.compile(r'((?:"(?:[^"]|"")*"|[^",()]|\([^()]*\))+)')
 
 
@@ -134,8 +135,8 @@ def _refuse_loss(old: Other, change: Change) -> None:
         raise Refusal(
             "dependent",
             f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
-            f"{kept[0].column} is of it: it can only get further attributes at its end. Make a second type "
-            "beside it and move the column to it, in a revision written by hand.",
+            f"{kept[0].column} is of it{_WHAT_IT_CAN.get(old.kind, '')}. Make a second type beside it and "
+            "move the column to it, in a revision written by hand.",
         )
 
 

@@ -98,6 +98,12 @@ def _generated(function: str) -> Models:
     )
 
 
+def _mood_of_domain(m: MetaData, *values: str) -> None:
+    mood = ENUM(*values, name="mood", metadata=m)
+    domain = DOMAIN("feeling", mood, check="value::text <> 'q'", metadata=m)
+    t(m, Column("n", Integer), Column("d", domain))
+
+
 ATOMIC = "create function atomic() returns bigint begin atomic select count(*) + f(1) from t; end"
 TOUCH = "create function touch() returns trigger language plpgsql as $$ begin return new; end $$"
 INSTEAD = "create trigger touch instead of insert on v for each row execute function touch()"
@@ -212,6 +218,46 @@ KINDS = [
         "composite_type_of_a_domain",
         with_(),
         with_("create domain price as integer check (value > 0)", "create type tag as (p price)"),
+    ),
+    changed(
+        "enum_of_a_composite_type_loses_a_value",
+        _mood(
+            "x",
+            "y",
+            "z",
+            more=(
+                "create type pair as (m mood)",
+                "create function f(pair) returns mood language sql as 'select $1.m'",
+            ),
+        ),
+        _mood(
+            "x",
+            "y",
+            more=(
+                "create type pair as (m mood)",
+                "create function f(pair) returns mood language sql as 'select $1.m'",
+            ),
+        ),
+    ),
+    changed(
+        "enum_of_a_domain_loses_a_value",
+        lambda m: _mood_of_domain(m, "x", "y", "z"),
+        lambda m: _mood_of_domain(m, "x", "y"),
+        rows=("insert into t (n, d) values (1, 'x'), (2, 'y')",),
+        checks=(kept("select string_agg(d::text, '' order by id) from t", "xy"),),
+        x=("rewrite=t.d",),
+    ),
+    changed(
+        "range_type_of_a_column_changes",
+        lambda m: (
+            first(m, "create type r as range (subtype = integer)"),
+            t(m, Column("n", Integer), Column("name", Text), Column("r", Type("r"))),
+        ),
+        lambda m: (
+            first(m, "create type r as range (subtype = bigint)"),
+            t(m, Column("n", Integer), Column("name", Text), Column("r", Type("r"))),
+        ),
+        refusal="second type beside it",
     ),
     changed(
         "published_column_of_another_type",
