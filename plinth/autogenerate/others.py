@@ -11,6 +11,7 @@ from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 Key = tuple[str, str]
 
 _ROUTINES = {"function", "procedure"}
+_GRANTED = {"view", "materialized view"}
 _FIRST = {
     *("extension", "composite type", "range type", "collation"),
     *("text search dictionary", "text search configuration"),
@@ -113,7 +114,9 @@ def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
             phase = Phase.DROP_TABLES
         elif old.kind in _FIRST:
             phase = Phase.DROP_TYPES
-        drop = SqlOp(drop_sql(old), f"drop {old.kind} {old.bare}")
+        again = "What only another database grants on it goes with it: grant it there again."
+        note = again if key in remade and old.kind in _GRANTED else None
+        drop = SqlOp(drop_sql(old), f"drop {old.kind} {old.bare}", note=note)
         yield Step(phase, drop).dropping(old.node)
     for key, new in after.items():
         found = None if key in remade else before.get(key)

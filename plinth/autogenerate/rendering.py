@@ -182,8 +182,12 @@ def _names(constraint: sa.schema.ColumnCollectionConstraint) -> list[str]:
 
 
 @renderers.dispatch_for(SqlOp)
-def _sql_op(_: AutogenContext, op: SqlOp) -> str:
-    text = str(op.sqltext)
+def _sql_op(_: AutogenContext, op: SqlOp) -> list[str]:
+    written = _statement(str(op.sqltext))
+    return [f"# {op.note}", written] if op.note else [written]
+
+
+def _statement(text: str) -> str:
     if "\n" not in text:
         lines = [string(line) for line in _lines(text)]
         return _call("op.execute", *lines) if len(lines) == 1 else _execute(lines)

@@ -50,13 +50,17 @@ class SqlOp(ops.ExecuteSQLOp):
         sql: one statement, as psql takes it.
         summary: what it does, for the revision's message; None when it only helps another operation.
         table: the table that it is about, if any.
+        note: a comment above it in the revision's file, if any.
     """
 
-    def __init__(self, sql: str, summary: str | None = None, table: Name | None = None) -> None:
+    def __init__(
+        self, sql: str, summary: str | None = None, table: Name | None = None, *, note: str | None = None
+    ) -> None:
         super().__init__(without_binds(sql))
         self.sql = sql
         self.summary = summary
         self.table = table
+        self.note = note
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
