@@ -73,7 +73,7 @@ def conversions(change: Change) -> Iterator[Conversion]:
             enums = [_labels(before, change.before), _labels(after, change.after)]
             found = [labels for labels in enums if labels is not None]
             shared = [each for each in found[0] if each in found[-1]] if found else []
-            is_plain = not before.type.endswith("[]")
+            is_plain = not before.type.endswith("[]") and place not in change.usings
             yield Conversion(
                 place,
                 before,

@@ -400,7 +400,7 @@ KINDS = [
     Kind(
         "column.rename_and_retype",
         lambda m: t(m, Column("val", String(10), nullable=False)),
-        lambda m: t(m, Column("num", Integer, nullable=False, info=old("val"))),
+        lambda m: t(m, Column("num", Integer, nullable=False, info={**old("val"), "using": "num::integer"})),
         rows=("insert into t (val) values ('1'), ('2')",),
         checks=(check("select sum(num) from t", up=3), check("select max(val) from t", down="2")),
         listed=True,

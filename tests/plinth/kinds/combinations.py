@@ -46,7 +46,7 @@ def big_after(m: MetaData) -> None:
         m,
         Column("name", Text, nullable=False, index=True),
         Column("state", Enum("new", "done", "old", name="state"), server_default="done"),
-        Column("amount", Integer, server_default="1"),
+        Column("amount", Integer, server_default="1", info={"using": "amount::integer"}),
         Column("new_id", Integer),
         Column("fresh_id", ForeignKey("fresh.id", ondelete="CASCADE"), index=True),
         Column("level", Enum("low", "high", name="level"), nullable=False, server_default="low"),
@@ -167,7 +167,7 @@ KINDS = [
                 server_default="c",
                 info={"renamed_from": "s", "enum_renames": {"b": "bb"}},
             ),
-            Column("num", BigInteger, nullable=False, info={"renamed_from": "n"}),
+            Column("num", BigInteger, nullable=False, info={"renamed_from": "n", "using": "num::bigint"}),
         ),
         rows=("insert into t (s, n) values ('a', '1'), ('b', '2')",),
         checks=(

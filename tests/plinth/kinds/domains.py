@@ -60,7 +60,7 @@ KINDS = [
     change(
         "text_to_domain",
         lambda m: t(m, Column("n", Text)),
-        having(),
+        lambda m: t(m, Column("n", posint(), info={"using": "n::integer"})),
         rows=("insert into t (n) values ('5')",),
         x=("rewrite=t.n",),
     ),

@@ -229,7 +229,13 @@ KINDS = [
         array("a", "b"),
         rows=("insert into t (s) values ('{a,b}')",),
     ),
-    Kind("enum.scalar_to_array", having("a", "b"), array("a", "b"), rows=AB, x=("rewrite=t.s",)),
+    Kind(
+        "enum.scalar_to_array",
+        having("a", "b"),
+        array("a", "b", info={"using": "ARRAY[s]", "using_back": "s[1]"}),
+        rows=AB,
+        x=("rewrite=t.s",),
+    ),
     change(
         "add_value_with_partial_index",
         lambda m: t(m, Column("s", st("a", "b")), Index("ix_p", "id", postgresql_where=text("s = 'a'"))),
