@@ -60,4 +60,4 @@ def test_bear_a_dropped_column_a_merge_and_a_revision_that_cannot_be_undone(proj
         versions, "spell", "merge", "op.execute('SELECT 1')", 'raise NotImplementedError("spelling")'
     )
     add_revision(versions, "after", "spell", "op.execute('SELECT 2')")
-    run_tests(project, "test_migrations.py", "test_models.py", "test_seeds.py")
+    run_tests(project, "test_migrations.py")
