@@ -43,8 +43,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
-% if note and note.is_repeatable:
-repeatable = True  # after an interruption, it is simply run again
+% if note and note.is_after:
+deploy = "after"  # running code may still use what goes here: first the code, then this
 % endif
 % for place in note.accepted if note else ():
 # lint: allow changing-column-type: -x rewrite=${place} accepts it

@@ -17,6 +17,7 @@ from plinth.apply import checksum, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, read
 from plinth.apply.lock import is_held
 from plinth.apply.online import HALF_DONE
+from plinth.apply.points import Interrupted, driver_session, interrupted, reads
 from plinth.errors import PlinthError
 
 IN_ORDER, PENDING, WRONG = 0, 1, 2  # exit codes
@@ -175,7 +176,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
         ),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
         *_left_invalid(connection),
-        *(() if is_held(connection, table) else _interrupted(connection, table)),
+        *(() if is_held(connection, table) else _left_half_way(context, connection, table)),
     ]
     return Status(
         database=str(connection.scalar(text("select current_database()"))),
@@ -255,6 +256,43 @@ def _left_invalid(connection: Connection) -> Iterator[Problem]:
             f"Constraint {constraint} on {table} is NOT VALID: older rows may break it. "
             f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}",
         )
+
+
+def _left_half_way(context: MigrationContext, connection: Connection, table: str) -> Iterator[Problem]:
+    found = list(_half_way(context, connection, table))
+    yield from found
+    known = {each.name for each in found}
+    yield from (each for each in _interrupted(connection, table) if each.name not in known)
+
+
+def _half_way(context: MigrationContext, connection: Connection, table: str) -> Iterator[Problem]:
+    """Yield the revisions that were interrupted behind one of their points."""
+    if not own_schema.exists(connection, "points"):
+        return
+    for each in interrupted(driver_session(connection), table):
+        total = _steps_of(context, each)
+        step = f"step {each.last}" + (f" of {total}" if total else "")
+        onward, back = "alembic upgrade head", "alembic downgrade -1"
+        if each.direction == "down":
+            onward, back = back, onward
+        yield Problem(
+            "interrupted",
+            each.revision,
+            f"Revision {each.revision} stands half-way, behind {step} of its {each.direction}grade. To go "
+            f"on: {onward}. To take back what is done: {back}",
+        )
+
+
+def _steps_of(context: MigrationContext, begun: Interrupted) -> int | None:
+    """Return how many steps a revision has; None where that can't be told without running it."""
+    from plinth.autogenerate.revisions import history_of, lent_proxies  # noqa: PLC0415 - rarely needed
+    from plinth.lint.rendering import render  # noqa: PLC0415
+
+    if begun.direction != "up":
+        return None
+    with lent_proxies():
+        rendered = render(history_of(context), {begun.revision})[begun.revision].statements
+    return None if rendered is None else sum(not reads(each.text) for each in rendered)
 
 
 def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:

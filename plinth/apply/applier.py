@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 from alembic.config import Config
@@ -17,15 +18,18 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, safety, settings
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import drops, losses, session
+from plinth.apply import checksum, drops, losses, session
+from plinth.apply.half_way import take_back
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
+from plinth.apply.points import Interrupted, Points, interrupted, may_commit
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, passes
 from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
+from plinth.catalog import record_catalog
 from plinth.errors import PlinthError, as_command_errors
 from plinth.own_schema import refuse_without_default_schema, refuse_without_version_table
 from plinth.server_errors import advice, words
@@ -231,6 +235,7 @@ class _Applier:
         self._settings = settings.configured()
         self._backoff = Backoff(self._settings.retry_limit)
         self._planned: list[MigrationStep] | None = None
+        self._to_take_back: list[Interrupted] = []
         self._done = 0
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
@@ -290,7 +295,8 @@ class _Applier:
     def _attempt(self, migrate: Migrate) -> bool:
         """Run what is left; return whether that was all."""
         connection = self._connection
-        self._online.step = self._running = None
+        self._online.follow(None)
+        self._running = None
         self._online.set_timeouts()
         connection.commit()  # or Alembic takes this for a caller's transaction, and never commits
         try:
@@ -412,11 +418,9 @@ class _Applier:
                 "It ended its transaction itself (COMMIT or ROLLBACK in the revision): what it had committed "
                 "stays, and may not bear to be done twice; what came after was rolled back."
             )
-        if step is None or not step.is_online:
+        if step is None or not step.stands_half_way:
             return "It was rolled back: nothing of it has changed the database."
-        if step.repeatable:
-            return "What it had finished outside a transaction stays, and may be done again."
-        return "What it had finished outside a transaction stays, and may not bear to be done twice."
+        return "What it had finished before stays, and the same command goes on behind it."
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield the steps that are left.
@@ -427,16 +431,24 @@ class _Applier:
         self._heads = tuple(heads)
         if self._planned is None:
             refuse_unknown_heads(heads, context)
-            planned = list(self._work(heads, context))
+            self._planned = list(self._work(heads, context))
+            half_way = interrupted(self._lock.session, history_name(connection, context.opts))
+            self._to_take_back = [each for each in half_way if self._goes_the_other_way(each)]
+            if self._to_take_back and self._goes_back() and not _names_its_goal(context):
+                self._planned = []  # what stands half-way is the one step
+            planned = self._planned
             refuse_irreversible(planned)
             refuse_slipped_in(heads, context, self._command, planned)
             refuse_long_ids(context, planned)
             self._refuse_to_empty(planned, context)
-            self._planned = planned
         self._writer = Writer(context, heads)
         self._writer.prepare(connection)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
         connection.commit()
+        while self._to_take_back:
+            self._take_back(context, self._to_take_back[0])
+            del self._to_take_back[0]
+        half_way = interrupted(self._lock.session, self._writer.version_table)
         for number in range(self._done, len(self._planned)):
             step = self._planned[number]
             self._lock.check()
@@ -445,19 +457,18 @@ class _Applier:
                 self._display.line = (
                     f"revision {number + 1} of {len(self._planned)}: {step.doc or step.short_log}"
                 )
-            self._online.step = None
-            if number >= self._measured:
+            self._online.follow(None)
+            points = self._points(context, step, half_way)
+            # What is interrupted was measured when it began.
+            if number >= self._measured and not (points and points.are_kept):
                 self._refuse_losses(context, self._planned, number)
             self._begin(step)
-            self._online.step = Step(
-                _name(step),
-                is_upgrade=step.is_upgrade,
-                declared_repeatable=_says_repeatable(step),
-            )
+            self._online.follow(Step(_name(step), is_upgrade=step.is_upgrade, points=points))
             self._step_began = time.monotonic()
             self._look_after(step)
             yield step
-            self._online.step = self._running = None
+            self._online.follow(None)
+            self._running = None
             self._heads = tuple(self._writer.heads)
             self._done = number + 1
             self._backoff.start_again()
@@ -481,7 +492,55 @@ class _Applier:
     def _begin(self, step: MigrationStep) -> None:
         self._running = _name(step)
 
+    def _points(
+        self, context: MigrationContext, step: MigrationStep, half_way: Sequence[Interrupted]
+    ) -> Points | None:
+        """Return what is remembered of a revision; None of one that is simply run again."""
+        if not isinstance(step, RevisionStep) or _says_repeatable(step):
+            return None
+        key = step.revision.revision, "up" if step.is_upgrade else "down"
+        begun = next((each for each in half_way if (each.revision, each.direction) == key), None)
+        if begun:
+            log.info("Revision %s was interrupted: it goes on behind its step %d.", key[0], begun.last)
+        else:
+            begun = Interrupted(*key)
+            if may_commit(Path(step.revision.path)):
+                begun.picture = record_catalog(self._connection, **_names(context))
+        return Points(self._writer.version_table, begun, checksum.of_file(Path(step.revision.path)))
+
+    def _take_back(self, context: MigrationContext, begun: Interrupted) -> None:
+        """Take back what an interrupted revision has done.
+
+        Raises:
+            SafetyError: rows could be lost, and may not.
+        """
+        objection = safety.objection_to_losses(self._connection)
+        if objection:
+            raise safety.SafetyError(
+                f"To take back what revision {begun.revision} has done may lose rows. Refused: {objection}"
+            )
+        take_back(context, self._connection, begun, self._writer.version_table, _names(context))
+
+    def _goes_back(self) -> bool:
+        return self._command.name in {"downgrade", "rollback", "redo"}
+
+    def _goes_the_other_way(self, begun: Interrupted) -> bool:
+        """Whether the command goes back over what an interrupted one has done, and doesn't go on with it."""
+        is_upgrade = begun.direction == "up"
+        goes_on = any(
+            isinstance(step, RevisionStep)
+            and step.revision.revision == begun.revision
+            and step.is_upgrade is is_upgrade
+            for step in self._planned or ()
+        )
+        return is_upgrade is self._goes_back() and not goes_on and self._command.name != "stamp"
+
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
+        running = self._online.step
+        if running:
+            running.is_written = True
+            if running.is_online or running.stands_half_way:
+                self._writer.half_way.add(running.revision)
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
 
     def _refuse_to_empty(self, planned: Sequence[MigrationStep], context: MigrationContext) -> None:
@@ -522,6 +581,17 @@ class _Applier:
 
 def _undoes(step: MigrationStep) -> bool:
     return isinstance(step, RevisionStep) and step.is_downgrade
+
+
+def _names(context: MigrationContext) -> dict[str, Any]:
+    """Return the version table's names, as `read_catalog` takes them."""
+    names = ("version_table", "version_table_schema")
+    return {name: context.opts[name] for name in names if context.opts.get(name)}
+
+
+def _names_its_goal(context: MigrationContext) -> bool:
+    """Whether a downgrade says to which revision, and not how many."""
+    return not str(context.opts.get("destination_rev") or "-").startswith("-")
 
 
 def _says_repeatable(step: MigrationStep) -> bool:

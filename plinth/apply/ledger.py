@@ -39,6 +39,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from plinth import own_schema
@@ -75,11 +76,26 @@ unfinished = Table(
     Column("statement", Text, nullable=False),
     schema=SCHEMA,
 )
+# How far a revision of several transactions came: see plinth.apply.points.
+points = Table(
+    "points",
+    ledger.metadata,
+    Column("version_table", Text, primary_key=True),
+    Column("revision", Text, primary_key=True),
+    Column("direction", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("statement", Text, nullable=False),
+    Column("result", JSONB, nullable=False),
+    Column("checksum", Text),
+    Column("done_at", DateTime(timezone=True), server_default=func.clock_timestamp(), nullable=False),
+    schema=SCHEMA,
+)
 OWN_TABLES = (
     own_schema.OwnTable("ledger", ("SELECT", "INSERT"), CreateTable(ledger, if_not_exists=True)),
     own_schema.OwnTable(
         "unfinished", ("SELECT", "INSERT", "UPDATE", "DELETE"), CreateTable(unfinished, if_not_exists=True)
     ),
+    own_schema.OwnTable("points", ("SELECT", "INSERT", "DELETE"), CreateTable(points, if_not_exists=True)),
 )
 
 # Where the version table is seen, or would be made.
@@ -228,6 +244,7 @@ class Writer:
         self.purge = bool(context.opts.get("purge"))
         self.is_stamp = of_options(context.opts).name == "stamp"
         self.heads: Sequence[str] = tuple(heads)
+        self.half_way: set[str] = set()  # revisions of which something is noted
         self.batches: dict[str, int] = {}
         self.batch = 0
         self.who = who()
@@ -236,6 +253,9 @@ class Writer:
         """Make the ledger, and make it agree with the version table; the caller commits."""
         entries = newest(read(connection, self.version_table))
         own_schema.make(connection, OWN_TABLES)
+        for table in (unfinished, points):
+            names = select(table.c.revision).where(table.c.version_table == self.version_table).distinct()
+            self.half_way.update(connection.scalars(names))
         last = select(func.max(ledger.c.batch)).where(ledger.c.version_table == self.version_table)
         self.batch = 1 + (connection.scalar(last) or 0)
         self.batches = {name: entry.batch for name, entry in entries.items() if entry.direction == "up"}
@@ -292,12 +312,10 @@ class Writer:
         self.heads = tuple(heads)
         for direction, name in rows:
             context.execute(ledger.insert().inline().values(**self._values(direction, name, took)))
-            if not self.offline:
-                context.execute(
-                    unfinished.delete().where(
-                        unfinished.c.version_table == self.version_table, unfinished.c.revision == name
-                    )
-                )
+            if not self.offline and name in self.half_way:
+                for table in (unfinished, points):
+                    where = (table.c.version_table == self.version_table, table.c.revision == name)
+                    context.execute(table.delete().where(*where))
 
     def _values(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
         batch: Any = self.batches.get(name, self.batch)  # redo leaves a revision in the batch that it was in

@@ -9,8 +9,8 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ import psycopg
 from sqlalchemy import Connection, CursorResult, event
 from sqlalchemy.engine.interfaces import ExecutionContext
 
+from plinth.apply.points import Points, driver_session, ends_transaction, reads, replay
 from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
 from plinth.server_errors import words
@@ -45,17 +46,15 @@ _DROP = re.compile(
 _CONCURRENT = re.compile(
     rf"{_START}(?:(?:create|drop|reindex|refresh|alter)\b.*\bconcurrently\b)", re.IGNORECASE | re.DOTALL
 )
-_READS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
-_REPEATABLE = re.compile(
-    r"\bconcurrently\b|\bif\s+(?:not\s+)?exists\b|\bvalidate\s+constraint\b", re.IGNORECASE
-)
 
 _INDEX = """
     select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname)
     from pg_index join pg_class c on c.oid = indexrelid join pg_namespace n on n.oid = relnamespace
     where relname = %s and relnamespace = %s
     """
-_NOTHING = "SELECT 1 /* already done by an earlier, interrupted run */"
+# What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
+# build, INVALID TRANSACTION TERMINATION of a block that commits.
+_HAS_ITS_OWN = {"25001", "2D000"}
 
 
 class OnlineStepError(PlinthError):
@@ -69,29 +68,31 @@ class Step:
     Args:
         revision: its id.
         is_upgrade: which way it goes.
-        declared_repeatable: whether the file says so: `repeatable = True`.
+        points: what of it is remembered; None when the file says that it may simply be run again
+            (`repeatable = True`).
         has_left: it ended its transaction by itself, and not by `autocommit_block`.
+        is_written: it is, in the ledger.
         statements: how often each ran outside a transaction.
     """
 
     revision: str
     is_upgrade: bool
-    declared_repeatable: bool = False
+    points: Points | None = None
     wrote_in_transaction: bool = False
     is_online: bool = False
-    did_once_only: bool = False
     has_left: bool = False
+    is_written: bool = False
     statements: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_half_done(self) -> bool:
-        """Whether a failure now leaves it half done, in a way that it may not bear to be done twice."""
-        return (self.is_online or self.has_left) and not self.repeatable
+        """Whether a failure now leaves it half done, and what is done isn't known."""
+        return self.has_left and self.points is not None
 
     @property
-    def repeatable(self) -> bool:
-        """Whether all that it did so far may be done twice."""
-        return self.declared_repeatable or not self.did_once_only
+    def stands_half_way(self) -> bool:
+        """Whether something of it is committed, although it doesn't count as applied."""
+        return self.points.are_kept if self.points else self.is_online
 
 
 class OnlineStatements:
@@ -115,6 +116,8 @@ class OnlineStatements:
         self.version_table = version_table
         self.timeouts = (_milliseconds(lock_timeout), _milliseconds(statement_timeout))
         self.step: Step | None = None
+        self.interrupt: Callable[[], None] | None = None  # called at the first statement behind each point
+        self._at_point = False
         self._unbounded = False
         self._build: tuple[str, int] | None = None  # the index and its namespace
         self._are_ours = False  # the statements that run now: they aren't watched
@@ -122,13 +125,28 @@ class OnlineStatements:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Watch as long as the block runs."""
-        event.listen(self.connection, "before_cursor_execute", self._before, retval=True)
-        event.listen(self.connection, "after_cursor_execute", self._after)
+        connection = self.connection
+        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
+            (connection.engine, "do_execute", self._execute),
+            (connection.engine, "do_execute_no_params", self._execute_no_params),
+            (connection.engine, "do_executemany", self._execute_many),
+            (connection, "commit", self._commit),
+            (connection, "rollback", self._rollback),
+            (connection, "savepoint", self._savepoint),
+            (connection, "rollback_savepoint", self._rollback_savepoint),
+        ]
+        for listener in listeners:
+            event.listen(*listener)
         try:
             yield
         finally:
-            event.remove(self.connection, "before_cursor_execute", self._before)
-            event.remove(self.connection, "after_cursor_execute", self._after)
+            for listener in listeners:
+                event.remove(*listener)
+
+    def follow(self, step: Step | None) -> None:
+        """Watch what another revision does from here on; None: nothing."""
+        self.step = step
+        self._at_point = False
 
     def set_timeouts(self) -> None:
         """Bound the waiting of this session's statements."""
@@ -143,8 +161,9 @@ class OnlineStatements:
     def look(self) -> None:
         """See whether the running step has ended its transaction by itself (COMMIT, ROLLBACK)."""
         step = self.step
-        if step and step.wrote_in_transaction and not step.is_online and is_idle(self.connection):
-            step.has_left = step.did_once_only = True
+        known = step is None or step.is_online or (step.points is not None and step.points.are_kept)
+        if step and step.wrote_in_transaction and not known and is_idle(self.connection):
+            step.has_left = True
 
     def was_half_done(self, step: Step) -> bool:
         """Whether an earlier run left the step half done, in a way that it may not bear to be done twice."""
@@ -172,41 +191,124 @@ class OnlineStatements:
         except psycopg.Error as error:
             log.warning("Index %s stays INVALID until the next run drops it: %s", build[0], words(error))
 
-    def _before(
+    def _execute(
         self,
-        conn: Connection,
-        _cursor: object,
+        cursor: "psycopg.Cursor[Any]",
         statement: str,
-        parameters: object,
+        parameters: Any,  # noqa: ANN401
         context: ExecutionContext,
-        *_: object,
-    ) -> tuple[str, object]:
-        if self._are_ours:
-            return statement, parameters
-        if not _in_autocommit(conn):
-            if self._unbounded:
-                self.set_timeouts()
-            self.look()
-            if self.step and not _READS.match(statement):
-                self.step.wrote_in_transaction = True
-            return statement, parameters
-        step = self.step
-        if step is None:
-            return statement, parameters
-        if not step.is_online:
-            step.is_online = True
-            if step.wrote_in_transaction:
-                step.did_once_only = True
-                log.warning(
-                    "Revision %s changes something in a transaction and then leaves it (autocommit_block): "
-                    "an interruption from here on leaves it half applied. Better make it two revisions.",
-                    step.revision,
-                )
+    ) -> bool:
         # The driver makes one percent sign of two, unless it is told that there are no parameters.
-        sql = statement if context.no_parameters else statement.replace("%%", "%")
-        return _NOTHING if self._is_done(step, sql) else statement, parameters
+        plain = statement.replace("%%", "%")
+        return self._run_once(cursor, plain, lambda: cursor.execute(statement.encode(), parameters), context)
 
-    def _is_done(self, step: Step, statement: str) -> bool:
+    def _execute_no_params(
+        self, cursor: "psycopg.Cursor[Any]", statement: str, context: ExecutionContext
+    ) -> bool:
+        return self._run_once(cursor, statement, lambda: cursor.execute(statement.encode()), context)
+
+    def _execute_many(
+        self,
+        cursor: "psycopg.Cursor[Any]",
+        statement: str,
+        parameters: Any,  # noqa: ANN401
+        context: ExecutionContext,
+    ) -> bool:
+        def run() -> None:
+            cursor.executemany(statement.encode(), parameters)
+
+        return self._run_once(cursor, statement.replace("%%", "%"), run, context)
+
+    def _run_once(
+        self,
+        cursor: "psycopg.Cursor[Any]",
+        statement: str,
+        run: Callable[[], object],
+        context: ExecutionContext,
+    ) -> bool:
+        """Run a statement unless it is done already; return whether SQLAlchemy needn't."""
+        step = self.step
+        is_watched = step and not step.is_written and context.root_connection is self.connection
+        if step is None or self._are_ours or not is_watched:
+            return False
+        if self._at_point and self.interrupt:
+            self._at_point = False
+            self.interrupt()
+        outside = _in_autocommit(self.connection)
+        if not outside and self._unbounded:
+            self.set_timeouts()
+        if reads(statement):
+            return False
+        done = step.points.next(statement) if step.points else None
+        if done:
+            replay(cursor, done, statement)
+        elif outside:
+            self._run_outside(step, cursor, statement, run)
+        else:
+            self.look()
+            if ends_transaction(statement):
+                self._commit(self.connection)
+            run()
+            step.wrote_in_transaction = True
+            if step.points:
+                step.points.done(statement, cursor)
+        return True
+
+    def _run_outside(
+        self, step: Step, cursor: "psycopg.Cursor[Any]", statement: str, run: Callable[[], object]
+    ) -> None:
+        """Run a statement outside of the revision's transactions: in one of its own, if it can be in one."""
+        step.is_online = True
+        session = cursor.connection
+        is_done = self._prepare(step, statement)
+        if is_done:
+            cursor.execute("select /* done by an earlier, interrupted run */")
+        elif step.points is None:
+            run()
+        else:
+            session.execute("begin")
+            try:
+                run()
+                step.points.done(statement, cursor)
+                self._at_point = step.points.keep(session)
+                session.execute("commit")
+            except BaseException as error:
+                with suppress(psycopg.Error):
+                    session.execute("rollback")
+                step.points.forget()
+                if not isinstance(error, psycopg.Error) or error.sqlstate not in _HAS_ITS_OWN:
+                    raise
+            else:
+                step.statements[statement] += 1
+                return
+            run()
+        self._see_build(step, statement)
+        step.statements[statement] += 1
+        if step.points:
+            step.points.done(statement, cursor)
+            self._at_point = step.points.keep(session)
+
+    def _commit(self, connection: Connection) -> None:
+        """Let the end of a transaction inside a revision be a point."""
+        step = self.step
+        if step is None or self._are_ours or step.is_written or _in_autocommit(connection):
+            return
+        if step.points:
+            self._at_point |= step.points.keep(driver_session(connection))
+
+    def _rollback(self, _: Connection) -> None:
+        if self.step and self.step.points:
+            self.step.points.forget()
+
+    def _savepoint(self, _: Connection, name: str) -> None:
+        if self.step and self.step.points:
+            self.step.points.savepoint(name)
+
+    def _rollback_savepoint(self, _: Connection, name: str, __: object) -> None:
+        if self.step and self.step.points:
+            self.step.points.rollback_to(name)
+
+    def _prepare(self, step: Step, statement: str) -> bool:
         """Prepare what a statement is about; return whether an interrupted run has done it already."""
         concurrent = _CONCURRENT.match(statement) is not None
         if concurrent != self._unbounded:
@@ -251,17 +353,12 @@ class OnlineStatements:
             return False
         return not match["tolerant"] and self._noted(step, match["index"]) == statement
 
-    def _after(self, conn: Connection, _cursor: object, statement: str, *_: object) -> None:
-        step = self.step
-        if step is None or self._are_ours:
-            return
-        if not _in_autocommit(conn):
-            self.look()
-            return
-        if not _READS.match(statement):
-            step.statements[statement] += 1
-            if not _REPEATABLE.search(statement):
-                step.did_once_only = True
+    def _see_build(self, step: Step, statement: str) -> None:
+        """Return if an index that was built is valid.
+
+        Raises:
+            OnlineStepError: it isn't.
+        """
         if self._build and _CREATE.match(statement):
             name, namespace = self._build
             self._build = None

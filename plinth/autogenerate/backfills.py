@@ -1,10 +1,8 @@
-"""Backfills: values for rows that have none, batch by batch, as a plain loop in the revision's file."""
-
-from typing import Any
+"""Backfills: values for rows that have none, batch by batch, each with a commit of its own."""
 
 from alembic.operations import ops
 
-from plinth.autogenerate.quoting import quoted, sql_name, without_binds
+from plinth.autogenerate.quoting import quoted, sql_name, temporary_name
 from plinth.autogenerate.steps import SqlOp
 from plinth.catalog.picture import Catalog, Table
 
@@ -12,131 +10,49 @@ ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of
 PAUSE = 0.01  # seconds between two batches, for others and for the replicas
 
 
-class BackfillOp(ops.MigrateOperation):
-    """Gives rows that have no value in a column one, by ranges of the primary key.
+def _block(table: Table, name: str, column: str, value: str) -> str:
+    """Return a block that goes through the table by its primary key, up to the last one that is there now.
 
-    Each batch is a statement with a commit of its own, and passes over rows that have a value: a run that was
-    interrupted is taken up again, and does no row twice.
-
-    Args:
-        table: its name, as SQL has it.
-        column: likewise.
-        keys: the columns of the primary key, likewise.
-        value: the SQL expression.
+    It passes over rows that have a value, so it may be run again. What it tells (RAISE DEBUG) is for the
+    display of an upgrade; psql doesn't show it.
     """
+    key = [] if table.primary_key is None else [quoted(each) for each in table.primary_key.columns]
+    taken = {each.name for each in table.columns}
+    low, high, last = (temporary_name(each, "", taken) for each in ("low", "high", "last"))
+    keys = ", ".join(key)
 
-    summary = None
+    def row(variable: str | None = None) -> str:
+        words = [f"{variable}.{each}" if variable else each for each in key]
+        return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
-    def __init__(self, table: str, column: str, keys: tuple[str, ...], value: str) -> None:
-        self.table = table
-        self.column = column
-        self.keys = keys
-        self.value = value
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return it as `alembic check` lists it."""
-        return ("backfill", self.table, self.column)
-
-    def batch(self, lower: str) -> str:
-        """Return the statement for one batch; it returns the last key.
-
-        Args:
-            lower: where the batch begins.
-        """
-        keys = ", ".join(self.keys)
-        key = keys if len(self.keys) == 1 else f"({keys})"
-        backwards = ", ".join(f"{each} DESC" for each in self.keys)
-        return (
-            f"WITH batch AS MATERIALIZED (\n"  # noqa: S608 - quoted names
-            f"    SELECT {keys} FROM {self.table} WHERE {key} >= {lower} ORDER BY {keys} LIMIT {ROWS}\n"
-            f"), filled AS (\n"
-            f"    UPDATE {self.table} SET {self.column} = {self.value}\n"
-            f"    WHERE {self.column} IS NULL AND {key} IN (SELECT {keys} FROM batch)\n"
-            f")\n"
-            f"SELECT {keys} FROM batch ORDER BY {backwards} LIMIT 1"
-        )
-
-    def source(self) -> str:
-        """Return the Python that does it."""
-        names = [f"key_{number}" for number in range(1, len(self.keys) + 1)]
-        bound = [f":{name}" for name in names]
-        lower = bound[0] if len(bound) == 1 else f"({', '.join(bound)})"
-        marked = lower.replace(":", "\0")
-        batch = without_binds(self.batch(marked)).replace("\0", ":")
-        first = without_binds(self.first())
-        return "\n".join(
-            [
-                "# Each batch has a commit of its own, and passes over rows that have a value.",
-                "with op.get_context().autocommit_block():",
-                "    if op.get_context().as_sql:",
-                "        op.execute(",
-                _text(without_binds(self.block()), 12),
-                "        )",
-                "        return",
-                "    batch = sa.text(",
-                _text(batch, 8),
-                "    )",
-                "    connection = op.get_bind()",
-                f"    at = connection.execute(sa.text({first!r})).one_or_none()",
-                "    while at:",
-                f"        keys = dict(zip({names!r}, at, strict=True))",
-                "        reached = connection.execute(batch, keys).one_or_none()",
-                "        at = None if reached == at else reached",
-                f"        time.sleep({PAUSE})",
-            ]
-        )
-
-    def first(self) -> str:
-        """Return the query for the first key."""
-        keys = ", ".join(self.keys)
-        return f"SELECT {keys} FROM {self.table} ORDER BY {keys} LIMIT 1"  # noqa: S608 - quoted names
-
-    def block(self) -> str:
-        """Return the same for psql: a block that commits batch by batch."""
-        own = [f"at_{number}" for number in range(1, len(self.keys) + 1)]
-        new = [f"reached_{number}" for number in range(1, len(self.keys) + 1)]
-        declared = [
-            f"    {name} {self.table}.{key}%TYPE;"
-            for names in (own, new)
-            for name, key in zip(names, self.keys, strict=True)
+    tag = "$$" if "$$" not in value else "$backfill$"
+    backwards = ", ".join(f"{each} DESC" for each in key)
+    return "\n".join(
+        [
+            f"DO {tag} DECLARE {low} record; {high} record; {last} record; BEGIN",
+            f"    SELECT {keys} INTO {low} FROM {name} ORDER BY {keys} LIMIT 1;",  # noqa: S608 - quoted names
+            f"    SELECT {keys} INTO {last} FROM {name} ORDER BY {backwards} LIMIT 1;",  # noqa: S608
+            "    LOOP",
+            f"        SELECT {keys} INTO {high} FROM {name} WHERE {row()} > {row(low)} AND {row()} <= "  # noqa: S608
+            f"{row(last)} ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
+            f"        {high} := CASE WHEN FOUND THEN {high} ELSE {last} END;",
+            f"        UPDATE {name} SET {column} = {value}"  # noqa: S608
+            f" WHERE {column} IS NULL AND {row()} BETWEEN {row(low)} AND {row(high)};",
+            "        COMMIT;",
+            f"        RAISE DEBUG '% of %', {high}, {last};",
+            f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
+            f"        {low} := {high};",
+            f"        PERFORM pg_sleep({PAUSE});",
+            "    END LOOP;",
+            f"END {tag}",
         ]
-        lower = own[0] if len(own) == 1 else f"({', '.join(own)})"
-        reached = new[0] if len(new) == 1 else f"({', '.join(new)})"
-        head, _, tail = self.batch(lower).rpartition("\nSELECT ")
-        columns, _, rest = tail.partition(" FROM ")
-        batch = f"{head}\nSELECT {columns} INTO {', '.join(new)} FROM {rest};"
-        keys, _, after = self.first().removeprefix("SELECT ").partition(" FROM ")
-        return "\n".join(
-            [
-                "DO $backfill$",
-                "DECLARE",
-                *declared,
-                "BEGIN",
-                f"    SELECT {keys} INTO {', '.join(own)} FROM {after};",  # noqa: S608 - quoted names
-                "    WHILE FOUND LOOP",
-                *(f"        {line}" for line in batch.split("\n")),
-                "        COMMIT;",
-                f"        EXIT WHEN {own[0]} IS NULL OR {new[0]} IS NULL OR {lower} = {reached};",
-                *(f"        {mine} := {its};" for mine, its in zip(own, new, strict=True)),
-                f"        PERFORM pg_sleep({PAUSE});",
-                "    END LOOP;",
-                "END $backfill$",
-            ]
-        )
-
-
-def _text(text: str, indent: int) -> str:
-    """Return a text of several lines in Python, indented with the code."""
-    quoted_text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    lines = [f'"""\n{quoted_text}\n"""']
-    return "\n".join(" " * indent + line if line else line for line in "\n".join(lines).split("\n"))
+    )
 
 
 def backfill_op(table: Table, column: str, value: str, catalog: Catalog) -> ops.MigrateOperation:
     """Return what gives rows their values: in batches, where there is a primary key to go by."""
     name = sql_name(table.name, catalog)
-    key = table.primary_key
-    if key is None:
+    if table.primary_key is None:
         where = f"WHERE {quoted(column)} IS NULL"
         return SqlOp(f"UPDATE {name} SET {quoted(column)} = {value} {where}", None, table.name)  # noqa: S608
-    return BackfillOp(name, quoted(column), tuple(map(quoted, key.columns)), value)
+    return SqlOp(_block(table, name, quoted(column), value), None, table.name)

@@ -6,27 +6,41 @@ from alembic.operations import ops
 
 from plinth.autogenerate import constraints
 from plinth.autogenerate.quoting import made_name, quoted, schema_of, sql_name, temporary_name
-from plinth.autogenerate.steps import SqlOp
-from plinth.autogenerate.way import Revision, Way
+from plinth.autogenerate.steps import AutocommitOp, SqlOp
+from plinth.autogenerate.way import Part, Way
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 
 
-def add_not_valid(way: Way, name: Name, constraint: Constraint, title: str) -> None:
-    """Go on by a revision that adds a constraint for new rows."""
+def add_not_valid(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
+    """Go on by a transaction that adds a constraint for new rows.
+
+    Args:
+        way: so far.
+        name: the table.
+        constraint: what is added.
+        goes: it only helps, and isn't there any more when the whole way is gone back.
+    """
     table = way.at.tables[name]
     unchecked = replace(constraint.for_new_rows, comment=None)
     to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: unchecked}))
     up = [not_valid_op(constraint, table, way.at)]
-    way.step(to, Revision(up, [constraints.drop_op(constraint, table, way.at)], title))
+    way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
 
 
-def validate(way: Way, name: Name, constraint: Constraint) -> None:
-    """Go on by a revision that looks at all rows."""
+def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = False) -> None:
+    """Go on by a look at all rows, outside of any transaction that holds a lock.
+
+    Args:
+        way: so far.
+        name: the table.
+        constraint: what is validated.
+        stood: it wasn't added on this way, and is NOT VALID again when that is gone back.
+    """
     table = way.at.tables[name]
     to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
     up = [validate_op(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
     down = [constraints.drop_op(constraint, table, way.at), not_valid_op(constraint, table, way.at)]
-    way.step(to, Revision(up, down, f"validate {constraint.name}"))
+    way.step(to, Part([AutocommitOp(up)], down if stood else []))
 
 
 def comment_ops(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
@@ -47,13 +61,6 @@ def validate_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp
         f"validate {constraint.name}",
         table.name,
     )
-
-
-def cleared_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
-    """Return what drops a constraint, if it is there."""
-    op = constraints.drop_op(constraint, table, catalog)
-    op.if_exists = True
-    return op
 
 
 def not_null_check(table: Table, column: Column) -> Constraint:

@@ -13,13 +13,15 @@ from plinth.alembic_command import of_options
 from plinth.autogenerate import questions
 from plinth.autogenerate.comparator import ComparedOp, Comparison
 from plinth.autogenerate.conversions import conversions
-from plinth.autogenerate.online import extended_enums, sequence
+from plinth.autogenerate.difference import forced
+from plinth.autogenerate.files import Revision, files
+from plinth.autogenerate.online import add_values, extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
 from plinth.autogenerate.refusals import Refusal
 from plinth.autogenerate.rendering import as_ours
 from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
-from plinth.autogenerate.way import Revision, between
+from plinth.autogenerate.way import Part, Way
 from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
 
@@ -69,21 +71,17 @@ def _describe_steps(
     written: Sequence[Revision],
     whole: Change,
 ) -> None:
-    """Say in each file which step of which change it is, by its message and by what the template shows."""
-    base = str(directives[0].message)
+    """Say in each file which step of which change it is, and whether it comes after the code."""
     notes: dict[str, Note] = {}
     for number, (directive, each) in enumerate(zip(directives, written, strict=True), 1):
-        change = None
-        if len(written) > 1:
-            change = f"{directives[0].rev_id}, step {number} of {len(written)}"
-            directive.message = revision_names.step_message(base, each.title)
+        change = f"{directives[0].rev_id}, step {number} of {len(written)}" if len(written) > 1 else None
         accepted = [
             place
             for op in _operations(each.up)
             for place in sorted(whole.rewrites)
             if isinstance(op, ops.AlterColumnOp) and op.modify_type is not None and _is_at(op, place, whole)
         ]
-        notes[str(directive.rev_id)] = Note(change, each.is_repeatable, accepted)
+        notes[str(directive.rev_id)] = Note(change, each.is_after, accepted)
     revision_context: RevisionContext = context.opts["revision_context"]
     revision_context.template_args["notes"] = notes  # type: ignore[assignment]
 
@@ -107,17 +105,17 @@ class Note:
 
     Args:
         change: the change that it is a step of, and which one; None when it is all of it.
-        is_repeatable: it may be run again after it was interrupted, although it leaves its transaction.
+        is_after: it is to be deployed after the code that doesn't need any more what it takes away.
         accepted: columns whose change may write their table anew: lint needs no further word.
     """
 
     change: str | None
-    is_repeatable: bool
+    is_after: bool
     accepted: Sequence[str] = ()
 
 
 def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) -> None:
-    """Say why there are several files, and what in them the lint will ask about."""
+    """Say why there are two files, and what in them the lint will ask about."""
     new = {op.table_name for each in directives for op in _up(each) if isinstance(op, ops.CreateTableOp)}
     for op in (op for each in directives for op in _up(each) if isinstance(op, ops.AddColumnOp)):
         if op.column.computed is not None and op.column.computed.persisted and op.table_name not in new:
@@ -131,9 +129,8 @@ def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) 
         config = context.config
         if config is not None:
             config.print_stdout(
-                "%d revisions, for a busy database: each is one transaction, or one step outside of it that "
-                "may be run again. For a single one: alembic -x online=no revision …",
-                len(directives),
+                "Two revisions: running code may still use what the second one takes away, so that comes "
+                'after the code (deploy = "after"). For a single one: alembic -x online=no revision …'
             )
 
 
@@ -197,27 +194,19 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
         Refusal: a word of the author's is missing.
     """
     change = comparison.change
-    written = sequence(change) if online else _ordinary(change)
+    parts = sequence(change) if online else _ordinary(change)
     renames = comparison.renames
-    if not renames:
-        return written
-    renamed = Revision(
-        [rename.up for rename in renames], [rename.down for rename in reversed(renames)], "rename"
-    )
-    if online or not written:
-        return [renamed, *written]
-    first = written[0]
-    written[0] = replace(first, up=[*renamed.up, *first.up], down=[*first.down, *renamed.down])
-    return written
+    if renames:
+        renamed = Part([rename.up for rename in renames], [rename.down for rename in reversed(renames)])
+        parts = [renamed, *parts]
+    return files(parts, change.before, in_one=not online)
 
 
-def _ordinary(change: Change) -> list[Revision]:
-    """Return one revision, or the two that PostgreSQL forces: an enum's new value takes a commit."""
+def _ordinary(change: Change) -> list[Part]:
+    """Return one transaction, or the two that PostgreSQL forces: an enum's new value takes a commit."""
+    way = Way(change, forced(change), change.before, change.before)
     extended = extended_enums(change)
-    if extended is None:
-        whole = between(change, change.before, change.after)
-        return [whole] if whole.up or whole.down else []
-    return [
-        between(change, change.before, extended, "add the values of the enum"),
-        between(change, extended, change.after, "use them"),
-    ]
+    if extended:
+        add_values(way, extended)
+    way.go(change.after)
+    return way.parts

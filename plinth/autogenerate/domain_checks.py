@@ -17,8 +17,8 @@ from plinth.autogenerate.domains import (
 )
 from plinth.autogenerate.enums import columns_of
 from plinth.autogenerate.quoting import quoted, sql_name
-from plinth.autogenerate.steps import SqlOp
-from plinth.autogenerate.way import Revision, Way
+from plinth.autogenerate.steps import AutocommitOp, SqlOp
+from plinth.autogenerate.way import Part, Way
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
 
 
@@ -52,7 +52,7 @@ def rewrites(way: Way, type_: Name | None) -> bool:
 
 
 def add_checks(way: Way) -> None:
-    """Go on by the revisions that give domains their new checks."""
+    """Go on by the transactions that give domains their new checks."""
     wanted = way.change.after
     for name in in_order(wanted):
         domain = way.at.domains.get(name)
@@ -66,7 +66,7 @@ def add_checks(way: Way) -> None:
             each.name: each for each in domain.constraints.values() if is_kept(each, checks.get(each.name))
         }
         unchecked = {each.name: replace(each, definition=_not_valid(each), comment=None) for each in new}
-        way.go(_with_checks(way, domain, kept | unchecked), f"constrain {name.name}")
+        way.go(_with_checks(way, domain, kept | unchecked))
         for check in new:
             if _not_valid(check) != check.definition:
                 _validate(way, name, check)
@@ -99,7 +99,4 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
     actions = (drop_check(check), add_check(domain.constraints[check.name]))
     down = [SqlOp(f"ALTER DOMAIN {place} {action}") for action in actions]
     to = _with_checks(way, domain, {**domain.constraints, check.name: check})
-    way.step(
-        to,
-        Revision(up, down, f"validate {check.name}"),
-    )
+    way.step(to, Part([AutocommitOp(up)], down))

@@ -1,8 +1,8 @@
 """Columns of a busy table that change where they stand: another type, or made anew with what generates them.
 
 They change before all else of their table, so that the rest has its online form. What stands on such a column
-and can't outlast the change is dropped in the same revision. When that ends, checks and foreign keys hold for
-new rows again, and unique constraints for all; indexes come back later.
+and can't outlast the change is dropped in the same transaction. When that ends, checks and foreign keys hold
+for new rows again, and unique constraints for all; indexes come back later.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Inde
 
 
 def change_in_place(way: Way) -> None:
-    """Go on by the revisions in which columns change in place; the rest of the way starts from there.
+    """Go on by the transactions in which columns change in place; the rest of the way starts from there.
 
-    What writes nothing anew is left to the revision of the table's other changes.
+    What writes nothing anew is left to the transaction of the table's other changes.
     """
     for place in way.swapped:
         enum = rebuilt_enum(way, place)
@@ -29,8 +29,7 @@ def change_in_place(way: Way) -> None:
             way.before = replace(way.before, enums={**way.before.enums, enum: way.change.after.enums[enum]})
     for names in _groups(way):
         if _takes_time(way, names):
-            columns = sorted({column for name in names for column in _columns(way, name)})
-            way.go(_changed(way, way.at, names), f"change {' and '.join(columns)}")
+            way.go(_changed(way, way.at, names))
         way.before = _changed(way, way.before, names)
     way.forced = forced(replace(way.change, before=way.before))
 

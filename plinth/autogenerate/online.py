@@ -1,18 +1,17 @@
-"""From one change to a sequence of revisions that a busy database doesn't feel.
+"""From one change to a sequence of transactions that a busy database doesn't feel.
 
-Each revision is either one transaction with strong locks on one standing table, or one online step that may
-be run again. The way between two of them is found as that between any two schemas (`difference`), unless it
-has an online form: then it is written here.
+Each part of it is either one transaction with strong locks on one standing table, or happens outside of any.
+The way between two of them is found as that between any two schemas (`difference`), unless it has an online
+form: then it is written here.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from plinth.autogenerate import constraints, indexes
-from plinth.autogenerate.backfills import BackfillOp, backfill_op
+from plinth.autogenerate.backfills import backfill_op
 from plinth.autogenerate.checks import (
     add_not_valid,
-    cleared_op,
     not_null_check,
     not_valid_op,
     nullable_op,
@@ -37,7 +36,7 @@ from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import AutocommitOp, Change
 from plinth.autogenerate.swaps import objection, swap, swaps
 from plinth.autogenerate.tables import in_order, stands_firm
-from plinth.autogenerate.way import Revision, Way
+from plinth.autogenerate.way import Part, Way, between
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
 
@@ -70,8 +69,14 @@ def _begun(change: Change) -> Way:
     return way
 
 
-def sequence(change: Change) -> list[Revision]:
-    """Return the revisions that lead from what is there to what should be there, oldest first.
+def add_values(way: Way, extended: Catalog) -> None:
+    """Go on by enums' new values, which can be used after a commit only."""
+    whole = between(way.change, way.at, extended)
+    way.step(extended, Part([AutocommitOp(whole.up)], whole.down))
+
+
+def sequence(change: Change) -> list[Part]:
+    """Return the transactions that lead from what is there to what should be there, in order.
 
     Raises:
         Refusal: a word of the author's is missing.
@@ -79,16 +84,16 @@ def sequence(change: Change) -> list[Revision]:
     way = _begun(change)
     extended = extended_enums(change)
     if extended:
-        way.go(extended, "add the values of the enum")
+        add_values(way, extended)
     standing = [name for name in sorted(change.before.tables) if name in change.after.tables]
-    way.go(_beside(way), "what stands beside the tables")
+    way.go(_beside(way))
     _drop_keys_of_gone(way)
     change_in_place(way)
     split = [name for name in standing if _is_split(way, name)]
     filled = {ColumnName(name, column.name) for name in split for column in _new_and_filled(way, name)}
     way.change = replace(way.change, filled_later=filled)
     for name in split:
-        way.go(_eased(way, name), f"change {name.name}", through=_without_defaults(way, name))
+        way.go(_eased(way, name), through=_without_defaults(way, name))
     for column in sorted(way.swapped):
         swap(way, column)
     for name in split:
@@ -109,8 +114,8 @@ def sequence(change: Change) -> list[Revision]:
     _change_unsplit(way, split)
     _drop_columns(way, split)
     _drop_tables(way)
-    way.go(change.after, "drop what nothing uses any more")
-    return way.revisions
+    way.go(change.after, is_after=True)
+    return way.parts
 
 
 def _refuse_rewrites(way: Way) -> None:
@@ -388,8 +393,7 @@ def _change_what_is_called(way: Way) -> None:
         new = way.change.after.others.get(key)
         if old.node in called and new and is_replaced(old, new, way.change) and new.needs <= there:
             changed[key] = new
-    names = " and ".join(sorted(each.bare for each in changed.values()))
-    way.go(replace(way.at, others={**way.at.others, **changed}), f"change {names}")
+    way.go(replace(way.at, others={**way.at.others, **changed}))
 
 
 def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
@@ -411,22 +415,19 @@ def _loosen(way: Way, name: Name, column: Column) -> None:
     check = not_null_check(table, column)
     way.step(
         to,
-        Revision(
+        Part(
             [nullable_op(table, column, way.at, True)],
             [
                 AutocommitOp(
                     [
-                        cleared_op(check, table, way.at),
                         not_valid_op(check, table, way.at),
                         validate_op(check, table, way.at),
                         nullable_op(table, column, way.at, False),
                         *constraints.not_null_name_ops(table, column.name, way.at),
-                        cleared_op(check, table, way.at),
+                        constraints.drop_op(check, table, way.at),
                     ]
                 ),
             ],
-            f"let {column.name} be NULL",
-            is_repeatable=True,
         ),
     )
 
@@ -459,19 +460,18 @@ def _fill(way: Way, name: Name) -> None:
     for column in _new_and_filled(way, name):
         if not column.not_null:
             said = way.change.backfills.get(ColumnName(name, column.name), str(column.default))
-            _fill_column(way, name, column.name, said, f"fill {column.name}")
+            _fill_column(way, name, column.name, said)
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
         given = way.change.backfills.get(ColumnName(name, column.name))
         value = given if given is not None else column.default
         if value is None or (old is not None and column.generated):
             continue
-        _fill_column(way, name, column.name, value, f"fill {column.name}")
+        _fill_column(way, name, column.name, value)
 
 
-def _fill_column(way: Way, name: Name, column: str, value: str, what: str) -> None:
-    op = backfill_op(way.at.tables[name], column, value, way.at)
-    way.step(way.at, Revision([op], [], what, is_repeatable=isinstance(op, BackfillOp)))
+def _fill_column(way: Way, name: Name, column: str, value: str) -> None:
+    way.step(way.at, Part([AutocommitOp([backfill_op(way.at.tables[name], column, value, way.at)])], []))
 
 
 def _new_and_filled(way: Way, name: Name) -> list[Column]:
@@ -496,10 +496,10 @@ def _require(way: Way, name: Name) -> None:
     for column in _becoming_required(way, name):
         table = way.at.tables[name]
         check = not_null_check(table, column)
-        add_not_valid(way, name, check, f"let {column.name} be no longer NULL in new rows")
+        add_not_valid(way, name, check, goes=True)
         value = way.change.backfills.get(ColumnName(name, column.name))
         if value is not None:  # for rows that came between the first time and the check
-            _fill_column(way, name, column.name, value, f"fill {column.name} again")
+            _fill_column(way, name, column.name, value)
         validate(way, name, check)
         to = _with_not_null(way, name, column.name, True)
         table = to.tables[name]
@@ -510,15 +510,7 @@ def _require(way: Way, name: Name) -> None:
             *constraints.not_null_name_ops(table, column.name, to),
             constraints.drop_op(check, table, to),
         ]
-        down = AutocommitOp(
-            [
-                cleared_op(check, table, to),
-                not_valid_op(check, table, to),
-                validate_op(check, table, to),
-                nullable_op(table, column, to, True),
-            ]
-        )
-        way.step(to, Revision(up, [down], f"require {column.name}", is_repeatable=True))
+        way.step(to, Part(up, [nullable_op(table, column, to, True)]))
 
 
 def _add_parts(way: Way, name: Name) -> None:
@@ -529,7 +521,7 @@ def _add_parts(way: Way, name: Name) -> None:
     for constraint in wanted.constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and _waits(standing, constraint):
-            validate(way, name, constraint)
+            validate(way, name, constraint, stood=True)
         if standing or constraint.type not in {"c", "u", "p"}:
             continue
         if constraint.type == "c":
@@ -539,7 +531,7 @@ def _add_parts(way: Way, name: Name) -> None:
         else:
             table = way.at.tables[name]
             constrained = replace(table, constraints={**table.constraints, constraint.name: constraint})
-            way.go(way.with_table(constrained), f"add {constraint.name}")
+            way.go(way.with_table(constrained))
 
 
 def _choose_index(way: Way, name: Name) -> None:
@@ -550,7 +542,7 @@ def _choose_index(way: Way, name: Name) -> None:
         clustered_on=wanted.clustered_on,
         replica_identity=wanted.replica_identity,
     )
-    way.go(way.with_table(chosen), f"choose the index of {name.name}")
+    way.go(way.with_table(chosen))
 
 
 def _add_foreign_keys(way: Way, name: Name, targets: Sequence[Name] | None = None) -> None:
@@ -558,7 +550,7 @@ def _add_foreign_keys(way: Way, name: Name, targets: Sequence[Name] | None = Non
     for constraint in way.change.after.tables[name].constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "f" and _waits(standing, constraint):
-            validate(way, name, constraint)
+            validate(way, name, constraint, stood=True)
         elif constraint.type == "f" and standing is None:
             target = constraint.reference.table
             is_wanted = targets is None or target in targets
@@ -585,7 +577,7 @@ def _change_unsplit(way: Way, split: Sequence[Name]) -> None:
         domains={**{k: v for k, v in at.domains.items() if k not in after.domains}, **after.domains},
         others={**others, **after.others},
     )
-    way.go(_with_what_is_needed(way.at, to), "change the rest")
+    way.go(_with_what_is_needed(way.at, to))
 
 
 def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
@@ -605,7 +597,7 @@ def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
 
 
 def _drop_columns(way: Way, split: Sequence[Name]) -> None:
-    """Drop columns, in a revision for each table: these wait until no code that runs uses them."""
+    """Drop columns, in a transaction for each table: these wait until no code that runs uses them."""
     for name in split:
         table = way.at.tables[name]
         wanted = way.change.after.tables[name]
@@ -627,7 +619,7 @@ def _drop_columns(way: Way, split: Sequence[Name]) -> None:
             for key, each in to.sequences.items()
             if not (each.owner and each.owner.table == name and each.owner.column in names)
         }
-        way.go(replace(to, sequences=kept), f"drop {' and '.join(sorted(names))}")
+        way.go(replace(to, sequences=kept), is_after=True)
 
 
 def _drop_tables(way: Way) -> None:
@@ -651,4 +643,4 @@ def _drop_tables(way: Way) -> None:
         }
         others = {key: each for key, each in way.at.others.items() if each.table != name}
         to = replace(way.at, tables=tables, sequences=kept, others=others)
-        way.go(to, f"drop {name.name}")
+        way.go(to, is_after=True)

@@ -1,4 +1,4 @@
-"""Indexes and constraints of a busy table: added and dropped by revisions that hold nobody up."""
+"""Indexes and constraints of a busy table: added and dropped without holding anybody up."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +9,6 @@ from sqlalchemy.sql.elements import conv
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.checks import (
     add_not_valid,
-    cleared_op,
     comment_ops,
     not_valid_op,
     validate,
@@ -18,36 +17,33 @@ from plinth.autogenerate.checks import (
 from plinth.autogenerate.expressions import with_name
 from plinth.autogenerate.quoting import quoted, quoted_list, schema_of, sql_name
 from plinth.autogenerate.steps import AutocommitOp, SqlOp
-from plinth.autogenerate.way import Revision, Way
+from plinth.autogenerate.way import Part, Way
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
-Part = Constraint | Index
+Piece = Constraint | Index
 
 
 def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
-    """Go on by a revision that drops a constraint; its way back holds nobody up."""
+    """Go on by dropping a constraint; the way back holds nobody up."""
     table = way.at.tables[name]
     left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
     to = way.with_table(replace(table, constraints=left))
-    title = f"drop {constraint.name}"
     restore = _restore(constraint, table, way.at)
     if restore is None:
-        way.go(to, title)
+        way.go(to)
     else:
         drop = constraints.drop_op(constraint, table, way.at)
-        way.step(to, Revision([drop], [AutocommitOp(restore)], title, is_repeatable=True))
+        way.step(to, Part([drop], [AutocommitOp(restore)]))
 
 
 def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
     """Return what puts a constraint back without holding anybody up; None if nothing does."""
-    clear = cleared_op(constraint, table, catalog)
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
         add = not_valid_op(constraint, table, catalog)
-        return [clear, add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
+        return [add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
     if has_plain_index(constraint):
         index = _key_index(constraint, table)
         return [
-            clear,
             *_build(index, table, catalog),
             _use_index(constraint, table, catalog),
             *comment_ops(constraint, table, catalog),
@@ -56,62 +52,57 @@ def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops
 
 
 def drop_index(way: Way, name: Name, index: Index) -> None:
-    """Go on by a revision that drops an index concurrently."""
+    """Go on by dropping an index concurrently."""
     table = way.at.tables[name]
     left = {each.name: each for each in table.indexes.values() if each.name != index.name}
     down = _build(index, table, way.at)
     way.step(
         way.with_table(replace(table, indexes=left)),
-        Revision(
-            [AutocommitOp([_concurrent_drop(index, table, way.at)])],
-            [AutocommitOp(down)],
-            f"drop {index.name}",
-            is_repeatable=True,
-        ),
+        Part([AutocommitOp([_concurrent_drop(index, table, way.at)])], [AutocommitOp(down)]),
     )
 
 
-def add_index(way: Way, name: Name, index: Index) -> None:
-    """Go on by a revision that builds an index concurrently."""
+def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None:
+    """Go on by building an index concurrently.
+
+    Args:
+        way: so far.
+        name: the table.
+        index: what is built.
+        goes: it is dropped together with something else when the way is gone back.
+    """
     table = way.at.tables[name]
     to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
     up = _build(index, table, way.at)
-    down = [_concurrent_drop(index, table, way.at)]
-    way.step(
-        to, Revision([AutocommitOp(up)], [AutocommitOp(down)], f"build {index.name}", is_repeatable=True)
-    )
+    down = [] if goes else [AutocommitOp([_concurrent_drop(index, table, way.at)])]
+    way.step(to, Part([AutocommitOp(up)], down))
 
 
-def add_checked(way: Way, name: Name, constraint: Constraint) -> None:
-    """Add a check or foreign key: for new rows first, then for all."""
+def add_checked(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
+    """Add a check or foreign key: for new rows first, then for all; `goes` is as for `add_index`."""
     if not constraint.validated or constraint.is_not_enforced:
         table = way.at.tables[name]
-        way.go(
-            way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})),
-            f"add {constraint.name}",
-        )
+        way.go(way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})))
         return
-    add_not_valid(way, name, constraint, f"add {constraint.name}")
+    add_not_valid(way, name, constraint, goes=goes)
     validate(way, name, constraint)
 
 
-def add_key(way: Way, name: Name, constraint: Constraint) -> None:
-    """Add a unique constraint or primary key: its index first."""
+def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
+    """Add a unique constraint or primary key, its index first; `goes` is as for `add_index`."""
     table = way.at.tables[name]
     index = _key_index(constraint, table)
-    add_index(way, name, index)
+    add_index(way, name, index, goes=True)
     table = way.at.tables[name]
     left = {each.name: each for each in table.indexes.values() if each.name != index.name}
     to = way.with_table(
         replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
     )
     up = [_use_index(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
-    clear = cleared_op(constraint, table, way.at)
-    down = AutocommitOp([clear, *_build(index, table, way.at)])
-    way.step(to, Revision(up, [down], f"add {constraint.name}", is_repeatable=True))
+    way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
 
 
-def on_column(table: Table, column: str) -> list[Part]:
+def on_column(table: Table, column: str) -> list[Piece]:
     """Return what stands on a column, beside NOT NULL."""
     own = [
         each
@@ -121,7 +112,7 @@ def on_column(table: Table, column: str) -> list[Part]:
     return [*own, *(each for each in table.indexes.values() if column in each.columns)]
 
 
-def moved(part: Part, column: str, to: str, name: str) -> Part:
+def moved(part: Piece, column: str, to: str, name: str) -> Piece:
     """Return an index or constraint with another name, on another column in the place of the one."""
 
     def rename(text: str) -> str:
@@ -183,8 +174,7 @@ def _key_index(constraint: Constraint, table: Table) -> Index:
 
 
 def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateOperation]:
-    """Yield what builds an index without holding anybody up; what an interrupted build left goes first."""
-    yield _concurrent_drop(index, table, catalog)
+    """Yield what builds an index without holding anybody up."""
     create = indexes.add_op(index, table, catalog)
     create.kw["postgresql_concurrently"] = True
     yield create
@@ -193,9 +183,7 @@ def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.Migrate
 
 def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
     schema = schema_of(table.name, catalog)
-    return ops.DropIndexOp(
-        conv(index.name), table.name.name, schema=schema, if_exists=True, postgresql_concurrently=True
-    )
+    return ops.DropIndexOp(conv(index.name), table.name.name, schema=schema, postgresql_concurrently=True)
 
 
 def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:

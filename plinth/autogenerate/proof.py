@@ -1,6 +1,7 @@
 """Proves new revisions before they are written: in a scratch database that the existing ones have made.
 
-Upgrade, compare with the models; downgrade one by one, compare with what was there before; upgrade again.
+Upgrade, compare with the models; downgrade one by one, compare with what was there before; upgrade again. On
+the way back, and on the second way up, each revision is interrupted behind each of its points, and resumed.
 Where a column gets another type there are rows, with values that have something to lose (`proof_rows`).
 """
 
@@ -245,8 +246,10 @@ def _prove_on_copy(
 def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: Claim) -> list[Rows]:
     """Try new revisions there and back; return the rows that they took along."""
     rows = put_rows(engine, claim.conversions)
+    stage = _Stage()
+    walk = _there_and_back(history, revisions, claim, rows, stage)
     try:
-        run(engine, history, _there_and_back(history, revisions, claim, rows))
+        run(engine, history, walk, is_interrupted=lambda: stage.is_interrupted)
     except WrongValues as error:
         raise ProofError(_wrongly(revisions, error)) from error
     except RevisionError as error:
@@ -280,8 +283,19 @@ def _wrongly(revisions: Sequence[Script], error: WrongValues) -> str:
     return f"{_named(revisions, 'converts', 'convert')} values wrongly: {error} {NOTHING_WRITTEN}"
 
 
+@dataclass
+class _Stage:
+    """How far a proof is.
+
+    Args:
+        is_interrupted: revisions are interrupted behind each of their points, and resumed.
+    """
+
+    is_interrupted: bool = False
+
+
 def _there_and_back(
-    history: History, revisions: Sequence[Script], claim: Claim, rows: Sequence[Rows]
+    history: History, revisions: Sequence[Script], claim: Claim, rows: Sequence[Rows], stage: _Stage
 ) -> Walk:
     def walk(connection: Connection, _: tuple[str, ...]) -> Generator[MigrationStep]:
         def read() -> Catalog:
@@ -298,6 +312,7 @@ def _there_and_back(
         )
         for each in rows:
             each.check_up(connection)
+        stage.is_interrupted = True
         for revision, wanted in zip(reversed(revisions), reversed(before), strict=True):
             yield history.down(revision)
             refuse(

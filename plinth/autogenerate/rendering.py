@@ -18,8 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import TextClause, conv
 from sqlalchemy.types import TypeEngine
 
-from plinth.autogenerate.backfills import BackfillOp
-from plinth.autogenerate.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.steps import AutocommitOp, CommentOp, NamedTextOp, RepeatedOp, SqlOp, TextOp
 
 WIDTH = 100  # columns; longer calls get a line for each argument
 
@@ -191,12 +190,19 @@ def _statement(text: str) -> str:
     if "\n" not in text:
         lines = [string(line) for line in _lines(text)]
         return _call("op.execute", *lines) if len(lines) == 1 else _execute(lines)
+    return "op.execute(\n" + _indented(_text_of_lines(text)) + "\n)"
+
+
+def _text_of_lines(text: str) -> str:
+    """Return a text of several lines as it is written."""
     quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    # What stands in the string is indented with the code: nothing in it may depend on that.
-    if re.search(r"'[^'\n]*\n", text) or "$" in text or quoted.endswith('"'):
+    # What stands in the string is indented with the code: nothing in it may depend on that, as the text of a
+    # function does, which is kept.
+    is_kept = "$" in text and not text.startswith("DO ")
+    if is_kept or quoted.endswith('"') or any(line.count("'") % 2 for line in text.split("\n")):
         lines = [string(f"{line}\n") for line in text.split("\n")[:-1]] + [string(text.rpartition("\n")[2])]
-        return _execute(lines)
-    return f'op.execute(\n    """\n{_indented(quoted)}\n    """\n)'
+        return "\n".join(lines)
+    return f'"""\n{quoted}\n"""'
 
 
 def _execute(lines: list[str]) -> str:
@@ -225,10 +231,20 @@ def _autocommit(context: AutogenContext, op: AutocommitOp) -> str:
     return "with op.get_context().autocommit_block():\n" + _indented("\n".join(lines))
 
 
-@renderers.dispatch_for(BackfillOp)
-def _backfill(context: AutogenContext, op: BackfillOp) -> str:
-    context.imports.add("import time")
-    return op.source()
+@renderers.dispatch_for(TextOp)
+def _text_op(_: AutogenContext, op: TextOp) -> str:
+    return op.source
+
+
+@renderers.dispatch_for(NamedTextOp)
+def _named_text(_: AutogenContext, op: NamedTextOp) -> str:
+    text = _text_of_lines(op.sql)
+    return f"{op.name} = {text}" if text.startswith('"""') else f"{op.name} = (\n{_indented(text)}\n)"
+
+
+@renderers.dispatch_for(RepeatedOp)
+def _repeated(_: AutogenContext, op: RepeatedOp) -> str:
+    return f"op.execute({op.name})"
 
 
 def _create_table(context: AutogenContext, op: ops.CreateTableOp) -> str:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,13 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
+from plinth import own_schema
+from plinth.apply.ledger import OWN_TABLES
+from plinth.apply.online import OnlineStatements, Step
+from plinth.apply.points import Interrupted, Points, driver_session, erase, interrupted
 from plinth.autogenerate import prerequisites
 from plinth.catalog import Catalog, read_catalog
+from plinth.catalog.read import VERSION_TABLE
 from plinth.errors import PlinthError
 
 # What env.py may say of how revisions are recorded.
@@ -149,7 +155,9 @@ def downgrade(engine: Engine, history: History, revision: str = "base") -> None:
     run(engine, history, walk)
 
 
-def run(engine: Engine, history: History, walk: Walk) -> None:
+def run(
+    engine: Engine, history: History, walk: Walk, *, is_interrupted: Callable[[], bool] = lambda: False
+) -> None:
     """Run the steps that `walk` yields, each in a transaction of its own.
 
     Args:
@@ -157,25 +165,52 @@ def run(engine: Engine, history: History, walk: Walk) -> None:
         history: the revisions.
         walk: given the connection and the heads, yields steps; when it is asked for the next one, the one
             before is done and committed, and the connection may be used to look at it.
+        is_interrupted: asked before each step: whether it is interrupted behind each of its points, and
+            resumed.
 
     Raises:
         RevisionError: a revision fails.
     """
-    with _quietly(), _lent_proxies(), engine.connect() as connection:
+    with _quietly(), lent_proxies(), engine.connect() as connection:
         make_version_schema(connection, history)
-        _Run(connection, history, walk).go()
+        with contextlib.closing(_Run(connection, history, walk, is_interrupted)) as going:
+            going.go()
+
+
+class _Interruption(Exception):  # noqa: N818 - it is what the run is about, and no error
+    """A revision is interrupted on purpose."""
+
+
+def _interrupt() -> None:
+    raise _Interruption
 
 
 class _Run:
     """One walk, and the step that it is at."""
 
-    def __init__(self, connection: Connection, history: History, walk: Walk) -> None:
+    def __init__(
+        self, connection: Connection, history: History, walk: Walk, is_interrupted: Callable[[], bool]
+    ) -> None:
         self._connection = connection
         self._history = history
         self._walk = walk
+        self._is_interrupted = is_interrupted
+        self._online = OnlineStatements(connection, VERSION_TABLE, timedelta(), timedelta())
+        self._online.interrupt = _interrupt
+        self._left: Generator[MigrationStep] | None = None
         self._current: MigrationStep | None = None
 
+    def close(self) -> None:
+        if self._left:
+            self._left.close()
+
     def go(self) -> None:
+        with self._online.watched():
+            while not self._attempt():
+                pass
+
+    def _attempt(self) -> bool:
+        """Run what is left; return whether that was all, and no step was interrupted."""
         history = self._history
         config = copy.copy(history.config)
         config.attributes = {**history.config.attributes, "connection": self._connection}
@@ -183,7 +218,10 @@ class _Run:
         try:
             with environment:
                 environment.configure(
-                    connection=self._connection, transaction_per_migration=True, **history.options
+                    connection=self._connection,
+                    transaction_per_migration=True,
+                    on_version_apply=self._written,
+                    **history.options,
                 )
                 environment.run_migrations()
             self._connection.commit()
@@ -192,19 +230,46 @@ class _Run:
             if step is None:
                 raise
             self._connection.rollback()
+            self._online.follow(None)
+            if isinstance(error, _Interruption):
+                return False
             raise _failure(history.script, step, error) from error
+        return True
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         is_upgrade = True
-        with contextlib.closing(self._walk(self._connection, tuple(heads))) as steps:
-            for step in steps:
-                if step.is_upgrade is not is_upgrade:
-                    # There and back are two commands: the second one doesn't know which types the first made.
-                    context.impl.memo.clear()
-                    is_upgrade = step.is_upgrade
-                self._current = step
-                yield step
-                self._current = None  # from here on, an error is the walk's
+        if self._left is None:
+            self._left = self._walk(self._connection, tuple(heads))
+        while step := self._current or next(self._left, None):
+            if step.is_upgrade is not is_upgrade:
+                # There and back are two commands: the second one doesn't know which types the first made.
+                context.impl.memo.clear()
+                is_upgrade = step.is_upgrade
+            self._current = step
+            watched = self._watched(step)
+            self._online.follow(watched)
+            yield step
+            self._online.follow(None)
+            self._current = None  # from here on, an error is the walk's
+            if watched:
+                erase(driver_session(self._connection), VERSION_TABLE, watched.revision)
+                self._connection.commit()
+
+    def _written(self, *_: object, **__: object) -> None:
+        if self._online.step:
+            self._online.step.is_written = True
+
+    def _watched(self, step: MigrationStep) -> Step | None:
+        """Return what lets a step be interrupted, if it is to be, with what it has done before that."""
+        if not isinstance(step, RevisionStep) or not self._is_interrupted():
+            return None
+        key = step.revision.revision, "up" if step.is_upgrade else "down"
+        own_schema.make(self._connection, OWN_TABLES)
+        self._connection.commit()
+        found = interrupted(driver_session(self._connection), VERSION_TABLE)
+        self._connection.commit()
+        begun = next((each for each in found if (each.revision, each.direction) == key), Interrupted(*key))
+        return Step(key[0], step.is_upgrade, Points(VERSION_TABLE, begun, None))
 
 
 def copy_missing(engine: Engine, standing: Catalog) -> None:
@@ -304,7 +369,7 @@ def _quietly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lent_proxies() -> Iterator[None]:
+def lent_proxies() -> Iterator[None]:
     """Give `alembic.context` and `alembic.op` back to who uses them now: there is but one of each."""
     owners: Iterable[Any] = [getattr(module, "_proxy", None) for module in (context_proxy, op_proxy)]
     try:

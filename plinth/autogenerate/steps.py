@@ -80,6 +80,46 @@ class CommentOp(ops.MigrateOperation):
         return ("comment", self.text)
 
 
+class TextOp(ops.MigrateOperation):
+    """A line of Python."""
+
+    summary = None
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("python", self.source)
+
+
+class NamedTextOp(ops.MigrateOperation):
+    """Gives a name to SQL that is executed more than once (`RepeatedOp`)."""
+
+    summary = None
+
+    def __init__(self, name: str, sql: str) -> None:
+        self.name = name
+        self.sql = sql
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("name", self.name)
+
+
+class RepeatedOp(ops.MigrateOperation):
+    """Executes SQL by its name."""
+
+    summary = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("execute", self.name)
+
+
 class AutocommitOp(ops.OpContainer):
     """Operations outside of any transaction, each with a commit of its own (`autocommit_block`)."""
 

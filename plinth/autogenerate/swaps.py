@@ -18,7 +18,7 @@ from plinth.autogenerate.domain_checks import rewrites
 from plinth.autogenerate.expressions import with_name
 from plinth.autogenerate.new_enums import NewEnum, is_shared, new_enum, rebuilt_enum
 from plinth.autogenerate.parts import (
-    Part,
+    Piece,
     add_checked,
     add_index,
     add_key,
@@ -34,8 +34,8 @@ from plinth.autogenerate.quoting import (
     temporary_name,
     without_binds,
 )
-from plinth.autogenerate.steps import CommentOp, SqlOp
-from plinth.autogenerate.way import Operations, Revision, Way
+from plinth.autogenerate.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
 
 
@@ -119,7 +119,7 @@ def _is_special(column: Column) -> bool:
     return bool(column.generated or column.identity or column.sequence or settings)
 
 
-def _can_be_moved(way: Way, place: ColumnName, part: Part) -> bool:
+def _can_be_moved(way: Way, place: ColumnName, part: Piece) -> bool:
     """Whether it can be made on a second column, and stay on the old one when that is left empty."""
     if part.nulls_not_distinct:
         return False
@@ -142,7 +142,7 @@ def swap(way: Way, place: ColumnName) -> None:
     name, column = place
     enum = new_enum(way, place)
     if enum:
-        way.go(enum.made(way.at), f"create {enum.new.name}")
+        way.go(enum.made(way.at))
     table, wanted = way.at.tables[name], way.change.after.tables[name][column]
     new = temporary_name(column, "_new", {each.name for each in table.columns})
     beside = replace(wanted, name=new, not_null=False, default=None)
@@ -156,39 +156,35 @@ def swap(way: Way, place: ColumnName) -> None:
     schema = schema_of(name, way.at)
     way.step(
         to,
-        Revision(
+        Part(
             [ops.AddColumnOp(name.name, native, schema=schema), *keeper.make()],
-            [*keeper.drop(), ops.DropColumnOp(name.name, new, schema=schema)],
-            f"add {new}",
+            [ops.DropColumnOp(name.name, new, schema=schema)],
         ),
     )
-    value = keeper.value
-    way.step(
-        way.at, Revision([backfill_op(table, new, value, way.at)], [], f"fill {new}", is_repeatable=True)
-    )
+    way.step(way.at, Part([AutocommitOp([backfill_op(table, new, keeper.value, way.at)])], []))
     required = []
     if wanted.not_null:
         required.append(not_null_check(way.at.tables[name], beside))
-        add_not_valid(way, name, required[0], f"let {new} be no longer NULL")
+        add_not_valid(way, name, required[0], goes=True)
         validate(way, name, required[0])
     _take_over(way, keeper, wanted, required, _make_parts(way, place, new))
 
 
-def _make_parts(way: Way, place: ColumnName, new: str) -> dict[str, Part]:
+def _make_parts(way: Way, place: ColumnName, new: str) -> dict[str, Piece]:
     """Make on the new column what will stand on it; return it by the names that it has until then."""
     name, column = place
-    made: dict[str, Part] = {}
+    made: dict[str, Piece] = {}
     for part in on_column(way.change.after.tables[name], column):
         table = way.at.tables[name]
         own = temporary_name(part.name, "_new", {*table.constraints, *table.indexes})
         made[own] = part
         beside = moved(part, column, new, own)
         if isinstance(beside, Index):
-            add_index(way, name, beside)
+            add_index(way, name, beside, goes=True)
         elif beside.type == "u":
-            add_key(way, name, beside)
+            add_key(way, name, beside, goes=True)
         else:
-            add_checked(way, name, beside)
+            add_checked(way, name, beside, goes=True)
     return made
 
 
@@ -273,7 +269,7 @@ class _TakeOver:
         made: what was made on the new column, by its names until then.
     """
 
-    def __init__(self, table: Table, column: str, new: str, made: Mapping[str, Part]) -> None:
+    def __init__(self, table: Table, column: str, new: str, made: Mapping[str, Piece]) -> None:
         self.table = table
         self.column = column
         self.new = new
@@ -319,12 +315,12 @@ class _TakeOver:
     def table_after(self) -> Table:
         """Return the table with those names; the columns are another's affair."""
 
-        def after(part: Part) -> Part:
+        def after(part: Piece) -> Piece:
             if part.name in self.made:
                 return self.made[part.name]
             return moved(part, self.column, self.old, self.moved.get(part.name, part.name))
 
-        parts: list[Part] = [*self.table.constraints.values(), *self.table.indexes.values()]
+        parts: list[Piece] = [*self.table.constraints.values(), *self.table.indexes.values()]
         kept = [after(each) for each in parts if each not in self.dropped]
         return replace(
             self.table,
@@ -338,7 +334,7 @@ def _take_over(
     keeper: _Keeper,
     wanted: Column,
     required: Sequence[Constraint],
-    made: Mapping[str, Part],
+    made: Mapping[str, Piece],
 ) -> None:
     """Let the new column take over the name, and what was made on it the names of what stands on the old."""
     name, column, enum = keeper.name, keeper.column, keeper.enum
@@ -386,8 +382,6 @@ def _take_over(
     if before.not_null:
         down.append(alter(column, modify_nullable=False))
         down += constraints.not_null_name_ops(table, column, way.at)
-    down += [constraints.add_op(check, table, way.at) for check in required]
-    down += keeper.make()
     columns = [each for each in table.columns if each.name not in {column, keeper.new}]
     left_behind = replace(before, name=names.old, not_null=False, default=None)
     columns += [wanted, enum.typed(left_behind, enum.old, way.at) if enum else left_behind]
@@ -403,5 +397,5 @@ def _take_over(
     reached = way.with_table(replace(to, columns=tuple(columns), constraints=left))
     way.step(
         enum.taken_over(reached) if enum else reached,
-        Revision(up, down, f"let {keeper.new} take over from {column}"),
+        Part(up, down),
     )

@@ -1,4 +1,4 @@
-"""The way from one schema to another, revision by revision."""
+"""The way from one schema to another, transaction by transaction."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,33 +16,31 @@ Operations = Sequence[ops.MigrateOperation]
 
 
 @dataclass(frozen=True)
-class Revision:
-    """What one revision does, and what takes it back.
+class Part:
+    """What happens in one transaction, or outside of any (`AutocommitOp`), and what takes it back.
 
     Args:
         up: its operations.
-        down: those that take it back.
-        title: what it does, in a word or two; None when it is all of a change.
-        is_repeatable: it may be run again after it was interrupted.
+        down: those that take it back; none where the way back of a later part does it too.
+        is_after: it takes away what running code may still use, and comes after the code.
     """
 
     up: Operations
     down: Operations
-    title: str | None = None
-    is_repeatable: bool = False
+    is_after: bool = False
 
 
 @dataclass
 class Way:
-    """The way from one schema to another, revision by revision.
+    """The way from one schema to another, part by part.
 
     Args:
         change: the whole.
         forced: what has to be made anew although it doesn't change.
         before: the schema from which the online forms start: what was there, with columns changed in place.
-        at: the schema after the last revision so far.
+        at: the schema after the last part so far.
         swapped: columns that get another type by a second column that takes their place.
-        revisions: so far.
+        parts: so far.
     """
 
     change: Change
@@ -50,22 +48,22 @@ class Way:
     before: Catalog
     at: Catalog
     swapped: set[ColumnName] = field(default_factory=set)
-    revisions: list[Revision] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
-    def go(self, to: Catalog, title: str, *, through: Catalog | None = None) -> None:
-        """Go on by one ordinary revision, if there is anything to do; `through` a schema on the way."""
+    def go(self, to: Catalog, *, through: Catalog | None = None, is_after: bool = False) -> None:
+        """Go on by one transaction, if there is anything to do; `through` a schema on the way."""
         stops = [self.at, *([through] if through else []), to]
-        parts = [between(self.change, *pair) for pair in pairwise(stops)]
+        found = [between(self.change, *pair) for pair in pairwise(stops)]
         self.at = to
-        up = [op for part in parts for op in part.up]
-        down = [op for part in reversed(parts) for op in part.down]
+        up = [op for part in found for op in part.up]
+        down = [op for part in reversed(found) for op in part.down]
         if up or down:
-            self.revisions.append(Revision(up, down, title))
+            self.parts.append(Part(up, down, is_after))
 
-    def step(self, to: Catalog, revision: Revision) -> None:
-        """Go on by a revision that is written already."""
+    def step(self, to: Catalog, part: Part) -> None:
+        """Go on by a part that is written already."""
         self.at = to
-        self.revisions.append(revision)
+        self.parts.append(part)
 
     def has_relatives(self, name: Name) -> bool:
         """Whether a table is partitioned, a partition, or inherits, or another inherits from it."""
@@ -93,9 +91,9 @@ class Way:
         return replace(self.at, tables={**self.at.tables, table.name: table})
 
 
-def between(change: Change, before: Catalog, after: Catalog, title: str | None = None) -> Revision:
-    """Return the one ordinary revision that leads from one schema to another."""
+def between(change: Change, before: Catalog, after: Catalog) -> Part:
+    """Return the one transaction that leads from one schema to another."""
     up = difference(replace(change, before=before, after=after))
     back = replace(change, before=after, after=before, backfills={}, is_downgrade=True, goal=change.before)
     down = difference(back)
-    return Revision([step.op for step in up], [step.op for step in down], title)
+    return Part([step.op for step in up], [step.op for step in down])

@@ -9,7 +9,17 @@
 
 from plinth.catalog.differences import Difference, differences
 from plinth.catalog.picture import Catalog, ColumnName, Name
-from plinth.catalog.read import read_catalog
+from plinth.catalog.read import read_catalog, record_catalog, recorded_catalog
 from plinth.catalog.unseen import unseen
 
-__all__ = ["Catalog", "ColumnName", "Difference", "Name", "differences", "read_catalog", "unseen"]
+__all__ = [
+    "Catalog",
+    "ColumnName",
+    "Difference",
+    "Name",
+    "differences",
+    "read_catalog",
+    "record_catalog",
+    "recorded_catalog",
+    "unseen",
+]

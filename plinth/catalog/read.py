@@ -1,10 +1,14 @@
 """Reads a picture of the database's schema from the system catalogs."""
 
+import base64
 import gc
+import hashlib
+import json
+import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -31,8 +35,17 @@ from plinth.catalog.reread import reread
 
 VERSION_TABLE = "alembic_version"
 
+Rows = Callable[[str], list[Any]]  # of a query
 Numbers = dict[tuple[int, int], str]  # a table's oid and a column's number: its name
 Expressions = dict[int, tuple[set[str], set[Name]]]
+
+
+class Here(NamedTuple):
+    """What a picture needs to know beside the rows of the catalogs."""
+
+    default_schema: str
+    server_version: int
+    version_table: Name
 
 
 def read_catalog(
@@ -52,24 +65,75 @@ def read_catalog(
         version_table: Alembic's.
         version_table_schema: its schema, if it isn't the default one.
     """
+    names = {"version_table": version_table, "version_table_schema": version_table_schema}
+    return _read(connection, lambda query: _rows(connection, query), default_schema=default_schema, **names)[
+        1
+    ]
+
+
+def _read(
+    connection: Connection,
+    rows: Rows,
+    *,
+    default_schema: str | None = None,
+    version_table: str | None = None,
+    version_table_schema: str | None = None,
+) -> tuple[Here, Catalog]:
+    table = version_table or VERSION_TABLE
     with (
         _without_collection(),
-        _search_path(connection, default_schema, version_table) as (schema, version, seen),
+        _search_path(connection, default_schema, table) as (schema, version, seen),
     ):
-        tables = _tables(connection)
-        others = _rows(connection, queries.OTHERS)
-        left_out = Name(version_table_schema or seen or schema, version_table)
-        found = Catalog(
-            default_schema=schema,
-            server_version=version,
-            schemas=dict(map(tuple, _rows(connection, queries.SCHEMAS))),
-            tables={table.name: table for table in tables.values() if table.name != left_out},
-            sequences={each.name: each for each in _sequences(connection, tables)},
-            enums={each.name: each for each in _enums(connection)},
-            domains={each.name: each for each in _domains(connection)},
-            others={(each.kind, each.name): each for each in _others(connection, others, tables)},
-        )
-        return with_needs(found, read_needs(lambda query: _rows(connection, query), others))
+        here = Here(schema, version, Name(version_table_schema or seen or schema, table))
+        return here, _catalog(here, rows)
+
+
+def record_catalog(connection: Connection, **names: Any) -> str:  # noqa: ANN401 - those of read_catalog
+    """Return the picture of a database as text, from which `recorded_catalog` makes it again.
+
+    Args:
+        connection: in a transaction or not; it is left as it was.
+        names: as for `read_catalog`.
+    """
+    found: dict[str, list[Any]] = {}
+
+    def rows(query: str) -> list[Any]:
+        read = _rows(connection, query)
+        found[_key(query)] = [list(row) for row in read]
+        return read
+
+    here = _read(connection, rows, **names)[0]
+    written = json.dumps([here, found])
+    return base64.b64encode(zlib.compress(written.encode(), 1)).decode()
+
+
+def recorded_catalog(record: str) -> Catalog | None:
+    """Return the picture that was recorded; None when another version of this package did."""
+    (schema, version, name), found = json.loads(zlib.decompress(base64.b64decode(record)))
+    try:
+        return _catalog(Here(schema, version, Name(*name)), lambda query: found[_key(query)])
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _key(query: str) -> str:
+    return hashlib.sha256(query.encode()).hexdigest()[:16]
+
+
+def _catalog(here: Here, rows: Rows) -> Catalog:
+    tables = _tables(rows)
+    others = rows(queries.OTHERS)
+    found = Catalog(
+        default_schema=here.default_schema,
+        server_version=here.server_version,
+        schemas=dict(map(tuple, rows(queries.SCHEMAS))),
+        tables={table.name: table for table in tables.values() if table.name != here.version_table},
+        sequences={each.name: each for each in _sequences(rows, tables)},
+        enums={each.name: each for each in _enums(rows)},
+        domains={each.name: each for each in _domains(rows)},
+        others={(each.kind, each.name): each for each in _others(rows, others, tables)},
+    )
+    return with_needs(found, read_needs(rows, others))
 
 
 @contextmanager
@@ -111,11 +175,11 @@ def _rows(connection: Connection, query: str) -> list[Any]:
     return list(connection.exec_driver_sql(query.replace("%", "%%")).all())
 
 
-def _tables(connection: Connection) -> dict[int, Table]:
-    expressions = _expressions(connection)
+def _tables(rows: Rows) -> dict[int, Table]:
+    expressions = _expressions(rows)
     sequences = {
         (table, column): Name(schema, name)
-        for schema, name, *_, table, column, _, _ in _rows(connection, queries.SEQUENCES)
+        for schema, name, *_, table, column, _, _ in rows(queries.SEQUENCES)
         if table is not None
     }
     columns: dict[int, list[Column]] = defaultdict(list)
@@ -124,7 +188,7 @@ def _tables(connection: Connection) -> dict[int, Table]:
         table, number, name, type_, type_schema, type_name, collation, default, generated, identity, not_null,
         storage, compression, statistics, has_privileges, comment, is_local, default_oid,
         is_volatile, column_options,
-    ) in _rows(connection, queries.COLUMNS):  # fmt: skip
+    ) in rows(queries.COLUMNS):  # fmt: skip
         numbers[table, number] = name
         columns[table].append(
             Column(
@@ -150,13 +214,13 @@ def _tables(connection: Connection) -> dict[int, Table]:
                 options=tuple(sorted(column_options)),
             )
         )
-    constraints = _constraints(connection, expressions, numbers)
-    indexes = _indexes(connection, expressions, numbers)
+    constraints = _constraints(rows, expressions, numbers)
+    indexes = _indexes(rows, expressions, numbers)
     tables = {}
     for (
         oid, schema, name, kind, persistence, options, key, bound, parents, method, tablespace, comment,
         security, replica_identity, clustered_on, of_type,
-    ) in _rows(connection, queries.TABLES):  # fmt: skip
+    ) in rows(queries.TABLES):  # fmt: skip
         tables[oid] = Table(
             name=Name(schema, name),
             columns=tuple(columns[oid]),
@@ -179,9 +243,9 @@ def _tables(connection: Connection) -> dict[int, Table]:
     return tables
 
 
-def _expressions(connection: Connection) -> Expressions:
+def _expressions(rows: Rows) -> Expressions:
     found: Expressions = defaultdict(lambda: (set(), set()))
-    for owner, column, type_schema, type_name in _rows(connection, queries.EXPRESSIONS):
+    for owner, column, type_schema, type_name in rows(queries.EXPRESSIONS):
         if column is not None:
             found[owner][0].add(column)
         else:
@@ -189,15 +253,13 @@ def _expressions(connection: Connection) -> Expressions:
     return found
 
 
-def _constraints(
-    connection: Connection, expressions: Expressions, numbers: Numbers
-) -> dict[int, list[Constraint]]:
+def _constraints(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int, list[Constraint]]:
     found: dict[int, list[Constraint]] = defaultdict(list)
     for (
         table, oid, name, type_, definition, keys, expression, other_oid, other_schema, other, other_keys,
         on_update, on_delete, match, deferrable, deferred, all_keys, key_count, nulls_not_distinct, options,
         comment, is_local, validated,
-    ) in _rows(connection, queries.CONSTRAINTS):  # fmt: skip
+    ) in rows(queries.CONSTRAINTS):  # fmt: skip
         columns = _names(numbers, table, keys or ())
         foreign_key = None
         if type_ == "f":
@@ -231,12 +293,12 @@ def _names(numbers: Numbers, table: int, keys: Iterable[int]) -> tuple[str, ...]
     return tuple(numbers.get((table, key), str(key)) for key in keys)
 
 
-def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers) -> dict[int, list[Index]]:
+def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int, list[Index]]:
     found: dict[int, list[Index]] = defaultdict(list)
     for (
         table, oid, name, definition, keys, key_count, unique, method, where, nulls_not_distinct, options,
         comment, valid, statistics,
-    ) in _rows(connection, queries.INDEXES):  # fmt: skip
+    ) in rows(queries.INDEXES):  # fmt: skip
         columns = [numbers.get((table, key)) for key in keys]  # an expression's key is 0
         definition = reread(definition)  # noqa: PLW2901
         mentioned, types = expressions.get(oid, (set(), set()))
@@ -262,11 +324,11 @@ def _indexes(connection: Connection, expressions: Expressions, numbers: Numbers)
     return found
 
 
-def _sequences(connection: Connection, tables: dict[int, Table]) -> Iterator[Sequence]:
+def _sequences(rows: Rows, tables: dict[int, Table]) -> Iterator[Sequence]:
     for (
         schema, name, type_, start, increment, minimum, maximum, cache, cycle, persistence, table, column,
         is_identity, comment,
-    ) in _rows(connection, queries.SEQUENCES):  # fmt: skip
+    ) in rows(queries.SEQUENCES):  # fmt: skip
         owner = tables.get(table) if table is not None else None
         yield Sequence(
             name=Name(schema, name),
@@ -284,14 +346,14 @@ def _sequences(connection: Connection, tables: dict[int, Table]) -> Iterator[Seq
         )
 
 
-def _enums(connection: Connection) -> Iterator[Enum]:
-    for schema, name, values, comment in _rows(connection, queries.ENUMS):
+def _enums(rows: Rows) -> Iterator[Enum]:
+    for schema, name, values, comment in rows(queries.ENUMS):
         yield Enum(Name(schema, name), tuple(values), comment)
 
 
-def _domains(connection: Connection) -> Iterator[Domain]:
-    for schema, name, type_, collation, default, not_null, constraints, comment, *base in _rows(
-        connection, queries.DOMAINS
+def _domains(rows: Rows) -> Iterator[Domain]:
+    for schema, name, type_, collation, default, not_null, constraints, comment, *base in rows(
+        queries.DOMAINS
     ):
         yield Domain(
             Name(schema, name),
@@ -308,21 +370,21 @@ def _domains(connection: Connection) -> Iterator[Domain]:
         )
 
 
-def _others(connection: Connection, rows: Iterable[Any], tables: dict[int, Table]) -> Iterator[Other]:
+def _others(rows: Rows, listed: Iterable[Any], tables: dict[int, Table]) -> Iterator[Other]:
     uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
-    for catalog, oid, schema, table, column in _rows(connection, queries.OTHERS_USE):
+    for catalog, oid, schema, table, column in rows(queries.OTHERS_USE):
         uses[catalog, oid].add(ColumnName(Name(schema, table), column))
     types: dict[tuple[int, int], set[Name]] = defaultdict(set)
-    for catalog, oid, schema, name in _rows(connection, queries.OTHERS_TYPES):
+    for catalog, oid, schema, name in rows(queries.OTHERS_TYPES):
         types[catalog, oid].add(Name(schema, name))
     details: dict[tuple[int, int], list[Detail]] = defaultdict(list)
-    for catalog, oid, statements, undo in _rows(connection, queries.DETAILS):
+    for catalog, oid, statements, undo in rows(queries.DETAILS):
         details[catalog, oid].append(Detail(tuple(map(reread, statements)), undo))
     privileges: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for catalog, oid, statement in _rows(connection, queries.PRIVILEGES):
+    for catalog, oid, statement in rows(queries.PRIVILEGES):
         privileges[catalog, oid].append(statement)
-    columns = dict(map(tuple, _rows(connection, queries.VIEW_COLUMNS)))
-    for kind, name, definition, schema, table, comment, oid, catalog, bare in rows:
+    columns = dict(map(tuple, rows(queries.VIEW_COLUMNS)))
+    for kind, name, definition, schema, table, comment, oid, catalog, bare in listed:
         owner = tables.get(table) if table is not None else None
         yield Other(
             kind,

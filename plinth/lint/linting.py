@@ -262,8 +262,6 @@ def _of_form(
     others = [each for each in works if not _DROPS.match(each.text)]
     if drops and others:
         yield _finding("drop-not-alone", sql=others[0].text)
-    if len({each.in_transaction for each in works}) > 1:
-        yield _finding("two-kinds")
 
 
 def _most_telling(said: Sequence[Complaint]) -> list[Complaint]:

@@ -159,10 +159,6 @@ OURS = {
         "a drop is deployed after the code, and the rest before it: together, neither order is right",
         "the drop in a revision of its own",
     ),
-    "two-kinds": Rule(
-        "a crash between what is in the transaction and what is not leaves the revision half applied",
-        "what is in autocommit_block() in a revision of its own",
-    ),
     "not-checked": Rule(
         "its SQL can't be rendered without a database, nor was it measured in a scratch database",
         "make the local server available (make install), or say in the file why it is safe",

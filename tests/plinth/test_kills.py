@@ -107,7 +107,7 @@ def write_revisions(history: History, size: int) -> None:
     history.add(
         "e",
         "d",
-        'op.create_check_constraint("ck_a", "big", "a >= 0", postgresql_not_valid=True)',
+        'op.create_check_constraint(op.f("ck_a"), "big", "a >= 0", postgresql_not_valid=True)',
         'op.drop_constraint("ck_a", "big")',
     )
     history.add("f", "e", f'{CONCURRENTLY}op.execute("alter table big validate constraint ck_a")')

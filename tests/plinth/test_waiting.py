@@ -166,21 +166,22 @@ FILL = "op.execute(\"update t_a set note = 'filled' where note is null\")"
 COUNT = "op.execute('insert into t_a (id) values (default)')"
 
 
-def test_what_may_not_bear_to_be_done_twice_is_not(
-    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_statement_waits_for_its_own_lock_and_what_is_done_is_not_done_twice(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "50ms")
     table.add("b", "a", 'op.add_column("t_a", sa.Column("note", sa.Text()))')
     command.upgrade(table.config(empty_engine), "head")
-    table.add("c", "b", f"{CONCURRENTLY}{COUNT}\n    {FILL}")
-    with psql(empty_url, autocommit=False) as blocker:
-        blocker.execute("insert into t_a (id) values (7)")
-        blocker.commit()
-        blocker.execute("select from t_a where id = 7 for update")
-        with pytest.raises(CommandError, match=r"may not bear to be done twice.*repeatable = True") as caught:
-            command.upgrade(table.config(empty_engine), "head")
-    assert "rolled back" not in str(caught.value)
-    assert rows(empty_url, "select count(*) from t_a") == [(2,)]
+    table.add("c", "b", f"{CONCURRENTLY}{COUNT}\n    {FILL}\n{COUNT}")
+    with psql(empty_url) as connection:
+        connection.execute("insert into t_a (id) values (7)")
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a where id = 7 for update")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert rows(empty_url, "select count(*), count(note) from t_a") == [(3, 2)]
 
 
 def test_a_step_that_says_so_is_repeated(

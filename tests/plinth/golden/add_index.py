@@ -11,25 +11,13 @@ revision = "20260101000001"
 down_revision = "20260101000000"
 branch_labels = None
 depends_on = None
-repeatable = True  # after an interruption, it is simply run again
 
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        op.drop_index(
-            op.f("ix_users_name"),
-            table_name="users",
-            postgresql_concurrently=True,
-            if_exists=True,
-        )
         op.create_index(op.f("ix_users_name"), "users", ["name"], postgresql_concurrently=True)
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
-        op.drop_index(
-            op.f("ix_users_name"),
-            table_name="users",
-            postgresql_concurrently=True,
-            if_exists=True,
-        )
+        op.drop_index(op.f("ix_users_name"), table_name="users", postgresql_concurrently=True)

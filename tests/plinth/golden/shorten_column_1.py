@@ -1,10 +1,10 @@
-"""shorten column to the shop: add email_new
+"""shorten column to the shop
 
 Revision ID: 20260101000001
 Revises: 20260101000000
 Create Date: 2026-01-01 00:00:00
 
-Change: 20260101000001, step 1 of 7
+Change: 20260101000001, step 1 of 2
 """
 
 import sqlalchemy as sa
@@ -27,9 +27,63 @@ def upgrade() -> None:
         "CREATE TRIGGER users_email_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW "
         "EXECUTE FUNCTION users_email_new()"
     )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM users ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE users SET email_new = left(email, 100) WHERE email_new IS NULL AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high;
+                    PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_index(
+            op.f("uq_users_email_new"),
+            "users",
+            ["email_new"],
+            unique=True,
+            postgresql_concurrently=True,
+        )
+    op.execute("ALTER TABLE users ADD CONSTRAINT uq_users_email_new UNIQUE USING INDEX uq_users_email_new")
+    op.execute("DROP TRIGGER users_email_new ON users")
+    op.execute("DROP FUNCTION users_email_new()")
+    op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_old")
+    op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email_new TO uq_users_email")
+    op.alter_column("users", "email", new_column_name="email_old")
+    op.alter_column("users", "email_new", new_column_name="email")
+    op.drop_constraint(op.f("uq_users_email_old"), "users", type_="unique")
 
 
 def downgrade() -> None:
-    op.execute("DROP TRIGGER users_email_new ON users")
-    op.execute("DROP FUNCTION users_email_new()")
+    with op.get_context().autocommit_block():
+        op.create_index(
+            op.f("uq_users_email_old"),
+            "users",
+            ["email_old"],
+            unique=True,
+            postgresql_concurrently=True,
+        )
+        op.execute(
+            "ALTER TABLE users ADD CONSTRAINT uq_users_email_old UNIQUE USING INDEX uq_users_email_old"
+        )
+    # What the old column has missed is written first: writers wait as long as that takes.
+    op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+    op.execute(
+        "UPDATE users SET email_old = email WHERE (SELECT left(email, 100) FROM (SELECT "
+        "email_old AS email) AS users)::character varying(100)::text IS DISTINCT FROM "
+        "email::text"
+    )
+    op.alter_column("users", "email", new_column_name="email_new")
+    op.alter_column("users", "email_old", new_column_name="email")
+    op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_new")
+    op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email_old TO uq_users_email")
     op.drop_column("users", "email_new")

@@ -1,0 +1,104 @@
+"""Taking back what an interrupted revision has done: from what is there to the schema that was there before.
+
+The revision's own way back begins at its end, where the database isn't. The way is therefore found as that
+between any two schemas, and begins where the database is: interrupted itself, it is simply found again.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from plinth.apply.points import Interrupted, PointError, driver_session, erase
+from plinth.catalog import Catalog, read_catalog, recorded_catalog
+
+log = logging.getLogger(__name__)
+
+
+def take_back(
+    context: MigrationContext,
+    connection: Connection,
+    found: Interrupted,
+    version_table: str,
+    names: Mapping[str, Any],
+) -> None:
+    """Take back what an interrupted revision has done.
+
+    What somebody else has made since stays: only what the revision's statements name is dropped.
+
+    Args:
+        context: Alembic's.
+        connection: its connection, between two transactions.
+        found: the revision.
+        version_table: whose revisions they are.
+        names: of the version table, as for `read_catalog`.
+
+    Raises:
+        PointError: what was there before isn't known.
+    """
+    # Imported late: other commands need nothing of it.
+    from plinth.autogenerate.casts import read_casts  # noqa: PLC0415
+    from plinth.autogenerate.online import sequence  # noqa: PLC0415
+    from plinth.autogenerate.steps import AutocommitOp, Change, CommentOp  # noqa: PLC0415
+
+    before = recorded_catalog(found.picture) if found.picture else None
+    if before is None:
+        raise PointError(
+            f"What was there before revision {found.revision} isn't known, so what it has done can't be "
+            "taken back. Run the interrupted command again, and then this one."
+        )
+    now = read_catalog(connection, default_schema=before.default_schema, **names)
+    text = "\n".join(each.statement for each in found.done.values())
+    change = Change(_ours(now, before, text), before, read_casts(connection), is_downgrade=True)
+    connection.commit()
+    operations = Operations(context)
+    for part in sequence(change):
+        for op in part.up:
+            if isinstance(op, AutocommitOp):
+                connection.commit()
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                try:
+                    _invoke(operations, op.ops)
+                finally:
+                    connection.commit()
+                    connection.execution_options(isolation_level=connection.default_isolation_level)
+            elif not isinstance(op, CommentOp):
+                _invoke(operations, [op])
+        connection.commit()
+    erase(driver_session(connection), version_table, found.revision)
+    connection.commit()
+    log.warning("Revision %s stood half-way: what it had done is taken back.", found.revision)
+
+
+def _invoke(operations: Operations, given: Iterable[ops.MigrateOperation]) -> None:
+    for op in given:
+        operations.invoke(op)
+
+
+def _ours(now: Catalog, before: Catalog, text: str) -> Catalog:
+    """Return what is there now, without what is new and which no statement of the revision names."""
+
+    def known(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> dict[Any, Any]:
+        return {name: each for name, each in now.items() if name in before or _bare(name) in text}
+
+    kinds = ("schemas", "tables", "sequences", "enums", "domains", "others")
+    kept: dict[str, Any] = {kind: known(getattr(now, kind), getattr(before, kind)) for kind in kinds}
+    owned = {
+        name: each
+        for name, each in now.sequences.items()
+        if each.owner and each.owner.table in kept["tables"]
+    }
+    kept["sequences"] |= owned
+    return replace(now, **kept)
+
+
+def _bare(name: Any) -> str:  # noqa: ANN401 - a name, or a kind and a name
+    """Return the last part of an object's name, as a statement is sure to have it."""
+    if isinstance(name, str):
+        return name
+    last = str(name[-1]).partition("(")[0].partition(" on ")[0].rpartition(".")[2]
+    return last.strip('"')

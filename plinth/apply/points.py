@@ -1,0 +1,274 @@
+"""Points: how far a revision of several transactions came, so that it is resumed and never repeated.
+
+Each statement of a revision has a number. When a transaction inside the revision ends, what it held is noted
+in `plinth.points`, in that same transaction; a statement outside of any transaction is given one of its own,
+with its note, unless PostgreSQL says that it can't be in one. The same revision run again passes over what is
+noted, known by its number and its text. What only reads (SELECT, SHOW, …) has no number and always runs.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
+
+from plinth.errors import PlinthError
+
+MOST_ROWS = 1000  # that a statement may return and be passed over later
+
+_SPACE = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
+_READS = re.compile(
+    rf"\A{_SPACE}\(?{_SPACE}(?:select|show|set|reset|values|table|explain|savepoint|release|rollback\s+to)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENDS = re.compile(rf"\A{_SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
+
+_TYPES = "select format_type(oid, null) from unnest(%s::oid[]) with ordinality t (oid, n) order by n"
+_INSERT = """
+    insert into plinth.points (version_table, revision, direction, number, statement, result, checksum)
+    values (%s, %s, %s, %s, %s, %s, %s)
+    """
+_SELECT = """
+    select revision, direction, number, statement, result, checksum from plinth.points
+    where version_table = %s order by revision, direction, number
+    """
+_DELETE = "delete from plinth.points where version_table = %s and revision = %s"
+
+
+class PointError(PlinthError):
+    """An interrupted revision can't be resumed; the message says why and what to do."""
+
+
+def reads(statement: str) -> bool:
+    """Whether a statement only reads, or sets something for its session or transaction."""
+    return _READS.match(statement) is not None
+
+
+def ends_transaction(statement: str) -> bool:
+    """Whether a statement commits, as some old revisions do by themselves."""
+    return _ENDS.match(statement) is not None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A statement that is done.
+
+    Args:
+        number: its place in the revision, from 1 on.
+        statement: its text.
+        result: what it returned (`{"rowcount": n}`, and "columns" and "rows" where it returned rows).
+    """
+
+    number: int
+    statement: str
+    result: dict[str, Any]
+
+
+@dataclass
+class Interrupted:
+    """What a revision has done, when it was interrupted.
+
+    Args:
+        revision: its id.
+        direction: "up" or "down".
+        checksum: of its file, as it was then.
+        done: its statements by their numbers.
+        picture: of the schema before it, as `plinth.catalog.record_catalog` has it; None if there is none.
+    """
+
+    revision: str
+    direction: str
+    checksum: str | None = None
+    done: dict[int, Done] = field(default_factory=dict)
+    picture: str | None = None
+
+    @property
+    def last(self) -> int:
+        """The number of the last statement that is done."""
+        return max(self.done)
+
+
+def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[Interrupted]:
+    """Return the revisions that stand half-way.
+
+    Args:
+        session: any of the database's.
+        version_table: whose revisions they are.
+    """
+    if session.execute("select to_regclass('plinth.points')").fetchone() == (None,):
+        return []
+    found: dict[tuple[str, str], Interrupted] = {}
+    for revision, direction, number, statement, result, checksum in session.execute(_SELECT, [version_table]):
+        of = found.setdefault((revision, direction), Interrupted(revision, direction, checksum))
+        if number:
+            of.done[number] = Done(number, statement, result)
+        else:
+            of.picture = result["picture"]
+    return [each for each in found.values() if each.done]
+
+
+class Points:
+    """The points of one revision, in one direction.
+
+    Args:
+        version_table: whose revision it is.
+        begun: the revision; with what an earlier, interrupted run has done, and the picture from before it.
+        checksum: of its file.
+
+    Raises:
+        PointError: the file was edited since.
+    """
+
+    def __init__(
+        self,
+        version_table: str,
+        begun: "Interrupted",
+        checksum: str | None,
+    ) -> None:
+        revision, direction = begun.revision, begun.direction
+        if begun.done and begun.checksum != checksum:
+            raise PointError(
+                f"Revision {revision} was interrupted after its step {begun.last}, and its file was edited "
+                "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
+                f"same command again; or take back what is done: {way_back(direction)}"
+            )
+        self._key = (version_table, revision, direction)
+        self._checksum = checksum
+        self._before = begun.done
+        self._picture = begun.picture
+        self._number = 0
+        self._waiting: list[Done] = []  # for the end of their transaction
+        self._savepoints: list[tuple[str, int]] = []
+        self.are_kept = bool(begun.done)  # in the database
+
+    def next(self, statement: str) -> Done | None:
+        """Count a statement; return what is known of it if it is done.
+
+        Raises:
+            PointError: another one was done in its place.
+        """
+        self._number += 1
+        done = self._before.get(self._number)
+        if done and done.statement != statement:
+            _, revision, _ = self._key
+            raise PointError(
+                f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
+                f"{self._number} is another statement now than it was then: {_shown(statement)} Let it do "
+                "what it did, and run the same command again."
+            )
+        return done
+
+    def done(self, statement: str, cursor: "psycopg.Cursor[Any]") -> None:
+        """Note a statement that has run."""
+        self._waiting.append(Done(self._number, statement, result_of(cursor)))
+
+    def savepoint(self, name: str) -> None:
+        """Remember where a savepoint begins."""
+        self._savepoints.append((name, len(self._waiting)))
+
+    def rollback_to(self, name: str) -> None:
+        """Forget what was rolled back to a savepoint."""
+        while self._savepoints:
+            known, place = self._savepoints.pop()
+            if known == name:
+                del self._waiting[place:]
+                return
+
+    def keep(self, session: "psycopg.Connection[Any]") -> bool:
+        """Write down what was done since the last point, if anything; the caller commits."""
+        rows = [
+            (*self._key, each.number, each.statement, Jsonb(each.result), self._checksum)
+            for each in self._waiting
+        ]
+        self.forget()
+        if rows and not self.are_kept:
+            rows.append((*self._key, 0, "", Jsonb({"picture": self._picture}), self._checksum))
+        if rows:
+            with session.cursor() as cursor:
+                cursor.executemany(_INSERT, rows)
+            self.are_kept = True
+        return bool(rows)
+
+    def forget(self) -> None:
+        """Forget what was done since the last point: it was rolled back."""
+        self._waiting.clear()
+        self._savepoints.clear()
+
+
+def may_commit(file: Path) -> bool:
+    """Whether a revision may end its transaction before its end, as far as its text tells."""
+    try:
+        source = file.read_text(encoding="utf-8").lower()
+    except (OSError, UnicodeDecodeError):
+        return True
+    return "commit" in source
+
+
+def way_back(direction: str) -> str:
+    """Return what to type to take back what an interrupted revision has done."""
+    return "alembic downgrade -1" if direction == "up" else "alembic upgrade head"
+
+
+def erase(session: "psycopg.Connection[Any]", version_table: str, revision: str) -> None:
+    """Delete a revision's points; the caller commits."""
+    session.execute(_DELETE, [version_table, revision])
+
+
+def result_of(cursor: "psycopg.Cursor[Any]") -> dict[str, Any]:
+    """Return what a statement has returned, for a later run that passes over it."""
+    found: dict[str, Any] = {"rowcount": cursor.rowcount}
+    if cursor.description is None or cursor.pgresult is None:
+        return found
+    if cursor.rowcount > MOST_ROWS:
+        return found | {"too_many": True}
+    session = cursor.connection
+    types = session.execute(_TYPES, [[column.type_code for column in cursor.description]]).fetchall()
+    names = [column.name for column in cursor.description]
+    found["columns"] = [[name, type_] for name, (type_,) in zip(names, types, strict=True)]
+    rows = range(cursor.pgresult.ntuples)
+    found["rows"] = [[_text(cursor.pgresult, row, place) for place in range(len(names))] for row in rows]
+    return found
+
+
+def _text(result: Any, row: int, place: int) -> str | None:  # noqa: ANN401 - psycopg's PGresult
+    value = result.get_value(row, place)
+    return None if value is None else value.decode()
+
+
+def replay(cursor: "psycopg.Cursor[Any]", done: Done, statement: str) -> None:
+    """Let a cursor return what a statement returned when it was done.
+
+    Raises:
+        PointError: that was too much to be remembered.
+    """
+    if done.result.get("too_many"):
+        raise PointError(
+            f"Step {done.number} of an interrupted revision is done and can't be passed over, for it "
+            f"returned more than {MOST_ROWS} rows: {_shown(statement)} Finish by hand what is left, and mark "
+            "the revision as applied: alembic stamp"
+        )
+    if "columns" in done.result:
+        columns = ", ".join(_column(place, *each) for place, each in enumerate(done.result["columns"]))
+        rows = "from jsonb_array_elements(%s) with ordinality as done (line, place) order by place"
+        cursor.execute(f"select {columns or 'null'} {rows}".encode(), [Jsonb(done.result["rows"])])
+    else:
+        cursor.execute("select from generate_series(1, %s)", [max(0, done.result["rowcount"])])
+
+
+def _column(place: int, name: str, type_: str) -> str:
+    quoted = name.replace('"', '""').replace("%", "%%")
+    return f'(line ->> {place})::{type_.replace("%", "%%")} as "{quoted}"'
+
+
+def _shown(statement: str) -> str:
+    line = " ".join(statement.split()).rstrip(".;")
+    return f"{line[:120]} …." if len(line) > 120 else f"{line}."
+
+
+def driver_session(connection: Connection) -> "psycopg.Connection[Any]":
+    """Return psycopg's own connection of a connection."""
+    session: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    return session

@@ -1,0 +1,242 @@
+"""A revision of several transactions is resumed behind the last one that was committed."""
+# ruff: noqa: S608 - SQL in revisions' files, made of constants
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL
+
+from plinth.status import WRONG, status
+from tests.plinth.history import CONCURRENTLY, History, heads, psql, rows
+
+POINTS = "select number from plinth.points where number > 0 order by number"
+# Any of these would fail, or leave something else, if it were run twice.
+STATEMENTS = (
+    'op.add_column("t_a", sa.Column("n", sa.Integer()))',
+    'op.execute("insert into t_a (id, n) values (1, 0)")',
+    f'{CONCURRENTLY}op.execute("update t_a set n = n + 1")',
+    f'{CONCURRENTLY}op.create_index("ix", "t_a", ["n"], postgresql_concurrently=True)',
+    f'{CONCURRENTLY}op.execute("do $$ begin update t_a set n = n + 10; end $$")',
+    'op.create_check_constraint(op.f("ck"), "t_a", "n > 0", postgresql_not_valid=True)',
+    f'{CONCURRENTLY}op.execute("alter table t_a validate constraint ck")',
+    'op.execute("update t_a set n = n + 100")',
+)
+STOP = 'op.execute("select 1 / count(*) from pass_on")'  # reads: it has no number
+
+
+@pytest.fixture
+def table(history: History, empty_engine: Engine, empty_url: URL) -> History:
+    """A history with a table `t_a`, applied."""
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    with psql(empty_url) as connection:
+        connection.execute("create table pass_on ()")
+    return history
+
+
+def let_pass(url: URL) -> None:
+    with psql(url) as connection:
+        connection.execute("insert into pass_on default values")
+
+
+@pytest.mark.parametrize("place", range(len(STATEMENTS) + 1))
+def test_it_goes_on_behind_the_last_point(
+    table: History, empty_engine: Engine, empty_url: URL, place: int
+) -> None:
+    table.add("b", "a", "\n".join([*STATEMENTS[:place], STOP, *STATEMENTS[place:]]))
+    with pytest.raises(CommandError, match="The rows don't bear revision b"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"a"}
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select id, n from t_a") == [(1, 111)]
+    assert rows(empty_url, "select convalidated from pg_constraint where conname = 'ck'") == [(True,)]
+    assert rows(empty_url, "select indisvalid from pg_index where indexrelid = 'ix'::regclass") == [(True,)]
+    assert rows(empty_url, POINTS) == []
+
+
+def test_the_way_down_is_resumed_too(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    table.add("b", "a", "pass", "\n".join([*STATEMENTS[:3], STOP, *STATEMENTS[3:]]))
+    command.upgrade(table.config(empty_engine), "head")
+    with pytest.raises(CommandError, match="What it had finished before stays"):
+        command.downgrade(table.config(empty_engine), "-1")
+    assert (heads(empty_url), rows(empty_url, POINTS)) == ({"b"}, [(1,), (2,), (3,)])
+    let_pass(empty_url)
+    command.downgrade(table.config(empty_engine), "-1")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"a"}, [(111,)])
+
+
+def test_what_a_statement_returned_is_returned_again(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    loop = (
+        'op.execute("insert into t_a select generate_series(1, 5)")\n'
+        "with op.get_context().autocommit_block():\n"
+        "    taken = []\n"
+        '    batch = sa.text("delete from t_a where id in (select min(id) from t_a) returning id")\n'
+        "    while found := op.get_bind().execute(batch).scalars().all():\n"
+        "        taken += found\n"
+        '    count = op.get_bind().exec_driver_sql("update t_a set id = id").rowcount\n'
+        f"    {STOP}\n"
+        '    op.execute(f"create table t_b as select {sum(taken)} as total, {count} as count")'
+    )
+    table.add("b", "a", loop)
+    with pytest.raises(CommandError, match="The rows don't bear"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select from t_a") == []
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select * from t_b") == [(15, 0)]
+
+
+def test_a_commit_of_its_own_is_a_point(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    body = ['op.execute("create table t_b ()")', 'op.execute("COMMIT")', STOP, 'op.execute("drop table t_b")']
+    table.add("b", "a", "\n".join(body))
+    with pytest.raises(CommandError, match="What it had finished before stays"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_what_was_rolled_back_to_a_savepoint_is_not_done(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = (
+        "savepoint = op.get_bind().begin_nested()\n"
+        'op.execute("create table t_b ()")\n'
+        "savepoint.rollback()\n"
+        f'{CONCURRENTLY}op.execute("create table t_c ()")\n'
+        f"{STOP}\n"
+        'op.execute("create table t_b ()")'
+    )
+    table.add("b", "a", body)
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select to_regclass('t_b') is null, to_regclass('t_c') is null") == [
+        (False, False)
+    ]
+
+
+def test_a_file_that_was_edited_is_refused(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    file = table.add("b", "a", "\n".join([*STATEMENTS[:3], STOP]))
+    before = file.read_text()
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    file.write_text(before.replace("n + 1", "n + 2"))
+    with pytest.raises(CommandError, match="interrupted after its step 3, and its file was edited since"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"a"}
+    file.write_text(before)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(1,)])
+
+
+def test_another_statement_in_the_place_of_one_that_is_done_is_refused(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = (
+        'rows = op.get_bind().scalar(sa.text("select count(*) from pass_on"))\n'
+        f'{CONCURRENTLY}op.execute(f"create table t_{{rows}} ()")\n{STOP}'
+    )
+    table.add("b", "a", body)
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    with pytest.raises(CommandError, match=r"its step 1 is another statement now.*create table t_1"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select to_regclass('t_1')") == [(None,)]
+
+
+def test_old_files_are_simply_run_again(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    body = f'{CONCURRENTLY}op.execute("create table if not exists t_b ()")\n{STOP}'
+    table.add("b", "a", body, extra="repeatable = True")
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, POINTS) == []
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_nothing_is_remembered_of_a_revision_of_one_transaction(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.add("b", "a", f'op.execute("create table t_b ()")\n{STOP}')
+    with pytest.raises(CommandError, match="It was rolled back: nothing of it has changed the database"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, POINTS) == []
+    assert sa.inspect(empty_engine).has_table("t_b") is False
+
+
+SHAPE = (
+    "select attname from pg_attribute where attrelid = 't_a'::regclass and attnum > 0 and not attisdropped"
+)
+PARTS = (
+    "select conname from pg_constraint where conrelid = 't_a'::regclass and contype in ('c', 'p') order by 1"
+)
+
+
+@pytest.mark.parametrize("place", range(3, len(STATEMENTS) + 1))
+def test_what_is_done_half_way_is_taken_back(
+    table: History, empty_engine: Engine, empty_url: URL, place: int
+) -> None:
+    make = 'op.execute("create type mood as enum (\'a\')")\nop.execute("create table t_new (m mood)")'
+    table.add("b", "a", "\n".join([make, *STATEMENTS[:place], STOP, *STATEMENTS[place:]]))
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    with psql(empty_url) as connection:
+        connection.execute("create table somebody_elses ()")
+    command.downgrade(table.config(empty_engine), "-1")
+    assert (heads(empty_url), rows(empty_url, POINTS)) == ({"a"}, [])
+    assert rows(empty_url, SHAPE) == [("id",)]
+    assert rows(empty_url, PARTS) == [("pk_t_a",)]
+    names = ("t_new", "ix", "somebody_elses")
+    assert [rows(empty_url, f"select to_regclass('{each}') is null") for each in names] == [
+        [(True,)],
+        [(True,)],
+        [(False,)],
+    ]
+    assert rows(empty_url, "select to_regtype('mood')") == [(None,)]
+    with psql(empty_url) as connection:
+        connection.execute("delete from t_a")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(111,)])
+
+
+def test_a_downgrade_half_way_is_taken_back_by_an_upgrade(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    index = 'op.create_index("ix", "t_a", ["id"])'
+    table.add("b", "a", index, f'{CONCURRENTLY}op.drop_index("ix", postgresql_concurrently=True)\n{STOP}')
+    command.upgrade(table.config(empty_engine), "head")
+    with pytest.raises(CommandError):
+        command.downgrade(table.config(empty_engine), "-1")
+    assert rows(empty_url, "select to_regclass('ix')") == [(None,)]
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, POINTS)) == ({"b"}, [])
+    assert rows(empty_url, "select indisvalid from pg_index where indexrelid = 'ix'::regclass") == [(True,)]
+
+
+def test_the_status_says_where_a_revision_stands_and_what_to_type(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.add("b", "a", "\n".join([*STATEMENTS[:4], STOP, *STATEMENTS[4:]]))
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    found = status(table.config(empty_engine))
+    assert [each.message for each in found.problems] == [
+        "Revision b stands half-way, behind step 4 of 8 of its upgrade. To go on: alembic upgrade head. "
+        "To take back what is done: alembic downgrade -1"
+    ]
+    assert found.exit_code == WRONG
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert status(table.config(empty_engine)).problems == []
