@@ -10,7 +10,7 @@ PY := .venv/bin/python
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: install
 install: ## make .venv from requirements-dev.lock, if it isn't up to date
@@ -91,6 +91,14 @@ db-seed: install ## load the development rows
 .PHONY: db-upgrade
 db-upgrade: install ## apply the pending revisions
 	@$(PY) -m alembic upgrade head
+
+.PHONY: db-upgrade-before
+db-upgrade-before: install ## apply those that come before the code, and leave out what comes after it
+	@$(PY) -m plinth upgrade --before
+
+.PHONY: db-upgrade-after
+db-upgrade-after: install ## apply those too that come after the code: no older code runs any more
+	@$(PY) -m plinth upgrade --after
 
 .PHONY: db-rollback
 db-rollback: install ## undo the last batch: the revisions that one upgrade applied

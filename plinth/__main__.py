@@ -45,6 +45,9 @@ def command_line() -> argparse.ArgumentParser:
     add("seed", seed, "load the development rows")
     up = add("upgrade", upgrade, "apply the pending revisions, as alembic upgrade does")
     up.add_argument("revision", nargs="?", default="heads")
+    phase = up.add_mutually_exclusive_group()
+    phase.add_argument("--before", action="store_true", help="leave out what comes after the code")
+    phase.add_argument("--after", action="store_true", help="apply that too, whatever hold_after says")
     linted = add("lint", lint, "refuse revisions that block a busy database or lose data; exit code 1 if any")
     linted.add_argument("--since", metavar="REVISION", help="look at those after it (default: lint_since)")
     for added in (
@@ -157,10 +160,16 @@ def upgrade(arguments: argparse.Namespace) -> int:
 
     config = development.alembic_config()
     before = read_status(config)
+    if arguments.before or arguments.after:
+        config.cmd_opts = argparse.Namespace(x=[f"after={'yes' if arguments.after else 'no'}"])
     command.upgrade(config, arguments.revision)
     after = read_status(config)
     done = [revision for revision in before.pending if revision not in after.pending]
-    answer(arguments, {"applied": done, "heads": after.heads}, f"Applied: {', '.join(done) or 'nothing'}.")
+    answer(
+        arguments,
+        {"applied": done, "heads": after.heads, "waiting": after.waiting},
+        f"Applied: {', '.join(done) or 'nothing'}.",
+    )
     return 0
 
 

@@ -163,10 +163,15 @@ def refuse_unless_development(url: URL, action: str) -> Identity | None:
 def objection_to_losses(connection: Connection) -> str | None:
     """Return why rows must not be lost here, with the word that allows it; None when they may."""
     known = protection(connection)
-    if os.environ.get(CONFIRMATION) == known.database or _is_on(_place(connection), _test_server):
+    if os.environ.get(CONFIRMATION) == known.database or is_for_development(connection):
         return None
     objection = known.objection()
     return f"{objection}. If you mean it, set {CONFIRMATION}={known.database}" if objection else None
+
+
+def is_for_development(connection: Connection) -> bool:
+    """Whether nobody's data are in a database: it is for development, or on the server of the tests."""
+    return _is_on(_place(connection), _test_server) or protection(connection).objection() is None
 
 
 def refuse_if_protected(connection: Connection, action: str) -> None:

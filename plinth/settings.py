@@ -73,6 +73,7 @@ class Settings:
         statement_timeout: how long one statement of a revision may take; 0 is for ever.
         retry_limit: for how long a revision is tried again when its locks won't come.
         online: whether autogenerate writes revisions that a busy database doesn't feel, as many as they need.
+        hold_after: whether `alembic upgrade` leaves out, outside of development, what comes after the code.
         lint_since: the newest revision that `make db-lint` doesn't look at, nor those before it.
     """
 
@@ -82,6 +83,7 @@ class Settings:
     statement_timeout: timedelta = timedelta(0)
     retry_limit: timedelta = timedelta(minutes=5)
     online: bool = True
+    hold_after: bool = False
     lint_since: str = ""
 
 

@@ -1,7 +1,7 @@
 """What is applied, what is pending, and what is wrong. It reads only."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 
 from plinth import own_schema, safety
-from plinth.apply import checksum, standing
+from plinth.apply import checksum, phases, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, read
 from plinth.apply.lock import is_held
 from plinth.apply.online import HALF_DONE
@@ -58,6 +58,8 @@ class Line:
         batch: revisions of one command have the same; 0 when they were only marked as applied.
         change: revisions that one autogenerate wrote have the same.
         marked: whether it was marked as applied (`alembic stamp`, or found so) and not run.
+        phase: "after" when it is pending and comes after the code, for itself or for what it stands on; else
+            "before".
     """
 
     revision: str
@@ -70,6 +72,7 @@ class Line:
     batch: int | None = None
     change: str | None = None
     marked: bool = False
+    phase: str = phases.BEFORE
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,13 @@ class Status:
         return [line.revision for line in self.revisions if line.state == "pending"]
 
     @property
+    def waiting(self) -> list[str]:
+        """Those of the pending revisions that come after the code."""
+        return [
+            line.revision for line in self.revisions if line.state == "pending" and line.phase == phases.AFTER
+        ]
+
+    @property
     def exit_code(self) -> int:
         """0 in order, 1 pending, 2 something wrong."""
         # Between the revisions of one change, a constraint waits for its VALIDATE.
@@ -121,7 +131,11 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
-        return asdict(self) | {"pending": self.pending, "exit_code": self.exit_code}
+        return asdict(self) | {
+            "pending": self.pending,
+            "waiting": self.waiting,
+            "exit_code": self.exit_code,
+        }
 
 
 def status(config: Config) -> Status:
@@ -160,8 +174,13 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
     slipped = standing.slipped_in(script, heads, entries)
     states = dict.fromkeys(files, "unknown" if unknown and not entries else "pending")
     states |= dict.fromkeys(slipped, "skipped") | dict.fromkeys(applied, "applied")
+    pending = [name for name in reversed(files) if states[name] == "pending"]
+    after = dict.fromkeys(phases.after_the_code(script, pending), phases.AFTER)
     lines = [
-        _line(revision, entries.get(name) if name in applied else None, states[name])
+        replace(
+            _line(revision, entries.get(name) if name in applied else None, states[name]),
+            phase=after.get(name, phases.BEFORE),
+        )
         for name, revision in reversed(files.items())
     ]
     missing = [name for name, entry in entries.items() if name not in files and entry.direction in APPLIED]

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plinth.apply.phases import AFTER
 from plinth.status import Line, Status
 
 _STOP = {"ahead", "skipped"}  # problems with which an upgrade doesn't begin
@@ -30,13 +31,25 @@ def show(status: Status) -> None:
     if not status.problems and not status.pending:
         console.print("All is applied, and in order.")
     elif status.pending and not _STOP.intersection(problem.kind for problem in status.problems):
-        console.print(f"{len(status.pending)} pending: make db-upgrade")
+        console.print(_what_to_type(status))
+
+
+def _what_to_type(status: Status) -> str:
+    pending, waiting = len(status.pending), len(status.waiting)
+    if not waiting:
+        return f"{pending} pending: make db-upgrade"
+    if waiting == pending:
+        return f"{pending} pending, after the code: when no older code runs, make db-upgrade-after"
+    return (
+        f"{pending} pending, {waiting} of them after the code: make db-upgrade for all; where code runs, "
+        "make db-upgrade-before, then the new code, then make db-upgrade-after"
+    )
 
 
 def when(line: Line) -> str:
     """Return when a revision was applied, in words."""
     if line.state != "applied":
-        return line.state
+        return f"{line.state}, after the code" if line.phase == AFTER else line.state
     if line.applied_at is None:
         return "before the ledger"
     time = f"{line.applied_at.astimezone():%Y-%m-%d %H:%M:%S}"

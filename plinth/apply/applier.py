@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, safety, settings
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import checksum, drops, losses, session
+from plinth.apply import checksum, drops, losses, phases, session
 from plinth.apply.half_way import take_back
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
@@ -131,7 +131,7 @@ def offline(options: Options) -> Options:
     writers: list[Writer] = []
 
     def steps(heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        planned = list(work(heads, context))
+        planned = phases.but_for_those_after(list(work(heads, context)), heads, context)
         refuse_irreversible(planned)
         if planned:
             context.impl.static_output("-- Run with: psql -v ON_ERROR_STOP=1 -f FILE")
@@ -181,7 +181,7 @@ class _Callers:
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         refuse_unknown_heads(heads, context)
-        planned = list(self._work(heads, context))
+        planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
         refuse_irreversible(planned)
         refuse_slipped_in(heads, context, self._command, planned)
         self._refuse_losses(planned, context)
@@ -431,7 +431,7 @@ class _Applier:
         self._heads = tuple(heads)
         if self._planned is None:
             refuse_unknown_heads(heads, context)
-            self._planned = list(self._work(heads, context))
+            self._planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
             half_way = interrupted(self._lock.session, history_name(connection, context.opts))
             self._to_take_back = [each for each in half_way if self._goes_the_other_way(each)]
             if self._to_take_back and self._goes_back() and not _names_its_goal(context):

@@ -1,6 +1,6 @@
 """The pending revisions of a database. It reads only; what they do is tried in a scratch database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, text
 
+from plinth.apply import phases
 from plinth.apply.ledger import ancestors
 from plinth.autogenerate.revisions import history_of
 from plinth.errors import PlinthError
@@ -61,11 +62,13 @@ class Pending:
         measured: what it does.
         reasons: what is to be said of it in the database at hand.
         reasons_if_large: what would be, if all its tables were large.
+        phase: "after" when it comes after the code, for itself or for what it stands on; else "before".
     """
 
     measured: Revision
     reasons: Sequence[Reason]
     reasons_if_large: Sequence[Reason]
+    phase: str = phases.BEFORE
 
     @property
     def verdict(self) -> str:
@@ -117,6 +120,7 @@ class Plan:
         return {
             "revision": measured.revision,
             "message": measured.message,
+            "phase": pending.phase,
             "verdict": pending.verdict,
             "verdict_if_large": pending.verdict_if_large,
             "reasons": [asdict(each) for each in pending.reasons],
@@ -174,16 +178,25 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
             return Plan(database, [], {})
         measured = measure(history, target, heads)
         rows = {name: _rows(target, name) for name in _first_names(measured)}
-    return _judged(database, measured, rows)
+    after = phases.after_the_code(history.script, phases.pending(history.script, heads))
+    return _judged(database, measured, rows, after)
 
 
-def _judged(database: str, measured: Measured, rows: Mapping[str, Rows | None]) -> Plan:
+def _judged(
+    database: str, measured: Measured, rows: Mapping[str, Rows | None], after: Collection[str]
+) -> Plan:
     def is_large(table: Table) -> bool:
         found = rows.get(table.first_name) if table.first_name else None
         return found is not None and found.number >= LARGE
 
     pending = [
-        Pending(each, reasons(each, is_large), reasons(each, lambda _: True)) for each in measured.revisions
+        Pending(
+            each,
+            reasons(each, is_large),
+            reasons(each, lambda _: True),
+            phases.AFTER if each.revision in after else phases.BEFORE,
+        )
+        for each in measured.revisions
     ]
     return Plan(database, pending, rows, measured.failure)
 

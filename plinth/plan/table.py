@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plinth.apply.phases import AFTER
 from plinth.plan.facts import Statement, Use
 from plinth.plan.planning import Pending, Plan
 from plinth.plan.verdict import WORDS
@@ -33,7 +34,8 @@ def _show(console: Console, plan: Plan, pending: Pending) -> None:
     if depends_on_size:
         verdict.append(f" here; {pending.verdict_if_large}, if the tables were large", style="yellow")
     console.print()
-    console.print(Text(f"{measured.revision} {measured.message}: "), verdict, sep="")
+    phase = " (after the code)" if pending.phase == AFTER else ""
+    console.print(Text(f"{measured.revision} {measured.message}{phase}: "), verdict, sep="")
     table = Table()
     for title in ("SQL", "table", "lock", "work", "rows"):
         table.add_column(title, overflow="fold", justify="right" if title == "rows" else "left")

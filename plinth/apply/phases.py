@@ -1,0 +1,108 @@
+"""Deploys in two phases: what the new code needs comes before it, what only the old code used comes after it.
+
+A revision says so by a line `deploy = "after"`. While it waits, what stands on it waits too; another branch
+doesn't.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection
+
+from plinth import safety, settings
+from plinth.alembic_command import of_options
+from plinth.apply.ledger import ancestors, parents
+from plinth.errors import PlinthError
+
+log = logging.getLogger(__name__)
+
+BEFORE, AFTER = "before", "after"
+RELEASE = "python -m plinth upgrade --after, or alembic -x after=yes upgrade head"
+
+
+class PhaseError(PlinthError):
+    """A revision says something else of its phase than it may."""
+
+
+def phase_of(revision: Script) -> str:
+    """Return whether a revision comes "before" the code or "after" it, by its own word.
+
+    Raises:
+        PhaseError: the word is another one.
+    """
+    said = getattr(revision.module, "deploy", BEFORE)
+    if said not in {BEFORE, AFTER}:
+        raise PhaseError(
+            f'Revision {revision.revision} says deploy = {said!r}: write deploy = "after", or leave the line '
+            "out."
+        )
+    return str(said)
+
+
+def after_the_code(script: ScriptDirectory, pending: Iterable[str]) -> list[str]:
+    """Return the pending revisions that come after the code: those that say so, and what stands on them.
+
+    Args:
+        script: the revisions.
+        pending: ids of those that aren't applied, oldest first.
+
+    Raises:
+        PhaseError: one says something else.
+    """
+    found: list[str] = []
+    for name in pending:
+        revision = script.get_revision(name)
+        if phase_of(revision) == AFTER or not set(found).isdisjoint(parents(script, revision)):
+            found.append(name)
+    return found
+
+
+def pending(script: ScriptDirectory, heads: Sequence[str]) -> list[str]:
+    """Return the revisions that aren't applied, oldest first."""
+    applied = ancestors(script, heads)
+    names = [each.revision for each in script.walk_revisions()]
+    return [name for name in reversed(names) if name not in applied]
+
+
+def but_for_those_after(
+    planned: Sequence[MigrationStep], heads: Sequence[str], context: MigrationContext
+) -> list[MigrationStep]:
+    """Return the steps without those of an upgrade that wait for the code, and say which do.
+
+    Raises:
+        PhaseError: a revision says something else than it may.
+        SettingsError: `-x after=…` is neither yes nor no.
+    """
+    is_upgrade = of_options(context.opts).name == "upgrade"
+    if context.script is None or not is_upgrade or not _do_wait(heads, context):
+        return list(planned)
+    names = [step.revision.revision for step in planned if isinstance(step, RevisionStep)]
+    waiting = after_the_code(context.script, names)
+    if waiting:
+        log.warning(
+            "Held back, to come after the code: %s. When no older code runs any more: %s",
+            ", ".join(waiting),
+            RELEASE,
+        )
+    return [
+        step for step in planned if not (isinstance(step, RevisionStep) and step.revision.revision in waiting)
+    ]
+
+
+def _do_wait(heads: Sequence[str], context: MigrationContext) -> bool:
+    """Whether revisions that come after the code wait: by `-x after=no`, or else by the setting.
+
+    By the setting alone they don't where no code can run: in development, and in a database that is new.
+    """
+    environment = context.environment_context
+    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
+    word = arguments.get("after")
+    if word is not None:
+        return not settings.yes_or_no(word, "-x after")
+    if not settings.configured().hold_after or not heads:
+        return False
+    if isinstance(context.connection, Connection):
+        return not safety.is_for_development(context.connection)
+    return settings.app_env() not in {"development", "test"}  # --sql asks no database
