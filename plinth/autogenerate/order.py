@@ -78,8 +78,11 @@ def _needed(steps: Sequence[Step], change: Change) -> dict[int, set[int]]:
     found: dict[int, set[int]] = defaultdict(set)
     for user, places in makers.items():
         for used in change.after.needs(user):
+            of_used = makers.get(used, set())
+            of_both = places & of_used  # a column and its default, made in several operations: as they stand
             for place in places:
-                found[place].update(makers.get(used, ()))
+                later = {other for other in of_both if other > place} if place in of_both else set()
+                found[place].update(of_used - later)
     for user, places in droppers.items():
         for used in change.before.needs(user):
             for place in droppers.get(used, ()):

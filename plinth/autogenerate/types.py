@@ -133,8 +133,8 @@ _FAMILIES = (
 
 
 def base_name(printed: str) -> str:
-    """Return a type's name without its numbers, for instance "character varying"."""
-    return re.sub(r"\([^)]*\)", "", printed)
+    """Return a type's name without its numbers and an interval's fields, for instance "character varying"."""
+    return "interval" if _INTERVAL.fullmatch(printed) else re.sub(r"\([^)]*\)", "", printed)
 
 
 _LENGTHENED = {"character varying", "bit varying"}
@@ -159,11 +159,18 @@ def is_rewritten(before: str, after: str) -> bool:
         return False
     if old != new or before.endswith("[]"):
         return before != after
+    if old == "interval" and _fields(before) != _fields(after):
+        return _fields(after) is not None
     if old in _LENGTHENED or old in _FINER:
         return bool(new_numbers) and (not old_numbers or new_numbers < old_numbers)
     if old == "numeric" and new_numbers:
         return not old_numbers or old_numbers[1] != new_numbers[1] or new_numbers < old_numbers
     return bool(new_numbers) and old_numbers != new_numbers
+
+
+def _fields(interval: str) -> str | None:
+    found = _INTERVAL.fullmatch(interval)
+    return found[1].strip() if found else None
 
 
 def _numbers(printed: str) -> list[int]:

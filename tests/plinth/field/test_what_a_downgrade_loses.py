@@ -149,6 +149,24 @@ def test_what_loses_nothing_needs_no_word(down: str, filled: History, owner: Eng
     assert rows(empty_url, "select version_num from alembic_version") == [("a",)]
 
 
+def test_a_domain_loses_its_check_and_then_goes(filled: History, owner: Engine, empty_url: URL) -> None:
+    filled.add(
+        "b",
+        "a",
+        "op.execute('create domain d as int')\nop.execute('alter table t add d d')",
+        "op.execute('alter table t drop d')\nop.execute('drop domain d')",
+    )
+    filled.add(
+        "c",
+        "b",
+        "op.execute('alter domain d add constraint positive check (value > 0)')",
+        "op.execute('alter domain d drop constraint positive')",
+    )
+    command.upgrade(filled.config(owner), "c")
+    command.downgrade(filled.config(owner), "a")
+    assert rows(empty_url, "select version_num from alembic_version") == [("a",)]
+
+
 @pytest.mark.parametrize("down", [IN_BLOCK.format("delete from t"), "op.execute('commit')"])
 def test_by_the_word_it_runs(
     down: str, filled: History, owner: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch

@@ -380,6 +380,7 @@ KINDS = [
     change(
         "interval_fields", Interval, pg.INTERVAL(fields="HOUR TO MINUTE"), "'01:00'", using="d", **REWRITE
     ),
+    change("interval_without_fields", pg.INTERVAL(fields="HOUR TO MINUTE"), Interval, "'01:00'"),
     change(
         "text_to_interval_precision",
         Text,
@@ -435,7 +436,7 @@ KINDS = [
         pg.INT4RANGE,
         pg.INT4MULTIRANGE,
         using="d::int4multirange",
-        using_back="int4range(lower(d), upper(d))",
+        using_back="range_merge(d)",
         **REWRITE,
     ),
     change(
@@ -619,8 +620,8 @@ KINDS = [
             t(m, Column("p", String(10), ForeignKey("p.code"))),
         ),
         lambda m: (
-            t(m, Column("code", Integer, unique=True), name="p"),
-            t(m, Column("p", Integer, ForeignKey("p.code"))),
+            t(m, Column("code", Integer, unique=True, info={"using": "code::integer"}), name="p"),
+            t(m, Column("p", Integer, ForeignKey("p.code"), info={"using": "p::integer"})),
         ),
         rows=("insert into p (code) values ('5')", "insert into t (p) values ('5')"),
         checks=(kept("select p::text from t", "5"),),
@@ -629,7 +630,7 @@ KINDS = [
     Kind(
         "type.change_and_to_notnull",
         lambda m: t(m, Column("n", Text)),
-        lambda m: t(m, Column("n", Integer, nullable=False)),
+        lambda m: t(m, Column("n", Integer, nullable=False, info={"using": "n::integer"})),
         rows=("insert into t (n) values ('5')",),
         checks=(kept("select n::text from t", "5"),),
         x=("rewrite=t.n",),
