@@ -50,8 +50,8 @@ _BARRED = (
     f"create temporary table {_BAR} (id int unique deferrable initially deferred) on commit drop",
     f"insert into {_BAR} values (1), (1)",  # noqa: S608 - a constant
 )
-# ALTER DOMAIN … DROP CONSTRAINT leaves news of it for the session's next statement that writes, and PostgreSQL
-# refuses to change anything behind a savepoint that comes before that.
+# ALTER DOMAIN … DROP CONSTRAINT leaves news of it for the session's next statement that writes. Behind a
+# savepoint that comes before that one, PostgreSQL refuses to change anything.
 _WRITTEN = f"insert into {_BAR} values (null)"  # noqa: S608 - a constant
 
 # Whatever else a revision imports may reach the database by a way of its own.
