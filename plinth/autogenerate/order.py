@@ -81,8 +81,8 @@ def _needed(steps: Sequence[Step], change: Change) -> dict[int, set[int]]:
             of_used = makers.get(used, set())
             of_both = places & of_used  # a column and its default, made in several operations: as they stand
             for place in places:
-                later = {other for other in of_both if other > place} if place in of_both else set()
-                found[place].update(of_used - later)
+                behind = {other for other in of_both if other > place} if place in of_both else set()
+                found[place].update(of_used - behind)
     for user, places in droppers.items():
         for used in change.before.needs(user):
             for place in droppers.get(used, ()):
