@@ -18,7 +18,7 @@ from plinth.alembic_command import of_options
 
 ID_FORMAT = "%Y%m%d%H%M%S"
 LONGEST_ID = 32  # characters: Alembic's column for it
-LONGEST_SLUG = 200  # bytes: with id and ending it must fit in a file's name, 255 on common file systems
+LONGEST_SLUG = 60  # characters: so that a list of files can be read
 MOST_IN_A_MESSAGE = 3  # changes
 EXAMPLE = 'alembic revision --autogenerate -m "add users nickname"'
 
@@ -66,7 +66,8 @@ def name_revisions(
     for before, following in pairwise(directives):
         following.rev_id = following.rev_id or next_id(script, [str(each.rev_id) for each in directives])
         following.head = str(before.rev_id)
-        following.message = following.message or first.message
+        own = describe(following.upgrade_ops.ops if following.upgrade_ops else [])
+        following.message = following.message or own or first.message
 
 
 def name_merges(script: ScriptDirectory) -> None:
@@ -82,6 +83,8 @@ def name_merges(script: ScriptDirectory) -> None:
         util.rev_id = given_id  # the next command of this process has other revisions
         heads = [head for head in script.get_revisions(options["head"]) if head]
         default = "merge " + " and ".join(head.revision for head in heads)
+        if len(default) > LONGEST_SLUG:
+            default = f"merge {len(heads)} heads"
         return given(revid, checked_message(message or default, ()), *args, **options)
 
     script.generate_revision = generate_revision  # type: ignore[method-assign]
@@ -121,26 +124,13 @@ def checked_message(message: str | None, tables: Collection[str]) -> str:
             f"The message {text!r} doesn't say what changes, and it will be the file's name. "
             f"Name the change and its table: {EXAMPLE}"
         )
-    if len("_".join(words).encode()) > LONGEST_SLUG:
+    length = len("_".join(words))
+    if length > LONGEST_SLUG:
         raise util.CommandError(
-            f"The message is longer than {LONGEST_SLUG} bytes, and it will be the file's name. "
-            "Say it shorter here, and the rest in the revision's docstring."
+            f"The message would make a file's name of {length} characters, and {LONGEST_SLUG} is the most that "
+            "can be read in a list: say it shorter here, and the rest in the revision's docstring."
         )
     return text
-
-
-def step_message(message: str, title: str | None) -> str:
-    """Return the message of one of several revisions of a change, short enough for a file's name.
-
-    Args:
-        message: that of the change.
-        title: what this step of it does.
-    """
-    both = f"{message}: {title}" if title else message
-    slug = "_".join(re.findall(r"\w+", both.lower())).encode()
-    if len(slug) <= LONGEST_SLUG:
-        return both
-    return (title or message).encode()[:LONGEST_SLUG].decode(errors="ignore")
 
 
 def table_names(metadata: MetaData | Sequence[MetaData] | None) -> set[str]:
@@ -153,12 +143,24 @@ def table_names(metadata: MetaData | Sequence[MetaData] | None) -> set[str]:
 
 def describe(operations: Iterable[ops.MigrateOperation]) -> str:
     """Return a message made of what the operations do, for instance "add users nickname"."""
-    changes = list(dict.fromkeys(text for operation in operations for text in _changes(operation)))
-    shown = changes[:MOST_IN_A_MESSAGE]
-    while len(" and ".join(shown).encode()) > LONGEST_SLUG - len("_and_1000_more"):
-        shown.pop()
-    rest = len(changes) - len(shown)
-    return " and ".join([*shown, f"{rest} more"] if rest else shown)
+    return in_short(changes(operations))
+
+
+def changes(operations: Iterable[ops.MigrateOperation]) -> list[str]:
+    """Return what the operations do, each in a few words."""
+    return list(dict.fromkeys(text for operation in operations for text in _changes(operation)))
+
+
+def in_short(changes: Sequence[str]) -> str:
+    """Return a message made of changes, the first few of them."""
+    for shown in range(min(MOST_IN_A_MESSAGE, len(changes)), 0, -1):
+        rest = f" and {len(changes) - shown} more" if len(changes) > shown else ""
+        message = " and ".join(changes[:shown]) + rest
+        if len(message) <= LONGEST_SLUG:
+            return message
+        if shown == 1:  # a name has up to 63 letters of its own
+            return changes[0][: LONGEST_SLUG - len(rest)].rstrip("_ ") + rest
+    return ""
 
 
 @singledispatch

@@ -58,11 +58,21 @@ def write_revisions(
         if place:
             directives.append(_following(first))
         _fill(directives[place], each)
+    first.message = first.message or _message(comparison, written)
     revision_names.name_revisions(context, revision, directives)
     _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
         prove(context, directives, _claim(comparison))
     _tell(context, directives)
+
+
+def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
+    """Return what the first of the new revisions changes: as the author would say it, not each step on the way."""
+    renamed = [rename.up for rename in comparison.renames]
+    ordinary = [op for part in _ordinary(comparison.change) for op in part.up]
+    later = {text for each in written[1:] for text in revision_names.changes(each.up)}
+    told = [text for text in revision_names.changes([*renamed, *ordinary]) if text not in later]
+    return revision_names.in_short(told) or revision_names.describe(written[0].up)
 
 
 def _describe_steps(
@@ -177,7 +187,7 @@ def _following(first: ops.MigrationScript) -> ops.MigrationScript:
         rev_id=None,
         upgrade_ops=ops.UpgradeOps([]),
         downgrade_ops=ops.DowngradeOps([]),
-        message=first.message,
+        message=None,
         imports=set(first.imports),
         version_path=first.version_path,
     )

@@ -1,4 +1,4 @@
-"""shorten column to the shop
+"""drop users email_old
 
 Revision ID: 20260101000002
 Revises: 20260101000001

@@ -1,0 +1,78 @@
+"""int to bigint to the shop
+
+Revision ID: 20260101000001
+Revises: 20260101000000
+Create Date: 2026-01-01 00:00:00
+
+Change: 20260101000001, step 1 of 2
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "20260101000001"
+down_revision = "20260101000000"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("posts", sa.Column("likes_new", sa.BigInteger(), nullable=True))
+    op.execute(
+        "CREATE FUNCTION posts_likes_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
+        "NEW.likes_new := NEW.likes; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER posts_likes_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW "
+        "EXECUTE FUNCTION posts_likes_new()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE posts SET likes_new = likes WHERE likes_new IS NULL AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high;
+                    PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_check_constraint(
+            op.f("posts_likes_new_required"),
+            "posts",
+            "likes_new IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_likes_new_required")
+    op.execute("DROP TRIGGER posts_likes_new ON posts")
+    op.execute("DROP FUNCTION posts_likes_new()")
+    op.alter_column("posts", "likes", server_default=None)
+    op.alter_column("posts", "likes", nullable=True)
+    op.alter_column("posts", "likes", new_column_name="likes_old")
+    op.alter_column("posts", "likes_new", new_column_name="likes")
+    op.alter_column("posts", "likes", server_default=sa.text("'0'::bigint"))
+    op.alter_column("posts", "likes", nullable=False)
+    op.drop_constraint(op.f("posts_likes_new_required"), "posts", type_="check")
+
+
+def downgrade() -> None:
+    # What the old column has missed is written first: writers wait as long as that takes.
+    op.execute("LOCK TABLE posts IN SHARE ROW EXCLUSIVE MODE")
+    op.execute(
+        "UPDATE posts SET likes_old = likes WHERE likes_old::bigint::text IS DISTINCT FROM likes::text"
+    )
+    op.alter_column("posts", "likes", server_default=None)
+    op.alter_column("posts", "likes", nullable=True)
+    op.alter_column("posts", "likes", new_column_name="likes_new")
+    op.alter_column("posts", "likes_old", new_column_name="likes")
+    op.alter_column("posts", "likes", server_default=sa.text("0"))
+    op.alter_column("posts", "likes", nullable=False)
+    op.drop_column("posts", "likes_new")

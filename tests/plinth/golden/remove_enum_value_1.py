@@ -1,0 +1,89 @@
+"""remove enum value to the shop
+
+Revision ID: 20260101000001
+Revises: 20260101000000
+Create Date: 2026-01-01 00:00:00
+
+Change: 20260101000001, step 1 of 2
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "20260101000001"
+down_revision = "20260101000000"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("CREATE TYPE post_state_new AS ENUM ('draft')")
+    op.add_column(
+        "posts",
+        sa.Column(
+            "state_new",
+            postgresql.ENUM("draft", name="post_state_new", create_type=False),
+            nullable=True,
+        ),
+    )
+    op.execute(
+        "CREATE FUNCTION posts_state_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
+        "NEW.state_new := NEW.state::text::post_state_new; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER posts_state_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW "
+        "EXECUTE FUNCTION posts_state_new()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE posts SET state_new = state::text::post_state_new WHERE state_new IS NULL AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high;
+                    PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_check_constraint(
+            op.f("posts_state_new_required"),
+            "posts",
+            "state_new IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_new_required")
+    op.execute("DROP TRIGGER posts_state_new ON posts")
+    op.execute("DROP FUNCTION posts_state_new()")
+    op.alter_column("posts", "state", nullable=True)
+    op.execute("ALTER TYPE post_state RENAME TO post_state_old")
+    op.execute("ALTER TYPE post_state_new RENAME TO post_state")
+    op.alter_column("posts", "state", new_column_name="state_old")
+    op.alter_column("posts", "state_new", new_column_name="state")
+    op.alter_column("posts", "state", nullable=False)
+    op.drop_constraint(op.f("posts_state_new_required"), "posts", type_="check")
+
+
+def downgrade() -> None:
+    # What the old column has missed is written first: writers wait as long as that takes.
+    op.execute("LOCK TABLE posts IN SHARE ROW EXCLUSIVE MODE")
+    op.execute("ALTER TYPE post_state RENAME TO post_state_new")
+    op.execute("ALTER TYPE post_state_old RENAME TO post_state")
+    op.execute(
+        "UPDATE posts SET state_old = state::text::post_state WHERE "
+        "state_old::text::post_state_new::post_state_new::text IS DISTINCT FROM state::text"
+    )
+    op.alter_column("posts", "state", nullable=True)
+    op.alter_column("posts", "state", new_column_name="state_new")
+    op.alter_column("posts", "state_old", new_column_name="state")
+    op.alter_column("posts", "state", nullable=False)
+    op.drop_column("posts", "state_new")
+    op.execute("DROP TYPE post_state_new")
