@@ -127,8 +127,8 @@ def checked_message(message: str | None, tables: Collection[str]) -> str:
     length = len("_".join(words))
     if length > LONGEST_SLUG:
         raise util.CommandError(
-            f"The message would make a file's name of {length} characters, and {LONGEST_SLUG} is the most that "
-            "can be read in a list: say it shorter here, and the rest in the revision's docstring."
+            f"The message would make a file's name of {length} characters, and a list of files has room for "
+            f"{LONGEST_SLUG}. Say it shorter here, and the rest in the revision's docstring."
         )
     return text
 
@@ -148,7 +148,9 @@ def describe(operations: Iterable[ops.MigrateOperation]) -> str:
 
 def changes(operations: Iterable[ops.MigrateOperation]) -> list[str]:
     """Return what the operations do, each in a few words."""
-    return list(dict.fromkeys(text for operation in operations for text in _changes(operation)))
+    found = dict.fromkeys(text for operation in operations for text in _changes(operation))
+    filled = {f"change {each.removeprefix('add ')}" for each in found if each.startswith("add ")}
+    return [each for each in found if each not in filled]
 
 
 def in_short(changes: Sequence[str]) -> str:

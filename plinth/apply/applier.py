@@ -533,7 +533,8 @@ class _Applier:
             and step.is_upgrade is is_upgrade
             for step in self._planned or ()
         )
-        return is_upgrade is self._goes_back() and not goes_on and self._command.name != "stamp"
+        turns = is_upgrade is self._goes_back() and not goes_on
+        return (turns or begun.goes_back) and self._command.name != "stamp"
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step

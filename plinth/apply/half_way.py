@@ -5,15 +5,18 @@ between any two schemas, and begins where the database is: interrupted itself, i
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from plinth.apply.points import Interrupted, PointError, driver_session, erase
+from plinth.apply.points import Interrupted, PointError, driver_session, erase, go_back
+from plinth.apply.renamed import ways_back
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,11 @@ def take_back(
             f"What was there before revision {found.revision} isn't known, so what it has done can't be "
             "taken back. Run the interrupted command again, and then this one."
         )
+    if not found.goes_back:
+        with _transaction(connection) as session:
+            for way in ways_back((each.statement for each in found.done.values()), before):
+                connection.exec_driver_sql(way.replace("%", "%%"))
+            go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
     text = "\n".join(each.statement for each in found.done.values())
     change = Change(_ours(now, before, text), before, read_casts(connection), is_downgrade=True)
@@ -69,9 +77,17 @@ def take_back(
             elif not isinstance(op, CommentOp):
                 _invoke(operations, [op])
         connection.commit()
-    erase(driver_session(connection), version_table, found.revision)
-    connection.commit()
+    with _transaction(connection) as session:
+        erase(session, version_table, found.revision)
     log.warning("Revision %s stood half-way: what it had done is taken back.", found.revision)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
+    """Begin a transaction, and end it for the driver's session too."""
+    connection.commit()
+    with connection.begin():
+        yield driver_session(connection)
 
 
 def _invoke(operations: Operations, given: Iterable[ops.MigrateOperation]) -> None:

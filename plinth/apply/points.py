@@ -35,6 +35,10 @@ _SELECT = """
     select revision, direction, number, statement, result, checksum from plinth.points
     where version_table = %s order by revision, direction, number
     """
+_GO_BACK = """
+    update plinth.points set result = result || '{"goes_back": true}'
+    where version_table = %s and revision = %s and number = 0
+    """
 _DELETE = "delete from plinth.points where version_table = %s and revision = %s"
 
 
@@ -77,6 +81,7 @@ class Interrupted:
         checksum: of its file, as it was then.
         done: its statements by their numbers.
         picture: of the schema before it, as `plinth.catalog.record_catalog` has it; None if there is none.
+        goes_back: some of what it has done is taken back already.
     """
 
     revision: str
@@ -84,6 +89,7 @@ class Interrupted:
     checksum: str | None = None
     done: dict[int, Done] = field(default_factory=dict)
     picture: str | None = None
+    goes_back: bool = False
 
     @property
     def last(self) -> int:
@@ -106,7 +112,7 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
         if number:
             of.done[number] = Done(number, statement, result)
         else:
-            of.picture = result["picture"]
+            of.picture, of.goes_back = result["picture"], result.get("goes_back", False)
     return [each for each in found.values() if each.done]
 
 
@@ -210,6 +216,11 @@ def may_commit(file: Path) -> bool:
 def way_back(direction: str) -> str:
     """Return what to type to take back what an interrupted revision has done."""
     return "alembic downgrade -1" if direction == "up" else "alembic upgrade head"
+
+
+def go_back(session: "psycopg.Connection[Any]", version_table: str, revision: str) -> None:
+    """Note that what a revision has done is being taken back; the caller commits."""
+    session.execute(_GO_BACK, [version_table, revision])
 
 
 def erase(session: "psycopg.Connection[Any]", version_table: str, revision: str) -> None:

@@ -67,7 +67,7 @@ def write_revisions(
 
 
 def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
-    """Return what the first of the new revisions changes: as the author would say it, not each step on the way."""
+    """Return what the first of the new revisions changes, as its author would say it: not each step."""
     renamed = [rename.up for rename in comparison.renames]
     ordinary = [op for part in _ordinary(comparison.change) for op in part.up]
     later = {text for each in written[1:] for text in revision_names.changes(each.up)}

@@ -97,6 +97,10 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
 }
 
 
+# What lint names in any case.
+NAMED = ("rename", "shorten", "int_to", "drop", "remove")
+
+
 @pytest.fixture(scope="module")
 def begun(
     database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory

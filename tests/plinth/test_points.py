@@ -211,6 +211,63 @@ def test_what_is_done_half_way_is_taken_back(
     assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(111,)])
 
 
+@pytest.mark.parametrize(
+    "renames",
+    [
+        ['op.alter_column("t_a", "x", new_column_name="z")'],
+        ['op.rename_table("t_a", "t_z")', 'op.alter_column("t_z", "x", new_column_name="z")'],
+        [
+            'op.alter_column("t_a", "x", new_column_name="aside %")',
+            'op.alter_column("t_a", "y", new_column_name="x")',
+            'op.alter_column("t_a", "aside %", new_column_name="y")',
+        ],
+        [
+            "op.execute(\"alter type mood rename value 'well' to 'fine'\")",
+            'op.execute("alter type mood rename to feeling")',
+            'op.execute("do $$ begin alter table t_a rename constraint pk_t_a to a_key; end $$")',
+            'op.execute("create schema elsewhere")\nop.execute("alter table t_a set schema elsewhere")',
+        ],
+    ],
+    ids=["column", "table and column", "ring", "type, constraint and schema"],
+)
+def test_what_was_renamed_half_way_keeps_its_rows(
+    table: History, empty_engine: Engine, empty_url: URL, renames: list[str]
+) -> None:
+    with psql(empty_url) as connection:
+        connection.execute("create type mood as enum ('well')")
+        connection.execute("alter table t_a add x text default 'x', add y text default 'y', add m mood")
+        connection.execute("insert into t_a (m) values ('well')")
+    table.add("b", "a", "\n".join([*renames, f'{CONCURRENTLY}op.execute("create table t_new ()")', STOP]))
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    command.downgrade(table.config(empty_engine), "-1")
+    assert rows(empty_url, "select x, y, m::text from t_a") == [("x", "y", "well")]
+    assert rows(empty_url, PARTS) == [("pk_t_a",)]
+    assert rows(empty_url, "select to_regtype('mood')::text, to_regclass('t_new')") == [("mood", None)]
+
+
+def test_what_is_taken_back_in_part_is_not_gone_on_with(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    rename = 'op.rename_table("t_a", "t_b")'
+    table.add("b", "a", f'{rename}\n{CONCURRENTLY}op.execute("create table t_new (n int)")\n{STOP}')
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    with psql(empty_url) as connection:
+        connection.execute("create view somebody_elses as select from t_new")
+    with pytest.raises(Exception, match="somebody_elses depends on table t_new"):
+        command.downgrade(table.config(empty_engine), "-1")
+    assert rows(empty_url, "select to_regclass('t_a')::text, to_regclass('t_new')::text") == [
+        ("t_a", "t_new")
+    ]
+    with psql(empty_url) as connection:
+        connection.execute("drop view somebody_elses")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, POINTS)) == ({"b"}, [])
+    assert rows(empty_url, "select to_regclass('t_a'), to_regclass('t_b')::text") == [(None, "t_b")]
+
+
 def test_a_downgrade_half_way_is_taken_back_by_an_upgrade(
     table: History, empty_engine: Engine, empty_url: URL
 ) -> None:

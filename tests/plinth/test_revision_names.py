@@ -1,9 +1,13 @@
 import pytest
 import sqlalchemy as sa
+from alembic import command, util
 from alembic.operations import ops
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Engine
 
-from plinth.revision_names import LONGEST_SLUG, checked_message, describe
+from plinth.revision_names import LONGEST_SLUG, checked_message, describe, name_merges
+from tests.plinth.history import History
 
 TABLES = {"users", "order_lines", "Straße"}
 
@@ -42,9 +46,11 @@ def test_a_missing_message_is_refused_with_an_example(message: str | None) -> No
 
 
 def test_a_message_too_long_for_a_file_name_is_refused() -> None:
-    checked_message("x" * LONGEST_SLUG, TABLES)
-    with pytest.raises(CommandError, match="longer than 200 bytes"):
-        checked_message("ß" * LONGEST_SLUG, TABLES)
+    checked_message("ß" * LONGEST_SLUG, TABLES)
+    with pytest.raises(
+        CommandError, match="a file's name of 61 characters, and a list of files has room for 60"
+    ):
+        checked_message("let users be, " + "x" * 48, TABLES)
 
 
 def test_a_change_is_described_by_what_it_does() -> None:
@@ -55,4 +61,43 @@ def test_a_change_is_described_by_what_it_does() -> None:
     many = [ops.AddColumnOp("users", sa.Column(f"c{number}", sa.Text())) for number in range(9)]
     assert describe(many) == "add users c0 and add users c1 and add users c2 and 6 more"
     long = [ops.AddColumnOp("users", sa.Column(f"{number}" * 63, sa.Text())) for number in range(9)]
+    assert describe(long) == f"add users {'0' * 39} and 8 more"
     checked_message(describe(long), TABLES)
+
+
+def models(*columns: "sa.Column[object]") -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
+    return metadata
+
+
+def test_each_file_is_named_after_the_change_and_not_after_its_steps(
+    history: History, empty_engine: Engine
+) -> None:
+    config = history.config(empty_engine)
+
+    def messages(metadata: sa.MetaData) -> list[str]:
+        config.attributes["target_metadata"] = metadata
+        made = command.revision(config, None, autogenerate=True)
+        command.upgrade(config, "head")
+        return [each.doc for each in (made if isinstance(made, list) else [made]) if each]
+
+    assert messages(models(sa.Column("email", sa.String(99)))) == ["create users"]
+    country = sa.Column("country", sa.Text, nullable=False, info={"backfill": "'CH'"})
+    assert messages(models(sa.Column("email", sa.String(99)), country)) == ["add users country"]
+    shorter = sa.Column("email", sa.String(50), info={"using": "left(email, 50)"})
+    assert messages(models(shorter)) == [
+        "change users email",
+        "drop users email_old and drop users country",
+    ]
+
+
+def test_a_merge_of_many_heads_has_a_short_name_too(history: History) -> None:
+    ids = [f"a_branch_with_a_name_of_its_own_{number}" for number in range(3)]
+    for each in ids:
+        history.add(each[-32:], None, "pass")
+    script = ScriptDirectory.from_config(history.config())
+    name_merges(script)
+    merged = script.generate_revision(util.rev_id(), None, head=script.get_heads())
+    assert merged is not None
+    assert merged.doc == "merge 3 heads"

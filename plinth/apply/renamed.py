@@ -1,0 +1,112 @@
+"""What an interrupted revision has renamed gets its name back first: it isn't a drop and an add."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from plinth.catalog import Catalog, Name
+
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+_VALUE = r"(?:'(?:[^']|'')*')"
+_ALTER = re.compile(
+    rf"(?:\A|;|\bbegin\b|\bthen\b)\s*alter\s+(?P<kind>table|index|sequence|type|domain|(?:materialized\s+)?view)"
+    rf"\s+(?:if\s+exists\s+)?(?:only\s+)?(?:(?P<schema>{_IDENTIFIER})\s*\.\s*)?(?P<name>{_IDENTIFIER})\s+"
+    rf"(?:rename\s+to\s+(?P<to>{_IDENTIFIER})|set\s+schema\s+(?P<moved>{_IDENTIFIER})"
+    rf"|rename\s+(?:(?P<part>column|constraint|value)\s+)?(?P<old>{_IDENTIFIER}|{_VALUE})\s+"
+    rf"to\s+(?P<new>{_IDENTIFIER}|{_VALUE}))\s*(?=;|\Z)",
+    re.IGNORECASE,
+)
+
+_Key = tuple[str, Name | None, Name | str]  # its kind, the table or type that it is a part of, its name
+
+
+@dataclass(frozen=True)
+class _Renamed:
+    old: _Key
+    new: _Key
+    back: str
+
+
+def ways_back(statements: Iterable[str], before: Catalog) -> list[str]:
+    """Return the statements that give what was there its name back, in order.
+
+    Where something new took over the name (a column of another type, say) nothing is renamed: values were
+    written to it since.
+
+    Args:
+        statements: of the revision, in the order in which they ran.
+        before: what was there before.
+    """
+    origins: dict[_Key, _Key] = {}  # by the names of now
+    chains: list[tuple[set[_Key], set[_Key]]] = []  # names that are connected, and those that came first
+    found = []
+    for each in _renames(statements, origins, before.default_schema):
+        found.append(each)
+        origin = origins.pop(each.old, each.old)
+        origins[each.new] = origin
+        names, firsts = {each.old, each.new}, {origin}
+        for chain in [chain for chain in chains if names & chain[0]]:
+            chains.remove(chain)
+            names, firsts = names | chain[0], firsts | chain[1]
+        chains.append((names, firsts))
+    wanted = {
+        name for names, firsts in chains if all(_is_in(before, each) for each in firsts) for name in names
+    }
+    return [each.back for each in reversed(found) if each.old in wanted]
+
+
+def _renames(statements: Iterable[str], origins: dict[_Key, _Key], default: str) -> Iterator[_Renamed]:
+    for statement in statements:
+        in_block = statement.lstrip()[:2].upper() == "DO"
+        for match in _ALTER.finditer(statement):
+            each = _renamed(match, origins, default)
+            # A block may have renamed it or not.
+            yield _Renamed(each.old, each.new, _if_there(each.back)) if in_block else each
+
+
+def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _Renamed:
+    kind = " ".join(match["kind"].upper().split())
+    schema, name = _plain(match["schema"] or default), _plain(match["name"])
+    space = "type" if kind in {"TYPE", "DOMAIN"} else "relation"
+    prefix = f"{match['schema']}." if match["schema"] else ""
+    own: _Key = (space, None, Name(schema, name))
+    if match["to"]:
+        back = f"ALTER {kind} {prefix}{match['to']} RENAME TO {match['name']}"
+        return _Renamed(own, (space, None, Name(schema, _plain(match["to"]))), back)
+    if match["moved"]:
+        home = match["schema"] or f'"{default}"'
+        back = f"ALTER {kind} {match['moved']}.{match['name']} SET SCHEMA {home}"
+        return _Renamed(own, (space, None, Name(_plain(match["moved"]), name)), back)
+    part = (match["part"] or "column").lower()
+    owner = origins.get(own, own)[2]
+    holder = owner if isinstance(owner, Name) else None
+    back = f"ALTER {kind} {prefix}{match['name']} RENAME {part.upper()} {match['new']} TO {match['old']}"
+    return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back)
+
+
+def _is_in(before: Catalog, key: _Key) -> bool:
+    kind, holder, name = key
+    if holder is not None:
+        table, enum = before.tables.get(holder), before.enums.get(holder)
+        if kind == "value":
+            return enum is not None and name in enum.values
+        if table is None:
+            return False
+        return name in table.constraints if kind == "constraint" else table.column(str(name)) is not None
+    assert isinstance(name, Name)  # noqa: S101 - what is no part has a schema
+    if kind == "type":
+        return name in before.enums or name in before.domains
+    own = [table for table in before.tables.values() if table.name.schema == name.schema]
+    is_part = any(name.name in table.indexes or name.name in table.constraints for table in own)
+    return is_part or name in before.tables or name in before.sequences
+
+
+def _if_there(back: str) -> str:
+    return f"DO $$ BEGIN {back}; EXCEPTION WHEN undefined_object OR undefined_column THEN NULL; END $$"
+
+
+def _plain(name: str) -> str:
+    """Return a name as the catalog has it, or a value."""
+    if name[:1] == '"':
+        return name[1:-1].replace('""', '"')
+    return name[1:-1].replace("''", "'") if name[:1] == "'" else name.lower()
