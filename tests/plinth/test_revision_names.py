@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from alembic import command, util
@@ -65,7 +67,7 @@ def test_a_change_is_described_by_what_it_does() -> None:
     checked_message(describe(long), TABLES)
 
 
-def models(*columns: "sa.Column[object]") -> sa.MetaData:
+def models(*columns: "sa.Column[Any]") -> sa.MetaData:
     metadata = sa.MetaData()
     sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
     return metadata
@@ -88,7 +90,7 @@ def test_each_file_is_named_after_the_change_and_not_after_its_steps(
     shorter = sa.Column("email", sa.String(50), info={"using": "left(email, 50)"})
     assert messages(models(shorter)) == [
         "change users email",
-        "drop users email_old and drop users country",
+        "drop users country and drop users email_old",
     ]
 
 
