@@ -31,6 +31,10 @@ test: install ## run the tests; a part of them with T=tests/test_models.py
 test-slow: install ## run the tests that take minutes
 	@$(PY) -m pytest -m slow $(or $(T),-n 2)
 
+.PHONY: test-before
+test-before: install ## run the tests of REF=origin/main on the schema that comes before the new code
+	@$(PY) -m plinth test-before $(or $(REF),origin/main) -- $(T)
+
 .PHONY: bench
 bench: install ## compare with plain Alembic; a part of it with B=stalls, ROWS=100000 rows
 	@$(PY) -m benchmarks $(B) $(if $(ROWS),--rows=$(ROWS))

@@ -21,6 +21,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `status`, `status_table`: what is applied, pending and wrong.
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.
 - `lint`: refuses revisions that block a busy database or lose data.
+- `older_code`: an older commit's tests on the schema that its successor's deploy begins with.
 - `development`: drop, create, migrate and seed the development database.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).
 """

@@ -64,6 +64,9 @@ def command_line() -> argparse.ArgumentParser:
         linted,
     ):
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
+    tried = add("test-before", test_before, "run an older commit's tests on the schema before the new code")
+    tried.add_argument("ref", help="the commit of the code that runs")
+    tried.add_argument("arguments", nargs="*", help="of pytest, behind --")
     marker = add("environment", environment, "show or set the environment that the database remembers")
     marker.add_argument("name", nargs="?", choices=ENVIRONMENTS)
     return parser
@@ -246,6 +249,21 @@ def lint(arguments: argparse.Namespace) -> int:
 
         show(found)
     return found.exit_code
+
+
+def test_before(arguments: argparse.Namespace) -> int:
+    """Run an older commit's tests on the schema that comes before the new code."""
+    from plinth.older_code import try_older_code  # noqa: PLC0415 - other commands don't need it
+
+    done = try_older_code(arguments.ref, arguments.arguments)
+    if done.passed is None:
+        say(f"{arguments.ref} has all revisions that come before the code: there is nothing to try.")
+        return 0
+    verb = "pass" if done.passed else "don't pass"
+    say(f"The tests of {arguments.ref} {verb} on the schema before the new code: {', '.join(done.new)}.")
+    if done.waiting:
+        say(f"Left out, for they come after the code: {', '.join(done.waiting)}.")
+    return 0 if done.passed else 1
 
 
 def environment(arguments: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from alembic.script import Script, ScriptDirectory
 
 from plinth import settings
 from plinth.apply.ledger import ancestors
+from plinth.apply.phases import AFTER, phase_of
 from plinth.apply.standing import refuse_long_id
 from plinth.autogenerate.revisions import History, history_offline
 from plinth.connecting import connect
@@ -195,6 +196,8 @@ def _checked(
             *(_of_measurement(measured, statements, said) if measured else _of_text(statements, said)),
             *_of_form(statements, measured, said),
         ]
+        if phase_of(revision) == AFTER:
+            found = [each for each in found if each.rule not in rules.BEFORE_THE_CODE]
     return Checked(revision.revision, file.name, _with_exceptions(file, found), measured is not None)
 
 
@@ -230,6 +233,8 @@ def _of_measurement(
             yield _finding("empties", _detail(reason), measured.statements[reason.statement].sql)
         elif reason.word in {"destroys", "renames"}:
             yield _finding("drops" if reason.word == "destroys" else "renames", _detail(reason))
+    for name in measured.gone:
+        yield _finding("drops", f"{name} is gone afterwards")
 
 
 def _in_other_words(rule: str, sql: str) -> str:

@@ -79,6 +79,7 @@ class Revision:
         message: its file's first line.
         statements: those that it sent; questions to the catalog are left out.
         dropped: standing tables and columns that are gone afterwards.
+        gone: standing views and enums' values that are gone afterwards: no rows are lost with them.
         renamed: old names of tables and columns under which nothing is found any more, each with its new one.
     """
 
@@ -86,6 +87,7 @@ class Revision:
     message: str
     statements: Sequence[Statement]
     dropped: Sequence[str] = ()
+    gone: Sequence[str] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -35,6 +35,11 @@ _COLUMNS = """
     select attrelid, attnum, attname, attgenerated <> '' from pg_attribute
     where attrelid = any(%s) and attnum > 0 and not attisdropped
     """
+_VALUES = """
+    select n.nspname, t.typname, t.oid::regtype::text, enumlabel
+    from pg_enum join pg_type t on t.oid = enumtypid join pg_namespace n on n.oid = t.typnamespace
+    order by 3, enumsortorder
+    """
 # The planner opens every index of a table: a lock on one is felt by all who use the table.
 _INDEXES = "select indexrelid, indrelid from pg_index where indrelid = any(%s)"
 _LOCKS = """
@@ -87,6 +92,7 @@ class _Names:
     relations: Mapping[int, _Relation]
     columns: Mapping[tuple[int, int], str]
     generated: Collection[tuple[int, int]]
+    values: Mapping[tuple[str, str, str], str]  # of enums: by schema, type and value, with the type as shown
 
     @property
     def tables(self) -> dict[int, _Relation]:
@@ -168,8 +174,10 @@ class Recorder:
             yield
         finally:
             self._recording = False
-        dropped, renamed = _changed_names(before, self._names(_raw(connection)))
-        self.revisions.append(Revision(revision, message, tuple(self._statements), dropped, renamed))
+        after = self._names(_raw(connection))
+        dropped, renamed = _changed_names(before, after)
+        gone = _gone(before, after)
+        self.revisions.append(Revision(revision, message, tuple(self._statements), dropped, gone, renamed))
 
     def _sessions(self, connection: Connection) -> "tuple[psycopg.Connection[Any], psycopg.Connection[Any]]":
         if self._others is None:
@@ -185,6 +193,7 @@ class Recorder:
             relations,
             {(oid, number): name for oid, number, name, _ in columns},
             {(oid, number) for oid, number, _, is_generated in columns if is_generated},
+            {(schema, name, value): shown for schema, name, shown, value in raw.execute(_VALUES)},
         )
 
     def _before_statement(
@@ -353,6 +362,21 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
         elif heir is None and (oid, after.columns[oid, number]) not in columns_before:
             renamed[shown] = after.columns[oid, number]
     return tuple(dropped), renamed
+
+
+def _gone(before: _Names, after: _Names) -> tuple[str, ...]:
+    """Return the views that are gone, and the values that enums have lost which are there still."""
+    there = {(each.schema, each.name) for each in after.relations.values()}
+    views = [
+        each for oid, each in before.relations.items() if each.kind == "v" and oid not in after.relations
+    ]
+    enums = {(schema, name) for schema, name, _ in after.values}
+    lost = [
+        f"value {value} of {shown}"
+        for (schema, name, value), shown in before.values.items()
+        if (schema, name) in enums and (schema, name, value) not in after.values
+    ]
+    return (*(each.shown for each in views if (each.schema, each.name) not in there), *lost)
 
 
 def _raw(connection: Connection) -> "psycopg.Connection[Any]":

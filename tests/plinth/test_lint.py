@@ -141,11 +141,49 @@ def test_good_and_bad_forms(history: History) -> None:
     assert found.exit_code == 1
 
 
+AFTER = 'deploy = "after"'
+
+
 def test_drops_are_named_and_not_refused(history: History) -> None:
     found = checked(history, 'op.drop_column("users", "old")')
     assert [(each.rule, each.level) for each in found.findings] == [("drops", "named")]
     assert "users.old" in found.findings[0].message
+    assert AFTER in found.findings[0].instead
     assert Lint([found]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "extra", ["", 'op.add_column("users", sa.Column("n", sa.Integer()))'], ids=["alone", "beside"]
+)
+def test_what_comes_after_the_code_may_drop(history: History, extra: str) -> None:
+    found = checked(history, f'op.drop_column("users", "old")\n{extra}', AFTER)
+    assert found.findings == []
+
+
+def test_views_and_enum_values_that_go_are_named(history: History) -> None:
+    history.add("before", None, execute("create view v as select 1 as a", "create type e as enum ('x', 'y')"))
+    statements = (
+        "drop view v",
+        "alter type e rename to e_old",
+        "create type e as enum ('x')",
+        "drop type e_old",
+    )
+    history.add("hand", "before", execute(*statements))
+    (found,) = lint(history.config(), "before").revisions
+    assert [(each.rule, each.level, each.message.partition(" is gone")[0]) for each in found.findings] == [
+        ("drops", "named", "v"),
+        ("drops", "named", "value y of e"),
+    ]
+    history.add("hand", "before", execute(*statements), extra=AFTER)
+    (found,) = lint(history.config(), "before").revisions
+    assert found.findings == []
+
+
+def test_a_view_that_is_made_anew_is_no_drop(history: History) -> None:
+    history.add("before", None, execute("create view v as select 1 as a"))
+    history.add("hand", "before", execute("drop view v", "create view v as select 1 as a, 2 as b"))
+    (found,) = lint(history.config(), "before").revisions
+    assert found.findings == []
 
 
 INDEX = 'op.create_index("ix", "users", ["email"])'
