@@ -22,6 +22,7 @@ from plinth.autogenerate.difference import forced
 from plinth.autogenerate.domain_checks import add_checks, new_domains
 from plinth.autogenerate.enums import is_extended, mentioned_values
 from plinth.autogenerate.in_place import change_in_place
+from plinth.autogenerate.new_enums import rebuilt_enum
 from plinth.autogenerate.others import is_replaced
 from plinth.autogenerate.parts import (
     add_checked,
@@ -38,6 +39,8 @@ from plinth.autogenerate.swaps import objection, swap, swaps
 from plinth.autogenerate.tables import in_order, stands_firm
 from plinth.autogenerate.way import Part, Way, between
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
+
+_VIEWS = {"view", "materialized view"}
 
 
 def extended_enums(change: Change) -> Catalog | None:
@@ -94,7 +97,9 @@ def sequence(change: Change) -> list[Part]:
     way.change = replace(way.change, filled_later=filled)
     for name in split:
         way.go(_eased(way, name), through=_without_defaults(way, name))
-    for column in sorted(way.swapped):
+    # Running code may still use a value that goes.
+    late = {column for column in way.swapped if rebuilt_enum(way, column)}
+    for column in sorted(way.swapped - late):
         swap(way, column)
     for name in split:
         _drop_keys(way, name)
@@ -111,10 +116,14 @@ def sequence(change: Change) -> list[Part]:
     for name in sorted(way.at.tables.keys() & change.after.tables.keys() - change.before.tables.keys()):
         _add_foreign_keys(way, name, split)  # those that waited for what they refer to
     add_checks(way)
-    _change_unsplit(way, split)
+    _change_unsplit(way, split, {rebuilt_enum(way, column) for column in late})
+    way.is_after = True
+    _drop_views(way)
+    for column in sorted(late):
+        swap(way, column)
     _drop_columns(way, split)
     _drop_tables(way)
-    way.go(change.after, is_after=True)
+    way.go(change.after)
     return way.parts
 
 
@@ -558,8 +567,8 @@ def _add_foreign_keys(way: Way, name: Name, targets: Sequence[Name] | None = Non
                 add_checked(way, name, constraint)
 
 
-def _change_unsplit(way: Way, split: Sequence[Name]) -> None:
-    """Make what is left as it should be, in one revision, but drop nothing yet."""
+def _change_unsplit(way: Way, split: Sequence[Name], late: Collection[Name | None]) -> None:
+    """Make what is left as it should be, in one transaction, but for some enums, and drop nothing yet."""
     after, at = way.change.after, way.at
     gone = {name: table for name, table in at.tables.items() if name not in after.tables}
     tables = {**after.tables, **gone}
@@ -567,17 +576,28 @@ def _change_unsplit(way: Way, split: Sequence[Name]) -> None:
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
     rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
     owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}
-    others = {key: each for key, each in at.others.items() if key not in after.others and each.table in gone}
+    taken = {name for _, name in after.others} | {_full_name(name) for name in after.tables}
+    others = {
+        key: each
+        for key, each in at.others.items()
+        if key not in after.others
+        and (each.table in gone or (each.kind in _VIEWS and each.name not in taken))
+    }
+    enums = {name: each for name, each in at.enums.items() if name not in after.enums or name in late}
     to = replace(
         after,
         schemas={**at.schemas, **after.schemas},
         tables=tables,
         sequences={**owned, **after.sequences},
-        enums={**{k: v for k, v in at.enums.items() if k not in after.enums}, **after.enums},
+        enums={**after.enums, **enums},
         domains={**{k: v for k, v in at.domains.items() if k not in after.domains}, **after.domains},
         others={**others, **after.others},
     )
     way.go(_with_what_is_needed(way.at, to))
+
+
+def _full_name(name: Name) -> str:
+    return f"{quoted(name.schema)}.{quoted(name.name)}"
 
 
 def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
@@ -594,6 +614,13 @@ def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
     ):
         others = {**{key: at.others[key] for key in more}, **others}
     return replace(to, others=others)
+
+
+def _drop_views(way: Way) -> None:
+    """Drop views, before what they stand on."""
+    wanted = way.change.after.others
+    kept = {key: each for key, each in way.at.others.items() if key in wanted or each.kind not in _VIEWS}
+    way.go(replace(way.at, others=kept))
 
 
 def _drop_columns(way: Way, split: Sequence[Name]) -> None:
@@ -619,7 +646,7 @@ def _drop_columns(way: Way, split: Sequence[Name]) -> None:
             for key, each in to.sequences.items()
             if not (each.owner and each.owner.table == name and each.owner.column in names)
         }
-        way.go(replace(to, sequences=kept), is_after=True)
+        way.go(replace(to, sequences=kept))
 
 
 def _drop_tables(way: Way) -> None:
@@ -643,4 +670,4 @@ def _drop_tables(way: Way) -> None:
         }
         others = {key: each for key, each in way.at.others.items() if each.table != name}
         to = replace(way.at, tables=tables, sequences=kept, others=others)
-        way.go(to, is_after=True)
+        way.go(to)

@@ -40,6 +40,7 @@ class Way:
         before: the schema from which the online forms start: what was there, with columns changed in place.
         at: the schema after the last part so far.
         swapped: columns that get another type by a second column that takes their place.
+        is_after: what follows takes away what running code may still use, and comes after the code.
         parts: so far.
     """
 
@@ -48,9 +49,10 @@ class Way:
     before: Catalog
     at: Catalog
     swapped: set[ColumnName] = field(default_factory=set)
+    is_after: bool = False
     parts: list[Part] = field(default_factory=list)
 
-    def go(self, to: Catalog, *, through: Catalog | None = None, is_after: bool = False) -> None:
+    def go(self, to: Catalog, *, through: Catalog | None = None) -> None:
         """Go on by one transaction, if there is anything to do; `through` a schema on the way."""
         stops = [self.at, *([through] if through else []), to]
         found = [between(self.change, *pair) for pair in pairwise(stops)]
@@ -58,12 +60,12 @@ class Way:
         up = [op for part in found for op in part.up]
         down = [op for part in reversed(found) for op in part.down]
         if up or down:
-            self.parts.append(Part(up, down, is_after))
+            self.parts.append(Part(up, down, self.is_after))
 
     def step(self, to: Catalog, part: Part) -> None:
         """Go on by a part that is written already."""
         self.at = to
-        self.parts.append(part)
+        self.parts.append(replace(part, is_after=self.is_after))
 
     def has_relatives(self, name: Name) -> bool:
         """Whether a table is partitioned, a partition, or inherits, or another inherits from it."""

@@ -3,8 +3,6 @@
 Revision ID: 20260101000001
 Revises: 20260101000000
 Create Date: 2026-01-01 00:00:00
-
-Change: 20260101000001, step 1 of 2
 """
 
 import sqlalchemy as sa
@@ -15,6 +13,7 @@ revision = "20260101000001"
 down_revision = "20260101000000"
 branch_labels = None
 depends_on = None
+deploy = "after"  # running code may still use what goes here: first the code, then this
 
 
 def upgrade() -> None:
@@ -70,9 +69,20 @@ def upgrade() -> None:
     op.alter_column("posts", "state_new", new_column_name="state")
     op.alter_column("posts", "state", nullable=False)
     op.drop_constraint(op.f("posts_state_new_required"), "posts", type_="check")
+    op.drop_column("posts", "state_old")
+    op.execute("DROP TYPE post_state_old")
 
 
 def downgrade() -> None:
+    op.execute("CREATE TYPE post_state_old AS ENUM ('draft', 'sent')")
+    op.add_column(
+        "posts",
+        sa.Column(
+            "state_old",
+            postgresql.ENUM("draft", "sent", name="post_state_old", create_type=False),
+            nullable=True,
+        ),
+    )
     # What the old column has missed is written first: writers wait as long as that takes.
     op.execute("LOCK TABLE posts IN SHARE ROW EXCLUSIVE MODE")
     op.execute("ALTER TYPE post_state RENAME TO post_state_new")
