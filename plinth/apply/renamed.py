@@ -9,7 +9,7 @@ from plinth.catalog import Catalog, Name
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _VALUE = r"(?:'(?:[^']|'')*')"
 _ALTER = re.compile(
-    rf"(?:\A|;|\bbegin\b|\bthen\b)\s*alter\s+(?P<kind>table|index|sequence|type|domain|(?:materialized\s+)?view)"
+    rf"(?:\A|;|\bbegin\b|\bthen\b)(?:\s|--[^\n]*\n)*alter\s+(?P<kind>table|index|sequence|type|domain|(?:materialized\s+)?view)"
     rf"\s+(?:if\s+exists\s+)?(?:only\s+)?(?:(?P<schema>{_IDENTIFIER})\s*\.\s*)?(?P<name>{_IDENTIFIER})\s+"
     rf"(?:rename\s+to\s+(?P<to>{_IDENTIFIER})|set\s+schema\s+(?P<moved>{_IDENTIFIER})"
     rf"|rename\s+(?:(?P<part>column|constraint|value)\s+)?(?P<old>{_IDENTIFIER}|{_VALUE})\s+"

@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import conv
 from plinth.autogenerate.expressions import as_written, bare
 from plinth.autogenerate.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.refusals import Refusal
-from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
+from plinth.autogenerate.steps import Change, NotNullNamesOp, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -165,8 +165,7 @@ def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp
     """Return what renames a constraint. NOT NULL has a name only since PostgreSQL 18."""
     rename = f"ALTER TABLE {sql_name(table, catalog)} RENAME CONSTRAINT {quoted(old.name)} TO {quoted(new)}"
     if old.type == "n":
-        since = "current_setting('server_version_num')::integer >= 180000"
-        return SqlOp(f"DO $$ BEGIN IF {since} THEN {rename}; END IF; END $$", None, table)
+        return NotNullNamesOp([rename], table)
     return SqlOp(rename, f"rename {old.name} to {new}", table)
 
 

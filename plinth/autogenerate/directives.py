@@ -18,6 +18,7 @@ from plinth.autogenerate.files import Revision, files
 from plinth.autogenerate.online import add_values, extended_enums, sequence
 from plinth.autogenerate.proof import Claim, prove
 from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.renames import in_turns
 from plinth.autogenerate.rendering import as_ours
 from plinth.autogenerate.scope import in_scope
 from plinth.autogenerate.steps import Change
@@ -205,11 +206,11 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
     """
     change = comparison.change
     parts = sequence(change) if online else _ordinary(change)
-    renames = comparison.renames
-    if renames:
-        renamed = Part([rename.up for rename in renames], [rename.down for rename in reversed(renames)])
-        parts = [renamed, *parts]
-    return files(parts, change.before, in_one=not online)
+    renamed = [
+        Part([rename.up for rename in turn], [rename.down for rename in reversed(turn)])
+        for turn in in_turns(comparison.renames)
+    ]
+    return files([*renamed, *parts], change.before, in_one=not online)
 
 
 def _ordinary(change: Change) -> list[Part]:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.steps import AutocommitOp, CommentOp, NamedTextOp, RepeatedOp, SqlOp, TextOp
+from plinth.autogenerate.steps import (
+    AutocommitOp,
+    CommentOp,
+    NamedTextOp,
+    NotNullNamesOp,
+    RepeatedOp,
+    SqlOp,
+    TextOp,
+)
 from plinth.autogenerate.way import Operations, Part
 from plinth.catalog.picture import Catalog, Name
 
@@ -112,14 +120,26 @@ def _written(blocks: Sequence[_Block]) -> Iterator[ops.MigrateOperation]:
     last: _Block | None = None
     for block in blocks:
         if block.is_outside:
-            yield AutocommitOp(block.ops)
+            yield AutocommitOp(_gathered(block.ops))
         else:
             if last and not last.is_outside:
                 yield AutocommitOp(
                     [CommentOp("a commit, so that no lock is held on two tables"), TextOp("pass")]
                 )
-            yield from block.ops
+            yield from _gathered(block.ops)
         last = block
+
+
+def _gathered(operations: Iterable[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Return operations, with one statement for the names of a table's NOT NULL constraints."""
+    found: list[ops.MigrateOperation] = []
+    for op in operations:
+        last = found[-1] if found else None
+        if isinstance(op, NotNullNamesOp) and isinstance(last, NotNullNamesOp) and op.about == last.about:
+            found[-1] = NotNullNamesOp([*last.renames, *op.renames], last.about)
+        else:
+            found.append(op)
+    return found
 
 
 def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
@@ -174,6 +194,9 @@ def _tables(operations: Iterable[ops.MigrateOperation], default_schema: str) -> 
     for op in operations:
         if isinstance(op, SqlOp):
             found |= {op.table} if op.table else set()
+        elif isinstance(op, ops.RenameTableOp):
+            schema = op.schema or default_schema
+            found |= {Name(schema, op.table_name), Name(schema, op.new_table_name)}
         elif isinstance(op, ops.CreateForeignKeyOp):
             found.add(Name(op.kw.get("source_schema") or default_schema, op.source_table))
         elif name := getattr(op, "table_name", None):

@@ -22,10 +22,29 @@ from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name,
 
 @dataclass(frozen=True)
 class Rename:
-    """A rename, and what takes it back."""
+    """A rename, and what takes it back.
+
+    Args:
+        up: it.
+        down: what takes it back.
+        names: its table, and names that it takes and leaves: what has one of them too shares its transaction.
+    """
 
     up: ops.MigrateOperation
     down: ops.MigrateOperation
+    names: frozenset[Name] = frozenset()
+
+
+def in_turns(renames: Iterable[Rename]) -> list[list[Rename]]:
+    """Return renames in transactions: one for each table, and for those that take each other's names."""
+    turns: list[tuple[frozenset[Name], list[Rename]]] = []
+    for rename in renames:
+        names, mine = rename.names, [rename]
+        for turn in reversed([turn for turn in turns if turn[0] & names]):
+            turns.remove(turn)
+            names, mine = names | turn[0], turn[1] + mine
+        turns.append((names, mine))
+    return [mine for _, mine in turns]
 
 
 T = TypeVar("T")
@@ -89,9 +108,12 @@ def _likeness(table: Table, other: Table) -> int:
 def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
     for old, new in _moves_of_tables(hints, before, after):
         moved = Name(new.schema, old.name)
+        names = frozenset({old, moved, new})
         if new.schema not in before.schemas:
             yield Rename(
-                SqlOp(f"CREATE SCHEMA {quoted(new.schema)}"), SqlOp(f"DROP SCHEMA {quoted(new.schema)}")
+                SqlOp(f"CREATE SCHEMA {quoted(new.schema)}"),
+                SqlOp(f"DROP SCHEMA {quoted(new.schema)}"),
+                names,
             )
         if new.schema != old.schema:
             yield Rename(
@@ -101,12 +123,14 @@ def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
                     moved,
                 ),
                 SqlOp(f"ALTER TABLE {sql_name(moved, before)} SET SCHEMA {quoted(old.schema)}", table=old),
+                names,
             )
         if new.name != old.name:
             schema = schema_of(new, before)
             yield Rename(
                 ops.RenameTableOp(old.name, new.name, schema=schema),
                 ops.RenameTableOp(new.name, old.name, schema=schema),
+                names,
             )
 
 
@@ -121,6 +145,7 @@ def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
             yield Rename(
                 ops.AlterColumnOp(name.name, old, schema=schema, modify_name=new),
                 ops.AlterColumnOp(name.name, new, schema=schema, modify_name=old),
+                frozenset({name}),
             )
 
 
@@ -254,11 +279,13 @@ class _Move:
         old: its name.
         new: the one that it should have.
         rename: returns what renames it.
+        table: whose it is.
     """
 
     old: _Key
     new: str
     rename: Renaming
+    table: Name
 
 
 def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
@@ -272,15 +299,18 @@ def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
         if wanted is not None:
             moves += _moves_of_constraints(table, wanted, before)
             moves += _moves_of_indexes(table, wanted, before)
-    renamings = {move.old: move.rename for move in moves}
+    renamings = {move.old: move for move in moves}
     asked = {_Key(move.old.place, move.new): move.old for move in moves}
 
     def aside(key: _Key) -> _Key:
         return _Key(key.place, temporary_name(key.name, "_old"))
 
     for old, new in _in_turn(taken, asked, lambda _: True, aside):
-        rename = renamings[new] = renamings.pop(old)
-        yield Rename(rename(old.name, new.name), rename(new.name, old.name))
+        move = renamings[new] = renamings.pop(old)
+        # Only in its own table is it alone with its name, or among all of its schema.
+        names = {Name(key.place, key.name) for key in (old, new) if isinstance(key.place, str)}
+        there, back = move.rename(old.name, new.name), move.rename(new.name, old.name)
+        yield Rename(there, back, frozenset({move.table, *names}))
 
 
 def _key(table: Table, part: Constraint | Index) -> _Key:
@@ -292,7 +322,7 @@ def _moves_of_sequences(before: Catalog, after: Catalog) -> Iterator[_Move]:
     owned: dict[ColumnName, Sequence] = {each.owner: each for each in before.sequences.values() if each.owner}
     for new in after.sequences.values():
         old = owned.get(new.owner) if new.owner else None
-        if old is None or old.name == new.name or old.name.schema != new.name.schema:
+        if new.owner is None or old is None or old.name == new.name or old.name.schema != new.name.schema:
             continue
         heir = after.sequences.get(old.name)
         if heir is not None and heir.owner in {None, new.owner}:
@@ -301,7 +331,7 @@ def _moves_of_sequences(before: Catalog, after: Catalog) -> Iterator[_Move]:
         def rename(was: str, becomes: str, schema: str = new.name.schema) -> SqlOp:
             return sequences.rename_op(Name(schema, was), becomes, before)
 
-        yield _Move(_Key(old.name.schema, old.name.name), new.name.name, rename)
+        yield _Move(_Key(old.name.schema, old.name.name), new.name.name, rename, new.owner.table)
 
 
 def _moves_of_constraints(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
@@ -316,7 +346,7 @@ def _moves_of_constraints(table: Table, wanted: Table, before: Catalog) -> Itera
             def rename(was: str, becomes: str, old: Constraint = old) -> SqlOp:
                 return constraints.rename_op(table.name, replace(old, name=was), becomes, before)
 
-            yield _Move(_key(table, old), new.name, rename)
+            yield _Move(_key(table, old), new.name, rename, table.name)
 
 
 def _same(old: Constraint, new: Constraint) -> bool:
@@ -335,7 +365,7 @@ def _moves_of_indexes(table: Table, wanted: Table, before: Catalog) -> Iterator[
             def rename(was: str, becomes: str) -> SqlOp:
                 return indexes.rename_op(table.name, was, becomes, before)
 
-            yield _Move(_key(table, old), new.name, rename)
+            yield _Move(_key(table, old), new.name, rename, table.name)
 
 
 def _one(found: Iterable[T]) -> T | None:

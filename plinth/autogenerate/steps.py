@@ -67,6 +67,24 @@ class SqlOp(ops.ExecuteSQLOp):
         return ("execute", self.sql)
 
 
+class NotNullNamesOp(SqlOp):
+    """Gives NOT NULL constraints other names. They have names since PostgreSQL 18 only.
+
+    Args:
+        renames: statements.
+        table: whose they are.
+    """
+
+    def __init__(self, renames: Iterable[str], table: Name) -> None:
+        self.renames = tuple(renames)
+        self.about = table
+        since = (
+            "IF current_setting('server_version_num')::int >= 180000 THEN  -- before, NOT NULL has no name"
+        )
+        lines = ["DO $$ BEGIN", f"    {since}", *(f"        {each};" for each in self.renames)]
+        super().__init__("\n".join([*lines, "    END IF;", "END $$"]), None, table)
+
+
 class CommentOp(ops.MigrateOperation):
     """A comment in the revision's file, above the operation that follows."""
 

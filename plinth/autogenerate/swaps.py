@@ -157,7 +157,14 @@ def swap(way: Way, place: ColumnName) -> None:
     way.step(
         to,
         Part(
-            [ops.AddColumnOp(name.name, native, schema=schema), *keeper.make()],
+            [
+                CommentOp(
+                    f"A second column takes the place of {column}: in place, the table would be written "
+                    "anew while\nnobody can use it. Until then a trigger keeps the two equal."
+                ),
+                ops.AddColumnOp(name.name, native, schema=schema),
+                *keeper.make(),
+            ],
             [ops.DropColumnOp(name.name, new, schema=schema)],
         ),
     )
@@ -248,8 +255,10 @@ class _Keeper:
             was = f"(SELECT {self.said} FROM ({row}) AS {quoted(self.name.name)})"  # noqa: S608 - quoted names
         elif self.value != quoted(self.column):
             was = with_name(self.value, self.column, was)
+        cast = f"::{self.type}"
         # As text: json has no equality.
-        return f"{was}::{self.type}::text IS DISTINCT FROM {quoted(self.column)}::text"
+        was = f"{was.removesuffix(cast)}{cast}"
+        return f"{was}::text IS DISTINCT FROM {quoted(self.column)}::text"
 
     def drop(self) -> Operations:
         """Return what drops it."""

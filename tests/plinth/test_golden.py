@@ -36,8 +36,18 @@ def models(
     email: Any = None,  # noqa: ANN401
     author: Any = None,  # noqa: ANN401
     likes: Any = sa.Integer,  # noqa: ANN401
+    posts: str = "posts",
 ) -> MetaData:
-    """Return users and posts; `email` and `author` take the places of columns, `likes` is a type."""
+    """Return users and posts.
+
+    Args:
+        columns: further ones of users, or its constraints.
+        values: of the enum.
+        email: takes the place of the column.
+        author: takes the place of the column author_id.
+        likes: the type of that column.
+        posts: what that table is called.
+    """
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     sa.Table(
         "users",
@@ -48,12 +58,13 @@ def models(
         *columns,
     )
     sa.Table(
-        "posts",
+        posts,
         metadata,
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("state", sa.Enum(*values, name="post_state"), nullable=False),
         *([sa.Column("author_id", sa.Integer)] if author is None else author),
         sa.Column("likes", likes, server_default="0", nullable=False),
+        info={} if posts == "posts" else {"renamed_from": "posts"},
     )
     return metadata
 
@@ -82,6 +93,10 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     "add_index": lambda: models(sa.Index("ix_users_name", "name")),
     "rename_column": lambda: models(
         email=sa.Column("email_address", sa.String(255), unique=True, info={"renamed_from": "email"})
+    ),
+    "rename_table_and_column": lambda: models(
+        email=sa.Column("email_address", sa.String(255), unique=True, info={"renamed_from": "email"}),
+        posts="articles",
     ),
     "shorten_column": lambda: models(
         email=sa.Column("email", sa.String(100), unique=True, info={"using": "left(email, 100)"})

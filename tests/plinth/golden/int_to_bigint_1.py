@@ -17,6 +17,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # A second column takes the place of likes: in place, the table would be written anew while
+    # nobody can use it. Until then a trigger keeps the two equal.
     op.add_column("posts", sa.Column("likes_new", sa.BigInteger(), nullable=True))
     op.execute(
         "CREATE FUNCTION posts_likes_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "

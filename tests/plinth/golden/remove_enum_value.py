@@ -18,6 +18,8 @@ deploy = "after"  # running code may still use what goes here: first the code, t
 
 def upgrade() -> None:
     op.execute("CREATE TYPE post_state_new AS ENUM ('draft')")
+    # A second column takes the place of state: in place, the table would be written anew while
+    # nobody can use it. Until then a trigger keeps the two equal.
     op.add_column(
         "posts",
         sa.Column(
@@ -89,7 +91,7 @@ def downgrade() -> None:
     op.execute("ALTER TYPE post_state_old RENAME TO post_state")
     op.execute(
         "UPDATE posts SET state_old = state::text::post_state WHERE "
-        "state_old::text::post_state_new::post_state_new::text IS DISTINCT FROM state::text"
+        "state_old::text::post_state_new::text IS DISTINCT FROM state::text"
     )
     op.alter_column("posts", "state", nullable=True)
     op.alter_column("posts", "state", new_column_name="state_new")

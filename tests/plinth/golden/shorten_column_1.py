@@ -17,6 +17,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # A second column takes the place of email: in place, the table would be written anew while
+    # nobody can use it. Until then a trigger keeps the two equal.
     op.add_column("users", sa.Column("email_new", sa.String(length=100), nullable=True))
     op.execute(
         "CREATE FUNCTION users_email_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
