@@ -32,6 +32,7 @@ from plinth.autogenerate.baseline import (
 )
 from plinth.autogenerate.cache import count_known, remembered
 from plinth.autogenerate.hints import done_hints, read_hints
+from plinth.autogenerate.leaving import done_words, what_leaves
 from plinth.autogenerate.proof import shown_differences, title
 from plinth.autogenerate.quoting import shown_names
 from plinth.autogenerate.revisions import (
@@ -293,6 +294,11 @@ def _check_revisions(
         # The comparison would make it again, to tell what is ours.
         revisions_catalog(history, connection, made, found=without(made, baseline))
     _check_models(config, engine, report)
+    leaving = settings.configured().leaving
+    if found := what_leaves(environment.metadata, made, leaving):
+        what = "On its way out, and left as it is (leaving in [tool.plinth]):"
+        report.notes.append(f"{what} {shown_names(found)}.")
+    report.hints += done_words(environment.metadata, made, leaving)
     if report.agrees:
         report.hints += done_hints(read_hints(environment.metadata, made.default_schema), made)
     return made

@@ -73,6 +73,7 @@ class Settings:
         statement_timeout: how long one statement of a revision may take; 0 is for ever.
         retry_limit: for how long a revision is tried again when its locks won't come.
         online: whether autogenerate writes revisions that a busy database doesn't feel, as many as they need.
+        leaving: tables and columns (`table.column`) that have left the models, and aren't to be dropped yet.
         hold_after: whether `alembic upgrade` leaves out, outside of development, what comes after the code.
         lint_since: the newest revision that `make db-lint` doesn't look at, nor those before it.
     """
@@ -83,6 +84,7 @@ class Settings:
     statement_timeout: timedelta = timedelta(0)
     retry_limit: timedelta = timedelta(minutes=5)
     online: bool = True
+    leaving: tuple[str, ...] = ()
     hold_after: bool = False
     lint_since: str = ""
 
@@ -151,6 +153,22 @@ def yes_or_no(value: object, setting: str) -> bool:
     return word in {"yes", "true", "on", "1"}
 
 
+def names(value: object, setting: str) -> tuple[str, ...]:
+    """Return the names that a setting lists.
+
+    Args:
+        value: a list of texts, or a text with commas between them.
+        setting: where it comes from, for the message.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise SettingsError(f'{setting} is {value!r}: write a list of names, ["table.column"].')
+    return tuple(each.strip() for each in given if each.strip())
+
+
 def _text(value: object, _: str) -> str:
     return str(value)
 
@@ -178,7 +196,11 @@ def duration(value: object, setting: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-_READERS: dict[object, Callable[[object, str], object]] = {timedelta: duration, bool: yes_or_no}
+_READERS: dict[object, Callable[[object, str], object]] = {
+    timedelta: duration,
+    bool: yes_or_no,
+    tuple[str, ...]: names,
+}
 
 
 @cache

@@ -118,6 +118,8 @@ def _reading(command: AlembicCommand, work: Work) -> Work:
             refuse_unknown_heads(heads, context)
             if command.needs_models:  # to compare them with the database
                 refuse_slipped_in(heads, context, command)
+            if command.name == "check":
+                return work(phases.as_if_applied(heads, context), context)
         return work(heads, context)
 
     return steps

@@ -66,6 +66,15 @@ def pending(script: ScriptDirectory, heads: Sequence[str]) -> list[str]:
     return [name for name in reversed(names) if name not in applied]
 
 
+def as_if_applied(heads: Sequence[str], context: MigrationContext) -> Sequence[str]:
+    """Return all heads where nothing is pending but what comes after the code; else those that are given."""
+    script = context.script
+    if script is None:
+        return heads
+    names = pending(script, heads)
+    return script.get_heads() if after_the_code(script, names) == names else heads
+
+
 def but_for_those_after(
     planned: Sequence[MigrationStep], heads: Sequence[str], context: MigrationContext
 ) -> list[MigrationStep]:

@@ -6,7 +6,7 @@
   (`models`),
 - `prerequisites`, `baseline`: what models and revisions lean on and don't make; `revisions` runs these,
   `cache` keeps what was found out,
-- `scope`, `filters`: leaves out what isn't ours,
+- `scope`, `filters`, `leaving`: leaves out what isn't ours, or isn't to be dropped yet,
 - `hints`, `renames`, `questions`: tries the renames, and asks for the author's word where it is needed
   (`possible_renames`, `conversions`), for all at once (`refusals`),
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,

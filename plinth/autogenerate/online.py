@@ -388,6 +388,11 @@ def _drop_parts(way: Way, name: Name) -> None:
         was = way.before.tables[name].column(column.name)
         if old and was and old.not_null and not column.not_null:
             _loosen(way, name, column)
+    kept = way.change.after.tables[name]
+    for column in way.before.tables[name].columns:
+        old = way.at.tables[name].column(column.name)
+        if old and old.is_required and kept.column(column.name) is None:
+            _loosen(way, name, old)  # code that doesn't know it any more inserts rows without it
 
 
 def _change_what_is_called(way: Way) -> None:

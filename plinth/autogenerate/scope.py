@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from plinth.autogenerate.leaving import with_what_leaves
 from plinth.autogenerate.quoting import quoted, shown
 from plinth.autogenerate.tables import is_same_partition, own_of_partition
 from plinth.catalog.picture import Catalog, Column, ColumnName, Domain, Enum, Name, Other, Sequence, Table
@@ -26,6 +27,7 @@ class Scope:
         revisions: what the revisions make; asked only when something stands there that no model knows. None
             when that can't be known: then what no model knows is ours in the default schema alone.
         drops: what the author says is to be dropped (`-x drop=…`): other objects too, by their names alone.
+        leaving: what has left the models and is to stay for now (`leaving` in `[tool.plinth]`).
         not_valid: constraints, by table and name, that the models want for new rows only.
         includes: whether the author's filters (`include_name`, `include_object`) let a table be compared.
     """
@@ -33,6 +35,7 @@ class Scope:
     old_tables: Collection[Name] = ()
     revisions: Callable[[], Catalog | None] = lambda: None
     drops: frozenset[str] = frozenset()
+    leaving: Collection[str] = ()
     not_valid: Collection[ColumnName] = ()
     includes: Callable[[Table, Table | None, bool], Table | None] = lambda table, _other, _is_standing: table
 
@@ -45,6 +48,7 @@ def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog,
         models: what the models mean, with what they lean on.
         scope: how it is decided.
     """
+    models = with_what_leaves(models, database, scope.leaving)
     there, wanted = _tables(database, models, scope)
     before = replace(database, tables=there)
     after = replace(models, tables=wanted)

@@ -100,6 +100,11 @@ class Column:
     default_needs: frozenset[Node] = field(default=NOTHING, compare=False)
     published_by: frozenset[str] = field(default=frozenset(), compare=False)
 
+    @property
+    def is_required(self) -> bool:
+        """Whether no row can be inserted without a value for it."""
+        return self.not_null and not (self.default or self.generated or self.identity)
+
 
 @dataclass(frozen=True)
 class ForeignKey:

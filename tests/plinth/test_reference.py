@@ -110,6 +110,7 @@ def test_settings_and_their_variables_and_defaults() -> None:
         timedelta: settings.duration,
         bool: settings.yes_or_no,
         str: lambda value, _: value,
+        tuple: settings.names,
     }
     for setting, variable, default, _ in rows:
         [name] = code(setting)
