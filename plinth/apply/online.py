@@ -235,8 +235,10 @@ class OnlineStatements:
             self._at_point = False
             self.interrupt()
         outside = _in_autocommit(self.connection)
-        if not outside and self._unbounded:
-            self.set_timeouts()
+        if not outside:
+            if self._unbounded:
+                self.set_timeouts()
+            self.look()
         if reads(statement):
             return False
         done = step.points.next(statement) if step.points else None
@@ -245,13 +247,13 @@ class OnlineStatements:
         elif outside:
             self._run_outside(step, cursor, statement, run)
         else:
-            self.look()
             if ends_transaction(statement):
                 self._commit(self.connection)
             run()
             step.wrote_in_transaction = True
             if step.points:
                 step.points.done(statement, cursor)
+            self.look()
         return True
 
     def _run_outside(

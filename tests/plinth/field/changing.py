@@ -2,10 +2,13 @@
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Column, Engine, Integer, MetaData, Table
 
 from tests.plinth.history import History, psql, rows
@@ -42,6 +45,26 @@ class Changing:
     def upgrade(self, revision: str = "head") -> None:
         """Apply revisions."""
         command.upgrade(self.config(), revision)
+
+    def stop_before(self, words: str) -> tuple[Path, str]:
+        """Apply revisions up to the first statement that begins so, as an interruption would end it there.
+
+        Returns:
+            The file that stops there until it is run again, and its text without that.
+        """
+        stop = 'op.execute("select 1 / count(*) from pass_on")'
+        begin = f'    op.execute("{words}'
+        files = sorted((self.history.folder / "versions").glob("*.py"))
+        [file] = [file for file in files if begin in file.read_text()]
+        text = file.read_text()
+        file.write_text(text.replace(begin, f"    {stop}\n{begin}", 1))
+        with psql(self.engine.url) as connection:
+            connection.execute("create table pass_on ()")
+        with pytest.raises(CommandError, match="division by zero"):
+            self.upgrade()
+        with psql(self.engine.url) as connection:
+            connection.execute("insert into pass_on default values")
+        return file, text
 
     def downgrade(self, revision: str) -> None:
         """Undo revisions."""

@@ -62,10 +62,10 @@ def test_a_value_that_comes_later_stops_and_stays_whole(changing: Changing) -> N
 def test_the_authors_word_cuts_old_rows_and_new_ones(changing: Changing) -> None:
     changing.begin(Column("v", String(20)), values=("'plainly too long'",))
     changing.write(Column("v", String(5), info={"using": "left(v, 5)"}))
-    changing.upgrade("+1")
+    changing.stop_before("DROP TRIGGER")
     with psql(changing.engine.url) as connection:
         connection.execute("insert into t values (2, 'also too long')")
-    changing.upgrade("+2")
+    changing.upgrade("+1")
     assert changing.values("v") == ["plain", "also "]
     changing.downgrade("-1")  # the old column is there again, and nothing has changed since
     assert changing.values("v") == ["plainly too long", "also too long"]

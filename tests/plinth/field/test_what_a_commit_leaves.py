@@ -16,7 +16,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["driver", "in one statement"])
 def test_what_it_had_committed_stays_and_is_said_to_stay(
     way: str, history: History, empty_engine: Engine, empty_url: URL
 ) -> None:
@@ -27,6 +27,21 @@ def test_what_it_had_committed_stays_and_is_said_to_stay(
     assert "what it had committed stays" in str(refused.value)
     assert "nothing of it has changed" not in str(refused.value)
     assert rows(empty_url, "select to_regclass('made')") == [("made",)]
+
+
+def test_after_a_commit_of_its_own_it_is_resumed(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    stop = "op.execute('select 1 / count(*) from pass_on')"
+    history.add("a", None, MAKE + WAYS["COMMIT"] + stop)
+    do(empty_url, "create table pass_on ()")
+    with pytest.raises(
+        CommandError, match="had finished before stays, and the same command goes on behind it"
+    ):
+        command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_url, "select to_regclass('made')") == [("made",)]
+    do(empty_url, "insert into pass_on default values")
+    command.upgrade(history.config(empty_engine), "head")
 
 
 def test_what_was_rolled_back_is_said_to_be(history: History, empty_engine: Engine, empty_url: URL) -> None:
@@ -52,7 +67,7 @@ def test_it_isnt_tried_again_when_a_lock_wont_come(
     history.add(
         "a",
         None,
-        f"{MAKE}{WAYS['COMMIT']}op.execute(\"do $$ begin raise sqlstate '55P03'; end $$\")",
+        f"{MAKE}{WAYS['driver']}op.execute(\"do $$ begin raise sqlstate '55P03'; end $$\")",
     )
     with pytest.raises(CommandError, match="It isn't tried again"):
         command.upgrade(history.config(empty_engine), "head")

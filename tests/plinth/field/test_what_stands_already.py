@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from plinth.status import status
-from tests.plinth.history import CONCURRENTLY, History, do, heads, rows
+from tests.plinth.history import History, do, heads, rows
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,9 @@ def test_a_step_that_was_left_half_done_says_so_the_second_time(
     history: History, empty_engine: Engine, empty_url: URL
 ) -> None:
     history.tables("a")
-    history.add(
-        "b",
-        "a",
-        f"{CONCURRENTLY}op.add_column('t_a', sa.Column('v', sa.Text()))\n    op.execute('select 1 / 0')",
-    )
+    add = "op.add_column('t_a', sa.Column('v', sa.Text()))"
+    commit = "op.get_bind().connection.driver_connection.commit()"
+    history.add("b", "a", f"{add}\n{commit}\nop.execute('select 1 / 0')")
     config = history.config(empty_engine)
     with pytest.raises(CommandError, match="may not bear to be done twice"):
         command.upgrade(config, "head")
