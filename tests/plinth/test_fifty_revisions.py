@@ -95,6 +95,7 @@ def restore(source: URL, target: URL) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_first_few(tmp_path: Path, empty_url: URL) -> None:
     shop = Shop(tmp_path, empty_url)
     for number in range(FEW):

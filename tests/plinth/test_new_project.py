@@ -197,6 +197,7 @@ def test_nothing_in_it_is_about_folders_that_it_has_not_got(project: Repository)
         assert not (project.root / file).exists() or "tests/plinth" not in project.read(file)
 
 
+@pytest.mark.slow
 def test_what_copier_says_comes_next_can_be_typed(template: Repository, tmp_path: Path) -> None:
     made = tmp_path / "my own app"
     said = copier(tmp_path, "copy", "--defaults", str(template.root), str(made))
@@ -222,6 +223,7 @@ def test_the_answers_hold_no_secret_and_nothing_asks_for_trust(
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & set(asked)
 
 
+@pytest.mark.slow
 def test_a_folder_without_git_is_a_template_too(project: Repository, tmp_path: Path) -> None:
     expected = project.files()
     template = make_template(tmp_path / "plinth")
@@ -324,10 +326,12 @@ def newer_version(template: Repository) -> None:
     template.commit("a newer version", SECOND)
 
 
+@pytest.mark.slow
 def test_an_update_leaves_alone_what_is_yours(update: Update) -> None:
     assert update.project.git("status", "--porcelain", "--", *YOURS) == ""
 
 
+@pytest.mark.slow
 def test_an_update_brings_a_newer_base(update: Update) -> None:
     template, updated = update.template, update.project
     for folder in ("plinth", "docs/applying.md", "alembic/env.py"):
@@ -342,6 +346,7 @@ def test_an_update_brings_a_newer_base(update: Update) -> None:
     assert yaml.safe_load(updated.read(".copier-answers.yml"))["_commit"] == SECOND
 
 
+@pytest.mark.slow
 def test_an_update_merges_what_both_changed(update: Update) -> None:
     updated = update.project
     makefile = updated.read("Makefile")

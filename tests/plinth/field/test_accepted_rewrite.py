@@ -1,5 +1,7 @@
 """What autogenerate was told to accept, and what it can't write in another way, lint doesn't refuse again."""
 
+import pytest
+
 from tests.plinth.project import Project
 
 
@@ -26,6 +28,7 @@ def test_a_rewrite_that_was_accepted_needs_no_other_word(migrated: Project) -> N
     migrated.ok("plinth", "lint")
 
 
+@pytest.mark.slow
 def test_a_stored_generated_column_is_named_and_lint_advises_what_can_be_done(migrated: Project) -> None:
     migrated.add_column("shout: Mapped[str | None] = mapped_column(Computed('upper(email)', persisted=True))")
     migrated.replace("app/models/user.py", "from sqlalchemy import ", "from sqlalchemy import Computed, ")

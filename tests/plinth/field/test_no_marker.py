@@ -28,6 +28,7 @@ def make_database(server: URL, name: str) -> None:
         connection.execute(f'create database "{name}"'.encode())
 
 
+@pytest.mark.slow
 def test_autogenerate_names_the_one_command_and_writes_nothing_until_then(team: Project) -> None:
     team.ok("alembic", "upgrade", "head")
     team.add_column("nick: Mapped[str | None] = mapped_column(String(50), index=True)")

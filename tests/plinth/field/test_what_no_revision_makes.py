@@ -79,6 +79,7 @@ def things(*columns: Column[object], metadata: MetaData | None = None) -> MetaDa
     return metadata
 
 
+@pytest.mark.slow
 def test_a_key_to_a_platforms_table(configured: Configured, empty_engine: Engine, history: History) -> None:
     do(
         empty_engine.url,
@@ -137,6 +138,7 @@ def test_an_adopted_database_goes_on_from_an_empty_baseline(
     assert len(list((history.folder / "versions").glob("*.py"))) == 3
 
 
+@pytest.mark.slow
 def test_another_applications_enum(configured: Configured, empty_engine: Engine) -> None:
     do(empty_engine.url, "create schema other; create type other.mood as enum ('a', 'b')")
 
@@ -178,6 +180,7 @@ def test_a_view_over_a_table_that_no_model_knows(
     assert rows(empty_engine.url, standing) == [("legacy", "handmade")]
 
 
+@pytest.mark.slow
 def test_a_platforms_table_that_the_role_may_not_read(
     history: History, empty_url: URL, role: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
