@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, safety, settings
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import checksum, drops, losses, phases, session
+from plinth.apply import drops, losses, phases, session
 from plinth.apply.half_way import take_back
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
@@ -508,7 +508,7 @@ class _Applier:
             begun = Interrupted(*key)
             if may_commit(Path(step.revision.path)):
                 begun.picture = record_catalog(self._connection, **_names(context))
-        return Points(self._writer.version_table, begun, checksum.of_file(Path(step.revision.path)))
+        return Points(self._writer.version_table, begun, Path(step.revision.path))
 
     def _take_back(self, context: MigrationContext, begun: Interrupted) -> None:
         """Take back what an interrupted revision has done.

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
+from plinth.apply.checksum import of_file
 from plinth.errors import PlinthError
 
 MOST_ROWS = 1000  # that a statement may return and be passed over later
@@ -122,7 +123,7 @@ class Points:
     Args:
         version_table: whose revision it is.
         begun: the revision; with what an earlier, interrupted run has done, and the picture from before it.
-        checksum: of its file.
+        file: its file; None where it isn't looked at.
 
     Raises:
         PointError: the file was edited since.
@@ -132,17 +133,17 @@ class Points:
         self,
         version_table: str,
         begun: "Interrupted",
-        checksum: str | None,
+        file: Path | None,
     ) -> None:
         revision, direction = begun.revision, begun.direction
-        if begun.done and begun.checksum != checksum:
+        if begun.done and begun.checksum != _checksum(file):
             raise PointError(
                 f"Revision {revision} was interrupted after its step {begun.last}, and its file was edited "
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
         self._key = (version_table, revision, direction)
-        self._checksum = checksum
+        self._file = file
         self._before = begun.done
         self._picture = begun.picture
         self._number = 0
@@ -185,13 +186,12 @@ class Points:
 
     def keep(self, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done since the last point, if anything; the caller commits."""
-        rows = [
-            (*self._key, each.number, each.statement, Jsonb(each.result), self._checksum)
-            for each in self._waiting
-        ]
+        key, waiting = self._key, self._waiting
+        checksum = _checksum(self._file) if waiting else None
+        rows = [(*key, each.number, each.statement, Jsonb(each.result), checksum) for each in waiting]
         self.forget()
         if rows and not self.are_kept:
-            rows.append((*self._key, 0, "", Jsonb({"picture": self._picture}), self._checksum))
+            rows.append((*key, 0, "", Jsonb({"picture": self._picture}), checksum))
         if rows:
             with session.cursor() as cursor:
                 cursor.executemany(_INSERT, rows)
@@ -202,6 +202,10 @@ class Points:
         """Forget what was done since the last point: it was rolled back."""
         self._waiting.clear()
         self._savepoints.clear()
+
+
+def _checksum(file: Path | None) -> str | None:
+    return None if file is None else of_file(file)
 
 
 def may_commit(file: Path) -> bool:
