@@ -124,7 +124,7 @@ def history_offline(config: Config, script: ScriptDirectory) -> History:
 
     given = copy.copy(config)
     given.output_buffer = io.StringIO()
-    with EnvironmentContext(given, script, fn=look, as_sql=True):
+    with EnvironmentContext(given, script, fn=look, as_sql=True, dont_mutate=True):
         script.run_env()
     return found[0]
 
