@@ -6,7 +6,8 @@ them once, and once more after each lock that didn't come. Rooms, in the order i
 - `lock`: one applier at a time; poolers that would make the lock meaningless.
 - `irreversible`, `losses`: what stops a downgrade before anything ran.
 - `retry`, `watch`, `progress`: waiting for other sessions, naming them, showing how far things are.
-- `online`: statements outside a transaction, safe to run again.
+- `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
+- `half_way`, `renamed`: taking back what an interrupted revision has done.
 - `ledger`, `checksum`: what is remembered of each application.
 """
 

@@ -12,10 +12,11 @@
 - `difference`: finds operations, with a room for each kind of object: `tables`, `columns`, `constraints`,
   `indexes`, `sequences`, `enums`, `domains`, `others` (views, functions, triggers), as `steps`, and puts them
   in `order`,
-- `online`: makes a sequence of it for a busy database, on the `way` from one schema to the other: `in_place`
+- `online`: makes parts of it for a busy database, on the `way` from one schema to the other: `in_place`
   and `swaps` (another type; `new_enums`), `parts` (indexes, constraints), `checks`, `domain_checks`,
   `backfills`,
-- `directives`: puts them into revisions, `rendering` writes them, `proof` tries them.
+- `files`: joins them to one revision, and a second one for what comes after the code,
+- `directives`: gives these to Alembic, named, `rendering` writes them, `proof` tries them.
 
 `types`, `casts` and `quoting` know PostgreSQL's and SQLAlchemy's names for things.
 """

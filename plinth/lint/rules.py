@@ -27,9 +27,7 @@ class Rule:
 SQUAWK = {
     "require-concurrent-index-creation": Rule(
         "nobody can write to the table while the index is built",
-        "with op.get_context().autocommit_block(): op.drop_index(..., if_exists=True, "
-        "postgresql_concurrently=True), then op.create_index(..., postgresql_concurrently=True), "
-        "in a revision of its own",
+        "with op.get_context().autocommit_block(): op.create_index(..., postgresql_concurrently=True)",
         judged=True,
     ),
     "require-concurrent-reindex": Rule(
@@ -39,54 +37,55 @@ SQUAWK = {
     ),
     "adding-foreign-key-constraint": Rule(
         "nobody can write to either table while all rows are checked",
-        "op.create_foreign_key(..., postgresql_not_valid=True), and in the next revision "
-        "op.execute('ALTER TABLE ... VALIDATE CONSTRAINT ...')",
+        "op.create_foreign_key(..., postgresql_not_valid=True), then with "
+        "op.get_context().autocommit_block(): op.execute('ALTER TABLE ... VALIDATE CONSTRAINT ...')",
         judged=True,
     ),
     "disallowed-unique-constraint": Rule(
         "queries wait while the index is built",
-        "a unique index built concurrently in a revision of its own, and in the next one "
+        "a unique index built concurrently in op.get_context().autocommit_block(), and after it "
         "op.execute('ALTER TABLE ... ADD CONSTRAINT ... UNIQUE USING INDEX ...')",
         judged=True,
     ),
     "adding-serial-primary-key-field": Rule(
         "queries wait while the index is built",
-        "a unique index built concurrently in a revision of its own, and in the next one "
+        "a unique index built concurrently in op.get_context().autocommit_block(), and after it "
         "op.execute('ALTER TABLE ... ADD CONSTRAINT ... PRIMARY KEY USING INDEX ...') on NOT NULL columns",
         judged=True,
     ),
     "constraint-missing-not-valid": Rule(
         "queries wait while all rows are checked",
-        "add the constraint with postgresql_not_valid=True, and in the next revision "
-        "op.execute('ALTER TABLE ... VALIDATE CONSTRAINT ...'): in the same one the lock is still held",
+        "add the constraint with postgresql_not_valid=True, then with op.get_context().autocommit_block(): "
+        "op.execute('ALTER TABLE ... VALIDATE CONSTRAINT ...'): before the commit the lock is still held",
         judged=True,
     ),
     "adding-not-nullable-field": Rule(
         "queries wait while all rows are checked",
-        "a CHECK (... IS NOT NULL) with postgresql_not_valid=True; in the next revision VALIDATE CONSTRAINT; "
-        "in a third one op.alter_column(..., nullable=False), which then reads nothing, and drop the check",
+        "a CHECK (... IS NOT NULL) with postgresql_not_valid=True; VALIDATE CONSTRAINT in "
+        "op.get_context().autocommit_block(); after it op.alter_column(..., nullable=False), which reads "
+        "nothing then, and drop the check",
         judged=True,
     ),
     "adding-field-with-default": Rule(
         "queries wait while the table is written anew",
         "a nullable column without a default; then the default; then a backfill in batches, each its own "
-        "commit; then a validated check and NOT NULL, each in a revision of its own",
+        "commit; then a validated check and NOT NULL: alembic revision --autogenerate writes it",
         judged=True,
     ),
     "changing-column-type": Rule(
         "queries wait while the table is written anew",
         "a new column, a trigger that keeps it equal, a backfill in batches, and a swap of the names: "
-        "alembic revision --autogenerate writes these revisions, but for keys and the like; there, and where "
+        "alembic revision --autogenerate writes it, but for keys and the like; there, and where "
         "the table is small, -x rewrite=table.column writes an exception into the file",
         judged=True,
     ),
     "adding-required-field": Rule(
         "it fails where the table has rows",
-        "a nullable column, a backfill in batches, a validated check, NOT NULL: a revision for each",
+        "a nullable column, a backfill in batches, a validated check, NOT NULL, with commits in between",
     ),
     "ban-concurrent-index-creation-in-transaction": Rule(
         "PostgreSQL refuses it in a transaction",
-        "with op.get_context().autocommit_block(): around it, in a revision of its own",
+        "with op.get_context().autocommit_block(): around it",
     ),
     "transaction-nesting": Rule(
         "it ends the transaction that makes the revision all or nothing",
