@@ -127,10 +127,10 @@ def test_messages_that_say_nothing_are_refused(migrated: Project) -> None:
 
 
 def test_a_long_message_is_not_cut_and_quotes_are_safe(migrated: Project) -> None:
-    message = 'say "why" with a \\ and """three""", at some length that Alembic alone would cut off'
+    message = 'say "why" with a \\ and """three""", longer than Alembic alone leaves it'
     migrated.alembic("revision", "-m", message)
     name = migrated.versions()[-1]
-    assert name.endswith("that_alembic_alone_would_cut_off.py")
+    assert name.endswith("longer_than_alembic_alone_leaves_it.py")
     docstring = ast.get_docstring(ast.parse((migrated.root / "alembic/versions" / name).read_text()))
     assert docstring is not None
     assert docstring.startswith(message)
