@@ -23,6 +23,7 @@ from plinth.autogenerate.domain_checks import add_checks, new_domains
 from plinth.autogenerate.enums import is_extended, mentioned_values
 from plinth.autogenerate.in_place import change_in_place
 from plinth.autogenerate.new_enums import rebuilt_enum
+from plinth.autogenerate.order import mentioned
 from plinth.autogenerate.others import is_replaced
 from plinth.autogenerate.parts import (
     add_checked,
@@ -214,7 +215,7 @@ def _late(way: Way, new: Catalog) -> set[Node]:
     }
     late |= {Node("type", name) for name in way.forced.types}
     late |= {Node(*key) for key in way.forced.others}
-    while more := {node for node in new.nodes - late if new.needs(node) & late}:
+    while more := {node for node in new.nodes - late if (new.needs(node) | mentioned(node, new)) & late}:
         late |= more
     return late
 
@@ -608,11 +609,16 @@ def _full_name(name: Name) -> str:
 def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
     """Return a schema with those views and functions of another that something in it still stands on."""
     others = dict(to.others)
+
+    def needs(node: Node) -> Collection[Node]:
+        called = mentioned(node, at) if (node.kind, node.name) not in to.others else ()  # it goes later
+        return {*to.needs(node), *at.needs(node), *called}
+
     while (
         more := {
             (node.kind, node.name)
             for each in replace(to, others=others).nodes
-            for node in to.needs(each) | at.needs(each)
+            for node in needs(each)
             if isinstance(node.name, str) and (node.kind, node.name) not in others
         }
         & at.others.keys()
@@ -622,10 +628,10 @@ def _with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
 
 
 def _drop_views(way: Way) -> None:
-    """Drop views, before what they stand on."""
-    wanted = way.change.after.others
-    kept = {key: each for key, each in way.at.others.items() if key in wanted or each.kind not in _VIEWS}
-    way.go(replace(way.at, others=kept))
+    """Drop views, and functions that only they needed, before what these stand on."""
+    at, wanted = way.at, way.change.after.others
+    kept = {key: each for key, each in at.others.items() if key in wanted or each.table in at.tables}
+    way.go(_with_what_is_needed(at, replace(at, others=kept)))
 
 
 def _drop_columns(way: Way, split: Sequence[Name]) -> None:

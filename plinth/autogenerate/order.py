@@ -60,6 +60,13 @@ def shown_node(node: Node) -> str:
     return f"{node.kind} {'.'.join((str(node.name[0]), str(node.name[1]))) if part else node.name}"
 
 
+def mentioned(node: Node, catalog: Catalog) -> set[Node]:
+    """Return the functions, views and the like whose names stand in a function's text."""
+    words = _words(node, catalog)
+    found = [each for each in catalog.others.values() if each.bare in words and each.kind not in _PARTS]
+    return {each.node for each in found} - {node}
+
+
 def _all_needed(place: int, needed: Mapping[int, Collection[int]]) -> set[int]:
     """Return an operation and all that come before it."""
     found: set[int] = set()
