@@ -503,7 +503,7 @@ class _Applier:
         key = step.revision.revision, "up" if step.is_upgrade else "down"
         begun = next((each for each in half_way if (each.revision, each.direction) == key), None)
         if begun:
-            log.info("Revision %s was interrupted: it goes on behind its step %d.", key[0], begun.last)
+            log.warning("Revision %s was interrupted: it goes on behind its step %d.", key[0], begun.last)
         else:
             begun = Interrupted(*key)
             if may_commit(Path(step.revision.path)):
