@@ -577,8 +577,8 @@ def _change_unsplit(way: Way, split: Sequence[Name], late: Collection[Name | Non
     """Make what is left as it should be, in one transaction, but for some enums, and drop nothing yet."""
     after, at = way.change.after, way.at
     gone = {name: table for name, table in at.tables.items() if name not in after.tables}
-    tables = {**after.tables, **gone}
-    tables |= {name: at.tables[name] for name in split}
+    tables = {name: _with_what_goes(at.tables.get(name), table) for name, table in after.tables.items()}
+    tables |= {**gone, **{name: at.tables[name] for name in split}}
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
     rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
     owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}
@@ -600,6 +600,19 @@ def _change_unsplit(way: Way, split: Sequence[Name], late: Collection[Name | Non
         others={**others, **after.others},
     )
     way.go(_with_what_is_needed(way.at, to))
+
+
+def _with_what_goes(before: Table | None, after: Table) -> Table:
+    """Return a table with the columns that go later; none of them is required meanwhile."""
+    gone = [column for column in before.columns if after.column(column.name) is None] if before else []
+    kept = [replace(column, not_null=column.not_null and not column.is_required) for column in gone]
+    not_null = {column.name for column in kept if column.not_null}
+    named = {
+        name: each
+        for name, each in (before.constraints.items() if before else ())
+        if each.type == "n" and not_null.issuperset(each.columns)
+    }
+    return replace(after, columns=(*after.columns, *kept), constraints={**named, **after.constraints})
 
 
 def _full_name(name: Name) -> str:
