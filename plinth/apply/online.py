@@ -52,6 +52,7 @@ _INDEX = """
     from pg_index join pg_class c on c.oid = indexrelid join pg_namespace n on n.oid = relnamespace
     where relname = %s and relnamespace = %s
     """
+_TELLS = re.compile(rf"{_START}do\b.*\braise\s+debug\b", re.IGNORECASE | re.DOTALL)
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
 _HAS_ITS_OWN = {"25001", "2D000"}
@@ -117,6 +118,7 @@ class OnlineStatements:
         self.timeouts = (_milliseconds(lock_timeout), _milliseconds(statement_timeout))
         self.step: Step | None = None
         self.interrupt: Callable[[], None] | None = None  # called at the first statement behind each point
+        self.told: str | None = None  # what the running block says of how far it is
         self._at_point = False
         self._unbounded = False
         self._build: tuple[str, int] | None = None  # the index and its namespace
@@ -153,8 +155,10 @@ class OnlineStatements:
         self._set(*self.timeouts)
         self._unbounded = False
 
-    def batches(self) -> tuple[str, int] | None:
-        """Return the statement that the running step repeats, and how often it ran; None if there is none."""
+    def batches(self) -> tuple[str, int] | str | None:
+        """Return the statement that the running step repeats, and how often it ran; or what a block tells."""
+        if self.told:
+            return self.told
         done = self.step.statements.most_common(1) if self.step else []
         return done[0] if done and done[0][1] > 1 else None
 
@@ -245,7 +249,8 @@ class OnlineStatements:
         if done:
             replay(cursor, done, statement)
         elif outside:
-            self._run_outside(step, cursor, statement, run)
+            with self._listening(cursor.connection, statement):
+                self._run_outside(step, cursor, statement, run)
         else:
             if ends_transaction(statement):
                 self._commit(self.connection)
@@ -255,6 +260,29 @@ class OnlineStatements:
                 step.points.done(statement, cursor)
             self.look()
         return True
+
+    @contextmanager
+    def _listening(self, session: "psycopg.Connection[Any]", statement: str) -> Iterator[None]:
+        """Hear what a block tells (RAISE DEBUG) while it runs."""
+        if not _TELLS.match(statement):
+            yield
+            return
+
+        def hear(message: psycopg.errors.Diagnostic) -> None:
+            if message.severity_nonlocalized == "DEBUG":
+                self.told = message.message_primary
+
+        set_level = "select set_config('client_min_messages', %s, false)"
+        before = session.execute("show client_min_messages").fetchone()
+        session.execute(set_level, ["debug1"])
+        session.add_notice_handler(hear)
+        try:
+            yield
+        finally:
+            session.remove_notice_handler(hear)
+            self.told = None
+            with suppress(psycopg.Error):
+                session.execute(set_level, before)
 
     def _run_outside(
         self, step: Step, cursor: "psycopg.Cursor[Any]", statement: str, run: Callable[[], object]

@@ -73,6 +73,15 @@ def describe_build(phase: str, blocks: int, all_blocks: int, tuples: int, all_tu
     return f"{phase} {100 * done // total} %" if total else phase
 
 
+def describe_fill(told: str) -> str:
+    """Return how far a backfill in one block is, in words.
+
+    Args:
+        told: by the block: the key that it has reached, and the last one, as rows.
+    """
+    return "filling: key " + re.sub(r"\A\((.*)\) of \((.*)\)\Z", r"\1 of \2", told)
+
+
 _LIMIT = re.compile(r"\blimit\s+(\d+)", re.IGNORECASE)
 _UPDATED = re.compile(r'\bupdate\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[\w$.])+)', re.IGNORECASE)
 

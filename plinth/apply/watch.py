@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from plinth.apply.progress import Display, describe_batches, describe_build, table_of_batches
+from plinth.apply.progress import Display, describe_batches, describe_build, describe_fill, table_of_batches
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ class Watcher:
         session: its session.
         pid: the session that migrates.
         lock_timeout: how long a revision waits; a blocker must be seen within it.
-        batches: returns the statement that the revision repeats, and how often it ran.
+        batches: returns the statement that the revision repeats, and how often it ran; or what a block that
+            runs has told of how far it is.
         display: where progress is shown; None where nobody looks at a terminal.
     """
 
@@ -77,7 +78,7 @@ class Watcher:
         session: "psycopg.Connection[Any]",
         pid: int,
         lock_timeout: timedelta,
-        batches: Callable[[], tuple[str, int] | None],
+        batches: Callable[[], tuple[str, int] | str | None],
         display: Display | None,
     ) -> None:
         self._session = session
@@ -144,6 +145,8 @@ class Watcher:
         if build:
             return describe_build(*build)
         repeated = self._batches()
+        if isinstance(repeated, str):
+            return describe_fill(repeated)
         if repeated is None:
             return None
         statement, number = repeated

@@ -13,7 +13,10 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
-from plinth.apply.progress import describe_batches, describe_build, table_of_batches
+from plinth.apply.progress import describe_batches, describe_build, describe_fill, table_of_batches
+from plinth.autogenerate.backfills import backfill_op
+from plinth.autogenerate.steps import SqlOp
+from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 from plinth.status import PENDING, status
 from tests.plinth.history import CONCURRENTLY, History, clear, heads, leftovers, rows, start
 from tests.plinth.project import Project, clean_environment
@@ -138,6 +141,31 @@ with op.get_context().autocommit_block():
     assert rows(empty_url, "select count(*) from t where n is null") == [(0,)]
 
 
+def test_a_terminal_shows_how_far_a_backfill_in_one_block_is(project: Project, empty_url: URL) -> None:
+    history = clear(project)
+    make = (
+        'op.execute("create table t (id int primary key, n int)")\n'
+        'op.execute("insert into t select n from generate_series(1, 8000) n")'
+    )
+    table = Table(
+        Name("public", "t"),
+        columns=(Column("id", "integer"), Column("n", "integer")),
+        constraints={"t_pkey": Constraint("t_pkey", "p", "PRIMARY KEY (id)", columns=("id",))},
+    )
+    fill = backfill_op(table, "n", "1 + length(pg_sleep(0.0001)::text)", Catalog("public", 180000))
+    assert isinstance(fill, SqlOp)
+    history.add("a", None, make)
+    history.add("b", "a", f"{CONCURRENTLY}op.execute({fill.sql!r})")
+    with terminal(project, "alembic", "upgrade", "head") as shown:
+        shown.read_until(r"revision 2 of 2: make b: filling: key \d+001 of 8000")
+        screen = shown.read()
+    assert shown.process.returncode == 0, screen
+    numbers = [int(each) for each in re.findall(r"filling: key (\d+) of 8000", screen)]
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) > 1
+    assert rows(empty_url, "select count(*) from t where n is null") == [(0,)]
+
+
 def test_an_interrupted_build_leaves_no_index_and_the_last_line_says_where_it_stands(
     slow: Project, empty_url: URL
 ) -> None:
@@ -185,3 +213,8 @@ def test_batches_in_words() -> None:
     assert describe_batches(update, 3, 12_345) == "batch 3 of about 13"
     assert describe_batches(update, 15, 12_345) == "batch 15 of about 15"
     assert describe_batches(update, 3, None) == describe_batches("update t set a = 1", 3, 9) == "batch 3"
+
+
+def test_a_backfill_in_one_block_in_words() -> None:
+    assert describe_fill("(12000) of (50000)") == "filling: key 12000 of 50000"
+    assert describe_fill("(1,b) of (2,a)") == "filling: key 1,b of 2,a"
