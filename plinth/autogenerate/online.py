@@ -202,12 +202,10 @@ def _beside(way: Way) -> Catalog:
 def _late(way: Way, new: Catalog) -> set[Node]:
     """Return what of a new schema has to wait: for standing tables, for what changes, and for each other."""
     before, after = way.at, way.change.after
-    late = {table.node for table in before.tables.values()}
-    late |= {
-        Node("column", ColumnName(name, each.name))
-        for name, table in before.tables.items()
-        for each in table.columns
-    }
+    standing = [
+        catalog.tables[name] for catalog in (before, after) for name in before.tables.keys() & catalog.tables
+    ]
+    late = set[Node]().union(*(table.nodes for table in standing))
     late |= {
         other.node
         for key, other in before.others.items()

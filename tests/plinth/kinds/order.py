@@ -132,6 +132,16 @@ KINDS = [
         ),
         "f a u",
     ),
+    *both_ways(
+        "function_of_a_new_column_under_a_view",
+        with_(),
+        with_(
+            "create function f() returns bigint language sql begin atomic select sum(extra) from t; end",
+            "create view v as select f() as f",
+            items=(lambda: Column("extra", Integer),),
+        ),
+        "f v t.extra",
+    ),
     changed("function_gets_another_argument_name", with_(before=(F,)), with_(before=(F_RENAMED,))),
     changed("function_gets_another_result", with_(before=(F,)), with_(before=(F_OF_BIGINT,))),
     changed("function_under_a_view", with_(VIEW, before=(F,)), with_(VIEW, before=(F_RENAMED,))),
