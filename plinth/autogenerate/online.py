@@ -122,6 +122,7 @@ def sequence(change: Change) -> list[Part]:
     _drop_views(way)
     for column in sorted(late):
         swap(way, column)
+        _drop_parts(way, column.table)
     _drop_columns(way, split)
     _drop_tables(way)
     way.go(change.after)
