@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import pytest
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL
 
@@ -72,6 +73,7 @@ def test_sql_can_be_run_with_psql(project: Project, empty_url: URL) -> None:
     assert "DROP TABLE" in project.alembic("downgrade", "head:base", "--sql")
 
 
+@pytest.mark.slow
 def test_autogenerate_names_the_revision_after_the_change(migrated: Project) -> None:
     migrated.add_column("nickname: Mapped[str | None] = mapped_column(String(50))")
     migrated.ok("alembic", "revision", "--autogenerate")

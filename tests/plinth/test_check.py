@@ -215,6 +215,7 @@ def test_the_scaffold_itself_agrees(migrated: Project) -> None:
     assert found["problems"] == found["hints"] == found["notes"] == []
 
 
+@pytest.mark.slow
 def test_the_exit_code_says_no(migrated: Project) -> None:
     migrated.add_column("nickname: Mapped[str | None]")
     done = migrated.run("plinth", "check")
@@ -226,6 +227,7 @@ def test_the_exit_code_says_no(migrated: Project) -> None:
     assert not json.loads(done.stdout)["agrees"]
 
 
+@pytest.mark.slow
 def test_on_a_fresh_clone_without_any_database(open_folder: Path) -> None:
     project = copy_project(open_folder / "fresh")
     try:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from plinth import settings
 from tests.plinth.project import Project, copy_for_a_reader
 
@@ -23,6 +25,7 @@ def test_the_picture_here_is_what_the_models_say(tmp_path: Path) -> None:
     assert "users ||--o{ authentication : user_id" in diagram(project)
 
 
+@pytest.mark.slow
 def test_a_stale_picture_is_noticed_and_drawn_anew(tmp_path: Path) -> None:
     project = copy_for_a_reader(tmp_path / "my app")
     project.add_column("nickname: Mapped[str | None] = mapped_column(String(50))")
@@ -43,6 +46,7 @@ def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
         assert diagram(project) == before
 
 
+@pytest.mark.slow
 def test_check_draws_the_picture_goes_on_after_a_failure_and_names_what_failed(tmp_path: Path) -> None:
     project = copy_for_a_reader(tmp_path / "my app")
     project.add_column("nickname: Mapped[str | None]=mapped_column(String(50))")

@@ -261,6 +261,7 @@ def test_the_scaffold_s_own_revisions_pass(project: Project) -> None:
     assert "nothing refused" in project.ok("plinth", "lint")
 
 
+@pytest.mark.slow
 def test_the_program_says_what_to_write_and_fails(project: Project) -> None:
     project.write_revision("x", HEAD, INDEX)
     done = project.run("plinth", "lint")

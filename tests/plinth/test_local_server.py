@@ -54,12 +54,14 @@ def test_start_stop_start(server: LocalServer) -> None:
     assert server.start()
 
 
+@pytest.mark.slow
 def test_many_commands_at_once_make_one_server(server: LocalServer) -> None:
     commands = [subprocess.Popen([sys.executable, "-c", START], cwd=settings.ROOT) for _ in range(6)]
     assert [command.wait() for command in commands] == [0] * 6
     assert answer(server)
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_started_again(server: LocalServer) -> None:
     server.start()
     killed = postmaster(server)
@@ -80,6 +82,7 @@ def test_a_pid_that_is_another_programs_now_is_no_server(server: LocalServer) ->
     assert answer(server)
 
 
+@pytest.mark.slow
 def test_a_killed_first_run_is_made_good(server: LocalServer) -> None:
     first = subprocess.Popen([sys.executable, "-c", START], cwd=settings.ROOT)
     new = home() / "18-here.new"

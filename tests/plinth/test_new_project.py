@@ -149,6 +149,7 @@ def test_a_new_project_has_what_a_project_needs_and_no_more(
     assert not {file for file in project.files() if file.endswith(".jinja")}
 
 
+@pytest.mark.slow
 def test_only_its_name_its_database_and_its_python_differ(template: Repository, tmp_path: Path) -> None:
     project = new_project(
         template, tmp_path / "Shop", name="web-shop", database="shop_development", python="3.12"

@@ -114,6 +114,7 @@ def test_who_waits_says_for_whom_and_who_reads_does_not_wait(
     assert ledger(empty_url) == [("a", "up", 1)]
 
 
+@pytest.mark.slow
 def test_a_killed_applier_leaves_no_lock(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.add("a", None, f'op.execute("create table t ()")\nop.execute("select pg_sleep({10 * PATIENCE})")')
@@ -131,6 +132,7 @@ def test_a_killed_applier_leaves_no_lock(project: Project, empty_url: URL) -> No
     assert leftovers(empty_url) == []
 
 
+@pytest.mark.slow
 def test_an_orphan_that_the_server_keeps_is_ended(
     history: History, empty_engine: Engine, empty_url: URL
 ) -> None:
@@ -166,6 +168,7 @@ def pooled_url(empty_url: URL) -> Iterator[URL]:
         yield pooler.url
 
 
+@pytest.mark.slow
 def test_a_pooler_of_transactions_is_refused(
     history: History, empty_url: URL, pooled_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_drop_that_did_not_count_yet_is_not_repeated(
     assert heads(empty_url) == {"c"}
 
 
+@pytest.mark.slow
 def test_a_killed_build_that_the_server_goes_on_with(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.tables("a")

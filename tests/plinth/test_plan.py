@@ -262,6 +262,7 @@ def test_a_plan_leaves_the_database_alone(project: Project, empty_url: URL) -> N
     assert rows(empty_url, "select nspname from pg_namespace where nspname = 'plinth'") == []
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_database_at_hand(migrated: Project, clone_url: URL) -> None:
     migrated.write_revision("x", HEAD, 'op.create_index("ix", "users", ["email"])')
     insert = "insert into users (created_at) select now() from generate_series(1, %s) returning 1"
@@ -295,6 +296,7 @@ def test_rows_of_a_renamed_table_are_found_by_its_name_of_now(migrated: Project,
     assert (table["name"], table["rows"]) == ("people", 1)
 
 
+@pytest.mark.slow
 def test_a_failing_revision_makes_the_plan_fail(migrated: Project) -> None:
     migrated.write_revision("x", HEAD, 'op.drop_table("nothing")')
     done = migrated.run("plinth", "plan")

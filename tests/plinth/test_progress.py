@@ -94,6 +94,7 @@ def terminal(project: Project, *command: str) -> Iterator[Terminal]:
         os.close(screen)
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_revision_and_the_index_build(
     slow: Project, empty_url: URL, empty_engine: Engine
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_terminal_shows_the_revision_and_the_index_build(
     assert heads(empty_url) == {"b"}
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_batches_of_a_backfill(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.add(
@@ -141,6 +143,7 @@ with op.get_context().autocommit_block():
     assert rows(empty_url, "select count(*) from t where n is null") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_how_far_a_backfill_in_one_block_is(project: Project, empty_url: URL) -> None:
     history = clear(project)
     make = (
@@ -166,6 +169,7 @@ def test_a_terminal_shows_how_far_a_backfill_in_one_block_is(project: Project, e
     assert rows(empty_url, "select count(*) from t where n is null") == [(0,)]
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_leaves_no_index_and_the_last_line_says_where_it_stands(
     slow: Project, empty_url: URL
 ) -> None:

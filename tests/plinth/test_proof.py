@@ -458,6 +458,7 @@ def test_a_conversion_that_cuts(plain: History, empty_engine: Engine) -> None:
     assert said.endswith("becomes 'ééééé'. Nothing has been written.")
 
 
+@pytest.mark.slow
 def test_a_conversion_that_stops(plain: History, empty_engine: Engine) -> None:
     retyped(plain, empty_engine, "note", back="note")()
 
@@ -474,6 +475,7 @@ def test_a_way_back_that_makes_something_else(plain: History, empty_engine: Engi
     assert "goes from character varying back to text" in said
 
 
+@pytest.mark.slow
 def test_made_up_rows_that_a_new_check_refuses_prove_nothing(plain: History, empty_engine: Engine) -> None:
     config = configured(plain, empty_engine)
     write(config, orders(sa.Column("note", sa.Text)))

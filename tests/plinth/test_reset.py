@@ -36,6 +36,7 @@ def test_reset_migrates_seeds_and_says_how_to_connect(project: Project, empty_ur
     assert users(empty_url) == 3
 
 
+@pytest.mark.slow
 def test_two_at_once_both_end_well(project: Project, empty_url: URL) -> None:
     running = [
         subprocess.Popen(
@@ -68,6 +69,7 @@ def test_odd_names_of_databases(project: Project, empty_url: URL) -> None:
                 connection.execute(drop)
 
 
+@pytest.mark.slow
 def test_reset_after_a_kill(project: Project, empty_url: URL) -> None:
     command = subprocess.Popen(
         [sys.executable, "-m", "plinth", "reset"],

@@ -73,6 +73,7 @@ def models(*columns: "sa.Column[Any]") -> sa.MetaData:
     return metadata
 
 
+@pytest.mark.slow
 def test_each_file_is_named_after_the_change_and_not_after_its_steps(
     history: History, empty_engine: Engine
 ) -> None:

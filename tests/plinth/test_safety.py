@@ -96,6 +96,7 @@ def test_reset_refuses_and_takes_the_explicit_word(migrated: Project, clone_url:
         assert connection.scalar(text("select to_regclass('precious')")) is None
 
 
+@pytest.mark.slow
 def test_the_marker_is_set_by_one_command(project: Project) -> None:
     assert project.ok("plinth", "environment").strip() == "not set"
     assert project.ok("plinth", "environment", "production").strip() == "production"

@@ -54,6 +54,7 @@ def with_password(server: LocalServer, password: str) -> URL:
     return server.url("app").set(username=ROLE, password=password)
 
 
+@pytest.mark.slow
 def test_a_server_that_restarts_between_revisions(server: LocalServer, open_folder: Path) -> None:
     url = server.url("app")
     project = copy_project(open_folder / "app", url)
@@ -79,6 +80,7 @@ def test_a_server_that_restarts_between_revisions(server: LocalServer, open_fold
     assert [row[:2] for row in ledger(url)] == [("a", "up"), ("b", "up")]
 
 
+@pytest.mark.slow
 def test_a_password_that_changes_midway(server: LocalServer, open_folder: Path) -> None:
     project = copy_project(open_folder / "app", with_password(server, "first"))
     history = clear(project)

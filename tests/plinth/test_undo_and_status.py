@@ -171,6 +171,7 @@ def test_status_tells_pending_from_applied(history: History, empty_engine: Engin
     assert "@" in str(line.by)
 
 
+@pytest.mark.slow
 def test_the_program_prints_a_table_and_json(project: Project) -> None:
     printed = project.run("plinth", "status")
     assert printed.returncode == PENDING

@@ -111,6 +111,7 @@ def test_a_lock_that_never_comes_ends_with_a_sentence(
     assert [row[:2] for row in ledger(empty_url)] == [(name, "up") for name in "abc"]
 
 
+@pytest.mark.slow
 def test_a_deadlock_is_tried_again(
     table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,6 +137,7 @@ def test_a_deadlock_is_tried_again(
     assert ledger(empty_url)[-1] == ("b", "up", 2)
 
 
+@pytest.mark.slow
 def test_a_concurrent_build_waits_as_long_as_it_takes(
     table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from plinth import settings
 from tests.plinth.project import HEAD, Project, clean_environment
 
@@ -41,6 +43,7 @@ def add_revision(folder: Path, revision: str, after: object, up: str, down: str 
     )
 
 
+@pytest.mark.slow
 def test_bear_a_dropped_column_a_merge_and_a_revision_that_cannot_be_undone(project: Project) -> None:
     versions = project.root / "alembic" / "versions"
     deleted = 'sa.Column("deleted_at", sa.DateTime(timezone=True))'

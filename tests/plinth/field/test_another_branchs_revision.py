@@ -76,6 +76,7 @@ def test_a_purging_stamp_is_still_a_way_out(switched: History, empty_engine: Eng
     assert ("other", "unstamp") in {row[:2] for row in ledger(empty_url)}
 
 
+@pytest.mark.slow
 def test_older_code_advises_nothing_that_cant_work(migrated: Project) -> None:
     newest = next(migrated.root.joinpath("alembic", "versions").glob(f"{HEAD}_*"))
     newest.unlink()

@@ -59,6 +59,7 @@ def test_what_comes_before_the_code_must_be_applied_for_a_check(changing: Changi
         command.check(changing.config())
 
 
+@pytest.mark.slow
 def test_a_required_column_is_eased_first_so_that_rows_can_be_inserted(changing: Changing) -> None:
     changing.begin(name(nullable=False), values=("'x'",))
     eased, dropped = changing.write()
@@ -110,6 +111,7 @@ def test_a_required_column_that_leaves_is_eased_and_no_more(
     assert 'deploy = "after"' in text
 
 
+@pytest.mark.slow
 def test_what_belongs_to_it_leaves_with_it(changing: Changing, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = MetaData()
     Table("t", metadata, Column("id", Integer, primary_key=True), *rich_columns())

@@ -34,6 +34,7 @@ def test_what_postgresql_doesnt_do_by_itself_is_asked(
         changing.write(Column("v", new))
 
 
+@pytest.mark.slow
 def test_texts_stay_texts_in_json(changing: Changing) -> None:
     changing.begin(Column("v", Text), values=("'plain'", "'5'", "'true'"))
     hints = {"using": "to_jsonb(v)", "using_back": "v #>> '{}'"}

@@ -26,6 +26,7 @@ def models(*more: str) -> MetaData:
 
 
 @pytest.mark.parametrize("path", ["app", "app, public"])
+@pytest.mark.slow
 def test_a_schema_by_the_databases_search_path(
     path: str, history: History, empty_engine: Engine, empty_url: URL
 ) -> None:

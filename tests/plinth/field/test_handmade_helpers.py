@@ -67,6 +67,7 @@ def models(helper: str, *more: Column[Any]) -> MetaData:
 
 
 @pytest.mark.parametrize("helper", helpers("a text search configuration"))
+@pytest.mark.slow
 def test_a_revision_made_it(helper: str, configured: Configured, history: History) -> None:
     history.add("a1", None, f"op.execute({HELPERS[helper]!r})", "raise NotImplementedError('it stays')")
     command.upgrade(configured(models(helper)), "head")
@@ -76,6 +77,7 @@ def test_a_revision_made_it(helper: str, configured: Configured, history: Histor
 
 
 @pytest.mark.parametrize("helper", helpers("an operator"))
+@pytest.mark.slow
 def test_an_administrator_made_it(helper: str, configured: Configured, empty_engine: Engine) -> None:
     do(empty_engine.url, HELPERS[helper])
     change(configured(models(helper)), "begin")

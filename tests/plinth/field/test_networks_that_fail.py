@@ -32,6 +32,7 @@ def test_both_sessions_are_bounded_and_the_url_goes_first(empty_url: URL) -> Non
         assert second.info.get_parameters() | BOUNDS == second.info.get_parameters()
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
@@ -40,6 +41,7 @@ def test_a_server_that_never_answers() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_session_pool_with_one_place(
     history: History, empty_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_nothing_differs(restored: URL, configured: Configured, history: History
     assert len(list((history.folder / "versions").glob("*.py"))) == 1
 
 
+@pytest.mark.slow
 def test_another_change_is_written_and_goes_both_ways(
     restored: URL, configured: Configured, history: History
 ) -> None:
@@ -137,6 +138,7 @@ def test_another_change_is_written_and_goes_both_ways(
 
 
 @pytest.mark.parametrize("name", ["read_again.check_longer", "read_again.partial_index_longer"])
+@pytest.mark.slow
 def test_a_longer_status_keeps_what_stands_on_it(name: str, server: URL, tmp_path: Path) -> None:
     try_kind(next(kind for kind in KINDS if kind.name == name), server, tmp_path, "online=no")
 

@@ -34,6 +34,7 @@ def test_how_values_are_written(commands: Commands, empty_url: URL) -> None:
     commands.ok("upgrade")
 
 
+@pytest.mark.slow
 def test_printed_definitions_are_compared_all_the_same(project: Project, empty_url: URL) -> None:
     set_for_all_sessions(empty_url, FORMATS)
     project.ok("alembic", "upgrade", "head")
@@ -51,6 +52,7 @@ def test_an_engine_that_was_handed_over_gets_them_back(project: Project, empty_u
 
 
 @pytest.mark.parametrize("limit", ["transaction_timeout", "idle_in_transaction_session_timeout"])
+@pytest.mark.slow
 def test_limits_that_end_sessions(project: Project, empty_url: URL, limit: str) -> None:
     with psql(empty_url) as connection:
         known = connection.execute("select from pg_settings where name = %s", [limit]).fetchone()

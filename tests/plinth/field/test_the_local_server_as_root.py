@@ -89,6 +89,7 @@ def test_a_home_out_of_reach_is_not_made(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server may need a folder elsewhere")
+@pytest.mark.slow
 def test_folders_of_projects_that_are_gone(
     monkeypatch: pytest.MonkeyPatch, open_folder: Path, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_key_to_a_platforms_table(configured: Configured, empty_engine: Engine
     assert rows(empty_engine.url, "select to_regclass('auth.users')::text") == [("auth.users",)]
 
 
+@pytest.mark.slow
 def test_an_adopted_database_goes_on_from_an_empty_baseline(
     configured: Configured, empty_engine: Engine, history: History
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_administrators_extension(configured: Configured, empty_engine: Engin
     assert "extension citext" in " ".join(agrees(config).notes)
 
 
+@pytest.mark.slow
 def test_a_view_over_a_table_that_no_model_knows(
     configured: Configured, empty_engine: Engine, history: History
 ) -> None:

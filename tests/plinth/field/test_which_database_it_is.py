@@ -56,6 +56,7 @@ def test_two_urls_that_lead_to_two_databases(project: Project, empty_url: URL, o
     assert is_there(other_url)
 
 
+@pytest.mark.slow
 def test_a_pooler_that_knows_a_database_by_another_name(
     project: Project, empty_url: URL, other_url: URL
 ) -> None:
