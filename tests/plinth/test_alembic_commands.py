@@ -21,6 +21,7 @@ def tables(url: URL) -> set[str]:
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_upgrade_and_downgrade(project: Project, empty_url: URL) -> None:
     project.alembic("upgrade", "head")
     assert tables(empty_url) == {"alembic_version", "authentication", "users"}
@@ -121,6 +122,7 @@ def test_merge_is_named_by_time_and_by_what_it_merges(migrated: Project) -> None
     assert "given_join_both.py" in migrated.versions()
 
 
+@pytest.mark.slow
 def test_messages_that_say_nothing_are_refused(migrated: Project) -> None:
     before = migrated.versions()
     assert "add users nickname" in migrated.refused("alembic", "revision", "-m", "update users")

@@ -173,6 +173,7 @@ def test_the_version_table_may_have_a_schema_of_its_own(
     assert write(history, empty_engine, models) == ""
 
 
+@pytest.mark.slow
 def test_what_another_application_made_is_neither_dropped_nor_reported(
     begun: History, empty_engine: Engine, empty_url: URL
 ) -> None:

@@ -119,6 +119,7 @@ def at_work(engine: Engine) -> Iterator[list[Exception]]:
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_an_application_notices_nothing(
     history: History, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_what_models_cannot_say_is_no_difference(history: History, checked: Chec
     assert checked("a").agrees
 
 
+@pytest.mark.slow
 def test_a_downgrade_that_does_nothing(history: History, checked: Check) -> None:
     history.tables("a")
     history.add("b", "a", 'op.execute("create table if not exists t_b (id int)")')
@@ -131,6 +132,7 @@ def test_what_cannot_be_undone_is_not_undone(history: History, checked: Check) -
     assert report.agrees, messages(report)
 
 
+@pytest.mark.slow
 def test_branches_and_merges(history: History, checked: Check) -> None:
     history.tables("a", "b")
     history.tables("x", "y")
@@ -141,6 +143,7 @@ def test_branches_and_merges(history: History, checked: Check) -> None:
     assert checked("a", "b", "x", "y").agrees
 
 
+@pytest.mark.slow
 def test_a_changed_revision_is_tried_again(history: History, checked: Check) -> None:
     history.tables("a", "b", "c")
     assert checked("a", "b", "c").agrees

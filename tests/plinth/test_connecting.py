@@ -36,6 +36,7 @@ def render(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
+@pytest.mark.slow
 def test_a_password_is_used_and_a_wrong_one_is_refused(project: Project, password_url: URL) -> None:
     project.ok("alembic", "upgrade", "head", DATABASE_URL=render(password_url))
     wrong = render(password_url.set(password="wrong"))
@@ -96,6 +97,7 @@ def test_another_kind_of_database(project: Project) -> None:
     assert "only PostgreSQL" in project.refused("alembic", "upgrade", "head", DATABASE_URL="mysql://u@h/db")
 
 
+@pytest.mark.slow
 def test_variables_of_libpq_do_not_choose_the_database(project: Project, empty_url: URL) -> None:
     elsewhere = {"PGHOST": "nowhere.invalid", "PGSERVICE": "other", "PGDATABASE": "other", "PGPORT": "1"}
     project.ok("alembic", "upgrade", "head", **elsewhere)

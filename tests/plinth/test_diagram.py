@@ -38,6 +38,7 @@ def test_a_stale_picture_is_noticed_and_drawn_anew(tmp_path: Path) -> None:
     assert make(project, "diagram-check")[0] == 0
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     project = copy_for_a_reader(tmp_path / "my app")
     before = diagram(project)

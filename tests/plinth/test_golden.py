@@ -186,6 +186,7 @@ def test_everyday_changes(begun: tuple[History, Engine], tmp_path: Path, change:
     assert found == {file.name: file.read_text() for file in golden_files(change)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [name for name in CHANGES if not name.startswith(NAMED)])
 def test_the_lint_refuses_none_of_them(begun: tuple[History, Engine], tmp_path: Path, change: str) -> None:
     written(begun, tmp_path / "online", change)

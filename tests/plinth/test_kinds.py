@@ -22,7 +22,7 @@ from tests.plinth.system_server import system_programs, system_server
 # For a measurement of the change alone, as the list of kinds was measured: `before` from create_all()'s SQL.
 BEGIN_WITH_SQL = bool(os.environ.get("KINDS_BEGIN_WITH_SQL"))
 IN_ONE = ("online=no",)
-FEW = 1  # kinds of each group
+FEW = 1  # kinds of a group
 
 
 def test_names_are_unique() -> None:
@@ -36,12 +36,12 @@ def parameters(*, listed: bool = False) -> list[Any]:
 
 
 def few() -> list[Any]:
-    """Return the first kinds of each group."""
+    """Return the first kinds of every second group."""
     groups: dict[str, list[Kind]] = {}
     for kind in KINDS:
         if kind.listed:
             groups.setdefault(kind.name.partition(".")[0], []).append(kind)
-    return [pytest.param(kind, id=kind.name) for group in groups.values() for kind in group[:FEW]]
+    return [pytest.param(kind, id=kind.name) for group in list(groups.values())[::2] for kind in group[:FEW]]
 
 
 @pytest.mark.parametrize("kind", few())

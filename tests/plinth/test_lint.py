@@ -227,6 +227,7 @@ def test_what_was_deployed_long_ago_is_left_out(history: History, monkeypatch: p
     assert lint(config, "last").revisions == []
 
 
+@pytest.mark.slow
 def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: History) -> None:
     history.add("before", None, BEFORE)
     history.add("index", "before", INDEX)

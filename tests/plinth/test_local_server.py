@@ -115,6 +115,7 @@ def test_a_home_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) ->
         development_server().start()
 
 
+@pytest.mark.slow
 def test_databases_are_spread_over_an_ext4_disk(server: LocalServer) -> None:
     server.start()
     lsattr = shutil.which("lsattr")

@@ -87,6 +87,7 @@ def test_eight_at_once_twenty_times(project: Project, empty_url: URL, empty_engi
         assert catalog(empty_url) == wanted
 
 
+@pytest.mark.slow
 def test_who_waits_says_for_whom_and_who_reads_does_not_wait(
     project: Project, empty_url: URL, empty_engine: Engine
 ) -> None:

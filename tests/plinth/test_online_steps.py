@@ -123,6 +123,7 @@ def test_a_killed_build_that_the_server_goes_on_with(project: Project, empty_url
     assert (heads(empty_url), rows(empty_url, INDEXES), leftovers(empty_url)) == ({"b"}, VALID, [])
 
 
+@pytest.mark.slow
 def test_another_session_s_build_on_the_table_is_waited_for(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.tables("a")

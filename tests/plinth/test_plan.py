@@ -121,6 +121,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 def test_verdicts(history: History, target: Connection) -> None:
     last = None
     for number, (upgrade, _) in enumerate(CASES):

@@ -129,7 +129,7 @@ def test_a_file_that_was_edited_is_refused(table: History, empty_engine: Engine,
     with pytest.raises(CommandError):
         command.upgrade(table.config(empty_engine), "head")
     let_pass(empty_url)
-    file.write_text(before.replace("n + 1", "n + 2"))
+    file.write_text(before.replace("n + 1", "n + 1000"))
     with pytest.raises(CommandError, match="interrupted after its step 3, and its file was edited since"):
         command.upgrade(table.config(empty_engine), "head")
     assert heads(empty_url) == {"a"}

@@ -187,6 +187,7 @@ def test_an_interrupted_build_leaves_no_index_and_the_last_line_says_where_it_st
     assert heads(empty_url) == {"b"}
 
 
+@pytest.mark.slow
 def test_a_log_is_plain(slow: Project) -> None:
     upgrade = start(slow, "alembic", "upgrade", "head")
     log, _ = upgrade.communicate()

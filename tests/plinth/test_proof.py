@@ -463,6 +463,7 @@ def test_a_conversion_that_stops(plain: History, empty_engine: Engine) -> None:
     retyped(plain, empty_engine, "note", back="note")()
 
 
+@pytest.mark.slow
 def test_a_conversion_that_makes_something_else(plain: History, empty_engine: Engine) -> None:
     said = refused(
         plain, retyped(plain, empty_engine, "replace(note, 'b', 'B')", back="note", to=sa.String())

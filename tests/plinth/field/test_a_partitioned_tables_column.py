@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Column, Date, Integer, MetaData, String, Table
@@ -19,6 +20,7 @@ def config(changing: Changing, *columns: "Column[Any]", x: tuple[str, ...] = ())
     return found
 
 
+@pytest.mark.slow
 def test_a_partitioned_tables_column_goes_after_the_code(changing: Changing) -> None:
     versions = changing.history.folder / "versions"
     name: Column[Any] = Column("name", String(20), nullable=False)

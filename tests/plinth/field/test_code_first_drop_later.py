@@ -92,6 +92,7 @@ def test_a_word_keeps_the_drop_for_another_pull_request(
     assert 'op.drop_column("t", "name")' in text
 
 
+@pytest.mark.slow
 def test_a_required_column_that_leaves_is_eased_and_no_more(
     changing: Changing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

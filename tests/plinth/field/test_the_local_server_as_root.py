@@ -52,6 +52,7 @@ def test_something_else_at_the_place_of_the_socket_folder(
     server.start()
 
 
+@pytest.mark.slow
 def test_chattr_that_the_account_may_not_run(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

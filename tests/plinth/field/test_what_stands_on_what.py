@@ -60,6 +60,7 @@ def test_a_function_gets_another_argument_under_a_view_with_privileges(
         assert len(connection.execute(granted).fetchall()) == 1
 
 
+@pytest.mark.slow
 def test_what_something_made_by_hand_stands_on_is_not_dropped_with_it(
     history: History, empty_engine: Engine
 ) -> None:

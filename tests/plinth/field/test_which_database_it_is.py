@@ -74,6 +74,7 @@ def test_the_servers_own_databases_are_not_dropped(project: Project, empty_url: 
         assert "the server's own" in line
 
 
+@pytest.mark.slow
 def test_production_takes_the_marker_of_development_away(project: Project, empty_url: URL) -> None:
     mark(empty_url, "development")
     done = project.run("alembic", "upgrade", "head", APP_ENV="production")
@@ -82,6 +83,7 @@ def test_production_takes_the_marker_of_development_away(project: Project, empty
     assert "production database" in project.refused("plinth", "reset")
 
 
+@pytest.mark.slow
 def test_seeds_are_for_development(project: Project, empty_url: URL) -> None:
     project.alembic("upgrade", "head")
     mark(empty_url, "production")
