@@ -61,6 +61,7 @@ elif command.needs_database:
         # Once, and once more after each lock that didn't come.
         apply(config, command, options | {"connection": connection}, migrate)
 else:
-    revision_names.name_merges(context.script)
     context.configure(dialect_name="postgresql", as_sql=True, **options)
     context.run_migrations()
+    if command.name == "merge":
+        revision_names.name_merges(context.script)

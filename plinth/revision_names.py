@@ -71,22 +71,28 @@ def name_revisions(
 
 
 def name_merges(script: ScriptDirectory) -> None:
-    """Let `alembic merge` give its revision an id and a message of our kind.
+    """Let `alembic merge` give its revision an id and a message of our kind; to be called last in `env.py`.
 
-    Alembic calls no hook for a merge but runs `env.py` before it asks for an id.
+    Alembic calls no hook for a merge, but asks for an id as soon as `env.py` has run, unless one is given,
+    and then for a file. Whichever comes first puts Alembic's own way of making ids back: the next command of
+    this process has other revisions.
     """
     given, given_id = script.generate_revision, util.rev_id
-    util.rev_id = lambda: next_id(script)
+
+    def rev_id() -> str:
+        util.rev_id = given_id
+        return next_id(script)
 
     def generate_revision(revid: str, message: str | None, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        util.rev_id = given_id
         checked_id(revid)
-        util.rev_id = given_id  # the next command of this process has other revisions
         heads = [head for head in script.get_revisions(options["head"]) if head]
         default = "merge " + " and ".join(head.revision for head in heads)
         if len(default) > LONGEST_SLUG:
             default = f"merge {len(heads)} heads"
         return given(revid, checked_message(message or default, ()), *args, **options)
 
+    util.rev_id = rev_id
     script.generate_revision = generate_revision  # type: ignore[method-assign]
 
 

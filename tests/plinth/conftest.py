@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alembic import util
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
@@ -67,9 +66,3 @@ def empty_engine(empty_url: URL) -> Iterator[Engine]:
     engine = create_engine(empty_url, poolclass=NullPool)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture(autouse=True)
-def ids_of_alembic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test leave its way of making ids behind: a merge that is refused may."""
-    monkeypatch.setattr(util, "rev_id", util.rev_id)

@@ -9,7 +9,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 
 from plinth.revision_names import LONGEST_SLUG, checked_message, describe, name_merges
-from tests.plinth.history import History
+from tests.plinth.history import History, clear
+from tests.plinth.project import Project
 
 TABLES = {"users", "order_lines", "Straße"}
 
@@ -104,3 +105,25 @@ def test_a_merge_of_many_heads_has_a_short_name_too(history: History) -> None:
     merged = script.generate_revision(util.rev_id(), None, head=script.get_heads())
     assert merged is not None
     assert merged.doc == "merge 3 heads"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["merge", "heads", "--rev-id", "../evil"], "The id '../evil'"),
+        (["merge", "heads", "-m", "fix"], "doesn't say what changes"),
+        (["revision", "--head", "a", "-m", "fix"], "doesn't say what changes"),
+    ],
+    ids=["id", "message", "revision"],
+)
+def test_what_is_refused_leaves_alembics_ids_as_they_were(
+    project: Project, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    history = clear(project)
+    for each in ("a", "b"):
+        history.add(each, None, "pass")
+    given = util.rev_id
+    with pytest.raises(SystemExit):
+        project.alembic(*arguments)
+    assert words in capsys.readouterr().out
+    assert util.rev_id is given
