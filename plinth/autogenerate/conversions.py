@@ -5,6 +5,7 @@ PostgreSQL is asked twice: with values of the old type that have something to lo
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -13,13 +14,19 @@ from sqlalchemy import Connection
 from plinth.autogenerate import casts
 from plinth.autogenerate.casts import Using
 from plinth.autogenerate.columns import is_replaced
-from plinth.autogenerate.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.quoting import literal, quoted, shown, sql_name, temporary_name
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change
 from plinth.autogenerate.tables import columns_kept
 from plinth.autogenerate.types import base_name
-from plinth.catalog.picture import Catalog, Column, ColumnName
+from plinth.catalog.picture import Catalog, Column, ColumnName, Enum
 from plinth.plan.filling import samples_of
+
+_ENUM = """
+    select to_regtype(%(name)s)::oid, (select array_agg(enumlabel::text order by enumsortorder)
+                                       from pg_enum where enumtypid = to_regtype(%(name)s))
+    """
+_SCHEMA = "select to_regnamespace(%s) is not null"
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,8 @@ class Conversion:
         after: as it will be, likewise.
         table: the table as SQL has it.
         said: what the models say of it.
-        is_of_enums: it has an enum's values, or gets them.
-        labels: those that it has before and after.
+        old_enum: the one whose values it has.
+        new_enum: the one whose values it gets.
     """
 
     place: ColumnName
@@ -41,8 +48,13 @@ class Conversion:
     after: Column
     table: str = ""
     said: Using | None = None
-    is_of_enums: bool = False
-    labels: tuple[str, ...] = ()
+    old_enum: Enum | None = None
+    new_enum: Enum | None = None
+
+    @property
+    def is_of_enums(self) -> bool:
+        """Whether it has an enum's values, or gets them."""
+        return bool(self.old_enum or self.new_enum)
 
     @property
     def way_back(self) -> str | None:
@@ -56,11 +68,19 @@ class Conversion:
     @property
     def back(self) -> "Conversion":
         """The way back."""
-        return replace(self, before=self.after, after=self.before)
+        enums = {"old_enum": self.new_enum, "new_enum": self.old_enum}
+        return replace(self, before=self.after, after=self.before, **enums)  # type: ignore[arg-type]
 
 
 def conversions(change: Change) -> Iterator[Conversion]:
     """Yield the columns that get another type."""
+    for each in changed_values(change):
+        if each.before.type != each.after.type:
+            yield each
+
+
+def changed_values(change: Change) -> Iterator[Conversion]:
+    """Yield the columns that get another type, and those whose enum gets or loses values."""
     for place in sorted(columns_kept(change)):
         old, new = (
             change.before.tables[place.table][place.column],
@@ -69,25 +89,14 @@ def conversions(change: Change) -> Iterator[Conversion]:
         if old.generated or new.generated or is_replaced(old, new) or not old.is_local:
             continue
         before, after = _plain(old, change.before), _plain(new, change.after)
-        if before.type != after.type:
-            enums = [_labels(before, change.before), _labels(after, change.after)]
-            found = [labels for labels in enums if labels is not None]
-            shared = [each for each in found[0] if each in found[-1]] if found else []
-            is_plain = not before.type.endswith("[]") and place not in change.usings
-            yield Conversion(
-                place,
-                before,
-                after,
-                sql_name(place.table, change.before),
-                change.usings.get(place),
-                is_of_enums=bool(found),
-                labels=tuple(shared) if is_plain else (),
-            )
+        enums = _enum(before, change.before), _enum(after, change.after)
+        if before.type != after.type or (enums[0] and enums[1] and enums[0].values != enums[1].values):
+            table = sql_name(place.table, change.before)
+            yield Conversion(place, before, after, table, change.usings.get(place), *enums)
 
 
-def _labels(column: Column, catalog: Catalog) -> tuple[str, ...] | None:
-    enum = catalog.enums.get(column.named_type) if column.named_type else None
-    return enum.values if enum else None
+def _enum(column: Column, catalog: Catalog) -> Enum | None:
+    return catalog.enums.get(column.named_type) if column.named_type else None
 
 
 def _plain(column: Column, catalog: Catalog) -> Column:
@@ -171,13 +180,7 @@ def _refuse_words(
                 "isn't needed. Take it out.",
             )
             return
-    stopped = tried(connection, each, said.up, rows=True).stopped
-    if stopped:
-        yield Refusal(
-            "conversion",
-            f"{what} and {_rows(stopped)} of {each.table} can't be converted by "
-            f'info={{"using": {_text(said.up)}}}. Correct the expression, or those rows first.',
-        )
+    yield from _refuse_stopped(connection, change, each, what)
     is_back_ours = said.back is None and not casts.is_a_matter_of_zone(each.before, each.after)
     if is_back_ours and tried(connection, each, said.up, rows=False).unsteady:
         yield Refusal(
@@ -234,24 +237,46 @@ def _rows(count: int) -> str:
 
 
 def _refuse_labels(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
-    """Yield a refusal if rows have texts that an enum hasn't got."""
-    enum = change.after.enums.get(each.after.named_type) if each.after.named_type else None
-    if enum is None or each.place in change.usings:
+    """Yield a refusal if rows have texts that an enum hasn't got, or names of values that are too long."""
+    if each.said:
+        yield from _refuse_stopped(connection, change, each, f"{what},")
         return
-    labels = f"ARRAY[{', '.join(map(literal, enum.values))}]::text[]"
+    length = casts.numbers(each.after.type)
+    values = each.new_enum.values if each.new_enum else None
+    if values is None and each.old_enum and length:
+        values = tuple(value for value in each.old_enum.values if len(value) <= int(length[0]))
+    if values is None:
+        return
+    labels = f"ARRAY[{', '.join(map(literal, values))}]::text[]"
     column = quoted(each.place.column)
     condition = f"NOT {column}::text = ANY ({labels})"
     if each.before.type.endswith("[]"):
         condition = f"NOT {column}::text[] <@ {labels}"
-    table = sql_name(each.place.table, change.before)
-    query = f"SELECT count(*) FROM {table} WHERE {condition}"  # noqa: S608 - quoted names
+    query = f"SELECT count(*) FROM {each.table} WHERE {condition}"  # noqa: S608 - quoted names
     count = int(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
     if count:
+        problem = "a value that it hasn't got" if each.new_enum else "a value that is too long for it"
         yield Refusal(
             "conversion",
-            f"{what}, and {_rows(count)} of {shown(each.place.table, change.before)} have a value that it "
-            "hasn't got. Give them another one first (a revision by hand), or say how they are converted, on "
+            f"{what}, and {_rows(count)} of {shown(each.place.table, change.before)} have {problem}. Give "
+            "them another one first (a revision by hand), or say how they are converted, on "
             f'the column in the model: info={{"using": "…"}}',
+        )
+
+
+def _refuse_stopped(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
+    """Yield a refusal if an expression of the author's doesn't bear the rows."""
+    new = each.new_enum
+    standing = change.before.enums.get(new.name) if new else None
+    if each.said is None or (new and standing and standing.values != new.values):
+        return  # the proof makes another one under the name; here it would lock what stands
+    with enum_made(connection, each) as made:
+        stopped = tried(connection, made, each.said.up, rows=True).stopped
+    if stopped:
+        yield Refusal(
+            "conversion",
+            f"{what} and {_rows(stopped)} of {each.table} can't be converted by "
+            f'info={{"using": {_text(each.said.up)}}}. Correct the expression, or those rows first.',
         )
 
 
@@ -276,6 +301,49 @@ class Trial:
     restored: dict[str, str | None]
 
 
+@contextmanager
+def enum_made(connection: Connection, each: Conversion) -> Iterator[Conversion]:
+    """Have the enum that a column gets inside, and the column's own under another name if theirs is the same.
+
+    Args:
+        connection: in a transaction; what is made is rolled back.
+        each: what is converted.
+
+    Yields:
+        It, with the type that the column has inside.
+    """
+    savepoint = connection.begin_nested()
+    try:
+        yield _with_enum(connection, each)
+    finally:
+        savepoint.rollback()
+
+
+def _with_enum(connection: Connection, each: Conversion) -> Conversion:
+    new = each.new_enum
+    if new is None:
+        return each
+    name = f"{quoted(new.name.schema)}.{quoted(new.name.name)}"
+    oid, values = connection.exec_driver_sql(_ENUM, {"name": name}).one()
+    if values == list(new.values):
+        return each
+    if oid is not None:
+        aside = quoted(temporary_name(new.name.name, "_old"))
+        _execute(connection, f"ALTER TYPE {name} RENAME TO {aside}")
+        if each.old_enum and each.old_enum.name == new.name:
+            array = "[]" if each.before.type.endswith("[]") else ""
+            standing = f"{quoted(new.name.schema)}.{aside}{array}"
+            each = replace(each, before=replace(each.before, type=standing))
+    elif not connection.exec_driver_sql(_SCHEMA, (quoted(new.name.schema),)).scalar():
+        _execute(connection, f"CREATE SCHEMA {quoted(new.name.schema)}")
+    _execute(connection, f"CREATE TYPE {name} AS ENUM ({', '.join(map(literal, new.values))})")
+    return each
+
+
+def _execute(connection: Connection, sql: str) -> None:
+    connection.exec_driver_sql(sql.replace("%", "%%"))
+
+
 def tried(connection: Connection, each: Conversion, expression: str, *, rows: bool) -> Trial:
     """Return what becomes of values that are assigned to the new type.
 
@@ -293,7 +361,8 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
         session = connection.connection.driver_connection
         assert isinstance(session, psycopg.Connection)  # noqa: S101 - the one driver that we take
         longest = max([*map(int, casts.numbers(each.after.type)), 100])
-        values = samples_of(session, each.before.type, longest + 1)
+        labels = each.new_enum.values if each.new_enum else ()
+        values = samples_of(session, each.before.type, longest + 1, labels)
         loop = f"FOREACH given IN ARRAY ARRAY[{', '.join(map(literal, values))}]::text[] LOOP"
         value = f"r := NULL; r.{column} := given::{each.before.type};"
         get = f"BEGIN {value} EXCEPTION WHEN OTHERS THEN CONTINUE; END;"

@@ -12,7 +12,7 @@ from plinth import revision_names
 from plinth.alembic_command import of_options
 from plinth.autogenerate import questions
 from plinth.autogenerate.comparator import ComparedOp, Comparison
-from plinth.autogenerate.conversions import conversions
+from plinth.autogenerate.conversions import changed_values
 from plinth.autogenerate.difference import forced
 from plinth.autogenerate.files import Revision, files
 from plinth.autogenerate.online import add_values, extended_enums, sequence
@@ -152,8 +152,8 @@ def _claim(comparison: Comparison) -> Claim:
         return differences(*in_scope(actual, wanted, replace(subject.scope, old_tables=())))
 
     changed = set(comparison.change.before.tables)
-    retyped = tuple(conversions(comparison.change))
-    return Claim(subject.models, subject.database, unexplained, changed, retyped)
+    converted = tuple(changed_values(comparison.change))
+    return Claim(subject.models, subject.database, unexplained, changed, converted, comparison.renames)
 
 
 def _take_comparison(script: ops.MigrationScript) -> Comparison | None:

@@ -25,6 +25,7 @@ from plinth.autogenerate.baseline import begins_with_what_stands, copy_standing,
 from plinth.autogenerate.conversions import Conversion
 from plinth.autogenerate.proof_rows import Rows, WrongValues, put_rows
 from plinth.autogenerate.quoting import shown, shown_names
+from plinth.autogenerate.renames import Rename
 from plinth.autogenerate.revisions import History, RevisionError, Walk, copy_missing, history_of, run, upgrade
 from plinth.catalog import Catalog, Difference, Name, differences
 from plinth.copying import CopyError
@@ -68,7 +69,8 @@ class Claim:
         standing: the schema of the database. What revisions lean on and don't make is copied from it.
         unexplained: in what the first schema isn't as the second demands.
         changed: the tables that stand in the database and that the models know.
-        conversions: columns that get another type.
+        conversions: columns whose values become others, by the names that they will have.
+        renames: what gives them these names.
     """
 
     models: Catalog
@@ -76,6 +78,7 @@ class Claim:
     unexplained: Callable[[Catalog, Catalog], Sequence[Difference]] = differences
     changed: Collection[Name] = ()
     conversions: Sequence[Conversion] = ()
+    renames: Sequence[Rename] = ()
 
 
 def prove(context: MigrationContext, directives: Sequence[MigrationScript], claim: Claim) -> None:
@@ -245,7 +248,7 @@ def _prove_on_copy(
 
 def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: Claim) -> list[Rows]:
     """Try new revisions there and back; return the rows that they took along."""
-    rows = put_rows(engine, claim.conversions)
+    rows = put_rows(engine, claim.conversions, claim.renames)
     stage = _Stage()
     walk = _there_and_back(history, revisions, claim, rows, stage)
     try:

@@ -90,14 +90,16 @@ def samples(type_: str, category: str, labels: Sequence[str] = (), beyond: int =
     return found
 
 
-def samples_of(session: "psycopg.Connection[Any]", type_: str, beyond: int = _LONG) -> list[str]:
-    """Return values of a type that the database has, arrays included: see `samples`."""
+def samples_of(
+    session: "psycopg.Connection[Any]", type_: str, beyond: int = _LONG, further: Sequence[str] = ()
+) -> list[str]:
+    """Return values of a type that the database has, arrays included, and further ones: see `samples`."""
     row = session.execute(_TYPE, [type_.removesuffix("[]")] * 2).fetchone()
     if row is None:
         return []
     base, category, labels = row
     # A domain's own name says nothing of how long its values may be.
-    found = samples(base, category, labels or (), beyond)
+    found = list(dict.fromkeys([*samples(base, category, labels or (), beyond), *further]))
     if not type_.endswith("[]"):
         return found
     quoted = [_element(each) for each in found]

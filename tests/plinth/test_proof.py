@@ -3,7 +3,7 @@
 import argparse
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.operations import ops
+from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, text
 
 from plinth.autogenerate.baseline import revisions_catalog
 from plinth.autogenerate.casts import read_casts
-from plinth.autogenerate.conversions import conversions
+from plinth.autogenerate.conversions import changed_values
 from plinth.autogenerate.models import models_catalog
 from plinth.autogenerate.proof import Claim, ProofError, prove
+from plinth.autogenerate.renames import Rename
 from plinth.autogenerate.revisions import History as Revisions
 from plinth.autogenerate.revisions import RevisionError, downgrade, upgrade
 from plinth.autogenerate.steps import Change
@@ -89,6 +90,7 @@ def write(
     config: Config,
     metadata: MetaData,
     change: Callable[[Directives], None] = drop_type_too,
+    renames: Sequence[Rename] = (),
     **arguments: Any,  # noqa: ANN401 - of Alembic's command
 ) -> None:
     """Write a revision with a proof."""
@@ -98,8 +100,13 @@ def write(
         assert connection
         standing = read_catalog(connection)
         models = models_catalog(metadata, connection, standing)
-        found = tuple(conversions(Change(standing, models, read_casts(connection))))
-        claim = Claim(models, standing, conversions=found)
+        with connection.begin_nested() as savepoint:
+            for each in renames:
+                Operations(context).invoke(each.up)
+            renamed = read_catalog(connection)
+            savepoint.rollback()
+        found = tuple(changed_values(Change(renamed, models, read_casts(connection))))
+        claim = Claim(models, standing, conversions=found, renames=renames)
         change(directives)
         prove(context, directives, claim)
 
@@ -494,3 +501,116 @@ def test_made_up_rows_that_a_new_check_refuses_prove_nothing(plain: History, emp
         sa.Column("note", sa.String), sa.CheckConstraint("note <> '007'", name="orders_note_check")
     )
     write(config, checked, check)
+
+
+def replaced(up: str, down: str) -> Callable[[Directives], None]:
+    """Return what puts SQL in the place of a revision's operations."""
+
+    def change(directives: Directives) -> None:
+        for container, sql in ((directives[0].upgrade_ops, up), (directives[0].downgrade_ops, down)):
+            assert container
+            container.ops = [ops.ExecuteSQLOp(each) for each in sql.split(";")]
+
+    return change
+
+
+TO_HEADING = Rename(
+    ops.AlterColumnOp("orders", "note", modify_name="heading"),
+    ops.AlterColumnOp("orders", "heading", modify_name="note"),
+)
+TO, BACK = "alter table orders rename note to heading", "alter table orders rename heading to note"
+
+
+def noted(history: History, engine: Engine) -> Config:
+    config = configured(history, engine)
+    write(config, orders(sa.Column("note", sa.Text)))
+    command.upgrade(config, "head")
+    return config
+
+
+def test_a_renamed_column_that_is_cut(plain: History, empty_engine: Engine) -> None:
+    config = noted(plain, empty_engine)
+    wanted = orders(sa.Column("heading", sa.String(5)))
+    cut = "alter table orders alter heading type varchar(5) using left(heading, 5)"
+    wrong = replaced(f"{TO};{cut}", f"alter table orders alter heading type text;{BACK}")
+    said = refused(plain, lambda: write(config, wanted, wrong, [TO_HEADING]))
+    assert "Column orders.heading goes from text to character varying(5), and 'ééé" in said
+
+
+@pytest.mark.slow
+def test_a_way_back_to_another_name(plain: History, empty_engine: Engine) -> None:
+    config = noted(plain, empty_engine)
+    longer = "alter table orders alter heading type text"
+    changed = f"{longer} using replace(heading, 'A', 'a')"
+    up = f"{TO};alter table orders alter heading type varchar"
+    wanted = orders(sa.Column("heading", sa.String))
+    said = refused(plain, lambda: write(config, wanted, replaced(up, f"{changed};{BACK}"), [TO_HEADING]))
+    assert "Column orders.note goes from character varying back to text, and 'Ab, {é}' becomes" in said
+    write(config, wanted, replaced(up, f"{longer};{BACK}"), [TO_HEADING])
+
+
+def stated(*values: str) -> MetaData:
+    metadata = MetaData()
+    state = sa.Enum(*values, name="state_of_orders")
+    sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("state", state))
+    return metadata
+
+
+def remade(state: str, new: str) -> str:
+    """Return SQL that gives an enum other values, which become these."""
+    return (
+        "alter type state_of_orders rename to old;"
+        f"create type state_of_orders as enum ({new});"
+        f"alter table orders alter state type state_of_orders using {state}::state_of_orders;"
+        "drop type old"
+    )
+
+
+@pytest.mark.parametrize(
+    ("using", "values", "words"),
+    [
+        pytest.param(
+            "(case state::text when 'sent' then 'new' else state::text end)",
+            ("new", "sent"),
+            "'sent' becomes",
+            marks=pytest.mark.slow,
+        ),
+        ("(case state::text when 'paid' then 'new' else state::text end)", ("new", "sent"), "'paid' becomes"),
+        pytest.param("state::text", ("new", "sent"), None, marks=pytest.mark.slow),
+    ],
+    ids=["another", "one that goes", "as it should be"],
+)
+def test_each_value_of_an_enum_is_tried(
+    plain: History, empty_engine: Engine, using: str, values: tuple[str, ...], words: str | None
+) -> None:
+    config = configured(plain, empty_engine)
+    write(config, stated("new", "paid", "sent"))
+    command.upgrade(config, "head")
+    listed = ", ".join(f"'{each}'" for each in values)
+    change = replaced(remade(using, listed), remade("state::text", "'new', 'paid', 'sent'"))
+    if words is None:
+        write(config, stated(*values), change)
+    else:
+        assert words in refused(plain, lambda: write(config, stated(*values), change))
+
+
+@pytest.mark.slow
+def test_values_that_get_other_names_are_tried_too(plain: History, empty_engine: Engine) -> None:
+    config = configured(plain, empty_engine)
+    write(config, stated("new", "paid"))
+    command.upgrade(config, "head")
+    sql = "alter type state_of_orders rename value '{}' to '{}'"
+    rename = Rename(
+        ops.ExecuteSQLOp(sql.format("paid", "settled")),
+        ops.ExecuteSQLOp(sql.format("settled", "paid")),
+    )
+    wanted = stated("new", "settled", "sent")
+    listed = "'new', 'settled'"
+    up = sql.format("paid", "settled") + ";" + remade("state::text", f"{listed}, 'sent'")
+
+    def back(state: str) -> str:
+        return remade(state, listed) + ";" + sql.format("settled", "paid")
+
+    merged = replaced(up, back("(case state::text when 'settled' then 'new' else state::text end)"))
+    assert "'paid' becomes" in refused(plain, lambda: write(config, wanted, merged, [rename]))
+    write(config, wanted, replaced(up, back("state::text")), [rename])

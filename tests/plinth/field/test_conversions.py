@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from alembic.util import CommandError
-from sqlalchemy import ARRAY, Column, DateTime, Integer, String, Text
+from sqlalchemy import ARRAY, Column, DateTime, Enum, Integer, String, Text
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.types import TypeEngine
 
@@ -95,3 +95,26 @@ def test_utc_writes_nothing_anew(changing: Changing) -> None:
     changing.upgrade()
     assert rows(changing.engine.url, "select pg_relation_filenode('t')") == node
     assert changing.values("v = '2026-06-01 12:00Z'") == [True]
+
+
+def test_values_of_an_enum_that_are_too_long_are_counted(changing: Changing) -> None:
+    state = Enum("new", "cancelled", name="state")
+    changing.begin(Column("v", state), values=("'new'", "'cancelled'"))
+    with pytest.raises(CommandError, match=r"1 row of t have a value that is too long for it"):
+        changing.write(Column("v", String(5)))
+
+
+def test_an_expression_for_an_enum_that_doesnt_bear_the_rows(changing: Changing) -> None:
+    changing.begin(Column("v", Text), values=("'new'", "'gone'"))
+    hints = {"using": "v::state", "using_back": "v::text"}
+    with pytest.raises(CommandError, match=r"1 row of t can't be converted by info="):
+        changing.write(Column("v", Enum("new", "paid", name="state"), info=hints))
+
+
+@pytest.mark.slow
+def test_an_expression_for_an_enum_is_tried_with_each_value(changing: Changing) -> None:
+    changing.begin(Column("v", Enum("new", "paid", name="state")), values=("'new'", "'paid'"))
+    hints = {"using": "upper(v::text)::status", "using_back": "lower(v::text)::state"}
+    changing.write(Column("v", Enum("NEW", "PAID", name="status"), info=hints))
+    changing.upgrade()
+    assert changing.values("v::text") == ["NEW", "PAID"]
