@@ -1,6 +1,6 @@
 """What is applied, what is pending, and what is wrong. It reads only."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -176,6 +176,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
     states |= dict.fromkeys(slipped, "skipped") | dict.fromkeys(applied, "applied")
     pending = [name for name in reversed(files) if states[name] == "pending"]
     after = dict.fromkeys(phases.after_the_code(script, pending), phases.AFTER)
+    held = after if phases.do_wait(heads, context) else {}
     lines = [
         replace(
             _line(revision, entries.get(name) if name in applied else None, states[name]),
@@ -195,7 +196,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
         ),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
         *_left_invalid(connection),
-        *(() if is_held(connection, table) else _left_half_way(context, connection, table)),
+        *(() if is_held(connection, table) else _left_half_way(context, connection, table, held)),
     ]
     return Status(
         database=str(connection.scalar(text("select current_database()"))),
@@ -277,15 +278,19 @@ def _left_invalid(connection: Connection) -> Iterator[Problem]:
         )
 
 
-def _left_half_way(context: MigrationContext, connection: Connection, table: str) -> Iterator[Problem]:
-    found = list(_half_way(context, connection, table))
+def _left_half_way(
+    context: MigrationContext, connection: Connection, table: str, held: Collection[str]
+) -> Iterator[Problem]:
+    found = list(_half_way(context, connection, table, held))
     yield from found
     known = {each.name for each in found}
     yield from (each for each in _interrupted(connection, table) if each.name not in known)
 
 
-def _half_way(context: MigrationContext, connection: Connection, table: str) -> Iterator[Problem]:
-    """Yield the revisions that were interrupted behind one of their points."""
+def _half_way(
+    context: MigrationContext, connection: Connection, table: str, held: Collection[str]
+) -> Iterator[Problem]:
+    """Yield the revisions that were interrupted behind a point; an upgrade leaves out those that are held."""
     if not own_schema.exists(connection, "points"):
         return
     for each in interrupted(driver_session(connection), table):
@@ -294,6 +299,8 @@ def _half_way(context: MigrationContext, connection: Connection, table: str) -> 
         onward, back = "alembic upgrade head", "alembic downgrade -1"
         if each.direction == "down":
             onward, back = back, onward
+        elif each.revision in held:
+            onward = phases.RELEASE
         yield Problem(
             "interrupted",
             each.revision,

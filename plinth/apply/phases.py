@@ -85,7 +85,7 @@ def but_for_those_after(
         SettingsError: `-x after=…` is neither yes nor no.
     """
     is_upgrade = of_options(context.opts).name == "upgrade"
-    if context.script is None or not is_upgrade or not _do_wait(heads, context):
+    if context.script is None or not is_upgrade or not do_wait(heads, context):
         return list(planned)
     names = [step.revision.revision for step in planned if isinstance(step, RevisionStep)]
     waiting = after_the_code(context.script, names)
@@ -100,7 +100,7 @@ def but_for_those_after(
     ]
 
 
-def _do_wait(heads: Sequence[str], context: MigrationContext) -> bool:
+def do_wait(heads: Sequence[str], context: MigrationContext) -> bool:
     """Whether revisions that come after the code wait: by `-x after=no`, or else by the setting.
 
     By the setting alone they don't where no code can run: in development, and in a database that is new.

@@ -13,7 +13,7 @@ from plinth import development, safety
 from plinth.__main__ import main
 from plinth.plan.planning import plan
 from plinth.status import PENDING, status
-from tests.plinth.history import History, heads, psql
+from tests.plinth.history import CONCURRENTLY, History, heads, psql
 
 AFTER = 'deploy = "after"'
 
@@ -188,3 +188,27 @@ def test_what_waits_is_no_failure_for_those_that_are_applied_already(
     assert heads(empty_engine.url) == {"later"}
     with psql(empty_engine.url) as connection:
         connection.execute("select last from t")
+
+
+@pytest.mark.usefixtures("protected")
+def test_what_is_held_and_stands_half_way_goes_on_by_the_word_that_releases_it(
+    history: History, empty_engine: Engine, printed: pytest.CaptureFixture[str]
+) -> None:
+    history.add("first", None, "op.execute('create table t (id int, old int)')")
+    command.upgrade(history.config(empty_engine), "head")
+    steps = f"{CONCURRENTLY}op.execute('alter table t drop old')\n"
+    stop = "op.execute('select 1 / count(*) from t')"
+    history.add("narrower", "first", steps + stop, extra=AFTER)
+    with pytest.raises(CommandError):
+        command.upgrade(said(history, empty_engine, "after=yes"), "head")
+    [problem] = status(history.config(empty_engine)).problems
+    assert (
+        "To go on: python -m plinth upgrade --after, or alembic -x after=yes upgrade head. To take back what "
+        "is done: alembic downgrade -1" in problem.message
+    )
+    with psql(empty_engine.url) as connection:
+        connection.execute("insert into t values (1)")
+    command.upgrade(history.config(empty_engine), "head")
+    assert heads(empty_engine.url) == {"first"}
+    assert main(["upgrade", "--after"]) == 0
+    assert status(history.config(empty_engine)).problems == []
