@@ -26,6 +26,7 @@ from plinth.autogenerate.difference import difference
 from plinth.autogenerate.hints import Hints, all_metadata, read_hints
 from plinth.autogenerate.leaving import as_it_will_be, what_leaves
 from plinth.autogenerate.models import models_catalog, not_valid_constraints
+from plinth.autogenerate.refusals import going_on
 from plinth.autogenerate.renames import Rename, apply_renames, pending_tables
 from plinth.autogenerate.rendering import use_renderers
 from plinth.autogenerate.revisions import RevisionError, history_of
@@ -99,14 +100,11 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
             _compare_as_alembic_does(context, upgrade_ops)
             return PriorityDispatchResult.STOP
         _name_those_not_asked(context)
-        try:
-            subject = _subject(context, connection, command)
-        except NoScratchError as error:
-            raise NoScratchError(f"{error} {_ON_REQUEST}") from error
         if command.name == "check":
-            _check(context, connection, subject)
+            _check(context, connection, _subject(context, connection, command))
         else:
-            comparison = _compare(context, connection, subject)
+            with questions.collected(context):
+                comparison = _compare(context, connection, _subject(context, connection, command))
             if comparison:
                 upgrade_ops.ops.append(ComparedOp(comparison))
     return PriorityDispatchResult.STOP
@@ -168,6 +166,13 @@ class Subject:
 
 
 def _subject(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
+    try:
+        return _subject_of(context, connection, command)
+    except NoScratchError as error:
+        raise NoScratchError(f"{error} {_ON_REQUEST}") from error
+
+
+def _subject_of(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
     metadata: MetaData | Sequence[MetaData] = context.metadata  # type: ignore[assignment]
     names: dict[str, Any] = {
         "version_table": context.opts.get("version_table") or "alembic_version",
@@ -271,11 +276,11 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             rewrites=questions.said(context, "rewrite"),
             usings=subject.hints.usings,
         )
-        with questions.collected(context):
-            questions.ask(connection, change, questions.said(context, "drop"))
+        questions.ask(connection, change, questions.said(context, "drop"))
+        with going_on():
             difference(change)  # refuses what can't be done at all
-            if questions.is_online(context.migration_context):
-                online.ask(change)
+        if questions.is_online(context.migration_context):
+            online.ask(change)
         return Comparison(change, renames, subject)
     finally:
         savepoint.rollback()

@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.expressions import as_written, bare
 from plinth.autogenerate.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, NotNullNamesOp, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
 
@@ -197,7 +197,7 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
             continue
         if old.type == "n":
             if new is not None and (new.definition, new.is_local) != (old.definition, old.is_local):
-                raise Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}")
+                refuse(Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}"))
             continue
         if old.name in forced or not is_kept(old, new):
             phase = Phase.DROP_FOREIGN_KEYS if old.type == "f" else Phase.DROP_CONSTRAINTS
@@ -232,10 +232,13 @@ def not_null_names(change: Change) -> Iterator[Step]:
             if each.type != "n" or not each.is_local or each.columns in known:
                 continue
             if not each.validated:
-                raise Refusal(
-                    "not null",
-                    f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
+                refuse(
+                    Refusal(
+                        "not null",
+                        f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
+                    )
                 )
+                continue
             for op in not_null_name_ops(table, each.columns[0], change.after):
                 yield Step(Phase.COMMENTS, op)
 

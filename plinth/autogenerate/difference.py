@@ -270,12 +270,14 @@ def _refuse_published(change: Change, forced: Forced) -> None:
             goes = change.after.tables[name].column(column.name) is None
             if column.published_by and (goes or ColumnName(name, column.name) in changed):
                 publication = min(column.published_by)
-                raise Refusal(
-                    "dependent",
-                    f"The publication {publication} names column {shown(name, change.before)}.{column.name}, "
-                    f"which {'would be dropped' if goes else 'gets another type'}. Take it out first, by "
-                    f"ALTER PUBLICATION {publication} SET TABLE … in a revision written by hand, and name it "
-                    "again in one after.",
+                refuse(
+                    Refusal(
+                        "dependent",
+                        f"The publication {publication} names column {shown(name, change.before)}."
+                        f"{column.name}, which {'would be dropped' if goes else 'gets another type'}. Take "
+                        f"it out first, by ALTER PUBLICATION {publication} SET TABLE … in a revision written "
+                        "by hand, and name it again in one after.",
+                    )
                 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from plinth.autogenerate.enums import columns_of, rebuild
 from plinth.autogenerate.expressions import as_written
 from plinth.autogenerate.quoting import literal, quoted, shown, sql_name
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
@@ -80,11 +80,13 @@ def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
         kept = after.tables[table.name].column(column.name) if table.name in after.tables else None
         if kept and column.type.endswith("[]") and kept.named_type == name:
             place = f"{shown(table.name, before)}.{column.name}"
-            raise Refusal(
-                "array of a domain",
-                f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
-                "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
-                f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
+            refuse(
+                Refusal(
+                    "array of a domain",
+                    f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
+                    "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
+                    f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
+                )
             )
 
 

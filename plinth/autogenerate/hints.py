@@ -8,7 +8,7 @@ from sqlalchemy import Column, MetaData, Table
 
 from plinth.autogenerate.casts import Using
 from plinth.autogenerate.quoting import shown
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, going_on, refuse
 from plinth.catalog.picture import Catalog, ColumnName, Name
 
 RENAMED_FROM = "renamed_from"
@@ -52,15 +52,16 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
         default_schema: of tables that name none.
 
     Raises:
-        Refusal: a hint can't be understood.
+        Refusal: a hint can't be understood, and refusals aren't collected.
     """
     hints = Hints({}, {}, {}, {}, {})
     for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
         name = Name(table.schema or default_schema, str(table.name))
         if RENAMED_FROM in table.info:
-            old = _text(table.info[RENAMED_FROM], RENAMED_FROM, str(table.key))
-            schema, _, bare = old.rpartition(".")
-            _put(hints.tables, name, Name(schema or name.schema, bare))
+            with going_on():
+                old = _text(table.info[RENAMED_FROM], RENAMED_FROM, str(table.key))
+                schema, _, bare = old.rpartition(".")
+                _put(hints.tables, name, Name(schema or name.schema, bare))
         for column in table.columns:
             _read_column(hints, ColumnName(name, column.name), column, table)
     return hints
@@ -68,25 +69,25 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
 
 def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: Table) -> None:
     place = f"{table.key}.{column.name}"
-    if RENAMED_FROM in column.info:
-        _put(hints.columns, name, _text(column.info[RENAMED_FROM], RENAMED_FROM, place))
-    if BACKFILL in column.info:
-        _put(hints.backfills, name, _text(column.info[BACKFILL], BACKFILL, place))
+    for hint, found in ((RENAMED_FROM, hints.columns), (BACKFILL, hints.backfills)):
+        if hint in column.info:
+            with going_on():
+                _put(found, name, _text(column.info[hint], hint, place))
     if USING in column.info:
-        back = column.info.get(USING_BACK)
-        said = Using(
-            _text(column.info[USING], USING, place), back if back is None else _text(back, USING_BACK, place)
-        )
-        _put(hints.usings, name, said)
+        with going_on():
+            up, back = _text(column.info[USING], USING, place), column.info.get(USING_BACK)
+            said = Using(up, back if back is None else _text(back, USING_BACK, place))
+            _put(hints.usings, name, said)
     elif USING_BACK in column.info:
-        raise Refusal("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".')
+        refuse(Refusal("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".'))
     if ENUM_RENAMES in column.info:
         renames = column.info[ENUM_RENAMES]
         if not isinstance(renames, Mapping) or not all(
             isinstance(text, str) and text for pair in renames.items() for text in pair
         ):
-            raise Refusal("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.')
-        _put(hints.values, name, dict(renames))
+            refuse(Refusal("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.'))
+        else:
+            _put(hints.values, name, dict(renames))
 
 
 def _put(mapping: Mapping[Any, Any], key: object, value: object) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from plinth.autogenerate.quoting import literal
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
@@ -135,11 +135,13 @@ def _refuse_loss(old: Other, change: Change) -> None:
     """
     kept = sorted(set(users(old.node, change.before)) & set(users(old.node, change.after)))
     if kept:
-        raise Refusal(
-            "dependent",
-            f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
-            f"{kept[0].column} is of it{_WHAT_IT_CAN.get(old.kind, '')}. Make a second type beside it and "
-            "move the column to it, in a revision written by hand.",
+        refuse(
+            Refusal(
+                "dependent",
+                f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
+                f"{kept[0].column} is of it{_WHAT_IT_CAN.get(old.kind, '')}. Make a second type beside it "
+                "and move the column to it, in a revision written by hand.",
+            )
         )
 
 
@@ -169,18 +171,24 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
 def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     """Yield what makes an object, or changes the one that is there."""
     if new.kind == "aggregate":
-        raise Refusal("aggregate", f"Aggregate {new.name} must be made by a revision written by hand.")
+        refuse(Refusal("aggregate", f"Aggregate {new.name} must be made by a revision written by hand."))
+        return
     if old and new.kind == "extension":
+        if not old.can_move:
+            refuse(_refused_move(old, new))
+            return
         moved = SqlOp(f"ALTER EXTENSION {new.name} SET SCHEMA {new.definition.rpartition(' SCHEMA ')[2]}")
         yield Step(Phase.SCHEMAS, moved).making(new.node)
         return
     if old and new.kind == "composite type":
         for action in _attribute_changes(old, new, change) or ():
             if action.startswith("DROP") and not change.is_downgrade and users(old.node, change.before):
-                raise Refusal(
-                    "dependent",
-                    f"The {old.kind} {old.name} would lose an attribute, and rows have values in it: write "
-                    f"ALTER TYPE {old.name} {action} in a revision by hand.",
+                refuse(
+                    Refusal(
+                        "dependent",
+                        f"The {old.kind} {old.name} would lose an attribute, and rows have values in it: "
+                        f"write ALTER TYPE {old.name} {action} in a revision by hand.",
+                    )
                 )
             sql = f"ALTER TYPE {_sql_name(new)} {action}"
             step = Step(Phase.TYPES, SqlOp(sql, f"change {new.bare}")).making(new.node)
@@ -195,6 +203,17 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     create = SqlOp(sql, f"create {new.kind} {new.bare}")
     step = Step(phase, create).making(new.node)
     yield step.dropping(new.node) if old else step
+
+
+def _refused_move(old: Other, new: Other) -> Refusal:
+    schemas = [each.definition.rpartition(" SCHEMA ")[2] for each in (old, new)]
+    return Refusal(
+        "extension",
+        f"Extension {old.name} stands in schema {schemas[0]} and should stand in {schemas[1]}, and it is one "
+        "that PostgreSQL can't move. Leave it where it is, in the models too: CREATE EXTENSION "
+        f"{old.name} SCHEMA {schemas[0]}. Or make it anew by a revision written by hand: drop what stands on "
+        f"it, op.execute('DROP EXTENSION {old.name}') and op.execute('{new.definition}').",
+    )
 
 
 def _sql_name(type_: Other) -> str:

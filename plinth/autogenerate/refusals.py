@@ -60,6 +60,19 @@ def refuse(refusal: Refusal) -> None:
 
 
 @contextmanager
+def going_on() -> Iterator[None]:
+    """Collect a refusal that ends what is inside, and go on behind it.
+
+    Raises:
+        Refusal: there is one, and refusals aren't collected.
+    """
+    try:
+        yield
+    except Refusal as refusal:
+        refuse(refusal)
+
+
+@contextmanager
 def collected(given: Sequence[str], command: str) -> Iterator[None]:
     """Collect what is refused inside, and refuse it together at the end.
 
@@ -74,9 +87,8 @@ def collected(given: Sequence[str], command: str) -> Iterator[None]:
     found: list[Refusal] = []
     token = _asked.set(found)
     try:
-        yield
-    except Refusal as refusal:
-        refuse(refusal)  # what follows it can't be asked
+        with going_on():
+            yield
     finally:
         _asked.reset(token)
     if len(found) == 1:

@@ -10,7 +10,7 @@ from alembic.operations import ops
 from plinth.autogenerate import constraints, indexes
 from plinth.autogenerate.columns import column_sql, is_serial, native_column, settings
 from plinth.autogenerate.quoting import quoted, schema_of, shown, sql_name
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
@@ -132,10 +132,12 @@ def _refuse_special(table: Table, catalog: Catalog) -> None:
     """
     if table.is_foreign or table.of_type:
         what = f"of the type {table.of_type}" if table.of_type else "of another server"
-        raise Refusal(
-            "unknown change",
-            f"Table {shown(table.name, catalog)} is one {what}: make it by a revision written by hand, with "
-            "op.execute('CREATE …').",
+        refuse(
+            Refusal(
+                "unknown change",
+                f"Table {shown(table.name, catalog)} is one {what}: make it by a revision written by hand, "
+                "with op.execute('CREATE …').",
+            )
         )
 
 
@@ -359,18 +361,22 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     """
     before, after = change.before.tables[name], change.after.tables[name]
     if before.partition_key != after.partition_key or before.is_foreign != after.is_foreign:
-        raise Refusal(
-            "partitioning",
-            f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
-            f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. Create a new "
-            "table beside it and move the rows by a revision written by hand.",
+        refuse(
+            Refusal(
+                "partitioning",
+                f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
+                f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. Create a "
+                "new table beside it and move the rows by a revision written by hand.",
+            )
         )
     if before.partition_bound != after.partition_bound and not is_same_partition(before, after):
-        raise Refusal(
-            "partitioning",
-            f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
-            f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, with "
-            "op.execute('ALTER TABLE … ATTACH PARTITION …').",
+        refuse(
+            Refusal(
+                "partitioning",
+                f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
+                f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, "
+                "with op.execute('ALTER TABLE … ATTACH PARTITION …').",
+            )
         )
     sql = f"ALTER TABLE {sql_name(name, change.after)}"
     summary = f"change {name.name}"

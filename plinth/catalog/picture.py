@@ -466,6 +466,7 @@ class Other:
         privileges: the statements that grant them; not compared, as no model says it.
         bare: its name alone, without quotes.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
+        can_move: of an extension, whether PostgreSQL can move it to another schema; not compared.
     """
 
     kind: str
@@ -481,6 +482,7 @@ class Other:
     privileges: tuple[str, ...] = ()
     bare: str = ""
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    can_move: bool = field(default=True, compare=False)
 
     @property
     def node(self) -> Node:

@@ -285,6 +285,8 @@ OTHERS = f"""
     where {_SCHEMAS} and {_not_of_extension("pg_ts_config", "c.oid")}
     """
 
+EXTENSIONS_THAT_STAY = "select oid from pg_extension where not extrelocatable"
+
 OTHERS_USE = f"""
     select distinct d.classid, d.objid, n.nspname, c.relname, a.attname
     from pg_depend d

@@ -384,6 +384,7 @@ def _others(rows: Rows, listed: Iterable[Any], tables: dict[int, Table]) -> Iter
     for catalog, oid, statement in rows(queries.PRIVILEGES):
         privileges[catalog, oid].append(statement)
     columns = dict(map(tuple, rows(queries.VIEW_COLUMNS)))
+    staying = {oid for (oid,) in rows(queries.EXTENSIONS_THAT_STAY)}
     for kind, name, definition, schema, table, comment, oid, catalog, bare in listed:
         owner = tables.get(table) if table is not None else None
         yield Other(
@@ -399,4 +400,5 @@ def _others(rows: Rows, listed: Iterable[Any], tables: dict[int, Table]) -> Iter
             types=frozenset(types.get((catalog, oid), ())),
             privileges=tuple(privileges.get((catalog, oid), ())),
             bare=bare,
+            can_move=kind != "extension" or oid not in staying,
         )

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import ARRAY, DDL, BigInteger, Boolean, Column, Integer, MetaData, String, Table, Text, event
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.types import UserDefinedType
 
 from tests.plinth.field.changing import Changing
+from tests.plinth.history import heads, psql
 
 
 def asked(changing: Changing, *columns: "Column[Any]", x: tuple[str, ...] = ()) -> str:
@@ -71,3 +74,61 @@ def test_a_rewrite_is_asked_with_the_others(changing: Changing) -> None:
     config.attributes["target_metadata"] = models
     with pytest.raises(CommandError, match=r"alembic -x drop=t\.a -x rewrite=t\.id revision"):
         command.revision(config, "change the shop", autogenerate=True)
+
+
+BEGUN = (
+    "create schema tools; create extension citext schema tools",
+    "create table parted (id int not null, old int) partition by range (id)",
+    "create type place as (x int, y int); create table at (id int primary key, p place)",
+    "create domain positive as int; create table listed (id int primary key, v positive[])",
+)
+
+
+class Place(UserDefinedType[str]):
+    """A composite type, which the models' own DDL makes."""
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return its name."""
+        return "place"
+
+
+def test_refusals_come_with_the_questions(changing: Changing) -> None:
+    changing.begin(Column("title", Text), Column("r", Text), values=("'x', null",))
+    [head] = heads(changing.engine.url)
+    changing.history.add("by_hand", head, "\n".join(f'op.execute("{each}")' for each in BEGUN))
+    changing.upgrade()
+    with psql(changing.engine.url) as connection:
+        connection.execute("update pg_extension set extrelocatable = false where extname = 'citext'")
+    models = MetaData()
+    Table("t", models, Column("id", Integer, primary_key=True), Column("heading", Text), Column("r", Text))
+    models.tables["t"].c.r.nullable = False
+    models.tables["t"].c.heading.info = {"using_back": "heading"}
+    Table("parted", models, Column("id", Integer, nullable=False), Column("old", Integer))
+    Table("at", models, Column("id", Integer, primary_key=True), Column("p", Place))
+    v = ARRAY(DOMAIN("positive", Integer, check="value > 0", constraint_name="positive_check"))
+    Table("listed", models, Column("id", Integer, primary_key=True), Column("v", v))
+    for sql in (
+        "create schema more",
+        "create extension citext schema more",
+        "create type place as (y bigint)",
+        "create aggregate total (int) (sfunc = int4pl, stype = int)",
+    ):
+        event.listen(models, "before_create", DDL(sql))  # type: ignore[no-untyped-call]
+    config = changing.config()
+    config.attributes["target_metadata"] = models
+    with pytest.raises(CommandError) as refused:
+        command.revision(config, "change the shop", autogenerate=True)
+    words = str(refused.value)
+    assert words.startswith("8 questions. Nothing has been written.\n")
+    for each in (
+        'info={"using_back": …} of t.heading says nothing without "using".',
+        "Column t.title goes and heading comes, of the same type",
+        "Column t.r becomes required",
+        "Domain positive changes, and column listed.v is an array of it",
+        "Table parted can't become another kind of table",
+        "PostgreSQL can't change composite type public.place in this way while public.at.p is of it",
+        "Extension citext stands in schema tools and should stand in more",
+        "Aggregate public.total(integer) must be made by a revision written by hand.",
+    ):
+        assert f"\n  {each}" in words
+    assert words.endswith("-x drop=t.title revision --autogenerate -m 'change the shop'")
