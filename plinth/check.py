@@ -287,12 +287,13 @@ def _check_revisions(
     history = environment.history
     if not _try_all(engine, history, report):
         return None
+    with engine.connect() as connection:
+        made = history.read(connection)
     if standing:
         copy_missing(engine, standing)
     with engine.connect() as connection:
-        made = history.read(connection)
-        # The comparison would make it again, to tell what is ours.
-        revisions_catalog(history, connection, made, found=without(made, baseline))
+        # The comparison would make it again, to tell what is ours: what was copied isn't.
+        revisions_catalog(history, connection, found=without(made, baseline))
     _check_models(config, engine, report)
     leaving = settings.configured().leaving
     if found := what_leaves(environment.metadata, made, leaving):

@@ -153,6 +153,20 @@ def test_another_applications_enum(configured: Configured, empty_engine: Engine)
     assert rows(empty_engine.url, "select to_regtype('other.mood')::text") == [("other.mood",)]
 
 
+@pytest.mark.slow
+def test_another_applications_types_beside_ours(configured: Configured, empty_engine: Engine) -> None:
+    do(
+        empty_engine.url,
+        "create type their_mood as enum ('a'); create domain their_number as int check (value > 0);"
+        "create sequence their_numbers; create table theirs (n their_number, m their_mood)",
+    )
+    change(configured(things()), "begin")
+    assert "enum their_mood" in " ".join(agrees(configured(things())).notes)
+    change(configured(things(Column("more", Text))), "add more")
+    agrees(configured(things(Column("more", Text))))
+    assert rows(empty_engine.url, "select to_regtype('their_mood')::text") == [("their_mood",)]
+
+
 def test_an_administrators_extension(configured: Configured, empty_engine: Engine) -> None:
     do(empty_engine.url, "create schema tools; create extension citext schema tools")
     do(empty_engine.url, f"alter database {empty_engine.url.database} set search_path = public, tools")
