@@ -20,7 +20,7 @@ from sqlalchemy import Connection, CursorResult, event, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
-from plinth.apply import session
+from plinth.apply import sequences, session
 from plinth.server_errors import INSUFFICIENT_PRIVILEGE, sqlstate
 
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
@@ -138,6 +138,7 @@ def measure(
         strictly: a revision that may reach the database by another way isn't even tried.
     """
     losses = Losses()
+    standing: list[sequences.Standing] = []
     in_callers = context._in_external_transaction  # which goes on
     if in_callers:
         connection.exec_driver_sql("savepoint plinth_trial")
@@ -146,6 +147,7 @@ def measure(
         if losses.blind:
             return losses
         before = _Picture.of(connection)
+        standing = sequences.read(connection)
         trial = _Trial(context, connection)
         for step in steps:
             begin(step)
@@ -161,6 +163,8 @@ def measure(
         left = [_content(connection, each.after) for each in suspects]
     finally:
         _undo(connection, in_callers=in_callers)
+        if not connection.closed and not connection.invalidated:
+            sequences.put_back(connection, standing)
     losses.found = [
         *_gone(connection, before, after),
         *_lost_values(connection, suspects, left),

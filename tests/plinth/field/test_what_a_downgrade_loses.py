@@ -167,6 +167,36 @@ def test_a_domain_loses_its_check_and_then_goes(filled: History, owner: Engine, 
     assert rows(empty_url, "select version_num from alembic_version") == [("a",)]
 
 
+@pytest.mark.parametrize(
+    "sql", ["select setval('ids', 7)", "select setval('ids', 1, false)", "select setval('falling', -7)"]
+)
+def test_a_sequence_that_the_trial_set_back_stands_again_where_it_stood(
+    sql: str, filled: History, owner: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = "create sequence ids", "create sequence falling increment -1"
+    drawn = "select setval('ids', 100), setval('falling', -100)"
+    up = "\n".join(EXECUTE.format(each) for each in (*made, drawn))
+    filled.add("b", "a", up, f"{EXECUTE.format(sql)}\nop.drop_table('t')")
+    command.upgrade(filled.config(owner), "b")
+    with pytest.raises(CommandError, match="PLINTH_CONFIRM="):
+        command.downgrade(filled.config(owner), "a")
+    assert rows(empty_url, "select nextval('ids'), nextval('falling')") == [(101, -101)]
+    name = "public.falling" if "falling" in sql else "public.ids"
+    assert f"They stand again where they stood: {name}." in caplog.text
+
+
+def test_a_sequence_that_went_on_stays(
+    filled: History, owner: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    up = "\n".join(map(EXECUTE.format, ("create sequence ids", "select setval('ids', 100)")))
+    filled.add("b", "a", up, EXECUTE.format("select setval('ids', 200)") + "\nop.drop_table('t')")
+    command.upgrade(filled.config(owner), "b")
+    with pytest.raises(CommandError, match="PLINTH_CONFIRM="):
+        command.downgrade(filled.config(owner), "a")
+    assert rows(empty_url, "select nextval('ids')") == [(201,)]
+    assert "stand again" not in caplog.text
+
+
 @pytest.mark.parametrize("down", [IN_BLOCK.format("delete from t"), "op.execute('commit')"])
 def test_by_the_word_it_runs(
     down: str, filled: History, owner: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
