@@ -100,10 +100,11 @@ def _are_types_left(way: Way, names: Sequence[Name]) -> bool:
 
 
 def _takes_time(way: Way, names: Sequence[Name]) -> bool:
-    """Whether tables are written anew, or several change at once."""
-    if len(names) > 1:
-        return True
-    name = names[0]
+    """Whether tables are written anew or read, or several change at once."""
+    return len(names) > 1 or _is_written_anew(way, names[0]) or bool(_reread(way, names[0]))
+
+
+def _is_written_anew(way: Way, name: Name) -> bool:
     before, after = way.before.tables[name], way.change.after.tables[name]
     return any(
         after[column].generated == "s"
@@ -111,6 +112,18 @@ def _takes_time(way: Way, names: Sequence[Name]) -> bool:
         or before[column].named_type in way.forced.types
         for column in _columns(way, name)
     )
+
+
+def _reread(way: Way, name: Name) -> set[str]:
+    """Return the checks for which PostgreSQL would read all rows, although it writes none anew."""
+    if _is_written_anew(way, name):
+        return set()
+    table, columns = way.before.tables[name], _columns(way, name)
+    return {
+        each.name
+        for each in table.constraints.values()
+        if each.type == "c" and each.validated and columns & {*each.columns}
+    }
 
 
 def _changed(way: Way, catalog: Catalog, names: Sequence[Name]) -> Catalog:
@@ -176,7 +189,7 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     """Return a table with those of its checks, keys and indexes that are there after the change."""
     name, wanted = table.name, way.change.after.tables[table.name]
     standing = {part.name for column in _columns(way, name) for part in on_column(table, column)}
-    shaken = way.forced.of(way.forced.constraints | way.forced.indexes, name)
+    shaken = way.forced.of(way.forced.constraints | way.forced.indexes, name) | _reread(way, name)
     own: list[Constraint] = []
     for each in table.constraints.values():
         is_moved = each.name in standing and each.type not in {"n", "f"}
