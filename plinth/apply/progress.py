@@ -82,7 +82,8 @@ def describe_fill(told: str) -> str:
     return "filling: key " + re.sub(r"\A\((.*)\) of \((.*)\)\Z", r"\1 of \2", told)
 
 
-_LIMIT = re.compile(r"\blimit\s+(\d+)", re.IGNORECASE)
+# Of a batch: the rows that it takes, or those that it passes over to find its last one.
+_SIZE = re.compile(r"\boffset\s+(?P<offset>\d+)\s+limit\s+1\b|\blimit\s+(?P<limit>\d+)", re.IGNORECASE)
 _UPDATED = re.compile(r'\bupdate\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[\w$.])+)', re.IGNORECASE)
 
 
@@ -100,7 +101,17 @@ def describe_batches(statement: str, number: int, rows: int | None) -> str:
         number: how many are done.
         rows: about how many the table has; None if that isn't known.
     """
-    size = _LIMIT.search(statement)
-    if not size or not rows or rows < 0:
-        return f"batch {number}"
-    return f"batch {number} of about {max(number, -(-rows // int(size[1])))}"
+    total = batches(statement, rows)
+    return f"batch {number} of about {max(number, total)}" if total else f"batch {number}"
+
+
+def batches(statement: str, rows: int | None) -> int | None:
+    """Return in about how many batches a statement goes through a table; None where it doesn't say.
+
+    Args:
+        statement: as SQL; a limit of one row is no batch.
+        rows: about how many the table has; None if that isn't known.
+    """
+    sizes = (int(each["limit"] or int(each["offset"]) + 1) for each in _SIZE.finditer(statement))
+    size = next((each for each in sizes if each > 1), None)
+    return -(-rows // size) if size and rows and rows > 0 else None

@@ -62,12 +62,15 @@ class Statement:
         in_transaction: whether it ran in the revision's transaction, and not in an autocommit block.
         uses: what it does to standing tables.
         seen: "measured" in a transaction, or "sampled" from other sessions, when no transaction can hold it.
+        transaction: the number of its transaction in the revision, from 1 on: behind each an interrupted
+            revision is resumed.
     """
 
     sql: str
     in_transaction: bool
     uses: Sequence[Use] = ()
     seen: str = "measured"
+    transaction: int = 1
 
 
 @dataclass(frozen=True)

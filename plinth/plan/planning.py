@@ -130,6 +130,7 @@ class Plan:
                 {
                     "sql": each.sql,
                     "in_transaction": each.in_transaction,
+                    "transaction": each.transaction,
                     "seen": each.seen,
                     "tables": [
                         {

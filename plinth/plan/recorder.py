@@ -1,7 +1,8 @@
 """Looks at locks, files and scans before and after each statement of a revision.
 
 What a transaction holds is seen in its own session. In an autocommit block, the statement is tried in a
-transaction first, looked at and rolled back; one that no transaction can hold is looked at by others.
+transaction first, looked at and rolled back: a block of PL/pgSQL without its commits. One that no transaction
+can hold is looked at by others.
 """
 
 import re
@@ -24,6 +25,9 @@ _ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b",
 _ROWS = re.compile(
     rf"{_START}(?:select|insert|update|delete|merge|with|do|call|table)\b", re.IGNORECASE | re.DOTALL
 )
+# A backfill in one block commits each batch, which it can't do in a transaction.
+_BLOCK = re.compile(rf"{_START}do\b", re.IGNORECASE | re.DOTALL)
+_COMMITS = re.compile(r"\bcommit(?:\s+and\s+(?:no\s+)?chain)?\s*;", re.IGNORECASE)
 
 _RELATIONS = """
     select c.oid, n.nspname, c.relname, c.oid::regclass::text, c.relkind
@@ -123,6 +127,8 @@ class Recorder:
         self._relations: dict[int, _Relation] = {}
         self._indexes: dict[int, int] = {}
         self._statements: list[Statement] = []
+        self._transaction: object = None  # in which the statement begins; None outside of any
+        self._last_transaction: object = None  # that of the last one that counts
         self._before: _Look | None = None
         self._looking_on: LookingOn | None = None
         self._full: set[int] = set()  # tables that have rows
@@ -168,6 +174,7 @@ class Recorder:
         self._full = {oid for oid in self._standing if not self._is_empty(looker, oid)}
         self._indexes = dict(raw.execute(_INDEXES, [list(self._standing)]).fetchall())
         self._statements = []
+        self._last_transaction = None
         self.running = revision
         self._recording = True
         try:
@@ -211,8 +218,9 @@ class Recorder:
         if _ROWS.match(statement):
             # A table of one page is read from end to end even where its index leads to the row.
             raw.execute("select set_config('enable_seqscan', 'off', false)")
-        self._looked = None
+        self._looked = self._transaction = None
         if not raw.autocommit:
+            self._transaction = raw.execute("select transaction_timestamp()").fetchone()
             self._before = self._look(raw)
         elif not self._try(raw, statement, parameters, executemany=executemany):
             self._before = self._look(raw)
@@ -248,8 +256,16 @@ class Recorder:
             raw.execute("select set_config('enable_seqscan', 'on', false)")
         if uses or not _ASKS.match(statement):
             shown = _shown(raw, statement, parameters[0] if executemany and parameters else parameters)
-            self._statements.append(Statement(shown, not raw.autocommit, uses, seen))
+            number = self._number_of_transaction()
+            self._statements.append(Statement(shown, not raw.autocommit, uses, seen, number))
         self._before = None
+
+    def _number_of_transaction(self) -> int:
+        """Return the number of a statement's transaction; outside of any, each statement is one."""
+        is_same = self._transaction is not None and self._transaction == self._last_transaction
+        self._last_transaction = self._transaction
+        last = self._statements[-1].transaction if self._statements else 0
+        return last if is_same else last + 1
 
     def _try(
         self,
@@ -260,6 +276,8 @@ class Recorder:
         executemany: bool,
     ) -> bool:
         """Run a statement in a transaction that is rolled back; return whether one can hold it."""
+        if _BLOCK.match(statement):
+            statement = _COMMITS.sub("NULL;", statement)
         raw.execute("begin")
         try:
             self._before = self._look(raw)

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plinth.apply.phases import AFTER
+from plinth.apply.progress import batches
 from plinth.plan.facts import Statement, Use
 from plinth.plan.planning import Pending, Plan
 from plinth.plan.verdict import WORDS
@@ -39,7 +40,11 @@ def _show(console: Console, plan: Plan, pending: Pending) -> None:
     table = Table()
     for title in ("SQL", "table", "lock", "work", "rows"):
         table.add_column(title, overflow="fold", justify="right" if title == "rows" else "left")
+    transaction = 1
     for statement in measured.statements:
+        if statement.transaction != transaction:
+            table.add_section()  # behind it an interrupted revision is resumed
+            transaction = statement.transaction
         for cells in _cells(plan, statement):
             table.add_row(*map(Text, cells))
     if measured.statements:
@@ -54,7 +59,7 @@ def _show(console: Console, plan: Plan, pending: Pending) -> None:
 def _cells(plan: Plan, statement: Statement) -> list[tuple[str, ...]]:
     sql = statement.sql if statement.in_transaction else f"{statement.sql}\n(outside a transaction)"
     rows = [
-        (use.table.name, use.lock or "(held)", _work(use), _rows(plan, use))
+        (use.table.name, use.lock or "(held)", _work(plan, statement, use), _rows(plan, use))
         for use in statement.uses
         if use.lock != "ACCESS SHARE" or use.scans
     ] or [("", "", "", "")]
@@ -66,7 +71,11 @@ def _rows(plan: Plan, use: Use) -> str:
     return "new" if rows is None else str(rows)
 
 
-def _work(use: Use) -> str:
+def _work(plan: Plan, statement: Statement, use: Use) -> str:
     if use.empties:
         return "empties"
-    return "rewrites" if use.rewrites else "scans" if use.scans else ""
+    if use.rewrites or use.scans:
+        return "rewrites" if use.rewrites else "scans"
+    rows = plan.rows_of(use.table)
+    number = batches(statement.sql, rows.number) if rows and use.lock == "ROW EXCLUSIVE" else None
+    return "" if number is None else f"{number:,} batch{'' if number == 1 else 'es'}"

@@ -63,11 +63,9 @@ def reasons(revision: Revision, is_large: Callable[[Table], bool]) -> list[Reaso
 
 def _of_statements(statements: Sequence[Statement], is_large: Callable[[Table], bool]) -> Iterator[Reason]:
     numbered = enumerate(statements)
-    for in_transaction, group in groupby(numbered, lambda each: each[1].in_transaction):
+    for _, group in groupby(numbered, lambda each: each[1].transaction):
         held: dict[Table, str] = {}
         for number, statement in group:
-            if not in_transaction:
-                held = {}
             for use in statement.uses:
                 lock = stronger(held.get(use.table), use.lock)
                 if lock:
@@ -88,8 +86,12 @@ def _of_statement(
             yield Reason("rewrites", f"{use.table.name} is written anew under {held[use.table]}", number)
         else:
             yield from _of_scan(number, statement, use, held)
-    if not work and not statement.in_transaction and _works(statement):
-        yield Reason("online", "queries go on while it works", number)
+    if not work and not statement.in_transaction:
+        changed = [use.table.name for use in statement.uses if use.lock == "ROW EXCLUSIVE"]
+        for name in changed:
+            yield Reason("online", f"rows of {name} are changed in batches", number)
+        if statement.seen == "sampled" and not changed:
+            yield Reason("online", "queries go on while it works", number)
 
 
 def _of_scan(number: int, statement: Statement, use: Use, held: dict[Table, str]) -> Iterator[Reason]:
@@ -107,7 +109,3 @@ def _of_scan(number: int, statement: Statement, use: Use, held: dict[Table, str]
         yield Reason("scans", f"all of {name} is read, under {held.get(use.table, 'no lock')}", number)
     else:
         yield Reason("online", f"all of {name} is read, under {held.get(use.table, 'no lock')}", number)
-
-
-def _works(statement: Statement) -> bool:
-    return statement.seen == "sampled" or any(use.lock == "ROW EXCLUSIVE" for use in statement.uses)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
@@ -11,6 +12,8 @@ from sqlalchemy.engine import URL
 from plinth.autogenerate.revisions import History as Revisions
 from plinth.plan.facts import Revision, Use
 from plinth.plan.measuring import measure
+from plinth.plan.planning import Pending, Plan, plan
+from plinth.plan.table import show
 from plinth.plan.verdict import reasons, worst
 from tests.plinth.history import CONCURRENTLY, History, catalog, rows
 from tests.plinth.project import HEAD, REVISIONS, Project
@@ -198,6 +201,71 @@ with op.get_context().autocommit_block():
     revision = measured(history, target, backfill)
     assert len(revision.statements) == 2
     assert verdict(revision) == "online"
+
+
+BLOCK = """
+with op.get_context().autocommit_block():
+    op.execute('''DO $$ DECLARE low int := 0; high int; BEGIN LOOP
+        SELECT id INTO high FROM users WHERE id > low ORDER BY id OFFSET 499 LIMIT 1;
+        UPDATE users SET old = 0 WHERE old IS NULL AND id > low AND id <= coalesce(high, 2147483647);
+        COMMIT; EXIT WHEN high IS NULL; low := high;
+    END LOOP; END $$''')
+"""
+
+
+def test_a_backfill_in_one_block_is_measured_without_its_commits(
+    history: History, target: Connection
+) -> None:
+    revision = measured(history, target, BLOCK)
+    (statement,) = revision.statements
+    assert (statement.in_transaction, statement.seen) == (False, "measured")
+    assert [(each.table.name, each.lock, each.scans) for each in statement.uses] == [
+        ("users", "ROW EXCLUSIVE", False)
+    ]
+    assert [each.sentence for each in reasons(revision, lambda _: True)] == [
+        "rows of users are changed in batches"
+    ]
+
+
+def test_a_plan_says_about_how_many_batches_a_backfill_has(
+    history: History, target: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history.add("before", None, BEFORE)
+    command.upgrade(history.config(target), "head")
+    target.exec_driver_sql("insert into users (id) select generate_series(1, 1201)")
+    target.commit()
+    history.add("after", "before", BLOCK)
+    show(plan(history.config(target)))
+    line = next(each for each in capsys.readouterr().out.splitlines() if "ROW EXCLUSIVE" in each)
+    assert [each.strip() for each in line.split("│")[2:6]] == ["users", "ROW EXCLUSIVE", "3 batches", "1,201"]
+
+
+def test_the_ends_of_transactions_are_seen_in_their_order(
+    history: History, target: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = (
+        execute("alter table users add x int", "alter table users alter x set default 1")
+        + "\nwith op.get_context().autocommit_block():\n    pass\n"
+        + execute("alter table posts add x int", "COMMIT", "comment on table posts is 'texts'")
+        + f"\n{CONCURRENTLY}op.execute('alter table posts validate constraint posts_code')"
+        + "\n    op.execute('alter table users validate constraint users_code')"
+    )
+    revision = measured(history, target, body)
+    assert [each.transaction for each in revision.statements] == [1, 1, 2, 2, 3, 4, 5]
+    of_it = Pending(revision, reasons(revision, lambda _: True), ())
+    show(Plan("any", [of_it], {}))
+    lines = [each[2:] for each in capsys.readouterr().out.splitlines() if each[:1] in {"│", "├"}]
+    firsts = ["├" if each.startswith("─") else each.split()[0] for each in lines]
+    outside = ["├", "alter", "(outside"]
+    assert firsts == ["alter", "alter", "├", "alter", "COMMIT", "├", "comment", *outside, *outside]
+
+
+def test_no_lock_is_held_beyond_a_commit(history: History, target: Connection) -> None:
+    strong, reads = "alter table users add x int", "alter table posts validate constraint posts_code"
+    together = execute(strong) + "\n" + execute(reads)
+    apart = execute(strong) + "\nwith op.get_context().autocommit_block():\n    pass\n" + execute(reads)
+    assert verdict(measured(history, target, together)) == "blocks"
+    assert verdict(measured(history, target, apart)) == "scans"
 
 
 def test_rows_that_a_revision_refuses_are_no_obstacle(history: History, target: Connection) -> None:
