@@ -40,7 +40,10 @@ _GO_BACK = """
     update plinth.points set result = result || '{"goes_back": true}'
     where version_table = %s and revision = %s and number = 0
     """
-_DELETE = "delete from plinth.points where version_table = %s and revision = %s"
+_DELETE = (
+    "delete from plinth.points where version_table = %s and revision = %s",
+    "delete from plinth.unfinished where version_table = %s and revision = %s",
+)
 
 
 class PointError(PlinthError):
@@ -228,8 +231,9 @@ def go_back(session: "psycopg.Connection[Any]", version_table: str, revision: st
 
 
 def erase(session: "psycopg.Connection[Any]", version_table: str, revision: str) -> None:
-    """Delete a revision's points; the caller commits."""
-    session.execute(_DELETE, [version_table, revision])
+    """Delete a revision's points, and what is noted of its index builds; the caller commits."""
+    for delete in _DELETE:
+        session.execute(delete, [version_table, revision])
 
 
 def result_of(cursor: "psycopg.Cursor[Any]") -> dict[str, Any]:

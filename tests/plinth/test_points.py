@@ -195,6 +195,7 @@ def test_what_is_done_half_way_is_taken_back(
         connection.execute("create table somebody_elses ()")
     command.downgrade(table.config(empty_engine), "-1")
     assert (heads(empty_url), rows(empty_url, POINTS)) == ({"a"}, [])
+    assert status(table.config(empty_engine)).problems == []
     assert rows(empty_url, SHAPE) == [("id",)]
     assert rows(empty_url, PARTS) == [("pk_t_a",)]
     names = ("t_new", "ix", "somebody_elses")
