@@ -1,5 +1,6 @@
 """From a comparison to the revisions that are written (a hook for `process_revision_directives`)."""
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +65,7 @@ def write_revisions(
     _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
         prove(context, directives, _claim(comparison))
-    _tell(context, directives)
+    _tell(context, directives, mixes=True not in {each.is_after for each in written} and _drops(comparison))
 
 
 def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
@@ -125,8 +126,14 @@ class Note:
     accepted: Sequence[str] = ()
 
 
-def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) -> None:
-    """Say why there are two files, and what in them the lint will ask about."""
+def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript], *, mixes: bool) -> None:
+    """Say why there are two files, or what it means that there is one, and what the lint will ask about.
+
+    Args:
+        context: Alembic's.
+        directives: the new revisions.
+        mixes: one of them takes away, with all else, what running code may still use.
+    """
     new = {op.table_name for each in directives for op in _up(each) if isinstance(op, ops.CreateTableOp)}
     for op in (op for each in directives for op in _up(each) if isinstance(op, ops.AddColumnOp)):
         if op.column.computed is not None and op.column.computed.persisted and op.table_name not in new:
@@ -136,9 +143,15 @@ def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript]) 
                 op.table_name,
                 op.column.name,
             )
-    if len(directives) > 1:
-        config = context.config
-        if config is not None:
+    config = context.config
+    if config is not None:
+        if mixes:
+            config.print_stdout(
+                "Running code may still use what this revision takes away, and what else it does may be "
+                "needed by the new code: apply it while no code runs. For two revisions: "
+                "alembic -x online=yes revision …"
+            )
+        elif len(directives) > 1:
             config.print_stdout(
                 "Two revisions: running code may still use what the second one takes away, so that comes "
                 'after the code (deploy = "after"). For a single one: alembic -x online=no revision …'
@@ -210,7 +223,22 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
         Part([rename.up for rename in turn], [rename.down for rename in reversed(turn)])
         for turn in in_turns(comparison.renames)
     ]
-    return files([*renamed, *parts], change.before, in_one=not online)
+    found = files([*renamed, *parts], change.before, in_one=not online)
+    if not online and _phases(comparison) == {True}:
+        return [replace(each, is_after=True) for each in found]
+    return found
+
+
+def _drops(comparison: Comparison) -> bool:
+    """Whether a change takes away what running code may still use."""
+    return True in _phases(comparison)
+
+
+def _phases(comparison: Comparison) -> set[bool]:
+    """Return whether parts of a change come before the code (False), and after it (True): online or not."""
+    with contextlib.suppress(Refusal):  # what has no online form comes before the code
+        return {part.is_after for part in sequence(comparison.change)} | {False for _ in comparison.renames}
+    return {False}
 
 
 def _ordinary(change: Change) -> list[Part]:

@@ -5,7 +5,7 @@ Only upgrades are looked at: they are what is deployed.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +198,8 @@ def _checked(
         ]
         if phase_of(revision) == AFTER:
             found = [each for each in found if each.rule not in rules.BEFORE_THE_CODE]
+        if not settings.configured().online:
+            found = [replace(each, level=NAMED) if each.rule in rules.ONLINE else each for each in found]
     return Checked(revision.revision, file.name, _with_exceptions(file, found), measured is not None)
 
 

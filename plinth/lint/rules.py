@@ -171,3 +171,14 @@ OURS = {
 BEFORE_THE_CODE = ("drops", "drop-not-alone")
 
 ALL = SQUAWK | OURS
+
+# What plain files do (`online = false`): their queries wait, and their drops come with the rest.
+ONLINE = frozenset(
+    {
+        *(name for name, rule in SQUAWK.items() if rule.judged),
+        "blocks",
+        "rewrites",
+        "stored-generated-column",
+        "drop-not-alone",
+    }
+)

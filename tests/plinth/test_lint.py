@@ -126,6 +126,30 @@ def rules_of(findings: Sequence[Finding], level: str = "refused") -> list[str]:
     return sorted(each.rule for each in findings if each.level == level)
 
 
+@pytest.mark.slow
+def test_plain_files_are_named_where_they_are_wanted(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.add("before", None, BEFORE)
+    history.add("index", "before", 'op.create_index("ix_a", "users", ["email"])')
+    history.add(
+        "drop",
+        "index",
+        'op.drop_column("users", "old")\nop.add_column("users", sa.Column("n", sa.Integer()))',
+    )
+    history.add("rename", "drop", 'op.rename_table("posts", "articles")')
+    monkeypatch.setenv("PLINTH_ONLINE", "no")
+    found = {
+        each.revision: {(finding.rule, finding.level) for finding in each.findings}
+        for each in lint(history.config(), "before").revisions
+    }
+    assert found == {
+        "index": {("require-concurrent-index-creation", "named")},
+        "drop": {("drop-not-alone", "named"), ("drops", "named")},
+        "rename": {("renames", "refused")},
+    }
+
+
 def test_good_and_bad_forms(history: History) -> None:
     history.add("before", None, BEFORE)
     last = "before"

@@ -1,9 +1,11 @@
 """Deploys in two phases: what comes before the code, and what comes after it."""
 
 import argparse
+import io
 import json
 
 import pytest
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -212,3 +214,35 @@ def test_what_is_held_and_stands_half_way_goes_on_by_the_word_that_releases_it(
     assert heads(empty_engine.url) == {"first"}
     assert main(["upgrade", "--after"]) == 0
     assert status(history.config(empty_engine)).problems == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "comes_after"),
+    [
+        ([], True),
+        ([sa.Column("new", sa.Text)], False),
+        ([sa.Column("old", sa.Text), sa.Column("new", sa.Text)], None),
+    ],
+    ids=["a drop alone", "a drop with something else", "no drop"],
+)
+def test_a_plain_file_comes_after_the_code_if_it_only_drops_and_else_says_what_it_mixes(
+    history: History,
+    empty_engine: Engine,
+    columns: "list[sa.Column[str]]",
+    comes_after: bool | None,
+) -> None:
+    history.add(
+        "first", None, "op.execute('create table t (id int, old text)')", "op.execute('drop table t')"
+    )
+    command.upgrade(history.config(empty_engine), "head")
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("id", sa.Integer), *columns)
+    config = said(history, empty_engine, "online=no", "drop=t.old")
+    config.attributes["target_metadata"] = metadata
+    config.stdout = output = io.StringIO()
+    command.revision(config, "narrow the table t", autogenerate=True)
+    (text,) = [
+        file.read_text() for file in (history.folder / "versions").glob("*.py") if "first" not in file.name
+    ]
+    assert (AFTER in text) == bool(comes_after)
+    assert ("apply it while no code runs" in output.getvalue()) == (comes_after is False)

@@ -12,6 +12,7 @@ revision = "20260101000001"
 down_revision = "20260101000000"
 branch_labels = None
 depends_on = None
+deploy = "after"  # running code may still use what goes here: first the code, then this
 
 
 def upgrade() -> None:
