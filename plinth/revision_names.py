@@ -66,7 +66,7 @@ def name_revisions(
     for before, following in pairwise(directives):
         following.rev_id = following.rev_id or next_id(script, [str(each.rev_id) for each in directives])
         following.head = str(before.rev_id)
-        own = describe(following.upgrade_ops.ops if following.upgrade_ops else [])
+        own = describe_drops(following.upgrade_ops.ops if following.upgrade_ops else [])
         following.message = following.message or own or first.message
 
 
@@ -150,6 +150,14 @@ def table_names(metadata: MetaData | Sequence[MetaData] | None) -> set[str]:
 def describe(operations: Iterable[ops.MigrateOperation]) -> str:
     """Return a message made of what the operations do, for instance "add users nickname"."""
     return in_short(changes(operations))
+
+
+def describe_drops(operations: Iterable[ops.MigrateOperation]) -> str:
+    """Return a message made of what operations drop that they did not make; else of all that they do."""
+    done = changes(operations)
+    made = {each.partition(" ")[2] for each in done if each.startswith(("add ", "create "))}
+    drops = [each for each in done if each.startswith("drop ") and each.partition(" ")[2] not in made]
+    return in_short(drops or done)
 
 
 def changes(operations: Iterable[ops.MigrateOperation]) -> list[str]:

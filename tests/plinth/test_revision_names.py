@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine
 
-from plinth.revision_names import LONGEST_SLUG, checked_message, describe, name_merges
+from plinth.revision_names import LONGEST_SLUG, checked_message, describe, describe_drops, name_merges
 from tests.plinth.history import History, clear
 from tests.plinth.project import Project
 
@@ -66,6 +66,13 @@ def test_a_change_is_described_by_what_it_does() -> None:
     long = [ops.AddColumnOp("users", sa.Column(f"{number}" * 63, sa.Text())) for number in range(9)]
     assert describe(long) == f"add users {'0' * 39} and 8 more"
     checked_message(describe(long), TABLES)
+
+
+def test_what_comes_after_the_code_is_described_by_what_it_drops() -> None:
+    made = [ops.CreateTableOp("x", []), ops.AddColumnOp("users", sa.Column("state_new", sa.Text()))]
+    drops = [ops.DropTableOp("x"), ops.DropColumnOp("users", "state_old")]
+    assert describe_drops([*made, *drops]) == "drop users state_old"
+    assert describe_drops(made) == "create x and add users state_new"
 
 
 def models(*columns: "sa.Column[Any]") -> sa.MetaData:
