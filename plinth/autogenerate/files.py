@@ -103,10 +103,13 @@ def _absorbed(blocks: Sequence[_Block]) -> list[_Block]:
     found: list[_Block] = []
     for place, block in enumerate(blocks):
         last = found[-1] if found else None
-        if last is None or block.is_outside or not block.is_single:
+        following = blocks[place + 1] if place + 1 < len(blocks) else None
+        if block.is_outside or not block.is_single:
             is_outside = block.is_outside
+        elif last is None:
+            # Else a block with nothing in it would have to stand between the two.
+            is_outside = following is not None and not following.is_outside and not following.is_single
         else:
-            following = blocks[place + 1] if place + 1 < len(blocks) else None
             # At the end of the file it stands plainly, together with what says that the revision is applied.
             is_outside = following is not None or not last.is_outside
         if last and last.is_outside and is_outside:
