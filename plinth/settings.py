@@ -72,7 +72,7 @@ class Settings:
         lock_timeout: how long a revision waits for one lock before it lets others go first; 0 is for ever.
         statement_timeout: how long one statement of a revision may take; 0 is for ever.
         retry_limit: for how long a revision is tried again when its locks won't come.
-        online: whether autogenerate writes revisions that a busy database doesn't feel, as many as they need.
+        online: whether autogenerate writes revisions that a busy database doesn't feel.
         leaving: tables and columns (`table.column`) that have left the models, and aren't to be dropped yet.
         hold_after: whether `alembic upgrade` leaves out, outside of development, what comes after the code.
         lint_since: the newest revision that `make db-lint` doesn't look at, nor those before it.
