@@ -29,7 +29,7 @@ def test_stalls() -> None:
 
 def test_autogenerate_and_check() -> None:
     output = printed("autogenerate", "--tables=3", "--check-tables=3", "--runs=1")
-    assert "│ revision --autogenerate, 3 tables, one change " in output
+    assert "│ revision --autogenerate, 3 tables, a required, indexed column " in output
     assert "│ check, 3 tables " in output
     assert "Reading the catalog of 3 tables takes " in output
 
