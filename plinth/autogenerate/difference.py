@@ -171,16 +171,18 @@ def _force_others(change: Change, forced: Forced) -> None:
 
 
 def _force_columns(change: Change, forced: Forced) -> None:
-    for name, column in tables.columns_kept(change):
+    kept = tables.columns_kept(change)
+    for name, column in kept:
         old, new = change.before.tables[name][column], change.after.tables[name][column]
         if columns.is_replaced(old, new):
             forced.replaced.add(ColumnName(name, column))
         elif columns.is_retyped(old, new) or old.named_type in forced.types:
             forced.retyped.add(ColumnName(name, column))
-    for name, column in tables.columns_kept(change):
+    for name, column in kept:
         old = change.before.tables[name][column]
-        moved = forced.of(forced.retyped, name)
-        if old.generated and (old.uses & moved or old.named_type in forced.types):
+        if not old.generated:
+            continue
+        if old.uses & forced.of(forced.retyped, name) or old.named_type in forced.types:
             forced.replaced.add(ColumnName(name, column))
     forced.retyped -= forced.replaced
 

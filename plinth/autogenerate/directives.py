@@ -65,7 +65,8 @@ def write_revisions(
     _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
         prove(context, directives, _claim(comparison))
-    _tell(context, directives, mixes=True not in {each.is_after for each in written} and _drops(comparison))
+    is_plain = not questions.is_online(context) and not written[-1].is_after
+    _tell(context, directives, mixes=is_plain and True in _phases(comparison))
 
 
 def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
@@ -227,11 +228,6 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
     if not online and _phases(comparison) == {True}:
         return [replace(each, is_after=True) for each in found]
     return found
-
-
-def _drops(comparison: Comparison) -> bool:
-    """Whether a change takes away what running code may still use."""
-    return True in _phases(comparison)
 
 
 def _phases(comparison: Comparison) -> set[bool]:

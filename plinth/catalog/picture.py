@@ -6,6 +6,7 @@ the search path: names in it stand bare, all others are qualified.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 _NOT_VALID = " NOT VALID"
@@ -316,7 +317,11 @@ class Table:
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
 
     def needs_of(self, kind: str, name: str) -> frozenset[Node]:
         """Return what a column, a default, a constraint or an index of the table stands on."""
