@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -144,6 +145,13 @@ def kill(scene: Scene, words: tuple[str, ...], took: dict[str, float], chance: r
     else:
         log = []
         time.sleep(chance.uniform(0, sum(took.values())))
+    return [*log, *strike(scene, process, words, chance).splitlines()]
+
+
+def strike(
+    scene: Scene, process: "subprocess.Popen[str]", words: tuple[str, ...], chance: random.Random
+) -> str:
+    """Kill a running command, or one of its sessions, and return what it still printed."""
     match chance.choices(["client", "migrating", "lock", "ended"], [5, 3, 1, 1])[0]:
         case "client":
             process.kill()
@@ -156,7 +164,7 @@ def kill(scene: Scene, words: tuple[str, ...], took: dict[str, float], chance: r
     rest = process.communicate()[0]
     assert "Traceback" not in rest, rest
     wait_for_server(scene.url)
-    return [*log, *rest.splitlines()]
+    return str(rest)
 
 
 def kill_backend(url: URL, name: str) -> None:
