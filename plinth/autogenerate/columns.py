@@ -1,5 +1,6 @@
 """Columns: added, dropped, altered."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate import casts
-from plinth.autogenerate.expressions import bare
+from plinth.autogenerate.expressions import as_said, bare
 from plinth.autogenerate.quoting import (
     literal,
     made_name,
@@ -25,6 +26,8 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequ
 _SERIAL = {"smallint", "integer", "bigint"}
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
+# What no server reads otherwise, however it takes backslashes.
+_PLAIN_TEXT = re.compile(r"'(?:[^'\\]|'')*'")
 _COMPRESSION = {"p": "pglz", "l": "lz4"}
 
 
@@ -74,13 +77,30 @@ def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[o
     if column.comment is not None:
         options["comment"] = column.comment
     if column.generated:
-        given.append(sa.Computed(without_binds(bare(str(column.default))), persisted=column.generated == "s"))
+        given.append(
+            sa.Computed(
+                without_binds(bare(str(column.default), column.words)), persisted=column.generated == "s"
+            )
+        )
     elif column.identity:
         given.append(_identity(column, catalog))
         options.pop("nullable")
     elif column.default is not None and not is_serial(column, table, catalog):
-        options["server_default"] = sa.text(without_binds(column.default))
+        options["server_default"] = server_default(column)
     return sa.Column(column.name, type_, *given, **options)  # type: ignore[arg-type]
+
+
+def default_sql(column: Column) -> str | None:
+    """Return a column's default as SQL, if it has one."""
+    return None if column.default is None else as_said(column.default, column.words)
+
+
+def server_default(column: Column) -> str | sa.TextClause:
+    """Return a column's default as SQLAlchemy takes it: a plain text as such."""
+    sql = str(default_sql(column))
+    if _PLAIN_TEXT.fullmatch(sql):
+        return sql[1:-1].replace("''", "'")
+    return sa.text(without_binds(sql))
 
 
 def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:
@@ -137,14 +157,14 @@ def column_sql(column: Column, table: Table, catalog: Catalog) -> str:
     if is_serial(column, table, catalog):
         words[1] = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}[column.type]
     elif column.generated:
-        expression = bare(str(column.default))
+        expression = bare(str(column.default), column.words)
         words.append(
             f"GENERATED ALWAYS AS ({expression}) {'STORED' if column.generated == 's' else 'VIRTUAL'}"
         )
     elif column.identity:
         words.append(identity_sql(column, catalog))
     elif column.default is not None:
-        words.append(f"DEFAULT {column.default}")
+        words.append(f"DEFAULT {default_sql(column)}")
     if column.not_null:
         words.append("NOT NULL")
     return " ".join(words)
@@ -225,7 +245,7 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
         for op in _update(change, table, column, str(backfill), everywhere=True):
             yield Step(phase, op)
         if column.default is not None:
-            default = sa.text(without_binds(column.default))
+            default = server_default(column)
             yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
         if column.not_null:
             yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
@@ -316,10 +336,9 @@ def _retype_around_default(
         and not after.generated
         and (drops_default or before.default != after.default)
     ):
-        default = sa.text(without_binds(after.default))
         # An identity column's sequence gives its name to the one that the default asks.
         phase = Phase.OWNERS if before.identity else Phase.COLUMNS
-        set_ = _alter_op(change, table, after.name, modify_server_default=default)
+        set_ = _alter_op(change, table, after.name, modify_server_default=server_default(after))
         step = Step(phase, set_).making(its_default)
         yield step.dropping(its_default) if has_default and not drops_default else step
 
@@ -361,7 +380,7 @@ def _type_op(
 
 def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
     """Yield what makes a column required, in rows that have no value too where one is known."""
-    value = change.backfills.get(ColumnName(table.name, column.name), column.default)
+    value = change.backfills.get(ColumnName(table.name, column.name), default_sql(column))
     if value is not None and not change.is_downgrade and not column.generated:
         for op in _update(change, table, column, value):
             yield Step(Phase.COLUMNS, op)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
-from plinth.autogenerate.expressions import as_written, bare
+from plinth.autogenerate.expressions import as_said, bare
 from plinth.autogenerate.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, NotNullNamesOp, Phase, SqlOp, Step
@@ -64,7 +64,7 @@ def sql_definition(constraint: Constraint) -> str:
         head = definition.removesuffix(tail)
         head, where, predicate = head.partition(" WHERE ")
         definition = f"{head} WITH ({', '.join(constraint.options)}){where}{predicate}{tail}"
-    return f"CONSTRAINT {quoted(constraint.name)} {as_written(definition)}"
+    return f"CONSTRAINT {quoted(constraint.name)} {as_said(definition, constraint.words)}"
 
 
 def native_constraint(constraint: Constraint, catalog: Catalog) -> sa.Constraint | None:
@@ -77,7 +77,9 @@ def native_constraint(constraint: Constraint, catalog: Catalog) -> sa.Constraint
     if constraint.type == "u":
         return sa.UniqueConstraint(*constraint.columns, name=name, **options, **_unique_options(constraint))  # type: ignore[arg-type]
     if constraint.type == "c":
-        return sa.CheckConstraint(without_binds(bare(str(constraint.expression))), name=name)
+        return sa.CheckConstraint(
+            without_binds(bare(str(constraint.expression), constraint.words)), name=name
+        )
     key = constraint.reference
     parts = (key.table.schema, key.table.name, *key.columns)
     if any("." in part for part in parts):
@@ -133,7 +135,7 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
         options = _timing_options(constraint) | _unique_options(constraint)
         return ops.CreateUniqueConstraintOp(name, table.name.name, columns, schema=schema, **options)
     if constraint.type == "c":
-        expression = without_binds(bare(str(constraint.expression)))
+        expression = without_binds(bare(str(constraint.expression), constraint.words))
         return ops.CreateCheckConstraintOp(name, table.name.name, expression, schema=schema)
     key = constraint.reference
     schemas = {"source_schema": schema, "referent_schema": schema_of(key.table, catalog)}

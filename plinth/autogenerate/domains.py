@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from plinth.autogenerate.enums import columns_of, rebuild
-from plinth.autogenerate.expressions import as_written
+from plinth.autogenerate.expressions import as_said
 from plinth.autogenerate.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
@@ -16,11 +16,11 @@ def create_sql(domain: Domain, catalog: Catalog) -> str:
     if domain.collation:
         words.append(f"COLLATE {domain.collation}")
     if domain.default is not None:
-        words.append(f"DEFAULT {domain.default}")
+        words.append(f"DEFAULT {as_said(domain.default, domain.words)}")
     if domain.not_null:
         words.append("NOT NULL")
     words += [
-        f"CONSTRAINT {quoted(each.name)} {as_written(each.definition)}"
+        f"CONSTRAINT {quoted(each.name)} {as_said(each.definition, each.words)}"
         for each in domain.constraints.values()
         if each.is_validated
     ]
@@ -103,7 +103,9 @@ def _alter(change: Change, before: Domain, after: Domain, forced: set[str]) -> I
         if not is_kept(check, after.constraints.get(check.name)) or check.name in forced:
             yield step(drop_check(check)).dropping(Node.part("domain constraint", name, check.name))
     if before.default != after.default:
-        default = "DROP DEFAULT" if after.default is None else f"SET DEFAULT {after.default}"
+        default = (
+            "DROP DEFAULT" if after.default is None else f"SET DEFAULT {as_said(after.default, after.words)}"
+        )
         yield step(default).making(Node("type", name))
     if before.not_null != after.not_null:
         yield step("SET NOT NULL" if after.not_null else "DROP NOT NULL")
@@ -126,7 +128,7 @@ def comment_op(check: DomainConstraint, domain: Name, catalog: Catalog) -> SqlOp
 
 def add_check(check: DomainConstraint) -> str:
     """Return what ALTER DOMAIN does to get a check."""
-    return f"ADD CONSTRAINT {quoted(check.name)} {as_written(check.definition)}"
+    return f"ADD CONSTRAINT {quoted(check.name)} {as_said(check.definition, check.words)}"
 
 
 def drop_check(check: DomainConstraint) -> str:

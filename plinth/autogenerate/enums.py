@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterator
 
-import sqlalchemy as sa
 from alembic.operations import ops
 
-from plinth.autogenerate.columns import retype
-from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, temporary_name, without_binds
+from plinth.autogenerate.columns import retype, server_default
+from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, temporary_name
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, Enum, Name, Node, Table
 
@@ -147,7 +146,7 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
             ).dropping(table.part("default", column.name))
         yield Step(Phase.TYPES, retype(change, table, column, new)).making(table.part("column", column.name))
         if new.default is not None and not new.generated:
-            default = sa.text(without_binds(new.default))
+            default = server_default(new)
             yield Step(
                 Phase.TYPES,
                 ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=default),

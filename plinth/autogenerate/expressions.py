@@ -1,18 +1,16 @@
-"""Expressions as one writes them, where PostgreSQL prints more."""
+"""Expressions as they are written into a file: as the models say them, else as PostgreSQL prints them."""
 
 import re
+from collections.abc import Mapping
 
 from plinth.autogenerate.quoting import quoted
 
-_STRING = r"'(?:[^']|'')*'"
-_VALUE = rf"\({_STRING}::character varying\)::text"
-_NAME = r'(?:"(?:[^"]|"")+"|[\w$.]+)'
-# What PostgreSQL makes of `name IN ('a', 'b')` when the name is a varchar's.
-_IN = re.compile(
-    rf"\((?P<name>{_NAME})\)::text (?P<how>= ANY|<> ALL) \(ARRAY\[(?P<values>{_VALUE}(?:, {_VALUE})+)\]\)"
-)
-
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
+
+
+def tokens(sql: str) -> list[str]:
+    """Return SQL in its parts: strings, names, words, white space and signs."""
+    return _TOKEN.findall(sql)
 
 
 def with_name(expression: str, column: str, by: str) -> str:
@@ -23,10 +21,10 @@ def with_name(expression: str, column: str, by: str) -> str:
         column: its name.
         by: SQL.
     """
-    tokens = _TOKEN.findall(expression)
-    words = [token for token in tokens if not token.isspace()]
+    parts = tokens(expression)
+    words = [token for token in parts if not token.isspace()]
     found, place = [], 0
-    for token in tokens:
+    for token in parts:
         if token.isspace():
             found.append(token)
             continue
@@ -38,20 +36,20 @@ def with_name(expression: str, column: str, by: str) -> str:
     return "".join(found)
 
 
-def as_written(expression: str) -> str:
-    """Return an expression that means the same, with lists of strings as one writes them."""
+def as_said(expression: str, words: Mapping[str, str]) -> str:
+    """Return an expression in the models' words, where they say it.
 
-    def in_list(match: re.Match[str]) -> str:
-        values = ", ".join(re.findall(rf"({_STRING})::character varying", match["values"]))
-        word = "IN" if match["how"] == "= ANY" else "NOT IN"
-        return f"{match['name']} {word} ({values})"
+    Args:
+        expression: as PostgreSQL prints it.
+        words: of what it belongs to.
+    """
+    return words.get(expression, expression)
 
-    return _IN.sub(in_list, expression)
 
-
-def bare(expression: str) -> str:
-    """Return an expression as it is written, without parentheses around the whole of it."""
-    expression = as_written(expression)
+def bare(expression: str, words: Mapping[str, str]) -> str:
+    """Return an expression in the models' words, or as printed without parentheses around the whole of it."""
+    if expression in words:
+        return words[expression]
     if not (expression.startswith("(") and expression.endswith(")")):
         return expression
     depth, quote = 0, ""

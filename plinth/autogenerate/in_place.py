@@ -180,6 +180,7 @@ def _retyped(before: Column, after: Column) -> Column:
         named_type=after.named_type,
         collation=after.collation,
         default=before.default if before.sequence else after.default,
+        words=after.words,
         storage="",
         compression="",
     )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import TextClause, conv
 
-from plinth.autogenerate.expressions import as_written, bare
+from plinth.autogenerate.expressions import as_said, bare
 from plinth.autogenerate.quoting import literal, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Index, Name, Table
@@ -16,7 +16,9 @@ from plinth.catalog.picture import Catalog, Index, Name, Table
 def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
     """Return what creates an index."""
     keys: list[str | TextClause] = [
-        column if column is not None and key == quoted(column) else sa.text(without_binds(as_written(key)))
+        column
+        if column is not None and key == quoted(column)
+        else sa.text(without_binds(as_said(key, index.words)))
         for key, column in zip(index.keys, index.key_columns, strict=True)
     ]
     options: dict[str, Any] = {}
@@ -29,7 +31,7 @@ def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
     if index.options:
         options["postgresql_with"] = storage_options(index.options)
     if index.where is not None:
-        options["postgresql_where"] = sa.text(without_binds(bare(index.where)))
+        options["postgresql_where"] = sa.text(without_binds(bare(index.where, index.words)))
     if " TABLESPACE " in index.definition:
         options["postgresql_tablespace"] = index.definition.partition(" TABLESPACE ")[2].split()[0].strip('"')
     return ops.CreateIndexOp(

@@ -25,6 +25,7 @@ from plinth.autogenerate import prerequisites
 from plinth.autogenerate.baseline import is_missing
 from plinth.autogenerate.cache import remembered
 from plinth.autogenerate.prerequisites import Prerequisite
+from plinth.autogenerate.wording import in_words_of
 from plinth.catalog import Catalog, ColumnName, Name, read_catalog, unseen
 from plinth.copying import CopyError, Entry, copy_schema
 from plinth.errors import PlinthError
@@ -135,7 +136,8 @@ def models_catalog(
             with engine.connect() as reader:
                 made = read(reader, default)
                 further = unseen(reader) - others
-            return replace(_without(made, copied), leaned_on=_leaned_on(copied, made), unseen=further)
+            own = in_words_of(several, _without(made, copied), target.dialect)
+            return replace(own, leaned_on=_leaned_on(copied, made), unseen=further)
 
     def make_on_copy(error: DBAPIError) -> Catalog:
         # What they lean on is more than is copied at first: a table, a text search configuration, a cast.

@@ -18,6 +18,7 @@ from plinth.autogenerate.checks import (
     validate,
     validate_op,
 )
+from plinth.autogenerate.columns import default_sql
 from plinth.autogenerate.difference import forced
 from plinth.autogenerate.domain_checks import add_checks, new_domains
 from plinth.autogenerate.enums import is_extended, mentioned_values
@@ -473,12 +474,11 @@ def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     for column in _new_and_filled(way, name):
         if not column.not_null:
-            said = way.change.backfills.get(ColumnName(name, column.name), str(column.default))
+            said = way.change.backfills.get(ColumnName(name, column.name), str(default_sql(column)))
             _fill_column(way, name, column.name, said)
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
-        given = way.change.backfills.get(ColumnName(name, column.name))
-        value = given if given is not None else column.default
+        value = way.change.backfills.get(ColumnName(name, column.name), default_sql(column))
         if value is None or (old is not None and column.generated):
             continue
         _fill_column(way, name, column.name, value)

@@ -7,13 +7,12 @@ by a trigger, filled in batches, and takes over the name in a short transaction;
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate import casts, constraints, indexes
 from plinth.autogenerate.backfills import backfill_op
 from plinth.autogenerate.checks import add_not_valid, comment_ops, not_null_check, validate
-from plinth.autogenerate.columns import native_column
+from plinth.autogenerate.columns import native_column, server_default
 from plinth.autogenerate.domain_checks import rewrites
 from plinth.autogenerate.expressions import with_name
 from plinth.autogenerate.new_enums import NewEnum, is_shared, new_enum, rebuilt_enum
@@ -32,7 +31,6 @@ from plinth.autogenerate.quoting import (
     schema_of,
     sql_name,
     temporary_name,
-    without_binds,
 )
 from plinth.autogenerate.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.way import Operations, Part, Way
@@ -364,7 +362,7 @@ def _take_over(
     up += names.up(way.at)
     up += [alter(column, modify_name=names.old), alter(keeper.new, modify_name=column)]
     if wanted.default is not None:
-        up.append(alter(column, modify_server_default=sa.text(without_binds(wanted.default))))
+        up.append(alter(column, modify_server_default=server_default(wanted)))
     for check in required:
         up += [
             alter(column, modify_nullable=False),
@@ -387,7 +385,7 @@ def _take_over(
     down += [alter(column, modify_name=keeper.new), alter(names.old, modify_name=column)]
     down += [*names.down(way.at), *names.restore(way.at)]
     if before.default is not None:
-        down.append(alter(column, modify_server_default=sa.text(without_binds(before.default))))
+        down.append(alter(column, modify_server_default=server_default(before)))
     if before.not_null:
         down.append(alter(column, modify_nullable=False))
         down += constraints.not_null_name_ops(table, column, way.at)

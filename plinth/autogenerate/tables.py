@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate import constraints, indexes
-from plinth.autogenerate.columns import column_sql, is_serial, native_column, settings
+from plinth.autogenerate.columns import column_sql, default_sql, is_serial, native_column, settings
 from plinth.autogenerate.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, Phase, SqlOp, Step
@@ -153,7 +153,7 @@ def _create_partition(change: Change, table: Table) -> Iterator[Step]:
     for column in own.columns:
         if column.default is not None:
             alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
-            step = Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {column.default}"))
+            step = Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {default_sql(column)}"))
             yield step.making(table.part("default", column.name))
         if column.comment is not None:
             yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
@@ -191,7 +191,7 @@ def own_of_partition(table: Table, parent: Table) -> Table:
             return column
         given = {
             name: getattr(column, name)
-            for name in ("default", "storage", "compression", "statistics", "options")
+            for name in ("default", "words", "storage", "compression", "statistics", "options")
             if getattr(column, name) != getattr(above, name)
         }
         return Column(column.name, "", comment=column.comment, **given)

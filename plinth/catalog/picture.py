@@ -77,6 +77,7 @@ class Column:
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
         default_needs: what its default stands on.
         published_by: the publications that name it, in a list of columns or a filter; not compared.
+        words: of models: for what is printed of it, how they say it; not compared.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Column:
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
     default_needs: frozenset[Node] = field(default=NOTHING, compare=False)
     published_by: frozenset[str] = field(default=frozenset(), compare=False)
+    words: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_required(self) -> bool:
@@ -147,6 +149,7 @@ class Constraint:
         validated: it holds for all rows; a new one is checked against none of the old.
         types: the types of ours that its expression mentions.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
+        words: of models: for what is printed of it, how they say it; not compared.
     """
 
     name: str
@@ -165,6 +168,7 @@ class Constraint:
     validated: bool = True
     types: frozenset[Name] = frozenset()
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    words: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def for_new_rows(self) -> "Constraint":
@@ -214,6 +218,7 @@ class Index:
         types: the types of ours that its expressions mention.
         statistics: the targets of its expressions, by their number.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
+        words: of models: for what is printed of it, how they say it; not compared.
     """
 
     name: str
@@ -232,6 +237,7 @@ class Index:
     types: frozenset[Name] = frozenset()
     statistics: tuple[tuple[int, int], ...] = ()
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    words: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -386,12 +392,13 @@ class Enum:
 
 @dataclass(frozen=True)
 class DomainConstraint:
-    """A check of a domain."""
+    """A check of a domain; `words` are as those of `Constraint`."""
 
     name: str
     definition: str
     comment: str | None = None
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    words: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_validated(self) -> bool:
@@ -418,6 +425,7 @@ class Domain:
         comment: if there is one.
         base: the named type of ours that it is made of.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
+        words: of models: for what is printed of it, how they say it; not compared.
     """
 
     name: Name
@@ -429,6 +437,7 @@ class Domain:
     comment: str | None = None
     base: Name | None = None
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
+    words: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def nodes(self) -> frozenset[Node]:

@@ -211,6 +211,18 @@ def test_it_is_kept_until_something_changes(target: Connection, folder: Path) ->
     assert models_catalog(shop(), target) == first
 
 
+def test_the_models_words_are_kept_too(target: Connection, folder: Path) -> None:
+    for _ in range(2):
+        orders = models_catalog(shop(), target).tables[Name("public", "orders")]
+        assert orders.constraints["positive"].words["(amount > (0)::numeric)"] == "amount > 0"
+        assert orders.indexes["paid_orders"].words == {
+            "amount": "amount",
+            "(state = 'paid'::state)": "state = 'paid'",
+        }
+        assert orders["state"].words == {"'new'::state": "'new'"}
+    assert len(list(folder.glob("models-*"))) == 1
+
+
 def test_the_order_of_indexes_is_no_change(target: Connection, folder: Path) -> None:
     for names in ("abcdefgh", "hgfedcba", "badcfehg"):
         metadata = MetaData()

@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_users_name_not_empty"),
         "users",
-        "(name)::text <> ''::text",
+        "name <> ''",
         postgresql_not_valid=True,
     )
     with op.get_context().autocommit_block():

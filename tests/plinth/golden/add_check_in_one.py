@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_check_constraint(op.f("ck_users_name_not_empty"), "users", "(name)::text <> ''::text")
+    op.create_check_constraint(op.f("ck_users_name_not_empty"), "users", "name <> ''")
 
 
 def downgrade() -> None:

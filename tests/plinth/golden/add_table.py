@@ -26,12 +26,7 @@ def upgrade() -> None:
             postgresql.ENUM("open", "paid", name="order_state", create_type=False),
             nullable=False,
         ),
-        sa.Column(
-            "total",
-            sa.Numeric(precision=10, scale=2),
-            server_default=sa.text("'0'::numeric"),
-            nullable=False,
-        ),
+        sa.Column("total", sa.Numeric(precision=10, scale=2), server_default="0", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["user_id"],
@@ -40,7 +35,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
-        sa.CheckConstraint("total >= (0)::numeric", name=op.f("ck_orders_total_not_negative")),
+        sa.CheckConstraint("total >= 0", name=op.f("ck_orders_total_not_negative")),
     )
     op.create_index(op.f("ix_orders_user_id"), "orders", ["user_id"])
 

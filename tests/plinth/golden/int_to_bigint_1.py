@@ -60,7 +60,7 @@ def upgrade() -> None:
     op.alter_column("posts", "likes", nullable=True)
     op.alter_column("posts", "likes", new_column_name="likes_old")
     op.alter_column("posts", "likes_new", new_column_name="likes")
-    op.alter_column("posts", "likes", server_default=sa.text("'0'::bigint"))
+    op.alter_column("posts", "likes", server_default="0")
     op.alter_column("posts", "likes", nullable=False)
     op.drop_constraint(op.f("posts_likes_new_required"), "posts", type_="check")
 

@@ -17,7 +17,7 @@ depends_on = None
 def upgrade() -> None:
     op.alter_column("posts", "likes", server_default=None)
     op.alter_column("posts", "likes", type_=sa.BigInteger())
-    op.alter_column("posts", "likes", server_default=sa.text("'0'::bigint"))
+    op.alter_column("posts", "likes", server_default="0")
 
 
 def downgrade() -> None:
