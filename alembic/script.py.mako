@@ -5,6 +5,10 @@
         """Whether an import is of the standard library's, and stands first."""
         return line.split()[1].partition(".")[0] in sys.stdlib_module_names
 
+    def source(value):
+        """Return ids as they are written."""
+        return repr(value).replace("'", '"')
+
     def plain(code):
         """Leave out the two comments that Alembic puts around what it generates."""
         return "\n".join(line for line in code.splitlines() if not line.strip().startswith("# ### ")).strip()
@@ -17,7 +21,7 @@
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
 Revision ID: ${up_revision}
-Revises: ${down_revision | comma,n}
+Revises:${" " if down_revision else ""}${down_revision | comma,n}
 Create Date: ${create_date}
 % if note and note.change:
 
@@ -39,10 +43,10 @@ from alembic import op
 ${line}
 % endfor
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = ${source(up_revision)}
+down_revision = ${source(down_revision)}
+branch_labels = ${source(branch_labels)}
+depends_on = ${source(depends_on)}
 % if note and note.is_after:
 deploy = "after"  # running code may still use what goes here: first the code, then this
 % endif

@@ -41,8 +41,7 @@ def _block(table: Table, name: str, column: str, value: str) -> str:
             "        COMMIT;",
             f"        RAISE DEBUG '% of %', {high}, {last};",
             f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
-            f"        {low} := {high};",
-            f"        PERFORM pg_sleep({PAUSE});",
+            f"        {low} := {high}; PERFORM pg_sleep({PAUSE});",
             "    END LOOP;",
             f"END {tag}",
         ]

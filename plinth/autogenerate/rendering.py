@@ -5,7 +5,7 @@ undo the escapes of `%` and `:`. Operations that aren't ours (of Alembic's own c
 of other things than ours are, and are left to them.
 """
 
-import re
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,16 +18,17 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import TextClause, conv
 from sqlalchemy.types import TypeEngine
 
+from plinth.autogenerate.margins import FULL, fitted, fitted_sql, string
 from plinth.autogenerate.steps import AutocommitOp, CommentOp, NamedTextOp, RepeatedOp, SqlOp, TextOp
 
-WIDTH = 100  # columns; longer calls get a line for each argument
+MARGIN = 4  # of what stands in a function
 
 
 def _call(function: str, *arguments: str | None) -> str:
     """Return a call, on one line where it fits."""
     given = [argument for argument in arguments if argument is not None]
     line = f"{function}({', '.join(given)})"
-    if len(line) <= WIDTH and "\n" not in line:
+    if len(line) <= FULL and "\n" not in line:
         return line
     inner = ",\n".join(given)
     return f"{function}(\n{_indented(inner)},\n)"
@@ -49,18 +50,15 @@ def _value(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_value(key)}: {_value(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return _listed(map(_value, value))
     return repr(value)
 
 
-def string(text: str) -> str:
-    """Return a text as Python has it, in double quotes where that is possible without a backslash more."""
-    plain = repr(str(text))
-    if plain.startswith("'") and '"' not in text:
-        return '"' + plain[1:-1].replace("\\'", "'") + '"'
-    if plain.startswith("'") and "'" in text:
-        return '"' + plain[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
-    return plain
+def _listed(values: Iterable[str]) -> str:
+    """Return a list, in one line where it fits wherever it stands."""
+    given = list(values)
+    line = f"[{', '.join(given)}]"
+    return line if len(line) <= FULL - 3 * MARGIN else "[\n" + _indented(",\n".join(given)) + ",\n]"
 
 
 def _name(name: object) -> str:
@@ -164,8 +162,8 @@ def constraint_source(constraint: sa.Constraint, context: AutogenContext) -> str
         options = (_option(key, value) for key, value in constraint.dialect_kwargs.items())
         return _call("sa.UniqueConstraint", *_names(constraint), name, *timing, *options)
     if isinstance(constraint, sa.ForeignKeyConstraint):
-        own = "[" + ", ".join(_names(constraint)) + "]"
-        referred = "[" + ", ".join(string(each._get_colspec()) for each in constraint.elements) + "]"
+        own = _listed(_names(constraint))
+        referred = _listed(string(each._get_colspec()) for each in constraint.elements)
         options = (
             _option(option, getattr(constraint, option)) for option in ("onupdate", "ondelete", "match")
         )
@@ -182,19 +180,18 @@ def _names(constraint: sa.schema.ColumnCollectionConstraint) -> list[str]:
 
 @renderers.dispatch_for(SqlOp)
 def _sql_op(_: AutogenContext, op: SqlOp) -> list[str]:
-    written = _statement(str(op.sqltext))
-    return [f"# {op.note}", written] if op.note else [written]
+    written = fitted(_statement(str(op.sqltext)), MARGIN)
+    return [*_comment(op.note), written] if op.note else [written]
 
 
 def _statement(text: str) -> str:
     if "\n" not in text:
-        lines = [string(line) for line in _lines(text)]
-        return _call("op.execute", *lines) if len(lines) == 1 else _execute(lines)
-    return "op.execute(\n" + _indented(_text_of_lines(text)) + "\n)"
+        return f"op.execute({string(text)})"
+    return "op.execute(\n" + _indented(_text_of_lines(text, 3 * MARGIN)) + "\n)"
 
 
-def _text_of_lines(text: str) -> str:
-    """Return a text of several lines as it is written."""
+def _text_of_lines(text: str, margin: int) -> str:
+    """Return a text of several lines as it is written, indented as far as the margin says."""
     quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     # What stands in the string is indented with the code: nothing in it may depend on that, as the text of a
     # function does, which is kept.
@@ -202,33 +199,26 @@ def _text_of_lines(text: str) -> str:
     if is_kept or quoted.endswith('"') or any(line.count("'") % 2 for line in text.split("\n")):
         lines = [string(f"{line}\n") for line in text.split("\n")[:-1]] + [string(text.rpartition("\n")[2])]
         return "\n".join(lines)
-    return f'"""\n{quoted}\n"""'
-
-
-def _execute(lines: list[str]) -> str:
-    return "op.execute(\n" + _indented("\n".join(lines)) + "\n)"
-
-
-def _lines(text: str) -> list[str]:
-    """Cut a long statement after spaces, so that it fits between the margins."""
-    room = WIDTH - len("    op.execute()")
-    lines = [""]
-    for word in re.split(r"(?<= )", text):
-        if lines[-1] and len(lines[-1]) + len(word) > room:
-            lines.append("")
-        lines[-1] += word
-    return lines
+    fitting = "\n".join(piece for line in quoted.split("\n") for piece in fitted_sql(line, margin))
+    return f'"""\n{fitting}\n"""'
 
 
 @renderers.dispatch_for(CommentOp)
 def _comment_op(_: AutogenContext, op: CommentOp) -> list[str]:
-    return [f"# {line}" for line in op.text.split("\n")]
+    return _comment(op.text)
+
+
+def _comment(text: str) -> list[str]:
+    lines = (
+        textwrap.wrap(line, FULL, break_long_words=False, break_on_hyphens=False) for line in text.split("\n")
+    )
+    return [f"# {line}" for pieces in lines for line in pieces]
 
 
 @renderers.dispatch_for(AutocommitOp)
 def _autocommit(context: AutogenContext, op: AutocommitOp) -> str:
-    lines = [render_op_text(context, each) for each in op.ops]
-    return "with op.get_context().autocommit_block():\n" + _indented("\n".join(lines))
+    lines = "\n".join(render_op_text(context, each) for each in op.ops)
+    return "with op.get_context().autocommit_block():\n" + _indented(fitted(lines, 2 * MARGIN))
 
 
 @renderers.dispatch_for(TextOp)
@@ -238,8 +228,10 @@ def _text_op(_: AutogenContext, op: TextOp) -> str:
 
 @renderers.dispatch_for(NamedTextOp)
 def _named_text(_: AutogenContext, op: NamedTextOp) -> str:
-    text = _text_of_lines(op.sql)
-    return f"{op.name} = {text}" if text.startswith('"""') else f"{op.name} = (\n{_indented(text)}\n)"
+    text = _text_of_lines(op.sql, MARGIN)
+    if text.startswith('"""'):
+        return f"{op.name} = {text}"
+    return fitted(f"{op.name} = (\n{_indented(text)}\n)", MARGIN)
 
 
 @renderers.dispatch_for(RepeatedOp)
@@ -343,7 +335,7 @@ def _alter_column(context: AutogenContext, op: ops.AlterColumnOp) -> str:
 
 
 def _create_index(_: AutogenContext, op: ops.CreateIndexOp) -> str:
-    keys = "[" + ", ".join(_value(key) for key in op.columns) + "]"
+    keys = _listed(map(_value, op.columns))
     return _call(
         "op.create_index",
         _name(op.index_name),
@@ -475,7 +467,9 @@ def use_renderers() -> None:
 
 def _of_either(ours: Callable[..., str], alembics: Callable[..., Any]) -> Callable[..., Any]:
     def render(context: AutogenContext, op: ops.MigrateOperation) -> str | list[str]:
-        written: str | list[str] = (ours if _IS_OURS in vars(op) else alembics)(context, op)
+        if _IS_OURS in vars(op):
+            return fitted(ours(context, op), MARGIN)
+        written: str | list[str] = alembics(context, op)
         return written
 
     return render

@@ -1,7 +1,9 @@
-"""Revisions say what the models say in their words."""
+"""Revisions say what the models say, in their words, and in lines that fit between the margins."""
 
 import argparse
 import re
+import subprocess
+import sys
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ from alembic import command
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.dialects.postgresql import DOMAIN, ExcludeConstraint
 
+from plinth import settings
 from tests.plinth.history import History
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 
@@ -109,3 +112,28 @@ def test_words_belong_to_names_and_types_of_their_place(history: History, empty_
     assert 'server_default="2"' in up
     assert '"price > (0)::numeric"' in down
     command.upgrade(history.config(empty_engine), "head")
+
+
+LONG = " OR ".join(f"name = 'value number {number}'" for number in range(9))
+
+
+def test_long_lines_are_cut(history: History, empty_engine: Engine) -> None:
+    written(history, empty_engine, goods(sa.Column("name", sa.String(50))), "prove=no")
+    command.upgrade(history.config(empty_engine), "head")
+    name = sa.Column("name", sa.String(50), comment="a comment of many words " * 6)
+    models = goods(
+        name,
+        sa.Column(
+            "kind", sa.Text, nullable=False, info={"backfill": f"CASE WHEN {LONG} THEN 'a' ELSE 'b  c' END"}
+        ),
+        sa.Column("note", sa.Text, server_default=f'"it\'s" {"long " * 30}'),
+        sa.CheckConstraint(LONG, name="long"),
+        sa.Index("by_name", sa.text(f"({LONG})"), "kind", postgresql_where=sa.text(LONG)),
+        ExcludeConstraint((sa.text(f"({LONG})"), "="), using="btree", name="one", where=sa.text(LONG)),
+    )
+    written(history, empty_engine, models, "rewrite=goods")
+    ruff = [sys.executable, "-m", "ruff", "--config", str(settings.ROOT / "pyproject.toml")]
+    folder = str(history.folder / "versions")
+    for arguments in (["format", "--diff"], ["check", "--select=E501"]):
+        found = subprocess.run([*ruff, *arguments, folder], capture_output=True, text=True, check=False)
+        assert not found.returncode, found.stdout

@@ -26,8 +26,7 @@ def upgrade() -> None:
             COMMIT;
             RAISE DEBUG '% of %', high, last;
             EXIT WHEN high IS NOT DISTINCT FROM last;
-            low := high;
-            PERFORM pg_sleep(0.01);
+            low := high; PERFORM pg_sleep(0.01);
         END LOOP;
     END $$
     """

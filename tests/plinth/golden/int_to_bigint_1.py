@@ -25,8 +25,8 @@ def upgrade() -> None:
         "NEW.likes_new := NEW.likes; RETURN NEW; END $keep$"
     )
     op.execute(
-        "CREATE TRIGGER posts_likes_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW "
-        "EXECUTE FUNCTION posts_likes_new()"
+        "CREATE TRIGGER posts_likes_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
+        "FUNCTION posts_likes_new()"
     )
     with op.get_context().autocommit_block():
         op.execute(
@@ -35,14 +35,15 @@ def upgrade() -> None:
                 SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
+                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
                     high := CASE WHEN FOUND THEN high ELSE last END;
-                    UPDATE posts SET likes_new = likes WHERE likes_new IS NULL AND id BETWEEN low.id AND high.id;
+                    UPDATE posts SET likes_new = likes
+                        WHERE likes_new IS NULL AND id BETWEEN low.id AND high.id;
                     COMMIT;
                     RAISE DEBUG '% of %', high, last;
                     EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high;
-                    PERFORM pg_sleep(0.01);
+                    low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """

@@ -33,8 +33,8 @@ def upgrade() -> None:
         "NEW.state_new := NEW.state::text::post_state_new; RETURN NEW; END $keep$"
     )
     op.execute(
-        "CREATE TRIGGER posts_state_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW "
-        "EXECUTE FUNCTION posts_state_new()"
+        "CREATE TRIGGER posts_state_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
+        "FUNCTION posts_state_new()"
     )
     with op.get_context().autocommit_block():
         op.execute(
@@ -43,14 +43,15 @@ def upgrade() -> None:
                 SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
+                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
                     high := CASE WHEN FOUND THEN high ELSE last END;
-                    UPDATE posts SET state_new = state::text::post_state_new WHERE state_new IS NULL AND id BETWEEN low.id AND high.id;
+                    UPDATE posts SET state_new = state::text::post_state_new
+                        WHERE state_new IS NULL AND id BETWEEN low.id AND high.id;
                     COMMIT;
                     RAISE DEBUG '% of %', high, last;
                     EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high;
-                    PERFORM pg_sleep(0.01);
+                    low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """

@@ -22,12 +22,12 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("email_new", sa.String(length=100), nullable=True))
     op.execute(
         "CREATE FUNCTION users_email_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.email_new := (SELECT left(email, 100) FROM (SELECT NEW.*) AS users); RETURN "
-        "NEW; END $keep$"
+        "NEW.email_new := (SELECT left(email, 100) FROM (SELECT NEW.*) AS users); RETURN NEW; END "
+        "$keep$"
     )
     op.execute(
-        "CREATE TRIGGER users_email_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW "
-        "EXECUTE FUNCTION users_email_new()"
+        "CREATE TRIGGER users_email_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
+        "FUNCTION users_email_new()"
     )
     with op.get_context().autocommit_block():
         op.execute(
@@ -36,14 +36,15 @@ def upgrade() -> None:
                 SELECT id INTO low FROM users ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
+                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
                     high := CASE WHEN FOUND THEN high ELSE last END;
-                    UPDATE users SET email_new = left(email, 100) WHERE email_new IS NULL AND id BETWEEN low.id AND high.id;
+                    UPDATE users SET email_new = left(email, 100)
+                        WHERE email_new IS NULL AND id BETWEEN low.id AND high.id;
                     COMMIT;
                     RAISE DEBUG '% of %', high, last;
                     EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high;
-                    PERFORM pg_sleep(0.01);
+                    low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -80,9 +81,8 @@ def downgrade() -> None:
     # What the old column has missed is written first: writers wait as long as that takes.
     op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
     op.execute(
-        "UPDATE users SET email_old = email WHERE (SELECT left(email, 100) FROM (SELECT "
-        "email_old AS email) AS users)::character varying(100)::text IS DISTINCT FROM "
-        "email::text"
+        "UPDATE users SET email_old = email WHERE (SELECT left(email, 100) FROM (SELECT email_old "
+        "AS email) AS users)::character varying(100)::text IS DISTINCT FROM email::text"
     )
     op.alter_column("users", "email", new_column_name="email_new")
     op.alter_column("users", "email_old", new_column_name="email")
