@@ -9,6 +9,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate import casts
 from plinth.autogenerate.expressions import as_said, bare
+from plinth.autogenerate.heirs import is_column_inherited, may_be_inherited
 from plinth.autogenerate.quoting import (
     literal,
     made_name,
@@ -188,12 +189,12 @@ def steps(
     before, after = change.before.tables[name], change.after.tables[name]
     for column in after.columns:
         is_new = column.name in replaced or before.column(column.name) is None
-        if is_new and (column.is_local or not after.parents):
+        if is_new and not is_column_inherited(change, name, column, change.after):
             nodes = _nodes(after, column, change.before)
             yield from (step.making(*nodes) for step in _add(change, after, column))
     for column in before.columns:
         wanted = after.column(column.name)
-        goes = wanted is None and (column.is_local or not before.parents)
+        goes = wanted is None and not is_column_inherited(change, name, column, change.before)
         if column.name in replaced or goes:
             is_first = column.name in replaced or column.generated
             phase = Phase.DROP_FIRST if is_first else Phase.DROP_COLUMNS
@@ -214,7 +215,9 @@ def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
 
 
 def _drop(change: Change, table: Table, column: Column) -> ops.DropColumnOp:
-    return ops.DropColumnOp(table.name.name, column.name, schema=schema_of(table.name, change.before))
+    may_be_gone = may_be_inherited(change, table.name, column) or None
+    schema = schema_of(table.name, change.before)
+    return ops.DropColumnOp(table.name.name, column.name, schema=schema, if_exists=may_be_gone)
 
 
 def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:

@@ -1,12 +1,14 @@
 """Constraints: primary and foreign keys, unique, check, exclusion, and the names of NOT NULL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.expressions import as_said, bare
+from plinth.autogenerate.heirs import is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change, NotNullNamesOp, Phase, SqlOp, Step
@@ -195,19 +197,22 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.constraints.values():
         new = after.constraints.get(old.name)
-        if not old.is_local:
+        if is_constraint_inherited(change, name, old, change.before):
             continue
         if old.type == "n":
-            if new is not None and (new.definition, new.is_local) != (old.definition, old.is_local):
+            if new is not None and new.definition != old.definition:
                 refuse(Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}"))
             continue
         if old.name in forced or not is_kept(old, new):
             phase = Phase.DROP_FOREIGN_KEYS if old.type == "f" else Phase.DROP_CONSTRAINTS
-            step = Step(phase, drop_op(old, before, change.before))
+            drop = drop_op(old, before, change.before)
+            if may_be_inherited(change, name, old):
+                drop.if_exists = True
+            step = Step(phase, drop)
             yield step.dropping(before.part("constraint", old.name))
     for new in after.constraints.values():
         old_one = before.constraints.get(new.name)
-        if not new.is_local or new.type == "n":
+        if new.type == "n" or is_constraint_inherited(change, name, new, change.after):
             continue
         if old_one is None or new.name in forced or not is_kept(old_one, new):
             phase = Phase.FOREIGN_KEYS if new.type == "f" else Phase.CONSTRAINTS
@@ -217,6 +222,21 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
                 yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
         elif old_one.comment != new.comment:
             yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
+    if before.parents != after.parents:
+        yield from _renamed_not_null(change, before, after)
+
+
+def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[Step]:
+    """Yield what names NOT NULL anew where it isn't inherited any more, or not yet (PostgreSQL 18)."""
+    names = {each.columns: each for each in before.constraints.values() if each.type == "n"}
+    for new in after.constraints.values():
+        old = names.get(new.columns) if new.type == "n" else None
+        if (
+            old
+            and old.name != new.name
+            and not is_constraint_inherited(change, after.name, new, change.after)
+        ):
+            yield Step(Phase.COMMENTS, rename_op(after.name, old, new.name, change.after))
 
 
 def not_null_names(change: Change) -> Iterator[Step]:
@@ -231,7 +251,9 @@ def not_null_names(change: Change) -> Iterator[Step]:
             {each.columns for each in before.constraints.values() if each.type == "n"} if before else set()
         )
         for each in table.constraints.values():
-            if each.type != "n" or not each.is_local or each.columns in known:
+            if each.type != "n" or each.columns in known:
+                continue
+            if is_constraint_inherited(change, name, each, change.after):
                 continue
             if not each.validated:
                 refuse(
@@ -241,7 +263,8 @@ def not_null_names(change: Change) -> Iterator[Step]:
                     )
                 )
                 continue
-            for op in not_null_name_ops(table, each.columns[0], change.after):
+            own = replace(table, constraints={each.name: replace(each, is_local=True)})
+            for op in not_null_name_ops(own, each.columns[0], change.after):
                 yield Step(Phase.COMMENTS, op)
 
 

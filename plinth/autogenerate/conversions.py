@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from plinth.autogenerate import casts
 from plinth.autogenerate.casts import Using
 from plinth.autogenerate.columns import is_replaced
+from plinth.autogenerate.heirs import is_column_inherited
 from plinth.autogenerate.quoting import literal, quoted, shown, sql_name, temporary_name
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change
@@ -86,7 +87,9 @@ def changed_values(change: Change) -> Iterator[Conversion]:
             change.before.tables[place.table][place.column],
             change.after.tables[place.table][place.column],
         )
-        if old.generated or new.generated or is_replaced(old, new) or not old.is_local:
+        if old.generated or new.generated or is_replaced(old, new):
+            continue
+        if is_column_inherited(change, place.table, old, change.before):
             continue
         before, after = _plain(old, change.before), _plain(new, change.after)
         enums = _enum(before, change.before), _enum(after, change.after)

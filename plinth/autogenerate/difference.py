@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from plinth.autogenerate import columns, constraints, domains, enums, indexes, others, sequences, tables
+from plinth.autogenerate.heirs import from_the_youngest, in_line
 from plinth.autogenerate.order import ordered
 from plinth.autogenerate.others import Key
 from plinth.autogenerate.quoting import literal, quoted, shown
@@ -52,7 +53,7 @@ def difference(change: Change) -> list[Step]:
 
 def _steps(change: Change) -> Iterator[Step]:
     found = forced(change)
-    kept = sorted(set(change.before.tables) & set(change.after.tables))
+    kept = in_line(set(change.before.tables) & set(change.after.tables), change)
     yield from _schemas(change)
     yield from enums.steps(change)
     yield from domains.steps(change, found.types, found.checks)
@@ -72,10 +73,19 @@ def _steps(change: Change) -> Iterator[Step]:
 
 
 def _in_order_of_columns(change: Change, kept: list[Name], found: Forced) -> Iterator[Step]:
-    for name in kept:
-        yield from columns.steps(
-            change, name, found.of(found.replaced, name), found.types, found.of(found.defaults, name)
+    """Yield steps; a column is added to heirs first, and goes from them last: so it stays their own."""
+    made = {
+        name: list(
+            columns.steps(
+                change, name, found.of(found.replaced, name), found.types, found.of(found.defaults, name)
+            )
         )
+        for name in kept
+    }
+    for name in from_the_youngest(kept, change):
+        yield from (step for step in made[name] if step.phase != Phase.DROP_COLUMNS)
+    for name in kept:
+        yield from (step for step in made[name] if step.phase == Phase.DROP_COLUMNS)
 
 
 def _schemas(change: Change) -> Iterator[Step]:

@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from typing import TypeVar
 
 from plinth.autogenerate.casts import Casts, is_related
+from plinth.autogenerate.heirs import is_column_inherited
 from plinth.autogenerate.quoting import shown
 from plinth.autogenerate.refusals import Refusal, refuse
 from plinth.autogenerate.steps import Change
@@ -66,7 +67,11 @@ def ask(change: Change, named: set[str]) -> None:
 
 def _pairs_of_columns(before: Table, after: Table, change: Change) -> Iterator[tuple[Column, Column]]:
     gone = [each for each in before.columns if after.column(each.name) is None]
-    gone = [each for each in gone if not each.generated and each.is_local]
+    gone = [
+        each
+        for each in gone
+        if not each.generated and not is_column_inherited(change, before.name, each, change.before)
+    ]
     come = [each for each in after.columns if before.column(each.name) is None and not each.generated]
     scores = [
         (_score(old, new, before, after), old, new)

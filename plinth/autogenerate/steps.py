@@ -36,6 +36,7 @@ class Phase(enum.IntEnum):
     COMMENTS = enum.auto()
     OTHERS = enum.auto()
     DROP_COLUMNS = enum.auto()
+    HEIRS = enum.auto()  # which have by now what they will inherit
     DROP_TABLES = enum.auto()
     DROP_SEQUENCES = enum.auto()
     DROP_DOMAINS = enum.auto()

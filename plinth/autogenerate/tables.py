@@ -399,11 +399,12 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
         yield step(f"SET TABLESPACE {quoted(after.tablespace or 'pg_default')}")
     for parent in before.parents:
         if parent not in after.parents and not before.partition_bound:
-            yield step(f"NO INHERIT {sql_name(parent, change.before)}")
+            op = SqlOp(f"{sql} NO INHERIT {sql_name(parent, change.before)}", summary, name)
+            yield Step(Phase.DROP_FOREIGN_KEYS, op)  # what is inherited can't be dropped
     for parent in after.parents:
         if parent not in before.parents and not after.partition_bound:
             op = SqlOp(f"{sql} INHERIT {sql_name(parent, change.after)}", summary, name)
-            yield Step(Phase.OWNERS, op)
+            yield Step(Phase.HEIRS, op)
     if before.comment != after.comment:
         yield Step(Phase.COMMENTS, _comment(after, change.after))
     yield from _security(before, after, change.after)

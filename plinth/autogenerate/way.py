@@ -71,7 +71,8 @@ class Way:
         """Whether a table is partitioned, a partition, or inherits, or another inherits from it."""
         before, after = self.before.tables[name], self.change.after.tables[name]
         own = (before.partition_key, after.partition_key, before.parents, after.parents)
-        return any(own) or any(name in table.parents for table in self.before.tables.values())
+        heirs = (*self.before.tables.values(), *self.change.after.tables.values())
+        return any(own) or any(name in table.parents for table in heirs)
 
     def is_rewritten(self, place: ColumnName) -> bool:
         """Whether PostgreSQL writes a table anew, or an index, when a column's type changes in place."""

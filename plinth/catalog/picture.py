@@ -70,7 +70,7 @@ class Column:
         options: "n_distinct" and the like, where they were set.
         comment: if there is one.
         sequence: the sequence that belongs to it (serial or identity).
-        is_local: it isn't merely inherited from a parent.
+        is_local: it isn't merely inherited from a parent; not compared, as no statement changes that.
         uses: the columns of the table in the expression that generates it.
         has_privileges: something was granted on it alone; not compared, as no model says it.
         has_volatile_default: its default is another one for each row; not compared, as the default is.
@@ -94,7 +94,7 @@ class Column:
     options: tuple[str, ...] = ()
     comment: str | None = None
     sequence: Name | None = None
-    is_local: bool = True
+    is_local: bool = field(default=True, compare=False)
     uses: frozenset[str] = frozenset()
     has_privileges: bool = field(default=False, compare=False)
     has_volatile_default: bool = field(default=False, compare=False)
@@ -145,7 +145,7 @@ class Constraint:
         nulls_not_distinct: NULL equals NULL.
         options: storage parameters of its index.
         comment: if there is one.
-        is_local: it isn't merely inherited from a parent.
+        is_local: it isn't merely inherited from a parent; not compared, as no statement changes that.
         validated: it holds for all rows; a new one is checked against none of the old.
         types: the types of ours that its expression mentions.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
@@ -164,7 +164,7 @@ class Constraint:
     nulls_not_distinct: bool = False
     options: tuple[str, ...] = ()
     comment: str | None = None
-    is_local: bool = True
+    is_local: bool = field(default=True, compare=False)
     validated: bool = True
     types: frozenset[Name] = frozenset()
     needs: frozenset[Node] = field(default=NOTHING, compare=False)

@@ -12,7 +12,7 @@ import secrets
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -465,13 +465,14 @@ def dump(url: URL, *, everything: bool = False) -> Dump:
     """Return the schema of a database, without what Alembic and Plinth keep for themselves; or all of it."""
     program = [str(client_program("pg_dump")), "--no-owner", *([] if everything else ["--schema-only"])]
     ours = [] if everything else ["--exclude-table=public.alembic_version", "--exclude-schema=plinth"]
-    done = subprocess.run(
-        [*program, *ours, libpq_url(url)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    with nullcontext() if everything else _heirs_aside(url):
+        done = subprocess.run(
+            [*program, *ours, libpq_url(url)],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     if done.returncode:
         raise RuntimeError(done.stderr)
     objects = Dump()
@@ -481,6 +482,34 @@ def dump(url: URL, *, everything: bool = False) -> Dump:
         key = name.partition("; Owner:")[0]
         objects[key] = "\n".join([*filter(None, [objects.get(key)]), normalised(body.strip())])
     return objects
+
+
+@contextmanager
+def _heirs_aside(url: URL) -> Iterator[None]:
+    """Let all that heirs inherit be merely inherited inside; a table that becomes one has it as its own, too.
+
+    Like the order of columns, no statement changes that.
+    """
+    sets = {"pg_attribute": ("attislocal", "attinhcount"), "pg_constraint": ("conislocal", "coninhcount")}
+    with psql(url) as connection:
+
+        def let(catalog: str, places: object, is_local: str) -> list[str]:
+            local, _ = sets[catalog]
+            where = "where ctid = any(cast(%s as tid[])) returning ctid::text"
+            sql = f"update {catalog} set {local} = {is_local} {where}"  # noqa: S608 - constants
+            return [row[0] for row in connection.execute(sql.encode(), [places])]
+
+        found = {}
+        for catalog, (local, count) in sets.items():
+            merged = f"select ctid::text from {catalog} where {local} and {count} > 0"  # noqa: S608 - constants
+            places = [row[0] for row in connection.execute(merged.encode())]
+            found[catalog] = let(catalog, places, "false") if places else []
+        try:
+            yield
+        finally:
+            for catalog, places in found.items():
+                if places:
+                    let(catalog, places, "true")
 
 
 def restored(given: Dump, server: URL) -> Dump:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.sql.elements import conv
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, kept, nothing, t
 
@@ -121,10 +122,85 @@ def _heir(m: MetaData) -> None:
     also(heir, "ALTER TABLE heir ADD CONSTRAINT uq_heir_n UNIQUE (n)")
 
 
+def _base(m: MetaData, name: str = "base") -> None:
+    Table(
+        name,
+        m,
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("name", Text, nullable=False, server_default="none"),
+        Column("n", Integer),
+        CheckConstraint("n > 0", name=conv(f"ck_{name}_n")),
+    )
+
+
+def _child_of(*parents: str) -> Models:
+    def make(m: MetaData) -> None:
+        for each in parents:
+            _base(m, each)
+        Table("child", m, Column("extra", Integer), postgresql_inherits=parents)
+
+    return make
+
+
+def _less(m: MetaData) -> None:
+    Table(
+        "base",
+        m,
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("name", Text, nullable=False, server_default="none"),
+    )
+    Table("child", m, Column("extra", Integer), postgresql_inherits="base")
+
+
+def _on_its_own(m: MetaData) -> None:
+    """A table that has what it would inherit, as its own."""
+    _base(m)
+    Table(
+        "child",
+        m,
+        Column("id", Integer, nullable=False),
+        Column("name", Text, nullable=False, server_default="none"),
+        Column("n", Integer),
+        Column("extra", Integer),
+        CheckConstraint("n > 0", name=conv("ck_base_n")),
+    )
+
+
+def _otherwise(m: MetaData) -> None:
+    """A table that has only a part of what it would inherit, and more."""
+    _base(m)
+    Table(
+        "child",
+        m,
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("name", Text),
+        Column("extra", Integer),
+        Column("more", Text),
+        CheckConstraint("extra > 0", name=conv("ck_child_extra")),
+    )
+
+
+def _alone(m: MetaData) -> None:
+    """The same, and what it would inherit from isn't there."""
+    _otherwise(m)
+    m.remove(m.tables["base"])
+
+
 def _parted(m: MetaData) -> None:
     parted = t(m, name="parted", postgresql_partition_by="RANGE (id)")
     also(parted, "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100)")
     also(parted, "CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200)")
+
+
+CHILD = ("insert into child (id, extra) values (1, 2)",)
+
+
+def _inheriting(name: str, other: Models) -> list[Kind]:
+    """Return a table that begins to inherit, and one that ceases to."""
+    return [
+        Kind(f"table.heir_becomes_{name}", _child_of("base"), other, rows=CHILD, keeps_rows=False),
+        Kind(f"table.{name}_becomes_heir", other, _child_of("base"), rows=CHILD, keeps_rows=False),
+    ]
 
 
 KINDS = [
@@ -356,6 +432,18 @@ KINDS = [
             Table("child", m, Column("extra", Integer), postgresql_inherits="base"),
         ),
         rows=("insert into base (id) values (1)", "insert into child (id, extra) values (2, 2)"),
+    ),
+    *_inheriting("table", _on_its_own),
+    *_inheriting("table_with_less", _otherwise),
+    *_inheriting("table_alone", _alone),
+    Kind("table.inherits_two", _child_of("base"), _child_of("base", "second"), rows=CHILD),
+    Kind("table.inherits_one_of_two", _child_of("base", "second"), _child_of("base"), rows=CHILD),
+    Kind(
+        "table.what_an_heir_had_before_goes",
+        _child_of("base"),
+        _less,
+        rows=CHILD,
+        handmade=("alter table child no inherit base", "alter table child inherit base"),
     ),
     Kind(
         "table.inherits_add_index_to_child",
