@@ -9,18 +9,21 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plinth.__main__ import libpq_url
 from plinth.check import check
+from plinth.connecting import connect
+from plinth.lint.linting import REFUSED, lint
 from plinth.local_server import client_program
+from plinth.safety import write_marker
 from tests.conftest import RUN
-from tests.plinth.history import clear
+from tests.plinth.history import clear, do
 from tests.plinth.oldest_server import oldest_programs
 from tests.plinth.project import copy_project
-from tests.plinth.shop import STEPS, after, models
+from tests.plinth.shop import EXTENSIONS, NEVER_BEFORE, NOTICED, SCHEMAS, STEPS, THEIRS, after, models
 from tests.plinth.system_server import system_server
 
 FEW = 8  # steps of the run that everybody makes
@@ -35,6 +38,7 @@ class Shop:
         clear(self.project)
         self.url = url
         self.source = ""
+        self.execute(THEIRS)
 
     def config(self, url: URL, *x: str) -> Config:
         """Return Alembic's configuration, as the programs have it."""
@@ -65,6 +69,24 @@ class Shop:
         report = check(self.config(url))
         assert report.agrees, [problem.message for problem in report.problems]
 
+    def there_and_back(self, url: URL) -> None:
+        """Undo some revisions with what is in the tables, then all; and apply them again."""
+        do(url, NEVER_BEFORE)
+        for target in ("-9", "base"):
+            command.downgrade(self.config(url), target)
+            command.upgrade(self.config(url), "head")
+            self.agrees(url)
+
+    def refused_by_lint(self) -> set[str]:
+        """Return the messages of the revisions that need the author's reason."""
+        found = lint(self.config(self.url))
+        assert found.not_measured is None
+        files = {
+            each.file for each in found.revisions for finding in each.findings if finding.level == REFUSED
+        }
+        folder = self.project.root / "alembic" / "versions"
+        return {(folder / file).read_text().splitlines()[0].strip('"') for file in files}
+
     def execute(self, sql: str) -> None:
         """Run statements in the shop's database."""
         with create_engine(self.url, poolclass=NullPool).begin() as connection:
@@ -75,18 +97,15 @@ class Shop:
         found = {}
         with create_engine(url, poolclass=NullPool).connect() as connection:
             for table in models(self.source).sorted_tables:
-                if table.fullname != "cheap":
-                    found[table.fullname] = connection.execute(
-                        text(f"select count(*) from {table.fullname}")  # noqa: S608 - names of our own
-                    ).scalar_one()
+                found[table.fullname] = connection.execute(
+                    text(f"select count(*) from {table.fullname}")  # noqa: S608 - names of our own
+                ).scalar_one()
         return found
 
 
 def restore(source: URL, target: URL) -> None:
     """Put a dump of one database into another one, which is empty."""
-    dump = subprocess.run(
-        [client_program("pg_dump"), "--no-owner", libpq_url(source)], check=True, capture_output=True
-    )
+    dump = subprocess.run([client_program("pg_dump"), libpq_url(source)], check=True, capture_output=True)
     subprocess.run(
         [client_program("psql"), "-q", "-v", "ON_ERROR_STOP=1", libpq_url(target)],
         check=True,
@@ -110,12 +129,11 @@ def test_all_of_them_and_a_dump_of_it_restored(tmp_path: Path, empty_url: URL, a
         shop.go(number)
     rows = shop.rows(empty_url)
     assert 0 not in rows.values(), rows
+    assert shop.refused_by_lint() == NOTICED
     restore(empty_url, another_url)
     shop.agrees(another_url)
     assert shop.rows(another_url) == rows
-    command.downgrade(shop.config(another_url), "-9")
-    command.upgrade(shop.config(another_url), "head")
-    shop.agrees(another_url)
+    shop.there_and_back(another_url)
 
 
 @pytest.fixture
@@ -132,56 +150,56 @@ def another_url(server: URL) -> Iterator[URL]:
 
 @pytest.mark.slow
 def test_all_of_them_where_the_default_schema_is_another(tmp_path: Path, another_url: URL) -> None:
-    engine = create_engine(another_url, poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text("create schema app"))
-        connection.execute(text(f"alter database {another_url.database} set search_path = app"))
+    do(another_url, "create schema app")
+    do(another_url, f"alter database {another_url.database} set search_path = app")
     shop = Shop(tmp_path, another_url)
     for number in range(len(STEPS)):
-        shop.go(number, "online=no")
+        shop.go(number)
     shop.agrees(another_url)
+    shop.there_and_back(another_url)
 
 
 @pytest.mark.slow
-def test_all_of_them_on_the_oldest_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APP_ENV", "development")
-    with system_server(oldest_programs(tmp_path)) as url:
+def test_all_of_them_on_the_oldest_postgresql(tmp_path: Path, open_folder: Path) -> None:
+    with system_server(oldest_programs(open_folder)) as url:
+        with connect(url) as connection:
+            write_marker(connection, "development")
+            connection.commit()
         shop = Shop(tmp_path, url)
         for number in range(len(STEPS)):
-            shop.go(number, "online=no")
+            shop.go(number)
         shop.agrees(url)
-
-
-ROLE = "plinth_test_shop_deployer"
+        shop.there_and_back(url)
 
 
 @pytest.fixture
-def deployer(server: URL, another_url: URL) -> Iterator[Engine]:
-    """A role that may create in the schemas that are there, and in nothing else."""
-    owner = create_engine(another_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with owner.connect() as connection:
-        connection.execute(text(f"drop role if exists {ROLE}"))
-        connection.execute(text(f"create role {ROLE} login nosuperuser nocreatedb nocreaterole"))
-        connection.execute(text(f"revoke create, temporary on database {another_url.database} from public"))
-        for schema in ("warehouse", "plinth"):
-            connection.execute(text(f"create schema {schema} authorization {ROLE}"))
-        connection.execute(text(f"grant usage, create on schema public to {ROLE}"))
-    yield create_engine(another_url.set(username=ROLE), poolclass=NullPool)
-    with owner.connect() as connection:
-        connection.execute(text(f"drop owned by {ROLE} cascade"))
-        connection.execute(text(f"drop role {ROLE}"))
+def deployer(server: URL) -> Iterator[str]:
+    """A role that may do nothing but sign in."""
+    name = f"{RUN}_{secrets.token_hex(4)}"
+    do(server, f"create role {name} login nosuperuser nocreatedb nocreaterole")
+    yield name
+    do(server, f"drop role {name}")
 
 
 @pytest.mark.slow
-def test_a_role_without_privileges_applies_all_of_them(
-    tmp_path: Path, empty_url: URL, deployer: Engine
+def test_a_role_without_privileges_does_all_of_them(
+    tmp_path: Path, deployer: str, empty_url: URL, another_url: URL
 ) -> None:
-    shop = Shop(tmp_path, empty_url)
-    for number, step in enumerate(STEPS):
-        if step.message == "create suppliers":
-            break
-        shop.go(number, "online=no")
-        command.upgrade(shop.config(deployer.url), "head")
-    command.downgrade(shop.config(deployer.url), "-5")
-    command.upgrade(shop.config(deployer.url), "head")
-    command.current(shop.config(deployer.url))
+    """It writes, proves, applies and undoes, in schemas and with extensions that an administrator made."""
+    do(empty_url, f"revoke all on database {empty_url.database} from public")
+    do(empty_url, f"grant connect on database {empty_url.database} to {deployer}")
+    do(empty_url, f"grant usage, create on schema public to {deployer}")
+    for schema in SCHEMAS:
+        do(empty_url, f"create schema {schema} authorization {deployer}")
+    for extension in EXTENSIONS:
+        do(empty_url, f"create extension {extension}")
+    url = empty_url.set(username=deployer)
+    shop = Shop(tmp_path, url)
+    for number in range(len(STEPS)):
+        shop.go(number)
+    shop.agrees(url)
+    shop.there_and_back(url)
+    do(another_url, f"revoke all on database {another_url.database} from public")
+    do(another_url, f"grant connect on database {another_url.database} to {deployer}")
+    restore(empty_url, another_url)
+    shop.agrees(another_url.set(username=deployer))
