@@ -8,7 +8,7 @@ import functools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from psycopg import errors
 from sqlalchemy import CheckConstraint, Connection, Engine, ForeignKeyConstraint, MetaData
@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import DDL, CreateSchema, CreateSequence, ExecutableDDLElement
-from sqlalchemy.sql.ddl import CheckFirst
+from sqlalchemy.sql import ddl
 from sqlalchemy.sql.sqltypes import SchemaType
 
 from plinth.autogenerate import prerequisites
@@ -32,6 +32,9 @@ from plinth.errors import PlinthError
 from plinth.scratch import place_of, scratch_database
 
 log = logging.getLogger(__name__)
+
+# What create_all() looks for before it makes it; SQLAlchemy 2.0 looks for all or nothing.
+SHARED: Any = ddl.CheckFirst.TYPES | ddl.CheckFirst.SEQUENCES if hasattr(ddl, "CheckFirst") else True
 
 _THERE_ALREADY = (
     errors.DuplicateObject,
@@ -131,7 +134,7 @@ def models_catalog(
                 others = unseen(reader) if is_copy else frozenset()
             for each in several:
                 # What an enum or a sequence is shared by may lie in another metadata.
-                each.create_all(connection, checkfirst=CheckFirst.TYPES | CheckFirst.SEQUENCES)
+                each.create_all(connection, checkfirst=SHARED)
             prerequisites.give_sequences_back(connection, standing, first)
             with engine.connect() as reader:
                 made = read(reader, default)
