@@ -11,6 +11,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `safety`: which databases count as development, and the word that destructive commands need.
 - `scratch`: empty databases in which something is tried out, gone afterwards.
 - `copying`: a copy of a database's schema in one of them.
+- `env`: a whole `env.py`; `alembic_plugin`: what Alembic calls when it compares.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
 - `revision_files`: those that can't be loaded.
 - `revision_names`: ids made of the time, messages that say something.
@@ -25,3 +26,14 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `development`: drop, create, migrate and seed the development database.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).
 """
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def options() -> dict[str, Any]:
+    """Return what Alembic's `context.configure()` is told, so that autogenerate and check are Plinth's."""
+    from plinth import alembic_plugin  # noqa: PLC0415 - an application imports this package too
+
+    return alembic_plugin.options()

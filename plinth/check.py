@@ -170,7 +170,7 @@ def _place(config: Config, report: Report) -> Iterator[tuple[Connection, bool]]:
         with migration_connection(config) as given:
             yield given, True
         return
-    url = settings.migration_url()
+    url = settings.migration_url(config)
     with contextlib.ExitStack() as stack:
         try:
             at_hand = stack.enter_context(connect(url))

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from plinth import settings
 from plinth.errors import PlinthError
 from plinth.server_errors import advice
 
@@ -62,6 +63,36 @@ def engine(url: URL) -> Engine:
         settle_session(session)
 
     return made
+
+
+def on_our_driver(given: Engine) -> Engine:
+    """Return an engine that leads where a given one does, on psycopg.
+
+    Raises:
+        ConnectError: it isn't PostgreSQL's.
+    """
+    if given.dialect.name != "postgresql":
+        raise ConnectError(
+            f"The connection that was handed over is {given.dialect.name}'s: only PostgreSQL is supported."
+        )
+    if given.dialect.driver == "psycopg":
+        return given
+    return engine(settings.parse_url(given.url.render_as_string(hide_password=False), "The engine's URL"))
+
+
+@contextmanager
+def on_our_driver_too(given: Connection) -> Iterator[Connection]:
+    """Yield a connection if it is psycopg's, else one beside it that leads to the same database.
+
+    Raises:
+        ConnectError: it isn't PostgreSQL's, or there is none.
+    """
+    if given.dialect.driver in {"psycopg", "psycopg_async"}:
+        yield given
+        return
+    other = on_our_driver(given.engine)
+    with connect(other.url) as connection:
+        yield connection
 
 
 def settle_session(session: "psycopg.Connection[Any]") -> None:

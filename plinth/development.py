@@ -88,7 +88,7 @@ def seed() -> None:
 
 def _load_seeds() -> None:
     module = settings.configured().seeds
-    if module and subprocess.call([sys.executable, "-m", module], cwd=settings.ROOT) != 0:
+    if module and subprocess.call([sys.executable, "-m", module], cwd=settings.root()) != 0:
         raise PlinthError(f"The seeds failed (python -m {module}). The database is there and migrated.")
 
 
@@ -103,8 +103,8 @@ def _identity(url: URL) -> Identity | None:
 def alembic_config() -> Config:
     """Return the configuration that `alembic` itself would read."""
     return Config(
-        str(settings.ROOT / "alembic.ini"),
-        toml_file=str(settings.ROOT / "pyproject.toml"),
+        str(settings.root() / "alembic.ini"),
+        toml_file=str(settings.root() / "pyproject.toml"),
         cmd_opts=Namespace(x=None),  # as under the program `alembic`: see alembic/env.py
     )
 

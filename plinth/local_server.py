@@ -342,7 +342,7 @@ def _place() -> Path:
 
 
 def _default_place() -> Path:
-    return settings.ROOT / ".postgres"
+    return settings.root() / ".postgres"
 
 
 def _link_to_reachable_folder(link: Path) -> None:

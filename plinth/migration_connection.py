@@ -28,26 +28,27 @@ def migration_connection(config: Config) -> Iterator[Connection]:
 @contextmanager
 def _open(config: Config) -> Iterator[Connection]:
     given = config.attributes.get("connection")
+    given = getattr(given, "sync_engine", given)  # an AsyncEngine's
     if isinstance(given, Connection):
         with as_command_errors():
             _refuse_other_drivers(given, in_transaction=given.in_transaction())
         yield given  # the caller's to close
     elif isinstance(given, Engine):
         with as_command_errors():
-            _refuse_other_drivers(given)
-        with given.connect() as connection:
+            engine = connecting.on_our_driver(given)
+        with engine.connect() as connection:
             yield connection
     else:
         with ExitStack() as stack:
             with as_command_errors():
                 try:
-                    connection = stack.enter_context(connecting.connect(settings.migration_url()))
+                    connection = stack.enter_context(connecting.connect(settings.migration_url(config)))
                 except OSError as error:
                     raise PlinthError(sentence_of(error)) from error
             yield connection
 
 
-def _refuse_other_drivers(given: Connection | Engine, *, in_transaction: bool = False) -> None:
+def _refuse_other_drivers(given: Connection, *, in_transaction: bool) -> None:
     """Return if what was handed over can be used.
 
     Raises:

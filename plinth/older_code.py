@@ -74,7 +74,7 @@ def try_older_code(ref: str, arguments: Sequence[str] = ()) -> Trial:
             file.unlink()
         for name, file in files.items():
             if name not in waiting:
-                copy = folder / file.relative_to(settings.ROOT)
+                copy = folder / file.relative_to(settings.root())
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, copy)
         return Trial(new, waiting, _tests_pass(folder, arguments))
@@ -97,7 +97,7 @@ def _git(*arguments: str) -> str:
     if program is None:
         raise OlderCodeError("git is not installed, and the older code comes from it.")
     done = subprocess.run(
-        [program, *arguments], cwd=settings.ROOT, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=settings.root(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise OlderCodeError(f"git {arguments[0]}: {' '.join(done.stderr.split()) or 'it failed'}")
@@ -118,6 +118,6 @@ def _tests_pass(folder: Path, arguments: Sequence[str]) -> bool:
         for name in ("TEST_DATABASE_URL", "APP_ENV", "PLINTH_HOME")
         if (value := settings.variable(name))
     }
-    environment = {**os.environ, "PLINTH_HOME": str(settings.ROOT / ".postgres"), **given}
+    environment = {**os.environ, "PLINTH_HOME": str(settings.root() / ".postgres"), **given}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *left_out, *arguments]
     return subprocess.call(command, cwd=folder, env=environment) == 0

@@ -1,7 +1,7 @@
 """Names of revisions: an id made of the time, a message that says what changes, a file named after both."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import singledispatch
 from itertools import pairwise
@@ -14,7 +14,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 
+from plinth import settings
 from plinth.alembic_command import of_options
+
+Hook = Callable[[MigrationContext, Any, list[ops.MigrationScript]], None]
 
 ID_FORMAT = "%Y%m%d%H%M%S"
 LONGEST_ID = 32  # characters: Alembic's column for it
@@ -56,18 +59,40 @@ def name_revisions(
     if command.name != "revision" or not directives:
         return
     revision_context: RevisionContext = context.opts["revision_context"]
-    script = revision_context.script_directory
+    script, wanted = revision_context.script_directory, settings.configured()
     first = directives[0]
     given = revision_context.command_args["rev_id"]
-    first.rev_id = checked_id(given) if given else next_id(script)
+    if given:
+        checked_id(given)
+    elif wanted.timestamps:
+        first.rev_id = next_id(script)
     if not first.message and command.autogenerates:
         first.message = describe(first.upgrade_ops.ops if first.upgrade_ops else [])
-    first.message = checked_message(first.message, table_names(context.opts["target_metadata"]))
+    if wanted.messages:
+        first.message = checked_message(first.message, table_names(context.opts["target_metadata"]))
+
+
+def name_following(context: MigrationContext, directives: Sequence[ops.MigrationScript]) -> None:
+    """Give the further revisions of one autogenerate their ids and messages, and let each follow the last."""
+    revision_context: RevisionContext = context.opts["revision_context"]
+    script, timestamps = revision_context.script_directory, settings.configured().timestamps
     for before, following in pairwise(directives):
-        following.rev_id = following.rev_id or next_id(script, [str(each.rev_id) for each in directives])
+        taken = [str(each.rev_id) for each in directives]
+        following.rev_id = following.rev_id or (next_id(script, taken) if timestamps else util.rev_id())
         following.head = str(before.rev_id)
         own = describe_drops(following.upgrade_ops.ops if following.upgrade_ops else [])
-        following.message = following.message or own or first.message
+        following.message = following.message or own or directives[0].message
+
+
+def in_turn(*hooks: Hook | None) -> Hook:
+    """Return one hook for `process_revision_directives` that calls several."""
+
+    def call(context: MigrationContext, revision: object, directives: list[ops.MigrationScript]) -> None:
+        for hook in hooks:
+            if hook is not None:
+                hook(context, revision, directives)
+
+    return call
 
 
 def name_merges(script: ScriptDirectory) -> None:
@@ -77,11 +102,11 @@ def name_merges(script: ScriptDirectory) -> None:
     and then for a file. Whichever comes first puts Alembic's own way of making ids back: the next command of
     this process has other revisions.
     """
-    given, given_id = script.generate_revision, util.rev_id
+    given, given_id, wanted = script.generate_revision, util.rev_id, settings.configured()
 
     def rev_id() -> str:
         util.rev_id = given_id
-        return next_id(script)
+        return next_id(script) if wanted.timestamps else given_id()
 
     def generate_revision(revid: str, message: str | None, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         util.rev_id = given_id
@@ -90,7 +115,9 @@ def name_merges(script: ScriptDirectory) -> None:
         default = "merge " + " and ".join(head.revision for head in heads)
         if len(default) > LONGEST_SLUG:
             default = f"merge {len(heads)} heads"
-        return given(revid, checked_message(message or default, ()), *args, **options)
+        if wanted.messages:
+            message = checked_message(message or default, ())
+        return given(revid, message, *args, **options)
 
     util.rev_id = rev_id
     script.generate_revision = generate_revision  # type: ignore[method-assign]

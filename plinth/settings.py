@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dotenv import dotenv_values
 from sqlalchemy.engine import URL, make_url
@@ -16,7 +16,10 @@ from sqlalchemy.exc import ArgumentError
 
 from plinth.errors import PlinthError
 
-ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_chosen: Path | None = None
 
 # libpq takes these for whatever a URL leaves out (PostgreSQL documentation, 32.15 "Environment Variables"),
 # so that they could send a command to a database that nobody named. Those that carry credentials stay.
@@ -76,6 +79,8 @@ class Settings:
         leaving: tables and columns (`table.column`) that have left the models, and aren't to be dropped yet.
         hold_after: whether `alembic upgrade` leaves out, outside of development, what comes after the code.
         lint_since: the newest revision that `make db-lint` doesn't look at, nor those before it.
+        timestamps: whether a revision's id is the time at which it was written, in UTC.
+        messages: whether a revision needs a message that says what it changes.
     """
 
     database: str = "app_development"
@@ -87,11 +92,50 @@ class Settings:
     leaving: tuple[str, ...] = ()
     hold_after: bool = False
     lint_since: str = ""
+    timestamps: bool = False
+    messages: bool = False
+
+
+def root() -> Path:
+    """Return the project's folder, which has its `.env`, `pyproject.toml` and `.postgres/`.
+
+    It is the one that was chosen (`use_root`), or else the one that the working directory is in.
+    """
+    return _chosen or _project_of(Path.cwd()) or _source() or Path.cwd()
+
+
+def use_root(place: Path, *, again: bool = True) -> None:
+    """Choose the project.
+
+    Args:
+        place: a file or folder of it, its `alembic.ini` for instance.
+        again: also where one has been chosen before.
+    """
+    global _chosen  # noqa: PLW0603 - a process has one project
+    if _chosen is None or again:
+        _chosen = _project_of(place.resolve()) or place.resolve().parent
+        tool_settings.cache_clear()
+
+
+def _project_of(place: Path) -> Path | None:
+    """Return the nearest folder that is a project's, from a place upwards; None if there is none."""
+    of_project = ("pyproject.toml", ".git")
+    for names in (of_project, ("alembic.ini",)):
+        for folder in (place, *place.parents):
+            if any((folder / name).exists() for name in names):
+                return folder
+    return None
+
+
+def _source() -> Path | None:
+    """Return the folder from whose source this package runs, where that is a project."""
+    folder = Path(__file__).resolve().parent.parent
+    return folder if (folder / "alembic.ini").is_file() else None
 
 
 def variable(name: str) -> str | None:
     """Return the environment variable `name`, else its value in `.env`; None when it is unset or empty."""
-    return os.environ.get(name) or dotenv_values(ROOT / ".env").get(name) or None
+    return os.environ.get(name) or dotenv_values(root() / ".env").get(name) or None
 
 
 def app_env() -> str | None:
@@ -206,7 +250,7 @@ _READERS: dict[object, Callable[[object, str], object]] = {
 @cache
 def tool_settings() -> dict[str, Any]:
     """Return the table `[tool.plinth]` of pyproject.toml; empty when there is none."""
-    file = ROOT / "pyproject.toml"
+    file = root() / "pyproject.toml"
     if not file.is_file():
         return {}
     try:
@@ -214,6 +258,16 @@ def tool_settings() -> dict[str, Any]:
     except ValueError as error:
         raise SettingsError(f"{file} can't be read: {error}.") from error
     return settings
+
+
+def url_of(config: "Config") -> URL | None:
+    """Return the database that Alembic's configuration or `env.py` names (`sqlalchemy.url`), if any.
+
+    Raises:
+        SettingsError: it is no PostgreSQL URL.
+    """
+    text = config.get_main_option("sqlalchemy.url")
+    return None if not text or text.startswith("driver://") else parse_url(text, "sqlalchemy.url")
 
 
 def database_url(*, start: bool = True) -> URL:
@@ -228,9 +282,15 @@ def database_url(*, start: bool = True) -> URL:
     return _configured("DATABASE_URL") or _local(start=start)
 
 
-def migration_url(*, start: bool = True) -> URL:
-    """Return the database that migrations go to: MIGRATION_DATABASE_URL's, or else `database_url()`."""
-    return _configured("MIGRATION_DATABASE_URL") or database_url(start=start)
+def migration_url(config: "Config | None" = None, *, start: bool = True) -> URL:
+    """Return the database that migrations go to.
+
+    MIGRATION_DATABASE_URL's; or that of Alembic's configuration, if that names one; or `database_url()`.
+    """
+    url = _configured("MIGRATION_DATABASE_URL")
+    if url is None and config is not None:
+        url = url_of(config)
+    return url or database_url(start=start)
 
 
 def parse_url(text: str, setting: str) -> URL:

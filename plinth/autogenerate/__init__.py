@@ -1,9 +1,9 @@
 """Autogenerate: from the models to revisions that make the database exactly as they say.
 
-`alembic/env.py` takes `options()` for `context.configure()`. Data goes one way, room by room:
+Alembic calls it as one of its plug-ins (`plinth.alembic_plugin`). Data goes one way, room by room:
 
-- `comparator`: where Alembic calls us. It reads the database (`plinth.catalog`) and what the models mean
-  (`models`),
+- `comparator`: where Alembic calls us; `comparison` is what it finds. It reads the database
+  (`plinth.catalog`) and what the models mean (`models`),
 - `prerequisites`, `baseline`: what models and revisions lean on and don't make; `revisions` runs these,
   `cache` keeps what was found out,
 - `scope`, `filters`, `leaving`: leaves out what isn't ours, or isn't to be dropped yet,
@@ -20,21 +20,3 @@
 
 `types`, `casts` and `quoting` know PostgreSQL's and SQLAlchemy's names for things.
 """
-
-from typing import Any
-
-
-def options() -> dict[str, Any]:
-    """Return what `context.configure()` is told, so that autogenerate is ours."""
-    # Imported late: an upgrade needs nothing of it.
-    from alembic.runtime.plugins import Plugin, _all_plugins  # noqa: PLC0415
-
-    from plinth.autogenerate import comparator  # noqa: PLC0415
-    from plinth.autogenerate.directives import write_revisions  # noqa: PLC0415
-
-    if comparator.NAME not in _all_plugins:
-        Plugin.setup_plugin_from_module(comparator, comparator.NAME)
-    return {
-        "autogenerate_plugins": [comparator.NAME],
-        "process_revision_directives": write_revisions,
-    }

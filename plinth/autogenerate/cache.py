@@ -58,7 +58,7 @@ def _name(kind: str, key: Iterable[str]) -> str:
 def _folder() -> Path | None:
     """Return a folder that nobody else can write to; None when there is none."""
     configured = settings.variable("PLINTH_HOME")
-    home = Path(configured or settings.ROOT / ".postgres")
+    home = Path(configured or settings.root() / ".postgres")
     own = Path(tempfile.gettempdir()) / f"plinth-cache-{os.geteuid()}"
     for place in (home / "cache", own):
         try:

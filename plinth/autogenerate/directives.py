@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from plinth import revision_names
 from plinth.alembic_command import of_options
 from plinth.autogenerate import questions
-from plinth.autogenerate.comparator import ComparedOp, Comparison
+from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.conversions import changed_values
 from plinth.autogenerate.difference import forced
 from plinth.autogenerate.files import Revision, files
@@ -26,14 +26,21 @@ from plinth.autogenerate.steps import Change
 from plinth.autogenerate.way import Part, Way
 from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
+from plinth.revision_names import Hook
 
 log = logging.getLogger("alembic.autogenerate")
 
 
 def write_revisions(
-    context: MigrationContext, revision: object, directives: list[ops.MigrationScript]
+    context: MigrationContext, revision: object, directives: list[ops.MigrationScript], then: Hook
 ) -> None:
     """Put the operations of a comparison into as many revisions as they need, name them and prove them.
+
+    Args:
+        context: Alembic's.
+        revision: the head, as Alembic has it.
+        directives: the revisions, which are changed.
+        then: the hook that was there; it sees them before they are proved.
 
     Raises:
         alembic.util.CommandError: a word of the author's is missing, or a revision doesn't do what it should.
@@ -44,7 +51,7 @@ def write_revisions(
     comparison = _take_comparison(first)
     if comparison is None:
         if not _is_empty(first):  # Alembic's own comparison has found something, or another plugin
-            revision_names.name_revisions(context, revision, directives)
+            then(context, revision, directives)
             return
         log.info("The database is as the models say: there is nothing to write.")
         directives[:] = []
@@ -61,7 +68,10 @@ def write_revisions(
             directives.append(_following(first))
         _fill(directives[place], each)
     first.message = first.message or _message(comparison, written)
-    revision_names.name_revisions(context, revision, directives)
+    then(context, revision, directives)
+    if not directives:
+        return
+    revision_names.name_following(context, directives)
     _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
         prove(context, directives, _claim(comparison))

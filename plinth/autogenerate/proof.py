@@ -28,6 +28,7 @@ from plinth.autogenerate.quoting import shown, shown_names
 from plinth.autogenerate.renames import Rename
 from plinth.autogenerate.revisions import History, RevisionError, Walk, copy_missing, history_of, run, upgrade
 from plinth.catalog import Catalog, Difference, Name, differences
+from plinth.connecting import on_our_driver_too
 from plinth.copying import CopyError
 from plinth.errors import PlinthError
 from plinth.scratch import NoScratchError, scratch_database
@@ -99,7 +100,7 @@ def prove(context: MigrationContext, directives: Sequence[MigrationScript], clai
     target = context.connection
     if not isinstance(target, Connection) or not directives:
         return
-    with rendered(context, directives) as (script, revisions):
+    with rendered(context, directives) as (script, revisions), on_our_driver_too(target) as target:
         if not _is_wanted(context):
             return
         history = history_of(context)

@@ -42,7 +42,7 @@ def migrated(tmp_path: Path, clone_url: URL) -> Project:
 
 def own_home() -> str:
     """Return the folder of the tests' own server: a copy knows it, and starts none for scratch databases."""
-    return settings.variable("PLINTH_HOME") or str(settings.ROOT / ".postgres")
+    return settings.variable("PLINTH_HOME") or str(settings.root() / ".postgres")
 
 
 @pytest.fixture

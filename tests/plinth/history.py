@@ -67,6 +67,12 @@ class History:
                 f'op.drop_table("t_{name}")',
             )
 
+    def configure(self, *options: str) -> None:
+        """Write further options into env.py, as a user does: `version_table="other"`."""
+        env, given = self.folder / "env.py", "naming_convention=NAMING_CONVENTION"
+        assert given in env.read_text()
+        env.write_text(env.read_text().replace(given, ", ".join((given, *options))))
+
     def config(self, connection: Engine | Connection | None = None) -> Config:
         """Return a configuration for Alembic's commands in this process."""
         config = Config()
@@ -81,7 +87,7 @@ def empty_history(folder: Path) -> History:
     """Return a history with no revision in it."""
     (folder / "versions").mkdir(parents=True)
     for name in ("env.py", "script.py.mako"):
-        shutil.copy(settings.ROOT / "alembic" / name, folder / name)
+        shutil.copy(settings.root() / "alembic" / name, folder / name)
     return History(folder)
 
 

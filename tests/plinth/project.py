@@ -21,7 +21,9 @@ from plinth import settings
 COPIED = ("alembic", "alembic.ini", "app", "plinth", "pyproject.toml")
 
 # The scaffold's own revisions, oldest first, however many have come.
-REVISIONS = [each.revision for each in ScriptDirectory(str(settings.ROOT / "alembic")).walk_revisions()][::-1]
+REVISIONS = [each.revision for each in ScriptDirectory(str(settings.root() / "alembic")).walk_revisions()][
+    ::-1
+]
 FIRST, HEAD = REVISIONS[0], REVISIONS[-1]
 
 # Whatever the user's git is set to.
@@ -79,7 +81,7 @@ class Project:
             output_buffer=output,
             cmd_opts=parsed,
         )
-        config.set_main_option("prepend_sys_path", str(settings.ROOT).replace("%", "%%"))
+        config.set_main_option("prepend_sys_path", str(settings.root()).replace("%", "%%"))
         config.attributes["connection"] = create_engine(self.environment["DATABASE_URL"], poolclass=NullPool)
         program.run_cmd(config, parsed)
         return output.getvalue()
@@ -172,8 +174,8 @@ def copy_for_a_reader(folder: Path) -> Project:
     """
     folder.mkdir(parents=True)
     copy_files(files_of_the_repository(), folder)
-    (folder / ".venv").symlink_to(settings.ROOT / ".venv")
-    programs = settings.ROOT / ".venv" / "bin"
+    (folder / ".venv").symlink_to(settings.root() / ".venv")
+    programs = settings.root() / ".venv" / "bin"
     project = Project(
         folder,
         {
@@ -192,16 +194,16 @@ def files_of_the_repository() -> list[str]:
     """Return all files that git knows here, or would add."""
     listed = subprocess.check_output(
         ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=settings.ROOT,
+        cwd=settings.root(),
         text=True,
     )
-    return [name for name in listed.split("\0") if name and (settings.ROOT / name).exists()]
+    return [name for name in listed.split("\0") if name and (settings.root() / name).exists()]
 
 
 def copy_files(names: Iterable[str], folder: Path) -> None:
     """Copy files and folders of the scaffold."""
     for name in names:
-        source = settings.ROOT / name
+        source = settings.root() / name
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

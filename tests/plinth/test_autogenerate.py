@@ -82,15 +82,6 @@ def refused(history: History, engine: Engine, models: MetaData, *x: str) -> str:
     return str(caught.value)
 
 
-def let_env_say(history: History, *options: str) -> None:
-    """Write options into env.py, as a user does."""
-    env = history.folder / "env.py"
-    before = '    "transaction_per_migration": True,\n'
-    content = env.read_text()
-    assert before in content
-    env.write_text(content.replace(before, before + "".join(f"    {each},\n" for each in options)))
-
-
 @pytest.fixture
 def begun(history: History, empty_engine: Engine) -> History:
     """A history whose one revision has made `users (id, email)`."""
@@ -111,10 +102,10 @@ def begun(history: History, empty_engine: Engine) -> History:
 @pytest.mark.parametrize(
     ("option", "more", "less"),
     [
-        ('"include_object": lambda _, name, kind, *__: name != "others"', "nickname", "others"),
-        ('"include_object": lambda _, name, kind, *__: name != "nickname"', "others", "nickname"),
-        ('"include_object": lambda _, name, kind, *__: kind != "index"', "nickname", "create_index"),
-        ('"include_name": lambda name, kind, _: name != "ix_users_email"', "nickname", "ix_users_email"),
+        ('include_object=lambda _, name, kind, *__: name != "others"', "nickname", "others"),
+        ('include_object=lambda _, name, kind, *__: name != "nickname"', "others", "nickname"),
+        ('include_object=lambda _, name, kind, *__: kind != "index"', "nickname", "create_index"),
+        ('include_name=lambda name, kind, _: name != "ix_users_email"', "nickname", "ix_users_email"),
     ],
 )
 def test_filters_of_the_author_keep_their_meaning(
@@ -125,7 +116,7 @@ def test_filters_of_the_author_keep_their_meaning(
         "b", "a", 'op.create_index("ix_users_email", "users", ["email"])', 'op.drop_index("ix_users_email")'
     )
     upgrade(begun, empty_engine)
-    let_env_say(begun, option)
+    begun.configure(option)
     text = write(begun, empty_engine, models, ONE)
     assert more in text
     assert less not in text
@@ -136,7 +127,7 @@ def test_filters_of_the_author_keep_their_meaning(
 def test_tables_that_filters_leave_out_are_not_dropped(begun: History, empty_engine: Engine) -> None:
     nothing = MetaData()
     assert "table users is too much" in check(begun, empty_engine, nothing)
-    let_env_say(begun, '"include_name": lambda name, kind, _: (kind, name) != ("table", "users")')
+    begun.configure('include_name=lambda name, kind, _: (kind, name) != ("table", "users")')
     assert check(begun, empty_engine, nothing) == ""
     assert write(begun, empty_engine, nothing) == ""
 
@@ -150,10 +141,9 @@ def test_schemas_that_filters_leave_out(begun: History, empty_engine: Engine) ->
             f'op.execute("drop schema {schema} cascade")',
         )
         upgrade(begun, empty_engine)
-    let_env_say(
-        begun,
-        '"include_schemas": True',
-        '"include_name": lambda name, kind, _: kind != "schema" or name in (None, "billing")',
+    begun.configure(
+        "include_schemas=True",
+        'include_name=lambda name, kind, _: kind != "schema" or name in (None, "billing")',
     )
     found = check(begun, empty_engine, users(email()))
     assert "billing.t is too much" in found
@@ -164,7 +154,7 @@ def test_the_version_table_may_have_a_schema_of_its_own(
     history: History, empty_engine: Engine, empty_url: URL
 ) -> None:
     do(empty_url, "create schema meta")
-    let_env_say(history, '"version_table_schema": "meta"', '"version_table": "versions"')
+    history.configure('version_table_schema="meta"', 'version_table="versions"')
     models = users(email())
     assert "versions" not in write(history, empty_engine, models)
     upgrade(history, empty_engine)

@@ -62,4 +62,4 @@ def test_check_draws_the_picture_goes_on_after_a_failure_and_names_what_failed(t
 
 def test_what_ci_runs_sees_a_picture_that_was_not_drawn() -> None:
     for file in (".ci/run", ".github/workflows/ci.yml"):
-        assert "make diagram-check check\n" in (settings.ROOT / file).read_text()
+        assert "make diagram-check check\n" in (settings.root() / file).read_text()

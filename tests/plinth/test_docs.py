@@ -12,7 +12,7 @@ from plinth import settings
 from tests.plinth.documents import read
 from tests.plinth.project import Project, copy_for_a_reader
 
-DOCUMENTS = ("README.md", *sorted(f"docs/{path.name}" for path in (settings.ROOT / "docs").glob("*.md")))
+DOCUMENTS = ("README.md", *sorted(f"docs/{path.name}" for path in (settings.root() / "docs").glob("*.md")))
 
 
 @pytest.fixture
@@ -44,24 +44,26 @@ def test_a_document_works_from_its_first_block_to_its_last(
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_commands_in_the_text_exist(name: str) -> None:
-    text = (settings.ROOT / name).read_text()
-    targets = re.findall(r"^([a-z-]+):", (settings.ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = (settings.root() / name).read_text()
+    targets = re.findall(r"^([a-z-]+):", (settings.root() / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= set(targets)
-    main = (settings.ROOT / "plinth" / "__main__.py").read_text()
+    main = (settings.root() / "plinth" / "__main__.py").read_text()
     for command in re.findall(r"`python -m plinth ([a-z-]+)", text):
         assert f'add("{command}"' in main, command
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_to_files_lead_somewhere(name: str) -> None:
-    document = settings.ROOT / name
+    document = settings.root() / name
     for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text()):
         assert "://" in link or (document.parent / link).exists(), link
 
 
 def test_every_make_target_is_explained() -> None:
-    help_text = subprocess.check_output(["/usr/bin/env", "make", "-s", "help"], cwd=settings.ROOT, text=True)
-    targets = re.findall(r"^([a-z-]+):", (settings.ROOT / "Makefile").read_text(), re.MULTILINE)
+    help_text = subprocess.check_output(
+        ["/usr/bin/env", "make", "-s", "help"], cwd=settings.root(), text=True
+    )
+    targets = re.findall(r"^([a-z-]+):", (settings.root() / "Makefile").read_text(), re.MULTILINE)
     assert targets
     assert all(f"make {target} " in help_text for target in targets)
 

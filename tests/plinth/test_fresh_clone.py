@@ -85,7 +85,9 @@ def bare_environment(folder: Path, user: str | None) -> dict[str, str]:
 def make_clone(folder: Path, user: str | None) -> Clone:
     """Clone what is committed here into a folder with a space in its name."""
     clone = Clone(folder / "my app", bare_environment(folder, user), user)
-    subprocess.run([shutil.which("git") or "git", "clone", "--quiet", settings.ROOT, clone.root], check=True)
+    subprocess.run(
+        [shutil.which("git") or "git", "clone", "--quiet", settings.root(), clone.root], check=True
+    )
     if user:
         for path in (folder / "home", clone.root, *clone.root.rglob("*")):
             os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid, follow_symlinks=False)

@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 DOCUMENT = "docs/from-knex.md"
-FILES = settings.ROOT / "tests" / "plinth" / "knex"
+FILES = settings.root() / "tests" / "plinth" / "knex"
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def empty(connection: Connection) -> None:
 
 
 def test_every_command_and_setting_of_knex_is_explained(knex: Path) -> None:
-    document = (settings.ROOT / DOCUMENT).read_text()
+    document = (settings.root() / DOCUMENT).read_text()
     code = [words for words in re.findall(r"`([^`]+)`", document) if "\n" not in words]
     named = {word for words in code for word in re.findall(r"--?[\w-]+|[\w:]+", words)}
     program = (knex / "node_modules/knex/bin/cli.js").read_text()

@@ -151,7 +151,7 @@ def written(begun: tuple[History, Engine], folder: Path, change: str, *x: str) -
         "format",
         "--quiet",
         "--config",
-        str(settings.ROOT / "pyproject.toml"),
+        str(settings.root() / "pyproject.toml"),
     ]
     subprocess.run([*ruff, *map(str, new)], check=True)
     return [alike(file.read_text(), ids) for file in new]

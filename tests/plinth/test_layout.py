@@ -10,7 +10,7 @@ import pytest
 from plinth import settings
 from tests.plinth.project import python_files
 
-ROOT = settings.ROOT
+ROOT = settings.root()
 
 
 def imported(path: Path) -> Iterator[str]:

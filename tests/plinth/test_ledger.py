@@ -107,12 +107,7 @@ def test_two_version_tables_have_a_ledger_each(
 ) -> None:
     history.tables("a")
     command.upgrade(history.config(empty_engine), "head")
-    env = history.folder / "env.py"
-    env.write_text(
-        env.read_text().replace(
-            '"transaction_per_migration"', '"version_table": "other", "transaction_per_migration"'
-        )
-    )
+    history.configure('version_table="other"')
     command.stamp(history.config(empty_engine), "head")
     assert rows(empty_url, "select version_table, direction, batch from plinth.ledger order by id") == [
         ("alembic_version", "up", 1),
@@ -122,12 +117,7 @@ def test_two_version_tables_have_a_ledger_each(
 
 def test_it_is_no_drift(history: History, empty_engine: Engine) -> None:
     history.add("a", None, "pass")
-    env = history.folder / "env.py"
-    env.write_text(
-        env.read_text().replace(
-            '"transaction_per_migration"', '"include_schemas": True, "transaction_per_migration"'
-        )
-    )
+    history.configure("include_schemas=True")
     config = history.config(empty_engine)
     config.attributes["target_metadata"] = MetaData()
     command.upgrade(config, "head")

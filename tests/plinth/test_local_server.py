@@ -56,7 +56,7 @@ def test_start_stop_start(server: LocalServer) -> None:
 
 @pytest.mark.slow
 def test_many_commands_at_once_make_one_server(server: LocalServer) -> None:
-    commands = [subprocess.Popen([sys.executable, "-c", START], cwd=settings.ROOT) for _ in range(6)]
+    commands = [subprocess.Popen([sys.executable, "-c", START], cwd=settings.root()) for _ in range(6)]
     assert [command.wait() for command in commands] == [0] * 6
     assert answer(server)
 
@@ -84,7 +84,7 @@ def test_a_pid_that_is_another_programs_now_is_no_server(server: LocalServer) ->
 
 @pytest.mark.slow
 def test_a_killed_first_run_is_made_good(server: LocalServer) -> None:
-    first = subprocess.Popen([sys.executable, "-c", START], cwd=settings.ROOT)
+    first = subprocess.Popen([sys.executable, "-c", START], cwd=settings.root())
     new = home() / "18-here.new"
     while not new.exists():
         assert first.poll() is None

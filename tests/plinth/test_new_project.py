@@ -323,7 +323,7 @@ def newer_version(template: Repository) -> None:
     (template.root / "plinth" / "status_table.py").rename(template.root / "plinth" / "status_text.py")
     template.edit("Makefile", "db-diagram: install ## draw", "db-diagram: install ## paint")
     template.edit("pyproject.toml", 'version = "0.1.0"', 'version = "0.2.0"')
-    template.edit("alembic/env.py", '"transaction_per_migration": True', '"transaction_per_migration": False')
+    template.edit("alembic/env.py", "run(metadata, ", "run(metadata, include_schemas=True, ")
     template.commit("a newer version", SECOND)
 
 

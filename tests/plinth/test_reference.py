@@ -19,7 +19,7 @@ from plinth.lint.linting import Lint
 from plinth.plan.planning import Plan
 from plinth.settings import Settings
 
-ROOT = settings.ROOT
+ROOT = settings.root()
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 

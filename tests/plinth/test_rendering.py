@@ -6,7 +6,7 @@ from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from plinth.autogenerate import options
+from plinth.autogenerate.rendering import use_renderers
 
 models = sa.MetaData()
 shops = sa.Table("shops", models, sa.Column("id", sa.Integer, primary_key=True), comment="where things are")
@@ -81,7 +81,7 @@ def test_each_operation_of_alembics_is_among_them() -> None:
 
 
 def test_alembics_operations_are_written_as_python_that_runs(empty_engine: Engine) -> None:
-    options()  # from here on, our renderers are Alembic's
+    use_renderers()  # from here on, our renderers are Alembic's
     with empty_engine.begin() as connection:
         op = Operations(MigrationContext.configure(connection))
         for operation in OPERATIONS:

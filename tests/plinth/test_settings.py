@@ -90,7 +90,7 @@ def test_the_environment_goes_before_pyproject_and_that_before_the_default(
 
 
 def test_the_guide_names_every_duration() -> None:
-    guide = (settings.ROOT / "docs" / "applying.md").read_text()
+    guide = (settings.root() / "docs" / "applying.md").read_text()
     for setting in fields(Settings):
         if setting.type is timedelta:
             assert f"| `{setting.name}` | `PLINTH_{setting.name.upper()}` |" in guide

@@ -15,7 +15,7 @@ def run_tests(project: Project, *files: str) -> None:
     """Run tests of the project's in it, which must pass."""
     (project.root / "tests").mkdir(exist_ok=True)
     for file in ("__init__.py", "conftest.py", *files):
-        shutil.copy(settings.ROOT / "tests" / file, project.root / "tests" / file)
+        shutil.copy(settings.root() / "tests" / file, project.root / "tests" / file)
     done = subprocess.run(
         [
             sys.executable,

@@ -14,9 +14,7 @@ def compare_registered_views(context, upgrade_ops, schemas):
 
 def test_they_are_named_for_they_are_not_asked(project: Project) -> None:
     env = project.root / "alembic" / "env.py"
-    env.write_text(
-        env.read_text().replace("config = context.config\n", f"config = context.config\n{REGISTERS}")
-    )
+    env.write_text(env.read_text().replace("\n\ndef metadata", f"{REGISTERS}\n\ndef metadata"))
     project.ok("alembic", "upgrade", "head")
     project.add_column("nickname: Mapped[str | None] = mapped_column(String(50))")
     done = project.run("alembic", "revision", "--autogenerate", "-m", "add users nickname")

@@ -87,11 +87,7 @@ def test_a_key_to_a_platforms_table(configured: Configured, empty_engine: Engine
         "create table auth.users (id uuid primary key default gen_random_uuid(), level auth.level);"
         "create function auth.uid() returns uuid language sql as 'select id from auth.users limit 1'",
     )
-    env = history.folder / "env.py"
-    given = '"transaction_per_migration": True,'
-    left_out = "lambda each, name, kind, *_: kind != 'table' or each.schema != 'auth'"
-    assert given in env.read_text()
-    env.write_text(env.read_text().replace(given, f'{given} "include_object": {left_out},'))
+    history.configure("include_object=lambda each, name, kind, *_: kind != 'table' or each.schema != 'auth'")
 
     def models(*more: Column[object]) -> MetaData:
         metadata = MetaData()
