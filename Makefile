@@ -18,7 +18,7 @@ install: ## make .venv from requirements-dev.lock, if it isn't up to date
 
 .PHONY: lock
 lock: ## pin the dependencies of pyproject.toml anew (needs uv)
-	uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+	uv pip compile pyproject.toml --group app --quiet --universal --generate-hashes --no-header --no-emit-index-url -o requirements.lock
 	uv pip compile pyproject.toml --group dev --quiet --universal --generate-hashes --no-header --no-emit-index-url -o requirements-dev.lock
 
 ##@ Checking
