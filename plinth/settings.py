@@ -282,15 +282,18 @@ def database_url(*, start: bool = True) -> URL:
     return _configured("DATABASE_URL") or _local(start=start)
 
 
+def application_url(config: "Config | None" = None, *, start: bool = True) -> URL:
+    """Return the database that Alembic's configuration names, if it names one, or else `database_url()`."""
+    named = None if config is None else url_of(config)
+    return named or database_url(start=start)
+
+
 def migration_url(config: "Config | None" = None, *, start: bool = True) -> URL:
     """Return the database that migrations go to.
 
-    MIGRATION_DATABASE_URL's; or that of Alembic's configuration, if that names one; or `database_url()`.
+    MIGRATION_DATABASE_URL's, or else `application_url(config)`.
     """
-    url = _configured("MIGRATION_DATABASE_URL")
-    if url is None and config is not None:
-        url = url_of(config)
-    return url or database_url(start=start)
+    return _configured("MIGRATION_DATABASE_URL") or application_url(config, start=start)
 
 
 def parse_url(text: str, setting: str) -> URL:

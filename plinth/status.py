@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 from sqlalchemy import Connection, text
 
-from plinth import own_schema, safety
+from plinth import environment, own_schema, safety
 from plinth.apply import checksum, phases, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, read
 from plinth.apply.lock import is_held
@@ -150,9 +149,7 @@ def status(config: Config) -> Status:
         found.append(of_context(heads, context))
         return []
 
-    script = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, script, fn=look, dont_mutate=True, any_heads=True):
-        script.run_env()
+    environment.look(config, look, any_heads=True)
     return found[0]
 
 

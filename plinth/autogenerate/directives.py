@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from alembic.autogenerate.api import RevisionContext
 from alembic.operations import ops
@@ -107,6 +108,12 @@ def _describe_steps(
         notes[str(directive.rev_id)] = Note(change, each.is_after, accepted)
     revision_context: RevisionContext = context.opts["revision_context"]
     revision_context.template_args["notes"] = notes  # type: ignore[assignment]
+    template = Path(revision_context.script_directory.dir) / "script.py.mako"
+    if (
+        "notes" not in template.read_text()
+    ):  # the project's own: it has a place for imports, and lines like them
+        for directive in directives:
+            directive.imports |= notes[str(directive.rev_id)].lines()
 
 
 def _operations(given: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
@@ -135,6 +142,13 @@ class Note:
     change: str | None
     is_after: bool
     accepted: Sequence[str] = ()
+
+    def lines(self) -> set[str]:
+        """Return what has a meaning to Plinth, as Python."""
+        found = {
+            f"# lint: allow changing-column-type: -x rewrite={place} accepts it" for place in self.accepted
+        }
+        return found | ({'deploy = "after"'} if self.is_after else set())
 
 
 def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript], *, mixes: bool) -> None:

@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, text
 
+from plinth import environment
 from plinth.apply import phases
 from plinth.apply.ledger import ancestors
 from plinth.autogenerate.revisions import history_of
@@ -162,9 +161,7 @@ def plan(config: Config) -> Plan:
         found.append(_of_context(heads, context))
         return []
 
-    script = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, script, fn=look, dont_mutate=True):
-        script.run_env()
+    environment.look(config, look)
     return found[0]
 
 
