@@ -52,7 +52,11 @@ class DatabaseServer:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the base count its kinds of change; a project that was made from the scaffold hasn't got them."""
+    """Settle which project it is, whatever files commands are told in this process.
+
+    And let the base count its kinds of change; a project that was made from the scaffold hasn't got them.
+    """
+    settings.use_root(config.rootpath)
     if (Path(__file__).parent / "plinth" / "score.py").exists():
         config.pluginmanager.import_plugin("tests.plinth.score")
 

@@ -132,7 +132,7 @@ def test_long_lines_are_cut(history: History, empty_engine: Engine) -> None:
         ExcludeConstraint((sa.text(f"({LONG})"), "="), using="btree", name="one", where=sa.text(LONG)),
     )
     written(history, empty_engine, models, "rewrite=goods")
-    ruff = [sys.executable, "-m", "ruff", "--config", str(settings.ROOT / "pyproject.toml")]
+    ruff = [sys.executable, "-m", "ruff", "--config", str(settings.root() / "pyproject.toml")]
     folder = str(history.folder / "versions")
     for arguments in (["format", "--diff"], ["check", "--select=E501"]):
         found = subprocess.run([*ruff, *arguments, folder], capture_output=True, text=True, check=False)

@@ -56,7 +56,7 @@ def test_an_id_that_is_none(project: Project, given: str, capsys: pytest.Capture
     before = sorted(project.root.rglob("*.py"))
     with pytest.raises(SystemExit):
         project.alembic("revision", "-m", "add users nickname", "--rev-id", given)
-    assert "letters, digits and underscores" in capsys.readouterr().out
+    assert "letters, digits, underscores, dots and dashes" in capsys.readouterr().out
     assert sorted(project.root.rglob("*.py")) == before
     project.alembic("revision", "-m", "add users nickname", "--rev-id", "add_nick_1")
 
