@@ -10,13 +10,13 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `own_schema`: the schema `plinth`, and what a role must be allowed there.
 - `safety`: which databases count as development, and the word that destructive commands need.
 - `scratch`: empty databases in which something is tried out, gone afterwards.
-- `copying`: a copy of a database's schema in one of them.
 - `env`: a whole `env.py`; `alembic_plugin`: what Alembic calls when it compares.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
 - `revision_files`: those that can't be loaded.
 - `revision_names`: ids made of the time, messages that say something.
 - `apply`: one applier at a time, a transaction for each revision, bounded waiting, the ledger.
 - `catalog`: what a database's schema looks like, in PostgreSQL's own words.
+- `autogenerate`: from the models to revisions.
 - `undo`: the last batch, the last change.
 - `check`: whether models, revisions and database agree.
 - `status`, `status_table`: what is applied, pending and wrong.

@@ -21,7 +21,15 @@ from plinth import environment, settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import Entry, history_name, newest, read
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
-from plinth.autogenerate.baseline import (
+from plinth.autogenerate.compare.hints import done_hints, read_hints
+from plinth.autogenerate.compare.leaving import done_words, what_leaves
+from plinth.autogenerate.objects.quoting import shown_names
+from plinth.autogenerate.prove.proof import shown_differences, title
+from plinth.catalog import Catalog, Difference, differences
+from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
+from plinth.errors import PlinthError
+from plinth.migration_connection import migration_connection
+from plinth.scratch.baseline import (
     MissingError,
     is_missing,
     named,
@@ -29,12 +37,9 @@ from plinth.autogenerate.baseline import (
     revisions_catalog,
     without,
 )
-from plinth.autogenerate.cache import count_known, remembered
-from plinth.autogenerate.hints import done_hints, read_hints
-from plinth.autogenerate.leaving import done_words, what_leaves
-from plinth.autogenerate.proof import shown_differences, title
-from plinth.autogenerate.quoting import shown_names
-from plinth.autogenerate.revisions import (
+from plinth.scratch.cache import count_known, remembered
+from plinth.scratch.databases import NoScratchError, place_of, scratch_database
+from plinth.scratch.revisions import (
     History,
     RevisionError,
     all_steps,
@@ -43,11 +48,6 @@ from plinth.autogenerate.revisions import (
     run,
     sources_of,
 )
-from plinth.catalog import Catalog, Difference, differences
-from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
-from plinth.errors import PlinthError
-from plinth.migration_connection import migration_connection
-from plinth.scratch import NoScratchError, place_of, scratch_database
 
 # Parts of a table: one that no revision made is a difference in a table that one did make.
 _PARTS = {"column", "constraint", "index"}

@@ -308,8 +308,8 @@ def _half_way(
 
 def _steps_of(context: MigrationContext, begun: Interrupted) -> int | None:
     """Return how many steps a revision has; None where that can't be told without running it."""
-    from plinth.autogenerate.revisions import history_of, lent_proxies  # noqa: PLC0415 - rarely needed
     from plinth.lint.rendering import render  # noqa: PLC0415
+    from plinth.scratch.revisions import history_of, lent_proxies  # noqa: PLC0415 - rarely needed
 
     if begun.direction != "up":
         return None

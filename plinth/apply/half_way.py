@@ -44,9 +44,9 @@ def take_back(
         PointError: what was there before isn't known.
     """
     # Imported late: other commands need nothing of it.
-    from plinth.autogenerate.casts import read_casts  # noqa: PLC0415
-    from plinth.autogenerate.online import sequence  # noqa: PLC0415
-    from plinth.autogenerate.steps import AutocommitOp, Change, CommentOp  # noqa: PLC0415
+    from plinth.autogenerate.objects.casts import read_casts  # noqa: PLC0415
+    from plinth.autogenerate.objects.steps import AutocommitOp, Change, CommentOp  # noqa: PLC0415
+    from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
 
     before = recorded_catalog(found.picture) if found.picture else None
     if before is None:

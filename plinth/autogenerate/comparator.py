@@ -19,25 +19,26 @@ from sqlalchemy import Connection, MetaData
 from plinth import alembic_command, alembic_plugin, revision_names, settings
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import phases
-from plinth.autogenerate import filters, online, questions
-from plinth.autogenerate.baseline import revisions_catalog
-from plinth.autogenerate.casts import read_casts
+from plinth.autogenerate.compare import filters, questions
+from plinth.autogenerate.compare.hints import all_metadata, read_hints
+from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
+from plinth.autogenerate.compare.models import models_catalog, not_valid_constraints
+from plinth.autogenerate.compare.renames import apply_renames, pending_tables
+from plinth.autogenerate.compare.scope import Scope, in_scope, what_stays
 from plinth.autogenerate.comparison import ComparedOp, Comparison, Subject
-from plinth.autogenerate.difference import difference
 from plinth.autogenerate.directives import write_revisions
-from plinth.autogenerate.hints import all_metadata, read_hints
-from plinth.autogenerate.leaving import as_it_will_be, what_leaves
-from plinth.autogenerate.models import models_catalog, not_valid_constraints
-from plinth.autogenerate.refusals import going_on
-from plinth.autogenerate.renames import apply_renames, pending_tables
-from plinth.autogenerate.rendering import use_renderers
-from plinth.autogenerate.revisions import RevisionError, history_of
-from plinth.autogenerate.scope import Scope, in_scope, what_stays
-from plinth.autogenerate.steps import Change
+from plinth.autogenerate.objects.casts import read_casts
+from plinth.autogenerate.objects.difference import difference
+from plinth.autogenerate.objects.refusals import going_on
+from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.online import sequence as online
+from plinth.autogenerate.write.rendering import use_renderers
 from plinth.catalog import Catalog, differences, read_catalog, unseen
 from plinth.connecting import on_our_driver_too
 from plinth.errors import PlinthError, as_command_errors
-from plinth.scratch import NoScratchError
+from plinth.scratch.baseline import revisions_catalog
+from plinth.scratch.databases import NoScratchError
+from plinth.scratch.revisions import RevisionError, history_of
 
 log = logging.getLogger("alembic.autogenerate")
 

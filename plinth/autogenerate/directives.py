@@ -12,19 +12,19 @@ from alembic.runtime.migration import MigrationContext
 
 from plinth import revision_names
 from plinth.alembic_command import of_options
-from plinth.autogenerate import questions
+from plinth.autogenerate.compare import questions
+from plinth.autogenerate.compare.conversions import changed_values
+from plinth.autogenerate.compare.renames import in_turns
+from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import ComparedOp, Comparison
-from plinth.autogenerate.conversions import changed_values
-from plinth.autogenerate.difference import forced
-from plinth.autogenerate.files import Revision, files
-from plinth.autogenerate.online import add_values, extended_enums, sequence
-from plinth.autogenerate.proof import Claim, prove
-from plinth.autogenerate.refusals import Refusal
-from plinth.autogenerate.renames import in_turns
-from plinth.autogenerate.rendering import as_ours
-from plinth.autogenerate.scope import in_scope
-from plinth.autogenerate.steps import Change
-from plinth.autogenerate.way import Part, Way
+from plinth.autogenerate.objects.difference import forced
+from plinth.autogenerate.objects.refusals import Refusal
+from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
+from plinth.autogenerate.online.way import Part, Way
+from plinth.autogenerate.prove.proof import Claim, prove
+from plinth.autogenerate.write.files import Revision, files
+from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
 from plinth.revision_names import Hook

@@ -16,7 +16,6 @@ from plinth import settings
 from plinth.apply.ledger import ancestors
 from plinth.apply.phases import AFTER, phase_of
 from plinth.apply.standing import refuse_long_id
-from plinth.autogenerate.revisions import History, history_offline
 from plinth.connecting import connect
 from plinth.errors import PlinthError
 from plinth.lint import rules
@@ -28,6 +27,7 @@ from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons
 from plinth.revision_files import refuse_unloadable
 from plinth.revision_names import LONGEST_ID
+from plinth.scratch.revisions import History, history_offline
 
 REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 

@@ -9,7 +9,7 @@ from typing import Any
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 
-from plinth.autogenerate.revisions import History
+from plinth.scratch.revisions import History
 
 # As alembic/env.py has it.
 _OFFLINE: dict[str, Any] = {

@@ -7,11 +7,11 @@ from alembic.runtime.migration import MigrationStep, RevisionStep
 from sqlalchemy import Connection, Engine
 
 from plinth.apply.ledger import version_table
-from plinth.autogenerate.baseline import is_missing, on_baseline
-from plinth.autogenerate.revisions import History, RevisionError, run
 from plinth.catalog import Catalog
 from plinth.plan.facts import Revision
 from plinth.plan.recorder import Recorder
+from plinth.scratch.baseline import is_missing, on_baseline
+from plinth.scratch.revisions import History, RevisionError, run
 
 
 @dataclass(frozen=True)

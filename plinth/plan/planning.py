@@ -12,12 +12,12 @@ from sqlalchemy import Connection, text
 from plinth import environment
 from plinth.apply import phases
 from plinth.apply.ledger import ancestors
-from plinth.autogenerate.revisions import history_of
 from plinth.errors import PlinthError
 from plinth.plan.facts import Revision, Table
 from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons, worst
-from plinth.scratch import undisturbed
+from plinth.scratch.databases import undisturbed
+from plinth.scratch.revisions import history_of
 
 LARGE = 10_000  # rows: fewer are read or written in some milliseconds
 COUNTED = 100_000  # rows; of larger tables PostgreSQL's own estimate is taken

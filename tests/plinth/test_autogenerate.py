@@ -318,7 +318,7 @@ def test_without_a_scratch_database_nothing_is_written_until_alembics_own_compar
         role = {"options": "-c role=pg_read_all_data"}
         engine = create_engine(empty_url, poolclass=NullPool, connect_args=role)
     made: list[object] = []
-    monkeypatch.setattr("plinth.scratch._create", lambda *given, **_: made.append(given))
+    monkeypatch.setattr("plinth.scratch.databases._create", lambda *given, **_: made.append(given))
     wanted = users(email(), sa.Column("age", sa.Integer, index=True))
     said = refused(begun, engine, wanted)
     assert why in said

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.engine import URL
 
 from app import database
-from plinth.autogenerate.refusals import Refusal
+from plinth.autogenerate.objects.refusals import Refusal
 from tests.plinth.history import History, catalog, clear, do, heads, leftovers, rows, start
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from plinth.autogenerate.files import files
-from plinth.autogenerate.steps import AutocommitOp, CommentOp
-from plinth.autogenerate.way import Part
+from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
+from plinth.autogenerate.online.way import Part
+from plinth.autogenerate.write.files import files
 from plinth.catalog.picture import Catalog, Name
 
 STANDING = Catalog("public", 180000, tables=cast("Any", {Name("public", table): None for table in "abc"}))

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, MetaData, event, text
 from sqlalchemy.dialects.postgresql import CITEXT, DOMAIN, ENUM
 
-from plinth.autogenerate import cache
-from plinth.autogenerate.models import ModelsError, models_catalog
+from plinth.autogenerate.compare.models import ModelsError, models_catalog
 from plinth.catalog import Catalog, Name, differences, read_catalog
 from plinth.safety import write_marker
-from plinth.scratch import NoScratchError
+from plinth.scratch import cache
+from plinth.scratch.databases import NoScratchError
 from tests.plinth.history import left_scratch_databases
 
 

@@ -9,12 +9,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from plinth.autogenerate.revisions import History as Revisions
 from plinth.plan.facts import Revision, Use
 from plinth.plan.measuring import measure
 from plinth.plan.planning import Pending, Plan, plan
 from plinth.plan.table import show
 from plinth.plan.verdict import reasons, worst
+from plinth.scratch.revisions import History as Revisions
 from tests.plinth.history import CONCURRENTLY, History, catalog, rows
 from tests.plinth.project import HEAD, REVISIONS, Project
 from tests.plinth.test_safety import elsewhere

@@ -16,17 +16,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, text
 
-from plinth.autogenerate.baseline import revisions_catalog
-from plinth.autogenerate.casts import read_casts
-from plinth.autogenerate.conversions import changed_values
-from plinth.autogenerate.models import models_catalog
-from plinth.autogenerate.proof import Claim, ProofError, prove
-from plinth.autogenerate.renames import Rename
-from plinth.autogenerate.revisions import History as Revisions
-from plinth.autogenerate.revisions import RevisionError, downgrade, upgrade
-from plinth.autogenerate.steps import Change
+from plinth.autogenerate.compare.conversions import changed_values
+from plinth.autogenerate.compare.models import models_catalog
+from plinth.autogenerate.compare.renames import Rename
+from plinth.autogenerate.objects.casts import read_casts
+from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.prove.proof import Claim, ProofError, prove
 from plinth.catalog import Name, differences, read_catalog
-from plinth.scratch import scratch_database
+from plinth.scratch.baseline import revisions_catalog
+from plinth.scratch.databases import scratch_database
+from plinth.scratch.revisions import History as Revisions
+from plinth.scratch.revisions import RevisionError, downgrade, upgrade
 from tests.plinth.history import CONCURRENTLY, History, left_scratch_databases, rows
 
 Directives = list[ops.MigrationScript]

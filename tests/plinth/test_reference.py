@@ -13,7 +13,7 @@ from alembic.util.messaging import err
 
 from plinth import settings, status
 from plinth.__main__ import command_line
-from plinth.autogenerate import hints
+from plinth.autogenerate.compare import hints
 from plinth.check import Report
 from plinth.lint.linting import Lint
 from plinth.plan.planning import Plan

@@ -6,7 +6,7 @@ from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from plinth.autogenerate.rendering import use_renderers
+from plinth.autogenerate.write.rendering import use_renderers
 
 models = sa.MetaData()
 shops = sa.Table("shops", models, sa.Column("id", sa.Integer, primary_key=True), comment="where things are")

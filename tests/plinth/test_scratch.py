@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from plinth.local_server import development_server
 from plinth.safety import is_on_local_server, write_marker
-from plinth.scratch import NoScratchError, objection_to_scratch, scratch_database
+from plinth.scratch.databases import NoScratchError, objection_to_scratch, scratch_database
 from tests.plinth.history import rows
 from tests.plinth.test_safety import elsewhere
 
@@ -84,7 +84,7 @@ def major_version_of(connection: Connection) -> int:
 KILLED = """
 import sys
 from sqlalchemy import create_engine
-from plinth.scratch import scratch_database
+from plinth.scratch.databases import scratch_database
 with create_engine(sys.argv[1]).connect() as target, scratch_database(target) as engine:
     print(engine.url.database, flush=True)
     sys.stdin.read()
@@ -206,7 +206,7 @@ def test_a_protected_server_gets_none(
     monkeypatch.setattr("plinth.local_server.major_version", lambda: "17000")
     engine = create_engine(empty_url, poolclass=NullPool)
     made: list[object] = []
-    monkeypatch.setattr("plinth.scratch._create", lambda *given, **_: made.append(given))
+    monkeypatch.setattr("plinth.scratch.databases._create", lambda *given, **_: made.append(given))
     with (
         engine.connect() as target,
         pytest.raises(NoScratchError, match="production") as caught,

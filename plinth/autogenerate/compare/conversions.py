@@ -1,0 +1,416 @@
+"""What autogenerate asks before a column's values become others: nothing may be cut, rounded or guessed.
+
+PostgreSQL is asked twice: with values of the old type that have something to lose, and with the rows.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import psycopg
+from sqlalchemy import Connection
+
+from plinth.autogenerate.objects import casts
+from plinth.autogenerate.objects.casts import Using
+from plinth.autogenerate.objects.columns import is_replaced
+from plinth.autogenerate.objects.heirs import is_column_inherited
+from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name, temporary_name
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.objects.tables import columns_kept
+from plinth.autogenerate.objects.types import base_name
+from plinth.catalog.picture import Catalog, Column, ColumnName, Enum
+from plinth.plan.filling import samples_of
+
+_ENUM = """
+    select to_regtype(%(name)s)::oid, (select array_agg(enumlabel::text order by enumsortorder)
+                                       from pg_enum where enumtypid = to_regtype(%(name)s))
+    """
+_SCHEMA = "select to_regnamespace(%s) is not null"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A column's values that become others.
+
+    Args:
+        place: the column.
+        before: as it is; a domain's values are its base type's.
+        after: as it will be, likewise.
+        table: the table as SQL has it.
+        said: what the models say of it.
+        old_enum: the one whose values it has.
+        new_enum: the one whose values it gets.
+    """
+
+    place: ColumnName
+    before: Column
+    after: Column
+    table: str = ""
+    said: Using | None = None
+    old_enum: Enum | None = None
+    new_enum: Enum | None = None
+
+    @property
+    def is_of_enums(self) -> bool:
+        """Whether it has an enum's values, or gets them."""
+        return bool(self.old_enum or self.new_enum)
+
+    @property
+    def way_back(self) -> str | None:
+        """The author's expression for it."""
+        if self.said is None:
+            return None
+        return self.said.back or (
+            self.said.up if casts.is_a_matter_of_zone(self.before, self.after) else None
+        )
+
+    @property
+    def back(self) -> "Conversion":
+        """The way back."""
+        enums = {"old_enum": self.new_enum, "new_enum": self.old_enum}
+        return replace(self, before=self.after, after=self.before, **enums)  # type: ignore[arg-type]
+
+
+def conversions(change: Change) -> Iterator[Conversion]:
+    """Yield the columns that get another type."""
+    for each in changed_values(change):
+        if each.before.type != each.after.type:
+            yield each
+
+
+def changed_values(change: Change) -> Iterator[Conversion]:
+    """Yield the columns that get another type, and those whose enum gets or loses values."""
+    for place in sorted(columns_kept(change)):
+        old, new = (
+            change.before.tables[place.table][place.column],
+            change.after.tables[place.table][place.column],
+        )
+        if old.generated or new.generated or is_replaced(old, new):
+            continue
+        if is_column_inherited(change, place.table, old, change.before):
+            continue
+        before, after = _plain(old, change.before), _plain(new, change.after)
+        enums = _enum(before, change.before), _enum(after, change.after)
+        if before.type != after.type or (enums[0] and enums[1] and enums[0].values != enums[1].values):
+            table = sql_name(place.table, change.before)
+            yield Conversion(place, before, after, table, change.usings.get(place), *enums)
+
+
+def _enum(column: Column, catalog: Catalog) -> Enum | None:
+    return catalog.enums.get(column.named_type) if column.named_type else None
+
+
+def _plain(column: Column, catalog: Catalog) -> Column:
+    domain = catalog.domains.get(column.named_type) if column.named_type else None
+    if domain is None:
+        return column
+    array = "[]" if column.type.endswith("[]") else ""
+    return _plain(replace(column, type=domain.type + array, named_type=domain.base), catalog)
+
+
+def ask(connection: Connection, change: Change) -> None:
+    """Ask about each column that gets another type, unless nothing can be lost.
+
+    Args:
+        connection: the database, renames done.
+        change: from what is there to what the models mean.
+
+    Raises:
+        Refusal: a word is needed, and refusals aren't collected.
+    """
+    for each in conversions(change):
+        for refusal in _refusals(connection, change, each):
+            refuse(refusal)
+
+
+def _refusals(connection: Connection, change: Change, each: Conversion) -> Iterator[Refusal]:
+    place = f"{shown(each.place.table, change.after)}.{each.place.column}"
+    what = f"Column {place} changes from {each.before.type} to {each.after.type}"
+    said = each.said
+    if said is None and not _is_automatic(change, each):
+        yield Refusal(
+            "conversion",
+            f"{what}, and {_why(change, each)}. Say how, on the column in the model: {_hint(change, each)}",
+        )
+    elif said is not None and said.back is None and not _has_way_back(change, each.back):
+        yield Refusal(
+            "conversion",
+            f"{what} by an expression of yours, and the way back needs one too. Say it beside the other: "
+            f'info={{"using": …, "using_back": {_text(_suggested(each.back))}}}',
+        )
+    elif each.is_of_enums:
+        yield from _refuse_labels(connection, change, each, what)
+    elif said is None:
+        yield from _refuse_losses(connection, change, each, f"{what},")
+    else:
+        yield from _refuse_words(connection, change, each, said, f"{what},")
+
+
+def _refuse_losses(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
+    column = quoted(each.place.column)
+    made_up = tried(connection, each, column, rows=False)
+    if not made_up.stopped and not made_up.changed:
+        return
+    found = tried(connection, each, column, rows=True)
+    count = found.stopped + found.changed
+    if count:
+        yield Refusal(
+            "conversion",
+            f"{what} and {_rows(count)} of {each.table} would lose something by it. Change them first (a "
+            "revision by hand), or say how they are converted, on the column in the model: "
+            f"{_hint(change, each)}",
+        )
+    elif made_up.changed:
+        yield Refusal(
+            "conversion",
+            f"{what} which rounds or cuts values without a word, in production too (here no row has such a "
+            f"value). If that is meant, say so on the column in the model: {_hint(change, each)}",
+        )
+
+
+def _refuse_words(
+    connection: Connection, change: Change, each: Conversion, said: Using, what: str
+) -> Iterator[Refusal]:
+    """Yield a refusal if an expression isn't needed, doesn't bear the rows, or has no way back."""
+    if _is_automatic(change, each):
+        plain = tried(connection, each, quoted(each.place.column), rows=False)
+        if not plain.stopped and not plain.changed:
+            yield Refusal(
+                "hint",
+                f'{what} and nothing can be lost by it: info={{"using": …}} says something that is done or '
+                "isn't needed. Take it out.",
+            )
+            return
+    yield from _refuse_stopped(connection, change, each, what)
+    is_back_ours = said.back is None and not casts.is_a_matter_of_zone(each.before, each.after)
+    if is_back_ours and tried(connection, each, said.up, rows=False).unsteady:
+        yield Refusal(
+            "conversion",
+            f"{what} and what PostgreSQL makes of the new values by itself isn't what they were made of. Say "
+            f'how, beside the other: info={{"using": …, "using_back": "…"}}',
+        )
+
+
+def _is_automatic(change: Change, each: Conversion) -> bool:
+    return casts.is_automatic(each.before, each.after, change.before, change.after, change.casts)
+
+
+def _has_way_back(change: Change, back: Conversion) -> bool:
+    if casts.is_a_matter_of_zone(back.before, back.after):
+        return True
+    return casts.is_automatic(back.before, back.after, change.after, change.before, change.casts)
+
+
+def _why(change: Change, each: Conversion) -> str:
+    names = [base_name(side.type.removesuffix("[]")) for side in (each.before, each.after)]
+    found = change.casts.get((names[0], names[1]))
+    if found is not None and found.depends_on_session and found.context != "e":
+        return "what becomes of a value depends on the session (its TimeZone, for instance)"
+    return "PostgreSQL doesn't do that by itself"
+
+
+def _hint(change: Change, each: Conversion) -> str:
+    if casts.is_a_matter_of_zone(each.before, each.after):
+        return f'info={{"using": {_text(_suggested(each))}}}, with the zone of the times'
+    said = f'"using": {_text(_suggested(each))}'
+    if _has_way_back(change, each.back):
+        return f"info={{{said}}}"
+    return f'info={{{said}, "using_back": {_text(_suggested(each.back))}}}'
+
+
+def _suggested(each: Conversion) -> str:
+    column, source, target = quoted(each.place.column), each.before.type, each.after.type
+    if casts.is_a_matter_of_zone(each.before, each.after):
+        return f"{column} AT TIME ZONE 'UTC'"
+    if target.endswith("[]") and not source.endswith("[]"):
+        return f"ARRAY[{column}]::{target}"
+    if source.endswith("[]") and not target.endswith("[]"):
+        return f"{column}[1]::{target}"
+    return f"{column}::{target}"
+
+
+def _text(expression: str) -> str:
+    return '"' + expression.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def _refuse_labels(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
+    """Yield a refusal if rows have texts that an enum hasn't got, or names of values that are too long."""
+    if each.said:
+        yield from _refuse_stopped(connection, change, each, f"{what},")
+        return
+    length = casts.numbers(each.after.type)
+    values = each.new_enum.values if each.new_enum else None
+    if values is None and each.old_enum and length:
+        values = tuple(value for value in each.old_enum.values if len(value) <= int(length[0]))
+    if values is None:
+        return
+    labels = f"ARRAY[{', '.join(map(literal, values))}]::text[]"
+    column = quoted(each.place.column)
+    condition = f"NOT {column}::text = ANY ({labels})"
+    if each.before.type.endswith("[]"):
+        condition = f"NOT {column}::text[] <@ {labels}"
+    query = f"SELECT count(*) FROM {each.table} WHERE {condition}"  # noqa: S608 - quoted names
+    count = int(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+    if count:
+        problem = "a value that it hasn't got" if each.new_enum else "a value that is too long for it"
+        yield Refusal(
+            "conversion",
+            f"{what}, and {_rows(count)} of {shown(each.place.table, change.before)} have {problem}. Give "
+            "them another one first (a revision by hand), or say how they are converted, on "
+            f'the column in the model: info={{"using": "…"}}',
+        )
+
+
+def _refuse_stopped(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
+    """Yield a refusal if an expression of the author's doesn't bear the rows."""
+    new = each.new_enum
+    standing = change.before.enums.get(new.name) if new else None
+    if each.said is None or (new and standing and standing.values != new.values):
+        return  # the proof makes another one under the name; here it would lock what stands
+    with enum_made(connection, each) as made:
+        stopped = tried(connection, made, each.said.up, rows=True).stopped
+    if stopped:
+        yield Refusal(
+            "conversion",
+            f"{what} and {_rows(stopped)} of {each.table} can't be converted by "
+            f'info={{"using": {_text(each.said.up)}}}. Correct the expression, or those rows first.',
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of values.
+
+    Args:
+        stopped: how many can't be converted.
+        changed: how many aren't the same when they are converted back.
+        unsteady: how many become something else on the way back and there again.
+        made: what the others became, as texts; of made-up values only.
+        refused: those that stopped, likewise.
+        restored: what the others are after the way back, likewise: json may be spelled otherwise.
+    """
+
+    stopped: int
+    changed: int
+    unsteady: int
+    made: dict[str, str | None]
+    refused: list[str]
+    restored: dict[str, str | None]
+
+
+@contextmanager
+def enum_made(connection: Connection, each: Conversion) -> Iterator[Conversion]:
+    """Have the enum that a column gets inside, and the column's own under another name if theirs is the same.
+
+    Args:
+        connection: in a transaction; what is made is rolled back.
+        each: what is converted.
+
+    Yields:
+        It, with the type that the column has inside.
+    """
+    savepoint = connection.begin_nested()
+    try:
+        yield _with_enum(connection, each)
+    finally:
+        savepoint.rollback()
+
+
+def _with_enum(connection: Connection, each: Conversion) -> Conversion:
+    new = each.new_enum
+    if new is None:
+        return each
+    name = f"{quoted(new.name.schema)}.{quoted(new.name.name)}"
+    oid, values = connection.exec_driver_sql(_ENUM, {"name": name}).one()
+    if values == list(new.values):
+        return each
+    if oid is not None:
+        aside = quoted(temporary_name(new.name.name, "_old"))
+        _execute(connection, f"ALTER TYPE {name} RENAME TO {aside}")
+        if each.old_enum and each.old_enum.name == new.name:
+            array = "[]" if each.before.type.endswith("[]") else ""
+            standing = f"{quoted(new.name.schema)}.{aside}{array}"
+            each = replace(each, before=replace(each.before, type=standing))
+    elif not connection.exec_driver_sql(_SCHEMA, (quoted(new.name.schema),)).scalar():
+        _execute(connection, f"CREATE SCHEMA {quoted(new.name.schema)}")
+    _execute(connection, f"CREATE TYPE {name} AS ENUM ({', '.join(map(literal, new.values))})")
+    return each
+
+
+def _execute(connection: Connection, sql: str) -> None:
+    connection.exec_driver_sql(sql.replace("%", "%%"))
+
+
+def tried(connection: Connection, each: Conversion, expression: str, *, rows: bool) -> Trial:
+    """Return what becomes of values that are assigned to the new type.
+
+    Args:
+        connection: a database that has the table, as it is before.
+        each: what is converted.
+        expression: of the table's columns.
+        rows: whether its rows' values are tried, or made-up ones.
+    """
+    table, column = each.table, quoted(each.place.column)
+    if rows:
+        loop = f"FOR r IN SELECT * FROM {table} WHERE {column} IS NOT NULL LOOP"  # noqa: S608 - quoted names
+        get = ""
+    else:
+        session = connection.connection.driver_connection
+        assert isinstance(session, psycopg.Connection)  # noqa: S101 - the one driver that we take
+        longest = max([*map(int, casts.numbers(each.after.type)), 100])
+        labels = each.new_enum.values if each.new_enum else ()
+        values = samples_of(session, each.before.type, longest + 1, labels)
+        loop = f"FOREACH given IN ARRAY ARRAY[{', '.join(map(literal, values))}]::text[] LOOP"
+        value = f"r := NULL; r.{column} := given::{each.before.type};"
+        get = f"BEGIN {value} EXCEPTION WHEN OTHERS THEN CONTINUE; END;"
+    row = f"(SELECT {expression} FROM (SELECT r.*) AS {quoted(each.place.table.name)})"  # noqa: S608
+    made = f"r.{column}" if expression == column else row
+    back = "new"
+    if each.way_back:
+        back = f"(SELECT {each.way_back} FROM (SELECT new AS {column}) AS {quoted(each.place.table.name)})"  # noqa: S608
+    compared = "::jsonb" if base_name(each.before.type) == "json" else ""  # json has no equality
+    again = f"new::{each.before.type}{compared}"
+    block = f"""DO $plinth$
+    #variable_conflict use_column
+    DECLARE given text; r {table}; old {each.before.type}; new {each.after.type}; later {each.after.type};
+        stopped bigint := 0; changed bigint := 0; unsteady bigint := 0;
+        made jsonb := '{{}}'; refused jsonb := '[]'; restored jsonb := '{{}}';
+    BEGIN
+        {loop}
+            {get}
+            old := r.{column};
+            BEGIN new := {made};
+            EXCEPTION WHEN OTHERS THEN
+                stopped := stopped + 1;
+                IF given IS NOT NULL THEN refused := refused || to_jsonb(old::text); END IF;
+                CONTINUE;
+            END;
+            BEGIN
+                IF {again} IS DISTINCT FROM old{compared} THEN changed := changed + 1; END IF;
+            EXCEPTION
+                WHEN undefined_function THEN
+                    IF {again}::text IS DISTINCT FROM old::text THEN changed := changed + 1; END IF;
+                WHEN OTHERS THEN changed := changed + 1;
+            END;
+            CONTINUE WHEN given IS NULL;
+            made := made || jsonb_build_object(old::text, new::text);
+            BEGIN
+                r.{column} := {back};
+                restored := restored || jsonb_build_object(old::text, r.{column}::text);
+                later := {made};
+                IF later::text IS DISTINCT FROM new::text THEN unsteady := unsteady + 1; END IF;
+            EXCEPTION WHEN OTHERS THEN made := made - old::text;  -- no way back: it stops
+            END;
+        END LOOP;
+        PERFORM set_config('plinth.tried',
+            jsonb_build_array(stopped, changed, unsteady, made, refused, restored)::text, false);
+    END $plinth$"""
+    connection.exec_driver_sql(block.replace("%", "%%"))
+    found = connection.exec_driver_sql("select current_setting('plinth.tried')").scalar_one()
+    return Trial(*json.loads(str(found)))

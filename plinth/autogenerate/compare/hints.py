@@ -1,0 +1,136 @@
+"""What models say of a change itself, in `info`: renames, values of new columns, and conversions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table
+
+from plinth.autogenerate.objects.casts import Using
+from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.objects.refusals import Refusal, going_on, refuse
+from plinth.catalog.picture import Catalog, ColumnName, Name
+
+RENAMED_FROM = "renamed_from"
+ENUM_RENAMES = "enum_renames"
+BACKFILL = "backfill"
+USING = "using"
+USING_BACK = "using_back"
+
+
+@dataclass(frozen=True)
+class Hints:
+    """The hints of all models.
+
+    Args:
+        tables: the name that a table had.
+        columns: the name that a column had, by the name that it has now.
+        values: new names of an enum's values, by the column that says so.
+        backfills: SQL that gives a column its value in rows that have none.
+        usings: SQL that makes values of a column's new type of the old ones, and the other way round.
+    """
+
+    tables: Mapping[Name, Name] = field(default_factory=dict)
+    columns: Mapping[ColumnName, str] = field(default_factory=dict)
+    values: Mapping[ColumnName, Mapping[str, str]] = field(default_factory=dict)
+    backfills: Mapping[ColumnName, str] = field(default_factory=dict)
+    usings: Mapping[ColumnName, Using] = field(default_factory=dict)
+
+
+def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaData]:
+    """Return the models' MetaData, of which there may be several."""
+    if metadata is None:
+        return []
+    return [metadata] if isinstance(metadata, MetaData) else list(metadata)
+
+
+def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: str) -> Hints:
+    """Return the hints that stand in the models.
+
+    Args:
+        metadata: the models'.
+        default_schema: of tables that name none.
+
+    Raises:
+        Refusal: a hint can't be understood, and refusals aren't collected.
+    """
+    hints = Hints({}, {}, {}, {}, {})
+    for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
+        name = Name(table.schema or default_schema, str(table.name))
+        if RENAMED_FROM in table.info:
+            with going_on():
+                old = _text(table.info[RENAMED_FROM], RENAMED_FROM, str(table.key))
+                schema, _, bare = old.rpartition(".")
+                _put(hints.tables, name, Name(schema or name.schema, bare))
+        for column in table.columns:
+            _read_column(hints, ColumnName(name, column.name), column, table)
+    return hints
+
+
+def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: Table) -> None:
+    place = f"{table.key}.{column.name}"
+    for hint, found in ((RENAMED_FROM, hints.columns), (BACKFILL, hints.backfills)):
+        if hint in column.info:
+            with going_on():
+                _put(found, name, _text(column.info[hint], hint, place))
+    if USING in column.info:
+        with going_on():
+            up, back = _text(column.info[USING], USING, place), column.info.get(USING_BACK)
+            said = Using(up, back if back is None else _text(back, USING_BACK, place))
+            _put(hints.usings, name, said)
+    elif USING_BACK in column.info:
+        refuse(Refusal("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".'))
+    if ENUM_RENAMES in column.info:
+        renames = column.info[ENUM_RENAMES]
+        if not isinstance(renames, Mapping) or not all(
+            isinstance(text, str) and text for pair in renames.items() for text in pair
+        ):
+            refuse(Refusal("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.'))
+        else:
+            _put(hints.values, name, dict(renames))
+
+
+def _put(mapping: Mapping[Any, Any], key: object, value: object) -> None:
+    assert isinstance(mapping, dict)  # noqa: S101 - made so above
+    mapping[key] = value
+
+
+def _text(value: object, hint: str, place: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Refusal("hint", f'info={{"{hint}": …}} of {place} must be a text.')
+    return value
+
+
+def done_hints(hints: Hints, database: Catalog) -> Iterator[str]:
+    """Yield a sentence for each hint that says nothing any more, and can go.
+
+    Args:
+        hints: the models'.
+        database: a schema that is as the models say.
+    """
+    for name, old in hints.tables.items():
+        if name in database.tables and old not in database.tables:
+            yield _can_go(RENAMED_FROM, shown(name, database))
+    for column, old_name in hints.columns.items():
+        table = database.tables.get(column.table)
+        if table and table.column(column.column) and not table.column(old_name):
+            yield _can_go(RENAMED_FROM, f"{shown(column.table, database)}.{column.column}")
+    for column, renames in hints.values.items():
+        table = database.tables.get(column.table)
+        found = table.column(column.column) if table else None
+        enum = database.enums.get(found.named_type) if found and found.named_type else None
+        if enum and not set(renames) & set(enum.values):
+            yield _can_go(ENUM_RENAMES, f"{shown(column.table, database)}.{column.column}")
+    for column in hints.backfills:
+        table = database.tables.get(column.table)
+        found = table.column(column.column) if table else None
+        if found:
+            yield _can_go(BACKFILL, f"{shown(column.table, database)}.{column.column}")
+    for column in hints.usings:
+        table = database.tables.get(column.table)
+        if table and table.column(column.column):
+            yield _can_go(USING, f"{shown(column.table, database)}.{column.column}")
+
+
+def _can_go(hint: str, place: str) -> str:
+    return f'The hint info={{"{hint}": …}} of {place} is done, and can go.'

@@ -1,0 +1,123 @@
+"""What autogenerate asks before it writes: could this be a rename, are there rows that stand in the way."""
+
+import shlex
+from contextlib import AbstractContextManager
+
+from alembic.autogenerate.api import AutogenContext
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from plinth import settings
+from plinth.autogenerate.compare import conversions, possible_renames
+from plinth.autogenerate.objects import refusals
+from plinth.autogenerate.objects.enums import columns_of
+from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change
+from plinth.catalog.picture import Catalog, ColumnName, Name
+
+
+def said(context: AutogenContext, argument: str) -> set[str]:
+    """Return the tables and columns that `-x drop=…` or `-x rewrite=…` names."""
+    environment = context.migration_context.environment_context
+    arguments = environment.get_x_argument() if environment else []
+    return {value for name, _, value in (each.partition("=") for each in arguments) if name == argument}
+
+
+def is_online(context: MigrationContext) -> bool:
+    """Whether revisions are to be online: `-x online=no`, or else the setting."""
+    environment = context.environment_context
+    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
+    word = arguments.get("online")
+    return settings.configured().online if word is None else settings.yes_or_no(word, "-x online")
+
+
+def bound_waiting(connection: Connection) -> None:
+    """Let the trial of renames wait no longer for a lock than a revision does, until the savepoint ends."""
+    milliseconds = round(1000 * settings.configured().lock_timeout.total_seconds())
+    connection.execute(text("select set_config('lock_timeout', :value, true)"), {"value": str(milliseconds)})
+
+
+def collected(context: AutogenContext) -> AbstractContextManager[None]:
+    """Collect the refusals inside, and refuse them together, with the command that answers all.
+
+    Raises:
+        Refusal: there is one.
+        Refusals: there are several.
+    """
+    environment = context.migration_context.environment_context
+    given = list(environment.get_x_argument()) if environment else []
+    revision = context.opts.get("revision_context")
+    message = revision.command_args.get("message") if revision else None
+    tail = f" -m {shlex.quote(message)}" if message else ""
+    return refusals.collected(given, f"revision --autogenerate{tail}")
+
+
+def ask(connection: Connection, change: Change, named: set[str]) -> None:
+    """Ask about what is doubtful in a change.
+
+    Args:
+        connection: the database, renames done.
+        change: from what is there to what the models mean.
+        named: what is meant to be dropped.
+
+    Raises:
+        Refusal: a drop could be a rename, or rows stand in the way, and refusals aren't collected.
+    """
+    possible_renames.ask(change, named)
+    conversions.ask(connection, change)
+    _refuse_nulls(connection, change)
+    _refuse_used_values(connection, change)
+
+
+def _refuse_nulls(connection: Connection, change: Change) -> None:
+    for name, table in change.after.tables.items():
+        old_table = change.before.tables.get(name)
+        for column in table.columns if old_table else ():
+            old = old_table.column(column.name) if old_table else None
+            if old is None or old.not_null or not column.not_null or column.generated or column.identity:
+                continue
+            if ColumnName(name, column.name) in change.backfills or column.default is not None:
+                continue
+            place = f"{shown(name, change.after)}.{column.name}"
+            if _any(connection, name, change.before, f"{quoted(column.name)} IS NULL"):
+                refuse(
+                    Refusal(
+                        "required",
+                        f"Column {place} becomes required, and there are rows without a value. Say which one "
+                        'they get: info={"backfill": "an SQL expression"} or server_default=… in the model.',
+                    )
+                )
+
+
+def _refuse_used_values(connection: Connection, change: Change) -> None:
+    for name, enum in change.before.enums.items():
+        after = change.after.enums.get(name)
+        removed = [value for value in enum.values if after and value not in after.values]
+        if not removed:
+            continue
+        values = ", ".join(map(literal, removed))
+        for table, column in columns_of(name, change.before):
+            kept = change.after.tables.get(table.name)
+            new = kept.column(column.name) if kept else None
+            if new is None or new.named_type != name:
+                continue
+            condition = f"{quoted(column.name)}::text IN ({values})"
+            if column.type.endswith("[]"):
+                condition = f"{quoted(column.name)}::text[] && ARRAY[{values}]"
+            if _any(connection, table.name, change.before, condition):
+                refuse(
+                    Refusal(
+                        "used enum value",
+                        f"Values of the enum {shown(name, change.before)} are removed "
+                        f"({', '.join(removed)}), "
+                        f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give "
+                        "those rows another value first (a revision by hand), or rename the value: "
+                        f'info={{"enum_renames": {{"{removed[0]}": "…"}}}} on the column.',
+                    )
+                )
+
+
+def _any(connection: Connection, table: Name, catalog: Catalog, condition: str) -> bool:
+    query = f"SELECT EXISTS (SELECT FROM {sql_name(table, catalog)} WHERE {condition})"  # noqa: S608 - quoted names
+    return bool(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())

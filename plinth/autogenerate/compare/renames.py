@@ -1,0 +1,372 @@
+"""Renames: those that hints ask for, and those of what bears another name but is the same.
+
+They are really done, in a savepoint that is rolled back: PostgreSQL then says how the rest looks under
+the new names, in expressions too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from plinth.autogenerate.compare.hints import Hints
+from plinth.autogenerate.objects import constraints, indexes, sequences
+from plinth.autogenerate.objects.enums import columns_of
+from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, temporary_name
+from plinth.autogenerate.objects.steps import SqlOp
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Sequence, Table
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A rename, and what takes it back.
+
+    Args:
+        up: it.
+        down: what takes it back.
+        names: its table, and names that it takes and leaves: what has one of them too shares its transaction.
+    """
+
+    up: ops.MigrateOperation
+    down: ops.MigrateOperation
+    names: frozenset[Name] = frozenset()
+
+
+def in_turns(renames: Iterable[Rename]) -> list[list[Rename]]:
+    """Return renames in transactions: one for each table, and for those that take each other's names."""
+    turns: list[tuple[frozenset[Name], list[Rename]]] = []
+    for rename in renames:
+        names, mine = rename.names, [rename]
+        for turn in reversed([turn for turn in turns if turn[0] & names]):
+            turns.remove(turn)
+            names, mine = names | turn[0], turn[1] + mine
+        turns.append((names, mine))
+    return [mine for _, mine in turns]
+
+
+T = TypeVar("T")
+Read = Callable[[], Catalog]
+
+
+def apply_renames(
+    connection: Connection, hints: Hints, before: Catalog, after: Catalog, read: Read
+) -> tuple[list[Rename], Catalog]:
+    """Do the renames on the connection, in whose transaction they stay; return them, and what is there then.
+
+    Args:
+        connection: in a savepoint, which the caller rolls back.
+        hints: the models'.
+        before: what is there.
+        after: what the models mean.
+        read: reads what is there by now, as far as it is ours.
+    """
+    operations = Operations(MigrationContext.configure(connection))
+    done: list[Rename] = []
+    # Columns are looked for in tables that bear their new names already, and so on.
+    for stage in (_tables, _columns, _values, _types, _parts):
+        renames = list(stage(hints, before, after))
+        for rename in renames:
+            operations.invoke(rename.up)
+        if renames:
+            done += renames
+            before = read()
+    return done, before
+
+
+def pending(hints: Hints, before: Catalog, after: Catalog) -> list[Rename]:
+    """Return the renames of tables, columns and values that hints ask for and that are still to be done."""
+    return [rename for stage in (_tables, _columns, _values) for rename in stage(hints, before, after)]
+
+
+def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> set[Name]:
+    """Return the tables that are to be renamed, by their old names."""
+    return {old for old, _ in _moves_of_tables(hints, before, after)} & set(before.tables)
+
+
+def _moves_of_tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[tuple[Name, Name]]:
+    asked = {new: old for new, old in hints.tables.items() if new in after.tables}
+
+    def is_pending(ring: dict[Name, Name]) -> bool:
+        """Whether tables that take each other's names are more alike when they do."""
+        done = sum(_likeness(before.tables[new], after.tables[new]) for new in ring)
+        return sum(_likeness(before.tables[old], after.tables[new]) for new, old in ring.items()) > done
+
+    def aside(name: Name) -> Name:
+        return Name(name.schema, temporary_name(name.name, "_old"))
+
+    return _in_turn(set(before.tables), asked, is_pending, aside)
+
+
+def _likeness(table: Table, other: Table) -> int:
+    columns = {(column.name, column.type) for column in other.columns}
+    return sum((column.name, column.type) in columns for column in table.columns)
+
+
+def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    for old, new in _moves_of_tables(hints, before, after):
+        moved = Name(new.schema, old.name)
+        names = frozenset({old, moved, new})
+        if new.schema not in before.schemas:
+            yield Rename(
+                SqlOp(f"CREATE SCHEMA {quoted(new.schema)}"),
+                SqlOp(f"DROP SCHEMA {quoted(new.schema)}"),
+                names,
+            )
+        if new.schema != old.schema:
+            yield Rename(
+                SqlOp(
+                    f"ALTER TABLE {sql_name(old, before)} SET SCHEMA {quoted(new.schema)}",
+                    f"move {old.name} to {new.schema}",
+                    moved,
+                ),
+                SqlOp(f"ALTER TABLE {sql_name(moved, before)} SET SCHEMA {quoted(old.schema)}", table=old),
+                names,
+            )
+        if new.name != old.name:
+            schema = schema_of(new, before)
+            yield Rename(
+                ops.RenameTableOp(old.name, new.name, schema=schema),
+                ops.RenameTableOp(new.name, old.name, schema=schema),
+                names,
+            )
+
+
+def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    for name, table in before.tables.items():
+        wanted = after.tables.get(name)
+        asked = {each.column: old for each, old in hints.columns.items() if each.table == name}
+        if wanted is None or not asked:
+            continue
+        schema = schema_of(name, before)
+        for old, new in _moves_of_columns(table, wanted, asked):
+            yield Rename(
+                ops.AlterColumnOp(name.name, old, schema=schema, modify_name=new),
+                ops.AlterColumnOp(name.name, new, schema=schema, modify_name=old),
+                frozenset({name}),
+            )
+
+
+def _moves_of_columns(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
+    types = {column.name: column.type for column in table.columns}
+
+    def is_pending(ring: dict[str, str]) -> bool:
+        """Whether columns that take each other's names have the types of that, and not those of now."""
+        fits = all(types[old] == _type_of(wanted, new) for new, old in ring.items())
+        return fits and any(types[new] != _type_of(wanted, new) for new in ring)
+
+    asked = {new: old for new, old in asked.items() if wanted.column(new)}
+    return _in_turn(set(types), asked, is_pending, lambda name: temporary_name(name, "_old"))
+
+
+def _in_turn(
+    there: set[T], asked: dict[T, T], is_pending: Callable[[dict[T, T]], bool], aside: Callable[[T], T]
+) -> Iterator[tuple[T, T]]:
+    """Yield old and new names in an order in which each new name is free.
+
+    Args:
+        there: the names that are taken.
+        asked: new names and old ones.
+        is_pending: whether a ring, in which each takes another's name, is still to be gone round.
+        aside: returns a name for the first of a ring until its own is free.
+    """
+    asked = dict(asked)
+    free = True
+    while free:
+        free = False
+        for new, old in list(asked.items()):
+            if old in there and new not in there:
+                yield old, new
+                there = there - {old} | {new}
+                del asked[new]
+                free = True
+    while asked:
+        new, old = asked.popitem()
+        ring = {new: old}
+        while old in asked:
+            ring[old] = asked.pop(old)
+            old = ring[old]
+        if old != new or not set(ring) <= there or not is_pending(ring):
+            continue
+        yield new, aside(new)
+        at = new
+        while ring[at] != new:
+            yield ring[at], at
+            at = ring[at]
+        yield aside(new), at
+
+
+def _type_of(table: Table, name: str) -> str | None:
+    column = table.column(name)
+    return column.type if column else None
+
+
+def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    seen: set[tuple[Name, str]] = set()
+    for (table, column), renames in hints.values.items():
+        found = after.tables[table].column(column) if table in after.tables else None
+        type_ = found.named_type if found else None
+        if type_ is None or type_ not in before.enums or type_ not in after.enums:
+            continue
+        there, wanted = before.enums[type_].values, after.enums[type_].values
+        asked = [(old, new) for old, new in renames.items() if (type_, old) not in seen and new in wanted]
+        pending_values = [
+            (old, new) for old, new in asked if old in there and new not in there and old not in wanted
+        ]
+        # Values that take each other's names: whether they have done so, only their order can tell.
+        mapped = tuple(renames.get(value, value) for value in there)
+        if not pending_values and mapped == wanted != there:
+            asides = [(old, temporary_name(old, "_old")) for old, _ in asked]
+            pending_values = [*asides, *((aside, renames[old]) for old, aside in asides)]
+        for old, new in pending_values:
+            seen.add((type_, old))
+            name = sql_name(type_, before)
+            yield Rename(
+                SqlOp(
+                    f"ALTER TYPE {name} RENAME VALUE {literal(old)} TO {literal(new)}",
+                    f"rename {type_.name} {old} to {new}",
+                ),
+                SqlOp(f"ALTER TYPE {name} RENAME VALUE {literal(new)} TO {literal(old)}"),
+            )
+
+
+def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    """Yield the renames of enum types: one goes, another with its values comes and takes its columns."""
+    for old in [name for name in before.enums if name not in after.enums]:
+        users = list(columns_of(old, before))
+        takers = {_type_after(table, column.name, after) for table, column in users}
+        new = takers.pop() if len(takers) == 1 else None
+        if (
+            new is None
+            or new in before.enums
+            or new not in after.enums
+            or new.schema != old.schema
+            or after.enums[new].values != before.enums[old].values
+        ):
+            continue
+        yield Rename(
+            SqlOp(
+                f"ALTER TYPE {sql_name(old, before)} RENAME TO {quoted(new.name)}",
+                f"rename {old.name} to {new.name}",
+            ),
+            SqlOp(f"ALTER TYPE {sql_name(new, after)} RENAME TO {quoted(old.name)}"),
+        )
+
+
+def _type_after(table: Table, column: str, after: Catalog) -> Name | None:
+    found = after.tables[table.name].column(column) if table.name in after.tables else None
+    return found.named_type if found else None
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A name, and where it must be the only one: in its schema where it is an index's, else in its table."""
+
+    place: Name | str
+    name: str
+
+
+Renaming = Callable[[str, str], SqlOp]
+
+
+@dataclass(frozen=True)
+class _Move:
+    """Something that is as it should be but for its name.
+
+    Args:
+        old: its name.
+        new: the one that it should have.
+        rename: returns what renames it.
+        table: whose it is.
+    """
+
+    old: _Key
+    new: str
+    rename: Renaming
+    table: Name
+
+
+def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
+    """Yield the renames of sequences, constraints and indexes that are the same but for their names."""
+    moves = list(_moves_of_sequences(before, after))
+    taken = {_Key(each.schema, each.name) for each in (*before.tables, *before.sequences)}
+    for name, table in before.tables.items():
+        parts: list[Constraint | Index] = [*table.constraints.values(), *table.indexes.values()]
+        taken |= {_key(table, each) for each in parts}
+        wanted = after.tables.get(name)
+        if wanted is not None:
+            moves += _moves_of_constraints(table, wanted, before)
+            moves += _moves_of_indexes(table, wanted, before)
+    renamings = {move.old: move for move in moves}
+    asked = {_Key(move.old.place, move.new): move.old for move in moves}
+
+    def aside(key: _Key) -> _Key:
+        return _Key(key.place, temporary_name(key.name, "_old"))
+
+    for old, new in _in_turn(taken, asked, lambda _: True, aside):
+        move = renamings[new] = renamings.pop(old)
+        # Only in its own table is it alone with its name, or among all of its schema.
+        names = {Name(key.place, key.name) for key in (old, new) if isinstance(key.place, str)}
+        there, back = move.rename(old.name, new.name), move.rename(new.name, old.name)
+        yield Rename(there, back, frozenset({move.table, *names}))
+
+
+def _key(table: Table, part: Constraint | Index) -> _Key:
+    is_relation = isinstance(part, Index) or part.type in {"p", "u", "x"}
+    return _Key(table.name.schema if is_relation else table.name, part.name)
+
+
+def _moves_of_sequences(before: Catalog, after: Catalog) -> Iterator[_Move]:
+    owned: dict[ColumnName, Sequence] = {each.owner: each for each in before.sequences.values() if each.owner}
+    for new in after.sequences.values():
+        old = owned.get(new.owner) if new.owner else None
+        if new.owner is None or old is None or old.name == new.name or old.name.schema != new.name.schema:
+            continue
+        heir = after.sequences.get(old.name)
+        if heir is not None and heir.owner in {None, new.owner}:
+            continue
+
+        def rename(was: str, becomes: str, schema: str = new.name.schema) -> SqlOp:
+            return sequences.rename_op(Name(schema, was), becomes, before)
+
+        yield _Move(_Key(old.name.schema, old.name.name), new.name.name, rename, new.owner.table)
+
+
+def _moves_of_constraints(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
+    gone = [each for each in table.constraints.values() if each.name not in wanted.constraints]
+    for new in wanted.constraints.values():
+        if new.name in table.constraints or not new.is_local:
+            continue
+        old = _one(each for each in gone if _same(each, new))
+        if old is not None:
+            gone.remove(old)
+
+            def rename(was: str, becomes: str, old: Constraint = old) -> SqlOp:
+                return constraints.rename_op(table.name, replace(old, name=was), becomes, before)
+
+            yield _Move(_key(table, old), new.name, rename, table.name)
+
+
+def _same(old: Constraint, new: Constraint) -> bool:
+    return old.is_local and constraints.is_kept(old, new)
+
+
+def _moves_of_indexes(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
+    gone = [each for each in table.indexes.values() if each.name not in wanted.indexes and each.valid]
+    for new in wanted.indexes.values():
+        if new.name in table.indexes:
+            continue
+        old: Index | None = _one(each for each in gone if indexes.meaning(each) == indexes.meaning(new))
+        if old is not None:
+            gone.remove(old)
+
+            def rename(was: str, becomes: str) -> SqlOp:
+                return indexes.rename_op(table.name, was, becomes, before)
+
+            yield _Move(_key(table, old), new.name, rename, table.name)
+
+
+def _one(found: Iterable[T]) -> T | None:
+    return next(iter(found), None)

@@ -1,0 +1,449 @@
+"""Columns: added, dropped, altered."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from plinth.autogenerate.objects import casts
+from plinth.autogenerate.objects.expressions import as_said, bare
+from plinth.autogenerate.objects.heirs import is_column_inherited, may_be_inherited
+from plinth.autogenerate.objects.quoting import (
+    literal,
+    made_name,
+    quoted,
+    schema_of,
+    shown,
+    sql_name,
+    without_binds,
+)
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change, CommentOp, Phase, SqlOp, Step
+from plinth.autogenerate.objects.types import base_name, same_family, sqlalchemy_type
+from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
+
+_SERIAL = {"smallint", "integer", "bigint"}
+_LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+_STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
+# What no server reads otherwise, however it takes backslashes.
+_PLAIN_TEXT = re.compile(r"'(?:[^'\\]|'')*'")
+_COMPRESSION = {"p": "pglz", "l": "lz4"}
+
+
+def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
+    """Whether a column is what SERIAL makes: with a sequence of its own, of the usual name and options."""
+    sequence = catalog.sequences.get(column.sequence) if column.sequence else None
+    return (
+        sequence is not None
+        and not sequence.is_identity
+        and column.not_null
+        and column.type in _SERIAL
+        and column.default == f"nextval({literal(sql_name(sequence.name, catalog))}::regclass)"
+        and sequence.name == Name(table.name.schema, made_name(table.name.name, column.name, "seq"))
+        and sequence == default_sequence(sequence, column.type, table.persistence)
+    )
+
+
+def default_sequence(sequence: Sequence, type_: str, persistence: str) -> Sequence:
+    """Return a sequence with the options that it has when none are said."""
+    return replace(
+        sequence,
+        type=type_,
+        start=1,
+        increment=1,
+        minimum=1,
+        maximum=_LARGEST[type_],
+        cache=1,
+        cycle=False,
+        persistence=persistence,
+        comment=None,
+    )
+
+
+def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[object] | None:
+    """Return a column as Alembic's operations take it; None where SQLAlchemy has no words for it.
+
+    Args:
+        column: the column.
+        table: the table that it belongs to.
+        catalog: the schema that both belong to.
+    """
+    type_ = sqlalchemy_type(column, catalog)
+    if type_ is None:
+        return None
+    given: list[sa.schema.SchemaItem] = []
+    options: dict[str, object] = {"nullable": not column.not_null}
+    if column.comment is not None:
+        options["comment"] = column.comment
+    if column.generated:
+        given.append(
+            sa.Computed(
+                without_binds(bare(str(column.default), column.words)), persisted=column.generated == "s"
+            )
+        )
+    elif column.identity:
+        given.append(_identity(column, catalog))
+        options.pop("nullable")
+    elif column.default is not None and not is_serial(column, table, catalog):
+        options["server_default"] = server_default(column)
+    return sa.Column(column.name, type_, *given, **options)  # type: ignore[arg-type]
+
+
+def default_sql(column: Column) -> str | None:
+    """Return a column's default as SQL, if it has one."""
+    return None if column.default is None else as_said(column.default, column.words)
+
+
+def server_default(column: Column) -> str | sa.TextClause:
+    """Return a column's default as SQLAlchemy takes it: a plain text as such."""
+    sql = str(default_sql(column))
+    if _PLAIN_TEXT.fullmatch(sql):
+        return sql[1:-1].replace("''", "'")
+    return sa.text(without_binds(sql))
+
+
+def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:
+    """Return what isn't usual about an identity column's sequence, by SQLAlchemy's names."""
+    sequence = catalog.sequences[column.sequence]  # type: ignore[index] # an identity column has one
+    down = sequence.increment < 0
+    minimum, maximum = (-_LARGEST[column.type] - 1, -1) if down else (1, _LARGEST[column.type])
+    usual = {
+        "start": sequence.maximum if down else sequence.minimum,
+        "increment": 1,
+        "minvalue": minimum,
+        "maxvalue": maximum,
+        "cache": 1,
+        "cycle": False,
+    }
+    options = {
+        "start": sequence.start,
+        "increment": sequence.increment,
+        "minvalue": sequence.minimum,
+        "maxvalue": sequence.maximum,
+        "cache": sequence.cache,
+        "cycle": sequence.cycle,
+    }
+    return {name: value for name, value in options.items() if value != usual[name]}
+
+
+def _identity(column: Column, catalog: Catalog) -> sa.Identity:
+    return sa.Identity(always=column.identity == "a", **identity_options(column, catalog))  # type: ignore[arg-type]
+
+
+_SQL_OPTIONS = {
+    "start": "START WITH",
+    "increment": "INCREMENT BY",
+    "minvalue": "MINVALUE",
+    "maxvalue": "MAXVALUE",
+    "cache": "CACHE",
+}
+
+
+def identity_sql(column: Column, catalog: Catalog) -> str:
+    """Return what makes a column an identity column."""
+    options = identity_options(column, catalog)
+    words = [f"{_SQL_OPTIONS[name]} {value}" for name, value in options.items() if name != "cycle"]
+    words += ["CYCLE"] if options.get("cycle") else []
+    kind = "ALWAYS" if column.identity == "a" else "BY DEFAULT"
+    return f"GENERATED {kind} AS IDENTITY" + (f" ({' '.join(words)})" if words else "")
+
+
+def column_sql(column: Column, table: Table, catalog: Catalog) -> str:
+    """Return a column as CREATE TABLE and ADD COLUMN take it."""
+    words = [quoted(column.name), column.type]
+    if column.collation:
+        words.append(f"COLLATE {column.collation}")
+    if is_serial(column, table, catalog):
+        words[1] = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}[column.type]
+    elif column.generated:
+        expression = bare(str(column.default), column.words)
+        words.append(
+            f"GENERATED ALWAYS AS ({expression}) {'STORED' if column.generated == 's' else 'VIRTUAL'}"
+        )
+    elif column.identity:
+        words.append(identity_sql(column, catalog))
+    elif column.default is not None:
+        words.append(f"DEFAULT {default_sql(column)}")
+    if column.not_null:
+        words.append("NOT NULL")
+    return " ".join(words)
+
+
+def steps(
+    change: Change, name: Name, replaced: set[str], rebuilt: set[Name], defaults: set[str]
+) -> Iterator[Step]:
+    """Yield what makes the columns of a standing table as they should be.
+
+    Args:
+        change: the whole.
+        name: the table.
+        replaced: generated columns that are dropped and made anew.
+        rebuilt: types that are made anew under their names, and take care of their columns' defaults.
+        defaults: columns whose defaults are set anew, because of what they call.
+
+    Raises:
+        Refusal: it needs a word of the author's, and refusals aren't collected.
+    """
+    before, after = change.before.tables[name], change.after.tables[name]
+    for column in after.columns:
+        is_new = column.name in replaced or before.column(column.name) is None
+        if is_new and not is_column_inherited(change, name, column, change.after):
+            nodes = _nodes(after, column, change.before)
+            yield from (step.making(*nodes) for step in _add(change, after, column))
+    for column in before.columns:
+        wanted = after.column(column.name)
+        goes = wanted is None and not is_column_inherited(change, name, column, change.before)
+        if column.name in replaced or goes:
+            is_first = column.name in replaced or column.generated
+            phase = Phase.DROP_FIRST if is_first else Phase.DROP_COLUMNS
+            yield Step(phase, _drop(change, before, column)).dropping(*_nodes(before, column, change.after))
+        elif wanted is not None and column.name in defaults and column.default == wanted.default:
+            yield from _alter(change, after, column, replace(wanted, default=None), rebuilt)
+            yield from _alter(change, after, replace(wanted, default=None), wanted, rebuilt)
+        elif wanted is not None and wanted != column:
+            if column.named_type in rebuilt and column.named_type == wanted.named_type:
+                column = replace(column, default=wanted.default)  # noqa: PLW2901
+            yield from _alter(change, after, column, wanted, rebuilt)
+
+
+def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
+    """Return what comes with a column that isn't in another schema, or goes with it."""
+    alone = replace(table, columns=(column,))
+    return (alone.column_nodes - {table.node}) | alone.sequences_but(other.sequences)
+
+
+def _drop(change: Change, table: Table, column: Column) -> ops.DropColumnOp:
+    may_be_gone = may_be_inherited(change, table.name, column) or None
+    schema = schema_of(table.name, change.before)
+    return ops.DropColumnOp(table.name.name, column.name, schema=schema, if_exists=may_be_gone)
+
+
+def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
+    """Yield what adds a column; one that is required gets its values first."""
+    phase = Phase.ADD_GENERATED_COLUMNS if column.generated else Phase.ADD_COLUMNS
+    backfill = change.backfills.get(ColumnName(table.name, column.name))
+    fills_itself = column.generated or column.identity or column.default is not None
+    required = column.not_null and not fills_itself
+    if required and backfill is None:
+        place = shown(table.name, change.after)
+        if not change.is_downgrade:
+            refuse(
+                Refusal(
+                    "required",
+                    f"Column {place}.{column.name} is required, and the rows that {place} has (here or in "
+                    "production) have no value for it. Give it one: server_default=… in the model, or "
+                    'info={"backfill": "an SQL expression"}.',
+                )
+            )
+        text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
+        yield Step(phase, CommentOp(text))
+    fill = backfill is not None and not column.generated and not column.identity
+    fill = fill and ColumnName(table.name, column.name) not in change.filled_later
+    yield Step(
+        phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column)
+    )
+    if fill:
+        for op in _update(change, table, column, str(backfill), everywhere=True):
+            yield Step(phase, op)
+        if column.default is not None:
+            default = server_default(column)
+            yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
+        if column.not_null:
+            yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
+    yield from settings(change, table, Column(column.name, column.type), column)
+
+
+def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:
+    native = native_column(column, table, change.after)
+    serial_without_key = is_serial(column, table, change.after)
+    if native is None or serial_without_key:
+        return SqlOp(
+            f"ALTER TABLE {sql_name(table.name, change.after)} ADD COLUMN "
+            f"{column_sql(column, table, change.after)}",
+            f"add {table.name.name} {column.name}",
+            table.name,
+        )
+    return ops.AddColumnOp(table.name.name, native, schema=schema_of(table.name, change.after))
+
+
+def _update(
+    change: Change, table: Table, column: Column, value: str, *, everywhere: bool = False
+) -> list[ops.MigrateOperation]:
+    """Return what gives rows a value, and lets PostgreSQL alter the table afterwards."""
+    where = "" if everywhere else f" WHERE {quoted(column.name)} IS NULL"
+    name = sql_name(table.name, change.after)
+    update = SqlOp(f"UPDATE {name} SET {quoted(column.name)} = {value}{where}", table=table.name)  # noqa: S608
+    # A check that waits for the commit forbids ALTER TABLE until then.
+    waits = any(
+        each.deferred and (owner == table.name or (each.foreign_key and each.foreign_key.table == table.name))
+        for catalog in (change.before, change.after)
+        for owner, other in catalog.tables.items()
+        for each in other.constraints.values()
+    )
+    return [update, SqlOp("SET CONSTRAINTS ALL IMMEDIATE", table=table.name)] if waits else [update]
+
+
+def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.AlterColumnOp:
+    schema = schema_of(table.name, change.after)
+    return ops.AlterColumnOp(table.name.name, column, schema=schema, **what)  # type: ignore[arg-type]
+
+
+def _alter(change: Change, table: Table, before: Column, after: Column, rebuilt: set[Name]) -> Iterator[Step]:
+    """Yield what makes a column as it should be."""
+    sql, summary = _alter_sql(change, table, before), f"change {table.name.name} {before.name}"
+    if before.generated and not after.generated:
+        drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP EXPRESSION", summary, table.name))
+        yield drop.dropping(table.part("column", before.name))
+        before = replace(before, generated="", default=None)
+    if before.identity and not after.identity:
+        drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP IDENTITY", summary, table.name))
+        yield drop.dropping(Node("sequence", before.sequence)) if before.sequence else drop
+    yield from _retype_around_default(change, table, before, after, rebuilt)
+    if before.not_null and not after.not_null:
+        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_nullable=True))
+    if after.not_null and not before.not_null:
+        yield from _require(change, table, after)
+    if after.identity and not before.identity:
+        yield from _become_identity(change, table, after)
+    elif after.identity != before.identity and after.identity:
+        kind = "ALWAYS" if after.identity == "a" else "BY DEFAULT"
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET GENERATED {kind}", summary, table.name))
+    if before.comment != after.comment:
+        yield Step(Phase.COMMENTS, _alter_op(change, table, after.name, modify_comment=after.comment))
+    if is_retyped(before, after):
+        before = replace(before, storage="", compression="")  # another type has its own
+    yield from settings(change, table, before, after)
+
+
+def _retype_around_default(
+    change: Change, table: Table, before: Column, after: Column, rebuilt: set[Name]
+) -> Iterator[Step]:
+    """Yield what gives a column another type, and its default: off before, on again after."""
+    node, its_default = table.part("column", after.name), table.part("default", after.name)
+    retyped = is_retyped(before, after)
+    has_default = before.default is not None and not before.generated
+    stands_by = same_family(before.type, after.type) and before.default == after.default
+    drops_default = has_default and (
+        after.default is None or bool(after.identity) or (retyped and not stands_by)
+    )
+    if drops_default:
+        drop = _alter_op(change, table, after.name, modify_server_default=None)
+        yield Step(Phase.COLUMNS, drop).dropping(its_default)
+    if retyped:
+        step = Step(Phase.COLUMNS, retype(change, table, before, after)).making(node)
+        yield step if before.named_type in rebuilt else step.dropping(node)
+    if (
+        after.default is not None
+        and not after.generated
+        and (drops_default or before.default != after.default)
+    ):
+        # An identity column's sequence gives its name to the one that the default asks.
+        phase = Phase.OWNERS if before.identity else Phase.COLUMNS
+        set_ = _alter_op(change, table, after.name, modify_server_default=server_default(after))
+        step = Step(phase, set_).making(its_default)
+        yield step.dropping(its_default) if has_default and not drops_default else step
+
+
+def _alter_sql(change: Change, table: Table, column: Column) -> str:
+    return f"ALTER TABLE {sql_name(table.name, change.after)} ALTER COLUMN {quoted(column.name)}"
+
+
+def retype(change: Change, table: Table, before: Column, after: Column) -> ops.MigrateOperation:
+    """Return what gives a column another type."""
+    expression = change.using(ColumnName(table.name, after.name), before, after)
+    if casts.keeps_stored_values(before, after, expression):
+        # With this zone PostgreSQL sees that nothing has to be written anew.
+        zone = [SqlOp(f"SET LOCAL TimeZone TO {to}", table=table.name) for to in ("'UTC'", "DEFAULT")]
+        change_op = _type_op(change, table, before, after, None)
+        return ops.ModifyTableOps(table.name.name, [zone[0], change_op, zone[1]])
+    if expression is None:
+        expression = casts.using(before, after, change.before, change.after, change.casts)
+    return _type_op(change, table, before, after, expression)
+
+
+def _type_op(
+    change: Change, table: Table, before: Column, after: Column, expression: str | None
+) -> ops.MigrateOperation:
+    type_ = sqlalchemy_type(after, change.after)
+    # Alembic hands USING on as it is, and the driver takes a % in it for a parameter.
+    has_percent = expression is not None and "%" in expression
+    if type_ is None or has_percent or (after.collation is None and before.collation is not None):
+        collate = f" COLLATE {after.collation}" if after.collation else ""
+        return SqlOp(
+            f"{_alter_sql(change, table, after)} TYPE {after.type}{collate}"
+            + (f" USING {expression}" if expression else ""),
+            f"change {table.name.name} {after.name}",
+            table.name,
+        )
+    options = {"postgresql_using": expression} if expression else {}
+    return _alter_op(change, table, after.name, modify_type=type_, **options)
+
+
+def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
+    """Yield what makes a column required, in rows that have no value too where one is known."""
+    value = change.backfills.get(ColumnName(table.name, column.name), default_sql(column))
+    if value is not None and not change.is_downgrade and not column.generated:
+        for op in _update(change, table, column, value):
+            yield Step(Phase.COLUMNS, op)
+    yield Step(Phase.COLUMNS, _alter_op(change, table, column.name, modify_nullable=False))
+
+
+def _become_identity(change: Change, table: Table, column: Column) -> Iterator[Step]:
+    add = f"{_alter_sql(change, table, column)} ADD {identity_sql(column, change.after)}"
+    yield Step(Phase.OWNERS, SqlOp(add, f"change {table.name.name} {column.name}", table.name))
+    if column.sequence and change.before.tables[table.name][column.name].sequence is None:
+        sequence = change.after.sequences[column.sequence]
+        yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
+
+
+def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
+    """Return what lets a new sequence go on behind the values that stand in its column."""
+    best, farther = ("max", "greatest") if sequence.increment > 0 else ("min", "least")
+    name = sql_name(table.name, change.after)
+    next_value = f"{farther}({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
+    sequence_name = literal(sql_name(sequence.name, change.after))
+    return SqlOp(f"SELECT setval({sequence_name}, {next_value}, false) FROM {name}", table=table.name)  # noqa: S608
+
+
+def settings(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
+    """Yield how a column is stored and measured."""
+    sql = _alter_sql(change, table, after)
+    if before.storage != after.storage:
+        word = _STORAGE.get(after.storage, "DEFAULT")
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET STORAGE {word}", table=table.name))
+    if before.compression != after.compression:
+        word = _COMPRESSION.get(after.compression, "DEFAULT")
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET COMPRESSION {word}", table=table.name))
+    if before.statistics != after.statistics:
+        number = -1 if after.statistics is None else after.statistics
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET STATISTICS {number}", table=table.name))
+    gone = [each.partition("=")[0] for each in before.options if each not in after.options]
+    if gone:
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} RESET ({', '.join(gone)})", table=table.name))
+    new = [each for each in after.options if each not in before.options]
+    if new:
+        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET ({', '.join(new)})", table=table.name))
+
+
+def is_replaced(before: Column, after: Column) -> bool:
+    """Whether a column can only be dropped and made anew: what generates it has changed."""
+    if not after.generated:
+        return before.generated == "v"
+    return (before.generated, before.default, before.type, before.collation) != (
+        after.generated,
+        after.default,
+        after.type,
+        after.collation,
+    )
+
+
+def is_retyped(before: Column, after: Column) -> bool:
+    """Whether a column gets another type."""
+    return (before.type, before.collation) != (after.type, after.collation)
+
+
+def changes_family(before: Column, after: Column) -> bool:
+    """Whether a column gets a type that is compared differently."""
+    return not same_family(before.type, after.type) or base_name(before.type) != base_name(after.type)

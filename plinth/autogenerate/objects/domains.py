@@ -1,0 +1,153 @@
+"""Domains: created, dropped, changed."""
+
+from collections.abc import Iterator
+
+from plinth.autogenerate.objects.enums import columns_of, rebuild
+from plinth.autogenerate.objects.expressions import as_said
+from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
+
+
+def create_sql(domain: Domain, catalog: Catalog) -> str:
+    """Return the statement that makes a domain."""
+    words = [f"CREATE DOMAIN {sql_name(domain.name, catalog)} AS {domain.type}"]
+    if domain.collation:
+        words.append(f"COLLATE {domain.collation}")
+    if domain.default is not None:
+        words.append(f"DEFAULT {as_said(domain.default, domain.words)}")
+    if domain.not_null:
+        words.append("NOT NULL")
+    words += [
+        f"CONSTRAINT {quoted(each.name)} {as_said(each.definition, each.words)}"
+        for each in domain.constraints.values()
+        if each.is_validated
+    ]
+    return " ".join(words)
+
+
+def is_rebuilt(before: Domain, after: Domain) -> bool:
+    """Whether a domain has to be made anew: it is made of something else."""
+    return (before.type, before.collation) != (after.type, after.collation)
+
+
+def steps(change: Change, rebuilt: set[Name], forced: set[tuple[Name, str]]) -> Iterator[Step]:
+    """Yield what makes the domains as they should be.
+
+    Args:
+        change: the whole.
+        rebuilt: the types that are made anew.
+        forced: checks that have to be dropped and made anew, because of what they call.
+    """
+    before, after = change.before, change.after
+    for name in in_order(after):
+        domain, old = after.domains[name], before.domains.get(name)
+        if old is None:
+            create = SqlOp(create_sql(domain, after), f"create {name.name}")
+            yield Step(Phase.DOMAINS, create).making(*domain.nodes)
+        elif name in rebuilt:
+            yield from rebuild(change, name, create_sql(domain, after))
+        else:
+            yield from _alter(change, old, domain, {check for owner, check in forced if owner == name})
+        if domain.comment != (old.comment if old else None):
+            text = "NULL" if domain.comment is None else literal(domain.comment)
+            sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
+            yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
+        is_new = old is None or name in rebuilt
+        for check in domain.constraints.values():
+            was = None if is_new or old is None else old.constraints.get(check.name)
+            if is_new and not check.is_validated:  # CREATE DOMAIN has no word for it
+                sql = f"ALTER DOMAIN {sql_name(name, after)} {add_check(check)}"
+                step = Step(Phase.DOMAINS, SqlOp(sql, f"constrain {name.name}"))
+                yield step.making(Node.part("domain constraint", name, check.name))
+            if check.comment != (was.comment if was and is_kept(was, check) else None):
+                yield Step(Phase.COMMENTS, comment_op(check, name, after))
+    for name in reversed(in_order(before)):
+        if name not in after.domains:
+            sql = f"DROP DOMAIN {sql_name(name, before)}"
+            step = Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
+            yield step.dropping(*before.domains[name].nodes)
+
+
+def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
+    """Return if PostgreSQL can look at all values of a domain that gets a check, or becomes required.
+
+    Raises:
+        Refusal: an array holds some.
+    """
+    for table, column in columns_of(name, before):
+        kept = after.tables[table.name].column(column.name) if table.name in after.tables else None
+        if kept and column.type.endswith("[]") and kept.named_type == name:
+            place = f"{shown(table.name, before)}.{column.name}"
+            refuse(
+                Refusal(
+                    "array of a domain",
+                    f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
+                    "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
+                    f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
+                )
+            )
+
+
+def _alter(change: Change, before: Domain, after: Domain, forced: set[str]) -> Iterator[Step]:
+    name = after.name
+
+    def step(action: str) -> Step:
+        if action == "SET NOT NULL" or (" CHECK " in action and not action.endswith(" NOT VALID")):
+            refuse_in_arrays(change.before, change.after, name)
+        sql = f"ALTER DOMAIN {sql_name(name, change.after)} {action}"
+        return Step(Phase.DOMAINS, SqlOp(sql, f"change {name.name}"))
+
+    for check in before.constraints.values():
+        if not is_kept(check, after.constraints.get(check.name)) or check.name in forced:
+            yield step(drop_check(check)).dropping(Node.part("domain constraint", name, check.name))
+    if before.default != after.default:
+        default = (
+            "DROP DEFAULT" if after.default is None else f"SET DEFAULT {as_said(after.default, after.words)}"
+        )
+        yield step(default).making(Node("type", name))
+    if before.not_null != after.not_null:
+        yield step("SET NOT NULL" if after.not_null else "DROP NOT NULL")
+    for check in after.constraints.values():
+        if not is_kept(check, before.constraints.get(check.name)) or check.name in forced:
+            yield step(add_check(check)).making(Node.part("domain constraint", name, check.name))
+
+
+def is_kept(before: DomainConstraint, after: DomainConstraint | None) -> bool:
+    """Whether a check is as it should be, its comment aside."""
+    return after is not None and before.definition == after.definition
+
+
+def comment_op(check: DomainConstraint, domain: Name, catalog: Catalog) -> SqlOp:
+    """Return what puts a comment on a check, or takes it off."""
+    text = "NULL" if check.comment is None else literal(check.comment)
+    on = f"{quoted(check.name)} ON DOMAIN {sql_name(domain, catalog)}"
+    return SqlOp(f"COMMENT ON CONSTRAINT {on} IS {text}", f"comment {check.name}")
+
+
+def add_check(check: DomainConstraint) -> str:
+    """Return what ALTER DOMAIN does to get a check."""
+    return f"ADD CONSTRAINT {quoted(check.name)} {as_said(check.definition, check.words)}"
+
+
+def drop_check(check: DomainConstraint) -> str:
+    """Return what ALTER DOMAIN does to lose a check."""
+    return f"DROP CONSTRAINT {quoted(check.name)}"
+
+
+def in_order(catalog: Catalog) -> list[Name]:
+    """Return the domains, each after the one that it is made of."""
+    ordered: dict[Name, None] = {}
+
+    def visit(name: Name) -> None:
+        domain = catalog.domains.get(name)
+        if domain is None or name in ordered:
+            return
+        if domain.base:
+            visit(domain.base)
+        ordered[name] = None
+
+    for name in sorted(catalog.domains):
+        visit(name)
+    return list(ordered)

@@ -1,0 +1,156 @@
+"""Enum types: created, dropped, values added, renamed or removed."""
+
+import re
+from collections.abc import Iterator
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects.columns import retype, server_default
+from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, temporary_name
+from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, Column, Enum, Name, Node, Table
+
+_ARRAY = re.compile(r"'\{(?:[^']|'')*'")
+
+
+def create_sql(enum: Enum, catalog: Catalog) -> str:
+    """Return the statement that makes an enum type."""
+    values = ", ".join(map(literal, enum.values))
+    return f"CREATE TYPE {sql_name(enum.name, catalog)} AS ENUM ({values})"
+
+
+def is_extended(before: Enum, after: Enum) -> bool:
+    """Whether values have only been added."""
+    rest = iter(after.values)
+    return all(value in rest for value in before.values)
+
+
+def mentioned_values(enum: Enum, change: Change) -> set[str]:
+    """Return the values of an enum that the change itself uses: in defaults and in expressions."""
+    texts: list[str] = []
+    for name, table in change.after.tables.items():
+        old = change.before.tables.get(name)
+        for column in table.columns:
+            was = old.column(column.name) if old else None
+            if column.default and (was is None or was.default != column.default):
+                texts.append(column.default)
+            value = change.backfills.get((name, column.name))  # type: ignore[call-overload]
+            texts += [value] if value else []
+        for constraint in table.constraints.values():
+            was_constraint = old.constraints.get(constraint.name) if old else None
+            if was_constraint is None or was_constraint.definition != constraint.definition:
+                texts.append(constraint.definition)
+        for index in table.indexes.values():
+            was_index = old.indexes.get(index.name) if old else None
+            if was_index is None or was_index.definition != index.definition:
+                texts.append(index.definition)
+    for key, other in change.after.others.items():
+        was_other = change.before.others.get(key)
+        if was_other is None or was_other.definition != other.definition:
+            texts.append(other.definition)
+    return {value for value in enum.values if any(_is_mentioned(value, text) for text in texts)}
+
+
+def _is_mentioned(value: str, text: str) -> bool:
+    """Whether a value stands in SQL, by itself or in the literal of an array."""
+    element = value.replace("\\", "\\\\").replace('"', '\\"')
+    return literal(value) in text or any(literal(element)[1:-1] in array for array in _ARRAY.findall(text))
+
+
+def is_rebuilt(before: Enum, after: Enum, change: Change) -> bool:
+    """Whether a type has to be made anew: ADD VALUE doesn't do.
+
+    An added value can't be used before a commit; a downgrade is one transaction.
+    """
+    if before.values == after.values:
+        return False
+    if not is_extended(before, after):
+        return True
+    added = set(after.values) - set(before.values)
+    return change.is_downgrade and bool(added & mentioned_values(after, change))
+
+
+def steps(change: Change) -> Iterator[Step]:
+    """Yield what makes the enum types as they should be."""
+    before, after = change.before, change.after
+    for name, enum in after.enums.items():
+        old = before.enums.get(name)
+        if old is None:
+            create = SqlOp(create_sql(enum, after), f"create {name.name}")
+            yield Step(Phase.TYPES, create).making(Node("type", name))
+        elif is_rebuilt(old, enum, change):
+            yield from rebuild(change, name, create_sql(enum, after))
+        elif old.values != enum.values:
+            yield from _add_values(change, old, enum)
+        if enum.comment != (old.comment if old else None):
+            text = "NULL" if enum.comment is None else literal(enum.comment)
+            sql = f"COMMENT ON TYPE {sql_name(name, after)} IS {text}"
+            yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
+    for name in before.enums:
+        if name not in after.enums:
+            drop = SqlOp(f"DROP TYPE {sql_name(name, before)}", f"drop {name.name}")
+            yield Step(Phase.DROP_TYPES, drop).dropping(Node("type", name))
+
+
+def _add_values(change: Change, before: Enum, after: Enum) -> Iterator[Step]:
+    name = sql_name(after.name, change.after)
+    known = list(before.values)
+    for place, value in enumerate(after.values):
+        if value in known:
+            continue
+        where = ""
+        if place == 0 and known:
+            where = f" BEFORE {literal(known[0])}"
+        elif known and known[-1] != after.values[place - 1]:
+            where = f" AFTER {literal(after.values[place - 1])}"
+        known.insert(place, value)
+        op = SqlOp(f"ALTER TYPE {name} ADD VALUE {literal(value)}{where}", f"add {after.name.name} {value}")
+        yield Step(Phase.TYPES, op).making(Node("type", after.name))
+
+
+def columns_of(type_: Name, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
+    """Yield the columns that are of a type, or of an array of it."""
+    for table in catalog.tables.values():
+        for column in table.columns:
+            if column.named_type == type_:
+                yield table, column
+
+
+def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
+    """Yield what makes a type anew under its name, and takes its columns along.
+
+    Args:
+        change: the whole.
+        name: the type.
+        create: the statement that makes the new one.
+    """
+    old = temporary_name(name.name, "_old")
+    kind = "DOMAIN" if name in change.before.domains else "TYPE"
+    gone, come = (
+        catalog.domains[name].nodes if name in catalog.domains else frozenset({Node("type", name)})
+        for catalog in (change.before, change.after)
+    )
+    rename = f"ALTER {kind} {sql_name(name, change.before)} RENAME TO {quoted(old)}"
+    yield Step(Phase.TYPES, SqlOp(rename, f"change {name.name}")).dropping(*gone)
+    yield Step(Phase.TYPES, SqlOp(create)).making(*come)
+    for table, column in columns_of(name, change.before):
+        new_table = change.after.tables.get(table.name)
+        new = new_table.column(column.name) if new_table else None
+        if new is None or new.named_type != name or column.generated or not column.is_local:
+            continue
+        schema = schema_of(table.name, change.after)
+        if column.default is not None:
+            yield Step(
+                Phase.TYPES,
+                ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=None),
+            ).dropping(table.part("default", column.name))
+        yield Step(Phase.TYPES, retype(change, table, column, new)).making(table.part("column", column.name))
+        if new.default is not None and not new.generated:
+            default = server_default(new)
+            yield Step(
+                Phase.TYPES,
+                ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=default),
+            ).making(table.part("default", column.name))
+    dropped = Name(name.schema, old)
+    phase = Phase.DROP_DOMAINS if kind == "DOMAIN" else Phase.DROP_TYPES
+    yield Step(phase, SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}"))

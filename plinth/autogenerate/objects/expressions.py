@@ -1,0 +1,65 @@
+"""Expressions as they are written into a file: as the models say them, else as PostgreSQL prints them."""
+
+import re
+from collections.abc import Mapping
+
+from plinth.autogenerate.objects.quoting import quoted
+
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
+
+
+def tokens(sql: str) -> list[str]:
+    """Return SQL in its parts: strings, names, words, white space and signs."""
+    return _TOKEN.findall(sql)
+
+
+def with_name(expression: str, column: str, by: str) -> str:
+    """Return an expression that PostgreSQL printed, with something else in the place of a column.
+
+    Args:
+        expression: of one table, whose columns therefore stand bare.
+        column: its name.
+        by: SQL.
+    """
+    parts = tokens(expression)
+    words = [token for token in parts if not token.isspace()]
+    found, place = [], 0
+    for token in parts:
+        if token.isspace():
+            found.append(token)
+            continue
+        before, after = words[place - 1] if place else "", words[place + 1 : place + 2]
+        # What follows is a function; what stands before makes it a type, a part of a name, or a collation.
+        is_other = after == ["("] or before in {":", ".", "COLLATE"}
+        found.append(by if token == quoted(column) and not is_other else token)
+        place += 1
+    return "".join(found)
+
+
+def as_said(expression: str, words: Mapping[str, str]) -> str:
+    """Return an expression in the models' words, where they say it.
+
+    Args:
+        expression: as PostgreSQL prints it.
+        words: of what it belongs to.
+    """
+    return words.get(expression, expression)
+
+
+def bare(expression: str, words: Mapping[str, str]) -> str:
+    """Return an expression in the models' words, or as printed without parentheses around the whole of it."""
+    if expression in words:
+        return words[expression]
+    if not (expression.startswith("(") and expression.endswith(")")):
+        return expression
+    depth, quote = 0, ""
+    for place, character in enumerate(expression):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+            if depth == 0 and place < len(expression) - 1:
+                return expression
+    return expression[1:-1]

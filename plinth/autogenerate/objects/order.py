@@ -1,0 +1,149 @@
+"""In which order operations run: as PostgreSQL's own dependencies say, and else by their phase.
+
+What stands on something is made after it and dropped before it. An operation waits for nothing else: what is
+needed is done just before, and all other operations stay where their phase puts them.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from plinth.autogenerate.objects.refusals import Refusal
+from plinth.autogenerate.objects.steps import Change, Step
+from plinth.catalog.picture import Catalog, ColumnName, Name, Node
+
+_ROUTINES = {"function", "procedure"}
+_PARTS = {"column", "default", "constraint", "index", "domain constraint", "trigger", "rule", "policy"}
+_WORD = re.compile(r'"[^"]+"|[A-Za-z_][\w$]*')
+
+
+def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
+    """Return operations in the order in which they run.
+
+    Args:
+        steps: those of one change.
+        change: the schema before them, and the one after them.
+
+    Raises:
+        Refusal: some stand on each other.
+    """
+    given = sorted(steps, key=lambda step: step.phase)
+    needed = _needed(given, change)
+    for place, other in _mentioned(given, change):
+        # Functions may mention each other, and tables that call them: what PostgreSQL knows counts more.
+        if place not in _all_needed(other, needed):
+            needed[place].add(other)
+    found: dict[int, Step] = {}
+
+    def visit(place: int, waiting: frozenset[int]) -> None:
+        if place in waiting:
+            objects = {node for each in waiting for node in given[each].makes | given[each].drops}
+            raise Refusal(
+                "dependent",
+                f"These stand on each other, before or after: {', '.join(sorted(map(shown_node, objects)))}. "
+                "Change one of them first, in a revision of its own.",
+            )
+        for other in sorted(needed[place] - found.keys()):
+            if other not in found:
+                visit(other, waiting | {place})
+        found[place] = given[place]
+
+    for place in range(len(given)):
+        if place not in found:
+            visit(place, frozenset())
+    return list(found.values())
+
+
+def shown_node(node: Node) -> str:
+    """Return an object as messages have it."""
+    part = isinstance(node.name, ColumnName)
+    return f"{node.kind} {'.'.join((str(node.name[0]), str(node.name[1]))) if part else node.name}"
+
+
+def mentioned(node: Node, catalog: Catalog) -> set[Node]:
+    """Return the functions, views and the like whose names stand in a function's text."""
+    words = _words(node, catalog)
+    found = [each for each in catalog.others.values() if each.bare in words and each.kind not in _PARTS]
+    return {each.node for each in found} - {node}
+
+
+def _all_needed(place: int, needed: Mapping[int, Collection[int]]) -> set[int]:
+    """Return an operation and all that come before it."""
+    found: set[int] = set()
+    waiting = [place]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            waiting += needed[here]
+    return found
+
+
+def _needed(steps: Sequence[Step], change: Change) -> dict[int, set[int]]:
+    """Return for each operation those that come before it."""
+    makers, droppers = _places(each.makes for each in steps), _places(each.drops for each in steps)
+    found: dict[int, set[int]] = defaultdict(set)
+    for user, places in makers.items():
+        for used in change.after.needs(user):
+            of_used = makers.get(used, set())
+            of_both = places & of_used  # a column and its default, made in several operations: as they stand
+            for place in places:
+                behind = {other for other in of_both if other > place} if place in of_both else set()
+                found[place].update(of_used - behind)
+    for user, places in droppers.items():
+        for used in change.before.needs(user):
+            for place in droppers.get(used, ()):
+                found[place].update(places)
+    for node, places in droppers.items():
+        made = makers.get(node, set())
+        for later in made - places:  # what alters an object runs between what drops and what makes it
+            found[later].update(places)
+        for later in places & made:
+            found[later].update(places - made)
+    for place, others in found.items():
+        others.discard(place)
+    return found
+
+
+def _places(nodes: Iterable[Collection[Node]]) -> dict[Node, set[int]]:
+    found: dict[Node, set[int]] = defaultdict(set)
+    for place, each in enumerate(nodes):
+        for node in each:
+            found[node].add(place)
+    return found
+
+
+def _mentioned(steps: Sequence[Step], change: Change) -> Iterator[tuple[int, int]]:
+    """Yield an operation and one that should come before it, for what functions' texts mention.
+
+    PostgreSQL doesn't keep what stands in a text, but looks for it: in SQL when the function is made, in
+    other languages when it is called.
+    """
+    for catalog, nodes, is_made in (
+        (change.after, _places(each.makes for each in steps), True),
+        (change.before, _places(each.drops for each in steps), False),
+    ):
+        by_name: dict[str, set[int]] = defaultdict(set)
+        for node, places in nodes.items():
+            if node.kind not in _PARTS:
+                by_name[_bare_name(node, catalog)].update(places)
+        for node, places in nodes.items():
+            for word in _words(node, catalog):
+                for other in by_name.get(word, ()):
+                    yield from ((place, other) if is_made else (other, place) for place in places - {other})
+
+
+def _words(node: Node, catalog: Catalog) -> set[str]:
+    """Return the words in a function's definition, without quotes; none of what isn't a function."""
+    if node.kind not in _ROUTINES or not isinstance(node.name, str):
+        return set()
+    other = catalog.others.get((node.kind, node.name))
+    return {word.strip('"') for word in _WORD.findall(other.definition)} if other else set()
+
+
+def _bare_name(node: Node, catalog: Catalog) -> str:
+    """Return an object's name alone, without schema, arguments and table."""
+    if isinstance(node.name, str):
+        other = catalog.others.get((node.kind, node.name))
+        return other.bare if other else node.name
+    return node.name.name if isinstance(node.name, Name) else node.name.column

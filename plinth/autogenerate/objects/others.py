@@ -1,0 +1,220 @@
+"""Views, functions, triggers and the like: made by DDL of the models' own, or by hand."""
+
+import re
+from collections.abc import Iterator
+
+from plinth.autogenerate.objects.quoting import literal
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, ColumnName, Node, Other
+
+Key = tuple[str, str]
+
+_ROUTINES = {"function", "procedure"}
+_GRANTED = {"view", "materialized view"}
+_FIRST = {
+    *("extension", "composite type", "range type", "collation"),
+    *("text search dictionary", "text search configuration"),
+}
+_WHAT_IT_CAN = {"composite type": ": it can only get further attributes at its end"}
+_ATTRIBUTE = re.compile(r'((?:"(?:[^"]|"")*"|[^",()]|\([^()]*\))+)')
+
+
+def drop_sql(other: Other) -> str:
+    """Return the statement that drops an object."""
+    kind = "TYPE" if other.kind.endswith("type") else other.kind.upper()
+    name = (
+        other.name.replace(" on ", " ON ", 1) if other.kind in {"trigger", "policy", "rule"} else other.name
+    )
+    return f"DROP {kind} {name}"
+
+
+def comment_sql(other: Other) -> str:
+    """Return the statement that comments an object."""
+    kind = "TYPE" if other.kind.endswith("type") else other.kind.upper()
+    name = (
+        other.name.replace(" on ", " ON ", 1) if other.kind in {"trigger", "policy", "rule"} else other.name
+    )
+    text = "NULL" if other.comment is None else literal(other.comment)
+    return f"COMMENT ON {kind} {name} IS {text}"
+
+
+def is_replaced(old: Other, new: Other, change: Change) -> bool:
+    """Whether an object that changes is dropped and made anew; CREATE OR REPLACE keeps its privileges."""
+    if old.definition == new.definition:
+        return False
+    if old.kind == "view":
+        return old.columns != new.columns[: len(old.columns)]
+    if old.kind in _ROUTINES:
+        return _head(old) != _head(new)
+    if old.kind == "composite type":
+        return _attribute_changes(old, new, change) is None
+    return old.kind != "extension"
+
+
+def _head(routine: Other) -> str:
+    """Return what CREATE OR REPLACE can't change: the names and types of arguments, and of the result."""
+    return routine.definition.partition("\n LANGUAGE ")[0]
+
+
+def users(node: Node, catalog: Catalog) -> list[ColumnName]:
+    """Return the columns that are of a type."""
+    return [
+        ColumnName(table.name, column.name)
+        for table in catalog.tables.values()
+        for column in table.columns
+        if node in column.needs
+    ]
+
+
+def _attribute_changes(old: Other, new: Other, change: Change) -> list[str] | None:
+    """Return what ALTER TYPE does to a composite type; None where it can't be altered, and taken back."""
+    before, after = _attributes(old), _attributes(new)
+    kept = [name for name in before if name in after]
+    if list(before)[: len(kept)] != kept or list(after)[: len(kept)] != kept:
+        return None  # new attributes come last
+    changed = [name for name in kept if before[name] != after[name]]
+    if changed and (users(old.node, change.before) or users(new.node, change.after)):
+        return None
+    actions = [f"DROP ATTRIBUTE {name}" for name in before if name not in after]
+    actions += [f"ALTER ATTRIBUTE {name} TYPE {after[name]}" for name in changed]
+    return actions + [f"ADD ATTRIBUTE {name} {type_}" for name, type_ in after.items() if name not in before]
+
+
+def _attributes(composite: Other) -> dict[str, str]:
+    """Return the attributes of a composite type with their types, as they stand in its definition."""
+    listed = composite.definition.partition(" AS (")[2].removesuffix(")")
+    found = {}
+    for each in _ATTRIBUTE.findall(listed):
+        name = re.match(r'\s*("(?:[^"]|"")*"|\S+) (.*)', each, re.DOTALL)
+        if name:
+            found[name[1]] = name[2]
+    return found
+
+
+def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
+    """Yield what makes these objects as they should be.
+
+    Args:
+        change: the whole.
+        forced: those that have to be dropped and made anew, because of what they stand on.
+
+    Raises:
+        Refusal: one can't be made anew.
+    """
+    before, after = change.before.others, change.after.others
+    remade = {key for key in forced if key in after}
+    remade |= {key for key, old in before.items() if key in after and is_replaced(old, after[key], change)}
+    for key, old in reversed(list(before.items())):
+        if key in after and key not in remade:
+            continue
+        _refuse_loss(old, change)
+        phase = Phase.DROP_OTHERS
+        if old.kind in _ROUTINES:
+            phase = Phase.DROP_TABLES
+        elif old.kind in _FIRST:
+            phase = Phase.DROP_TYPES
+        again = "What only another database grants on it goes with it: grant it there again."
+        note = again if key in remade and old.kind in _GRANTED else None
+        drop = SqlOp(drop_sql(old), f"drop {old.kind} {old.bare}", note=note)
+        yield Step(phase, drop).dropping(old.node)
+    for key, new in after.items():
+        found = None if key in remade else before.get(key)
+        if found is None or found.definition != new.definition:
+            yield from _make(change, found, new)
+        for op in _detail_ops(found, new, before.get(key)):
+            is_part = new.kind in _FIRST
+            yield Step(Phase.TYPES, op).making(new.node) if is_part else Step(Phase.OTHERS, op)
+
+
+def _refuse_loss(old: Other, change: Change) -> None:
+    """Return if an object can be dropped and made anew.
+
+    Raises:
+        Refusal: columns that stay are of it.
+    """
+    kept = sorted(set(users(old.node, change.before)) & set(users(old.node, change.after)))
+    if kept:
+        refuse(
+            Refusal(
+                "dependent",
+                f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
+                f"{kept[0].column} is of it{_WHAT_IT_CAN.get(old.kind, '')}. Make a second type beside it "
+                "and move the column to it, in a revision written by hand.",
+            )
+        )
+
+
+def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> Iterator[SqlOp]:
+    """Yield what else is said of an object: its comment, a disabled trigger, a materialized view's indexes.
+
+    Args:
+        before: what was said of it; None if it is made anew.
+        after: what should be.
+        standing: the one that was there, whose privileges the new one gets too.
+    """
+    old = before.details if before else ()
+    for detail in reversed(old):
+        if detail not in after.details:
+            yield SqlOp(detail.undo, f"change {after.bare}")
+    for detail in after.details:
+        if detail not in old:
+            for statement in detail.statements:
+                yield SqlOp(statement, f"change {after.bare}")
+    if after.comment != (before.comment if before else None):
+        yield SqlOp(comment_sql(after), f"comment {after.bare}" if before else None)
+    if before is None:
+        for statement in after.privileges or (standing.privileges if standing else ()):
+            yield SqlOp(statement)
+
+
+def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
+    """Yield what makes an object, or changes the one that is there."""
+    if new.kind == "aggregate":
+        refuse(Refusal("aggregate", f"Aggregate {new.name} must be made by a revision written by hand."))
+        return
+    if old and new.kind == "extension":
+        if not old.can_move:
+            refuse(_refused_move(old, new))
+            return
+        moved = SqlOp(f"ALTER EXTENSION {new.name} SET SCHEMA {new.definition.rpartition(' SCHEMA ')[2]}")
+        yield Step(Phase.SCHEMAS, moved).making(new.node)
+        return
+    if old and new.kind == "composite type":
+        for action in _attribute_changes(old, new, change) or ():
+            if action.startswith("DROP") and not change.is_downgrade and users(old.node, change.before):
+                refuse(
+                    Refusal(
+                        "dependent",
+                        f"The {old.kind} {old.name} would lose an attribute, and rows have values in it: "
+                        f"write ALTER TYPE {old.name} {action} in a revision by hand.",
+                    )
+                )
+            sql = f"ALTER TYPE {_sql_name(new)} {action}"
+            step = Step(Phase.TYPES, SqlOp(sql, f"change {new.bare}")).making(new.node)
+            yield step if action.startswith("ADD") else step.dropping(new.node)
+        return
+    phase = Phase.OTHERS
+    if new.kind in _FIRST:
+        phase = Phase.SCHEMAS if new.kind == "extension" else Phase.TYPES
+    sql = new.definition.strip()
+    if old and new.kind == "view":
+        sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
+    create = SqlOp(sql, f"create {new.kind} {new.bare}")
+    step = Step(phase, create).making(new.node)
+    yield step.dropping(new.node) if old else step
+
+
+def _refused_move(old: Other, new: Other) -> Refusal:
+    schemas = [each.definition.rpartition(" SCHEMA ")[2] for each in (old, new)]
+    return Refusal(
+        "extension",
+        f"Extension {old.name} stands in schema {schemas[0]} and should stand in {schemas[1]}, and it is one "
+        "that PostgreSQL can't move. Leave it where it is, in the models too: CREATE EXTENSION "
+        f"{old.name} SCHEMA {schemas[0]}. Or make it anew by a revision written by hand: drop what stands on "
+        f"it, op.execute('DROP EXTENSION {old.name}') and op.execute('{new.definition}').",
+    )
+
+
+def _sql_name(type_: Other) -> str:
+    return type_.definition.partition("CREATE TYPE ")[2].partition(" AS ")[0]

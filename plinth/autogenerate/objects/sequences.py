@@ -1,0 +1,218 @@
+"""Sequences: those that stand alone, and those that belong to a column."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from plinth.autogenerate.objects.columns import continue_sequence, default_sequence, is_serial
+from plinth.autogenerate.objects.quoting import literal, quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.differences import changed_fields
+from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
+
+
+def owner_of(sequence: Sequence, catalog: Catalog) -> tuple[Table, Column] | None:
+    """Return the column that a sequence belongs to."""
+    table = catalog.tables.get(sequence.owner.table) if sequence.owner else None
+    column = table.column(sequence.owner.column) if table and sequence.owner else None
+    return (table, column) if table and column else None
+
+
+def create_sql(sequence: Sequence, catalog: Catalog) -> str:
+    """Return the statement that makes a sequence."""
+    usual = default_sequence(sequence, sequence.type, "p")
+    words = ["CREATE"] + (["UNLOGGED"] if sequence.persistence == "u" else [])
+    words += ["SEQUENCE", sql_name(sequence.name, catalog)]
+    if sequence.type != "bigint":
+        words.append(f"AS {sequence.type}")
+    words += _option_words(sequence, usual)
+    return " ".join(words)
+
+
+def _option_words(sequence: Sequence, other: Sequence) -> list[str]:
+    words = []
+    for name, start in (
+        ("start", "START WITH"),
+        ("increment", "INCREMENT BY"),
+        ("minimum", "MINVALUE"),
+        ("maximum", "MAXVALUE"),
+        ("cache", "CACHE"),
+    ):
+        if getattr(sequence, name) != getattr(other, name):
+            words.append(f"{start} {getattr(sequence, name)}")
+    if sequence.cycle != other.cycle:
+        words.append("CYCLE" if sequence.cycle else "NO CYCLE")
+    return words
+
+
+def rename_op(old: Name, new: str, catalog: Catalog) -> SqlOp:
+    """Return what renames a sequence."""
+    return SqlOp(f"ALTER SEQUENCE {sql_name(old, catalog)} RENAME TO {quoted(new)}")
+
+
+def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]:
+    """Yield what makes the sequences as they should be.
+
+    Args:
+        change: the whole.
+        kept_columns: those that are there before and after; what belongs to others comes and goes with them.
+    """
+    before, after = change.before, change.after
+    for name, sequence in after.sequences.items():
+        old = before.sequences.get(name)
+        if old is None:
+            yield from _create(change, sequence, owner_of(sequence, after), kept_columns)
+        elif old.is_identity != sequence.is_identity:
+            yield from _take_turns(change, old, sequence)
+        elif old != sequence:
+            yield from _alter(change, old, sequence)
+    for name, sequence in before.sequences.items():
+        owner = owner_of(sequence, before)
+        if name in after.sequences or sequence.is_identity:
+            continue
+        if owner and (owner[0].name, owner[1].name) not in kept_columns:
+            continue  # goes with its column
+        # A column's default is off by then.
+        phase = Phase.COLUMNS if owner else Phase.DROP_SEQUENCES
+        summary = None if owner else f"drop {name.name}"
+        drop = SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", summary)
+        yield Step(phase, drop).dropping(Node("sequence", name))
+
+
+def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
+    """Yield what lets an identity column's sequence take over from SERIAL's of that name, or give it back.
+
+    The new one goes on where the old one stands.
+    """
+    aside = Name(old.name.schema, temporary_name(old.name.name, "_old"))
+    rename = f"ALTER SEQUENCE {sql_name(old.name, change.before)} RENAME TO {quoted(aside.name)}"
+    yield Step(Phase.SEQUENCES, SqlOp(rename))
+    place = f"{literal(sql_name(new.name, change.after))}, last_value, is_called"
+    go_on = SqlOp(f"SELECT setval({place}) FROM {sql_name(aside, change.before)}")  # noqa: S608 - quoted names
+    owner = owner_of(new, change.after)
+    if new.is_identity:
+        yield Step(Phase.OWNERS, go_on)
+        yield Step(Phase.OWNERS, SqlOp(f"DROP SEQUENCE {sql_name(aside, change.before)}"))
+    else:  # the other one is dropped with DROP IDENTITY
+        yield Step(Phase.SEQUENCES, SqlOp(create_sql(new, change.after)))
+        yield Step(Phase.SEQUENCES, go_on)
+        if owner:
+            yield Step(Phase.OWNERS, _own(change, new, *owner))
+    if new.comment is not None:
+        yield Step(Phase.COMMENTS, _comment(change, new))
+
+
+def _create(
+    change: Change,
+    sequence: Sequence,
+    owner: tuple[Table, Column] | None,
+    kept_columns: set[tuple[Name, str]],
+) -> Iterator[Step]:
+    if sequence.is_identity:
+        return
+    is_new = owner is not None and (owner[0].name, owner[1].name) not in kept_columns
+    if owner and is_new and is_serial(owner[1], owner[0], change.after):
+        return  # SERIAL makes it
+    summary = None if owner else f"create {sequence.name.name}"
+    create = SqlOp(create_sql(sequence, change.after), summary)
+    yield Step(Phase.SEQUENCES, create).making(Node("sequence", sequence.name))
+    if sequence.comment is not None:
+        yield Step(Phase.COMMENTS, _comment(change, sequence))
+    if owner:
+        yield Step(Phase.OWNERS, _own(change, sequence, *owner))
+    for table, column in _askers(sequence, change.goal or change.after):
+        # A default that is new begins where its sequence does; one that comes back goes on.
+        if (owner or change.is_downgrade) and (table.name, column.name) in kept_columns:
+            yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
+
+
+def _askers(sequence: Sequence, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
+    """Yield the columns whose default is the next value of a sequence."""
+    default = f"nextval({literal(sql_name(sequence.name, catalog))}::regclass)"
+    for table in catalog.tables.values():
+        for column in table.columns:
+            if column.default == default:
+                yield table, column
+
+
+def _own(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
+    return SqlOp(
+        f"ALTER SEQUENCE {sql_name(sequence.name, change.after)} OWNED BY "
+        f"{sql_name(table.name, change.after)}.{quoted(column.name)}"
+    )
+
+
+def _comment(change: Change, sequence: Sequence) -> SqlOp:
+    text = "NULL" if sequence.comment is None else literal(sequence.comment)
+    name = sql_name(sequence.name, change.after)
+    return SqlOp(f"COMMENT ON SEQUENCE {name} IS {text}", f"comment {sequence.name.name}")
+
+
+def _changed_words(old: Sequence, new: Sequence) -> list[str]:
+    """Return what ALTER SEQUENCE says to make one as another."""
+    words = []
+    before = old
+    if old.type != new.type and not (new.is_identity and _is_narrowed(old, new)):
+        words.append(f"AS {new.type}")
+        # PostgreSQL moves the bounds along when they are the old type's own.
+        moved = default_sequence(old, new.type, old.persistence)
+        own = default_sequence(old, old.type, old.persistence)
+        adjusted = {
+            each: getattr(moved, each) if getattr(old, each) == getattr(own, each) else getattr(old, each)
+            for each in ("minimum", "maximum")
+        }
+        before = replace(old, **adjusted)
+    words += _option_words(new, before)
+    return [*words, "RESTART"] if words and _begins_anew(old, new) else words
+
+
+def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
+    changed = set(changed_fields(old, new))
+    name = sql_name(new.name, change.after)
+    words = _changed_words(old, new)
+    owner = owner_of(new, change.after)
+    if new.is_identity and owner:
+        words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
+        if words:
+            # A bound that the narrower type hasn't got has to be lowered before the column gets it.
+            phase = Phase.ADD_COLUMNS if _is_narrowed(old, new) else Phase.COLUMNS
+            yield Step(phase, _alter_identity(change, *owner, words))
+    elif words:
+        summary = None if owner else f"change {new.name.name}"
+        yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} {' '.join(words)}", summary))
+    if "RESTART" in words:
+        for table, column in [owner] if owner else _askers(new, change.after):
+            yield Step(Phase.OWNERS, continue_sequence(change, new, table, column))
+    if "persistence" in changed and not new.is_identity and owner is None:
+        word = "UNLOGGED" if new.persistence == "u" else "LOGGED"
+        yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} SET {word}", f"change {new.name.name}"))
+    if "owner" in changed:
+        if owner:
+            yield Step(Phase.OWNERS, _own(change, new, *owner))
+        else:
+            yield Step(Phase.DROP_FIRST, SqlOp(f"ALTER SEQUENCE {name} OWNED BY NONE"))
+    if "comment" in changed:
+        yield Step(Phase.COMMENTS, _comment(change, new))
+
+
+def _begins_anew(old: Sequence, new: Sequence) -> bool:
+    """Whether the value that a sequence may stand at is out of its new bounds."""
+    return (old.increment > 0) != (new.increment > 0) or not new.minimum <= old.start <= new.maximum
+
+
+def _is_narrowed(old: Sequence, new: Sequence) -> bool:
+    """Whether an explicit bound of a sequence is out of its new type."""
+    largest = default_sequence(new, new.type, new.persistence).maximum
+    own = default_sequence(old, old.type, old.persistence)
+    return any(
+        abs(value) > largest and value != usual
+        for value, usual in ((old.maximum, own.maximum), (old.minimum, own.minimum))
+    )
+
+
+def _alter_identity(change: Change, table: Table, column: Column, words: list[str]) -> SqlOp:
+    sets = " ".join(word if word == "RESTART" else f"SET {word}" for word in words)
+    return SqlOp(
+        f"ALTER TABLE {sql_name(table.name, change.after)} ALTER COLUMN {quoted(column.name)} {sets}",
+        f"change {table.name.name} {column.name}",
+        table.name,
+    )

@@ -1,0 +1,207 @@
+"""What a change is made of: Alembic's operations, each in its phase, and the two that Alembic lacks."""
+
+import enum
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects.casts import Casts, Using, is_a_matter_of_zone
+from plinth.autogenerate.objects.quoting import without_binds
+from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
+
+
+class Phase(enum.IntEnum):
+    """In which order operations run: what is used before its users, what is dropped after them."""
+
+    SCHEMAS = enum.auto()
+    DROP_OTHERS = enum.auto()
+    DROP_FOREIGN_KEYS = enum.auto()
+    DROP_CONSTRAINTS = enum.auto()
+    DROP_FIRST = enum.auto()  # what stands in the way of something new with its name
+    TYPES = enum.auto()
+    DOMAINS = enum.auto()
+    FUNCTIONS = enum.auto()
+    SEQUENCES = enum.auto()
+    CREATE_TABLES = enum.auto()
+    TABLES = enum.auto()
+    ADD_COLUMNS = enum.auto()
+    COLUMNS = enum.auto()
+    ADD_GENERATED_COLUMNS = enum.auto()
+    OWNERS = enum.auto()
+    CONSTRAINTS = enum.auto()
+    INDEXES = enum.auto()
+    FOREIGN_KEYS = enum.auto()
+    COMMENTS = enum.auto()
+    OTHERS = enum.auto()
+    DROP_COLUMNS = enum.auto()
+    HEIRS = enum.auto()  # which have by now what they will inherit
+    DROP_TABLES = enum.auto()
+    DROP_SEQUENCES = enum.auto()
+    DROP_DOMAINS = enum.auto()
+    DROP_TYPES = enum.auto()
+    DROP_SCHEMAS = enum.auto()
+
+
+class SqlOp(ops.ExecuteSQLOp):
+    """SQL for what Alembic has no operation for.
+
+    Args:
+        sql: one statement, as psql takes it.
+        summary: what it does, for the revision's message; None when it only helps another operation.
+        table: the table that it is about, if any.
+        note: a comment above it in the revision's file, if any.
+    """
+
+    def __init__(
+        self, sql: str, summary: str | None = None, table: Name | None = None, *, note: str | None = None
+    ) -> None:
+        super().__init__(without_binds(sql))
+        self.sql = sql
+        self.summary = summary
+        self.table = table
+        self.note = note
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("execute", self.sql)
+
+
+class NotNullNamesOp(SqlOp):
+    """Gives NOT NULL constraints other names. They have names since PostgreSQL 18 only.
+
+    Args:
+        renames: statements.
+        table: whose they are.
+    """
+
+    def __init__(self, renames: Iterable[str], table: Name) -> None:
+        self.renames = tuple(renames)
+        self.about = table
+        since = (
+            "IF current_setting('server_version_num')::int >= 180000 THEN  -- before, NOT NULL has no name"
+        )
+        lines = ["DO $$ BEGIN", f"    {since}", *(f"        {each};" for each in self.renames)]
+        super().__init__("\n".join([*lines, "    END IF;", "END $$"]), None, table)
+
+
+class CommentOp(ops.MigrateOperation):
+    """A comment in the revision's file, above the operation that follows."""
+
+    summary = None
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("comment", self.text)
+
+
+class TextOp(ops.MigrateOperation):
+    """A line of Python."""
+
+    summary = None
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("python", self.source)
+
+
+class NamedTextOp(ops.MigrateOperation):
+    """Gives a name to SQL that is executed more than once (`RepeatedOp`)."""
+
+    summary = None
+
+    def __init__(self, name: str, sql: str) -> None:
+        self.name = name
+        self.sql = sql
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("name", self.name)
+
+
+class RepeatedOp(ops.MigrateOperation):
+    """Executes SQL by its name."""
+
+    summary = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("execute", self.name)
+
+
+class AutocommitOp(ops.OpContainer):
+    """Operations outside of any transaction, each with a commit of its own (`autocommit_block`)."""
+
+    def __init__(self, operations: Iterable[ops.MigrateOperation]) -> None:
+        super().__init__(list(operations))
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation, and what it has to do with others.
+
+    Args:
+        phase: when it runs, among those that don't depend on each other.
+        op: what.
+        makes: the objects that are as they should be when it has run.
+        drops: those that aren't as they were any more.
+    """
+
+    phase: Phase
+    op: ops.MigrateOperation
+    makes: frozenset[Node] = NOTHING
+    drops: frozenset[Node] = NOTHING
+
+    def making(self, *nodes: Node) -> "Step":
+        """Return it as one that makes objects."""
+        return replace(self, makes=self.makes.union(nodes))
+
+    def dropping(self, *nodes: Node) -> "Step":
+        """Return it as one that drops objects."""
+        return replace(self, drops=self.drops.union(nodes))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One way from a schema to another, up or down.
+
+    Args:
+        before: what is there.
+        after: what should be there.
+        casts: between types, in this database.
+        backfills: SQL that gives a column its value in rows that have none.
+        is_downgrade: it takes back what an upgrade did.
+        rewrites: columns whose change may write their table anew (`-x rewrite=table.column`).
+        goal: where the whole way leads, of which this may be a part.
+        usings: what the models say of conversions.
+        filled_later: columns whose rows get their values in revisions of their own.
+    """
+
+    before: Catalog
+    after: Catalog
+    casts: Casts
+    backfills: Mapping[ColumnName, str] = field(default_factory=dict)
+    is_downgrade: bool = False
+    rewrites: Collection[str] = ()
+    goal: Catalog | None = None
+    usings: Mapping[ColumnName, Using] = field(default_factory=dict)
+    filled_later: Collection[ColumnName] = ()
+
+    def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
+        """Return the SQL expression that the models say for a column's new type; None when they say none."""
+        said = self.usings.get(place)
+        if said is None or before.type == after.type:
+            return None
+        if not self.is_downgrade:
+            return said.up
+        return said.back or (said.up if is_a_matter_of_zone(before, after) else None)

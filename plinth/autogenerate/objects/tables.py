@@ -1,0 +1,460 @@
+"""Tables: created, dropped, and what they are beside their columns, constraints and indexes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects.columns import column_sql, default_sql, is_serial, native_column, settings
+from plinth.autogenerate.objects.quoting import quoted, schema_of, shown, sql_name
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
+
+_INTEGERS = {"smallint", "integer", "bigint"}
+
+
+def in_order(tables: Iterable[Name], catalog: Catalog) -> list[Name]:
+    """Return tables, each after those that it refers to or inherits from, as far as there are no cycles."""
+    waiting = sorted(tables)
+    ordered: list[Name] = []
+    while waiting:
+        free = [
+            name for name in waiting if not _needs(catalog.tables[name]).intersection(waiting) - {name}
+        ] or [min(waiting, key=lambda name: (_is_child(name, waiting, catalog), name))]
+        ordered += free
+        waiting = [name for name in waiting if name not in free]
+    return ordered
+
+
+def _is_child(name: Name, waiting: Iterable[Name], catalog: Catalog) -> bool:
+    return bool(set(catalog.tables[name].parents).intersection(waiting))
+
+
+def _needs(table: Table) -> set[Name]:
+    keys = (each.foreign_key for each in table.constraints.values())
+    return {key.table for key in keys if key} | set(table.parents)
+
+
+def create_steps(change: Change) -> Iterator[Step]:
+    """Yield what creates the tables that aren't there, with all that belongs to them."""
+    before, after = change.before, change.after
+    standing = set(before.tables)
+    for name in in_order(set(after.tables) - set(before.tables), after):
+        table = after.tables[name]
+        standing.add(name)
+        late = {
+            each.name
+            for each in table.constraints.values()
+            if each.foreign_key
+            and (each.foreign_key.table not in standing or not stands_firm(each, after, before))
+        }
+        yield from _create(change, table, late)
+
+
+def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
+    """Whether what a foreign key refers to is the same in another schema, or isn't there at all.
+
+    Args:
+        key: the foreign key.
+        catalog: the schema that it belongs to.
+        other: what comes before, or after.
+    """
+    target = key.reference.table
+    here, there = catalog.tables.get(target), other.tables.get(target)
+    if here is None or there is None:
+        return True
+    for name in key.reference.columns:
+        old, new = here.column(name), there.column(name)
+        if old is None or new is None or (old.type, old.collation) != (new.type, new.collation):
+            return False
+    return any(
+        constraints.stands_on(key, target, each)
+        and constraints.is_kept(each, there.constraints.get(each.name))
+        for each in here.constraints.values()
+    ) or any(
+        set(each.key_columns) == set(key.reference.columns)
+        and indexes.is_kept(each, there.indexes.get(each.name))
+        for each in here.indexes.values()
+        if each.unique
+    )
+
+
+def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
+    catalog = change.after
+    _refuse_special(table, catalog)
+    if table.partition_bound is not None:
+        yield from _create_partition(change, table)
+        return
+    nodes = table.column_nodes | table.sequences_but(change.before.sequences)
+    own = {column.name for column in table.columns if column.is_local}
+    inline = [
+        each for each in _own_constraints(table) if each.name not in late and own.issuperset(each.columns)
+    ]
+    native = _native_table(change, table, inline)
+    if native is None:
+        create: ops.MigrateOperation = SqlOp(create_sql(table, inline, catalog), f"create {table.name.name}")
+        written = {each.name for each in inline}
+        if table.comment is not None:
+            yield Step(Phase.COMMENTS, _comment(table, catalog))
+        for column in table.columns:
+            if column.comment is not None:
+                yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
+    else:
+        create, written = native
+    made = Step(Phase.CREATE_TABLES, create).making(*nodes)
+    yield made.making(*(table.part("constraint", each) for each in written))
+    for constraint in _own_constraints(table):
+        if constraint.name not in written:
+            phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
+            step = Step(phase, constraints.add_op(constraint, table, catalog))
+            yield step.making(table.part("constraint", constraint.name))
+        if constraint.comment is not None:
+            yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
+    for index in table.indexes.values():
+        step = Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        yield step.making(table.part("index", index.name))
+        for each in indexes.detail_ops(None, index, table.name, catalog):
+            yield Step(Phase.COMMENTS, each)
+    for column in table.columns:
+        yield from settings(change, table, Column(column.name, column.type), column)
+    yield from _security(Table(table.name), table, catalog)
+
+
+def _refuse_special(table: Table, catalog: Catalog) -> None:
+    """Return if a table is one that autogenerate can make.
+
+    Raises:
+        Refusal: it lies on another server, or has its columns from a type.
+    """
+    if table.is_foreign or table.of_type:
+        what = f"of the type {table.of_type}" if table.of_type else "of another server"
+        refuse(
+            Refusal(
+                "unknown change",
+                f"Table {shown(table.name, catalog)} is one {what}: make it by a revision written by hand, "
+                "with op.execute('CREATE …').",
+            )
+        )
+
+
+def _create_partition(change: Change, table: Table) -> Iterator[Step]:
+    catalog = change.after
+    sql = create_sql(table, (), catalog)
+    parent = catalog.tables.get(table.parents[0])
+    own = own_of_partition(table, parent) if parent else table
+    created = Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
+    yield created.making(*table.column_nodes, *(table.nodes - own.nodes))
+    if table.comment is not None:
+        yield Step(Phase.COMMENTS, _comment(table, catalog))
+    for column in own.columns:
+        if column.default is not None:
+            alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
+            step = Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {default_sql(column)}"))
+            yield step.making(table.part("default", column.name))
+        if column.comment is not None:
+            yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
+        yield from settings(change, table, Column(column.name, column.type), column)
+    for constraint in own.constraints.values():
+        phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
+        step = Step(phase, constraints.add_op(constraint, table, catalog))
+        yield step.making(table.part("constraint", constraint.name))
+        if constraint.comment is not None:
+            yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
+    for index in own.indexes.values():
+        step = Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        yield step.making(table.part("index", index.name))
+        for op in indexes.detail_ops(None, index, table.name, catalog):
+            yield Step(Phase.COMMENTS, op)
+    yield from _security(Table(table.name), table, catalog)
+
+
+def is_same_partition(before: Table, after: Table) -> bool:
+    """Whether a table is, and stays, the same partition of the same table."""
+    return (
+        before.partition_bound is not None
+        and before.partition_bound == after.partition_bound
+        and before.partition_key == after.partition_key
+        and before.parents == after.parents
+    )
+
+
+def own_of_partition(table: Table, parent: Table) -> Table:
+    """Return a partition without what it has from the table that it is a partition of."""
+
+    def own(column: Column) -> Column:
+        above = parent.column(column.name)
+        if above is None:
+            return column
+        given = {
+            name: getattr(column, name)
+            for name in ("default", "words", "storage", "compression", "statistics", "options")
+            if getattr(column, name) != getattr(above, name)
+        }
+        return Column(column.name, "", comment=column.comment, **given)
+
+    own_constraints = (each for each in table.constraints.values() if each.is_local and each.type != "n")
+    return replace(
+        table,
+        columns=tuple(map(own, table.columns)),
+        constraints={each.name: each for each in own_constraints},
+    )
+
+
+def _own_constraints(table: Table) -> list[Constraint]:
+    """Return the constraints that the table itself has, those first that come first in hand-written SQL."""
+    order = {"f": 0, "p": 1, "u": 2, "c": 3, "x": 4}
+    own = (each for each in table.constraints.values() if each.type != "n" and each.is_local)
+    return sorted(own, key=lambda each: (order[each.type], each.name))
+
+
+def _native_table(
+    change: Change, table: Table, inline: list[Constraint]
+) -> tuple[ops.CreateTableOp, set[str]] | None:
+    """Return `op.create_table` and the constraints in it; None where SQLAlchemy has no words for a column."""
+    catalog = change.after
+    columns = [native_column(column, table, catalog) for column in table.columns if column.is_local]
+    if any(column is None for column in columns) or table.is_foreign or table.partition_bound:
+        return None
+    if any(parent.schema != table.name.schema for parent in table.parents):
+        return None
+    given = {each.name: constraints.native_constraint(each, catalog) for each in inline}
+    written = {name: each for name, each in given.items() if each is not None}
+    key = table.primary_key
+    if not _say_autoincrement(table, [each for each in columns if each is not None], set(written), catalog):
+        return None
+    if key is not None and key.name not in written:
+        for column in columns:
+            if column is not None and column.name in key.columns:
+                column.autoincrement = False
+    op = ops.CreateTableOp(
+        table.name.name,
+        [*columns, *written.values()],  # type: ignore[list-item]
+        schema=schema_of(table.name, catalog),
+        comment=table.comment,
+        **_table_options(table),
+    )
+    return op, set(written)
+
+
+def _say_autoincrement(
+    table: Table, columns: list[sa.Column[object]], inline: set[str], catalog: Catalog
+) -> bool:
+    """Tell SQLAlchemy which column is SERIAL, where it wouldn't guess so; return whether it can be told."""
+    key = table.primary_key
+    for native in columns:
+        column = table[native.name]
+        in_key = key is not None and key.name in inline and column.name in key.columns
+        alone = in_key and key is not None and len(key.columns) == 1
+        has_foreign_key = any(
+            each.type == "f" and each.name in inline and column.name in each.columns
+            for each in table.constraints.values()
+        )
+        if is_serial(column, table, catalog):
+            if not in_key:
+                return False
+            if not alone or has_foreign_key:
+                native.autoincrement = True
+        elif (
+            alone
+            and column.type in _INTEGERS
+            and not has_foreign_key
+            and not (column.default or column.identity or column.generated)
+        ):
+            native.autoincrement = False
+    return True
+
+
+def _table_options(table: Table) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if table.persistence == "u":
+        options["prefixes"] = ["UNLOGGED"]
+    if table.options:
+        options["postgresql_with"] = indexes.storage_options(table.options)
+    if table.partition_key:
+        options["postgresql_partition_by"] = table.partition_key
+    if table.parents:
+        parents = [parent.name for parent in table.parents]
+        options["postgresql_inherits"] = parents[0] if len(parents) == 1 else tuple(parents)
+    if table.access_method:
+        options["postgresql_using"] = table.access_method
+    if table.tablespace:
+        options["postgresql_tablespace"] = table.tablespace
+    return options
+
+
+def create_sql(table: Table, inline: Iterable[Constraint], catalog: Catalog) -> str:
+    """Return the statement that creates a table, without its indexes and comments."""
+    words = "CREATE UNLOGGED TABLE" if table.persistence == "u" else "CREATE TABLE"
+    sql = f"{words} {sql_name(table.name, catalog)}"
+    if table.partition_bound is not None:
+        sql += f" PARTITION OF {sql_name(table.parents[0], catalog)} {table.partition_bound}"
+    else:
+        lines = [column_sql(column, table, catalog) for column in table.columns if column.is_local]
+        lines += [constraints.sql_definition(each) for each in inline]
+        sql += " (\n    " + ",\n    ".join(lines) + "\n)"
+    if table.parents and table.partition_bound is None:
+        sql += f" INHERITS ({', '.join(sql_name(parent, catalog) for parent in table.parents)})"
+    if table.partition_key:
+        sql += f" PARTITION BY {table.partition_key}"
+    if table.access_method:
+        sql += f" USING {quoted(table.access_method)}"
+    if table.options:
+        sql += f" WITH ({', '.join(table.options)})"
+    if table.tablespace:
+        sql += f" TABLESPACE {quoted(table.tablespace)}"
+    return sql
+
+
+def _comment(table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    schema = schema_of(table.name, catalog)
+    if table.comment is None:
+        return ops.DropTableCommentOp(table.name.name, schema=schema)
+    return ops.CreateTableCommentOp(table.name.name, table.comment, schema=schema)
+
+
+def _column_comment(table: Table, column: Column, catalog: Catalog) -> ops.AlterColumnOp:
+    schema = schema_of(table.name, catalog)
+    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_comment=column.comment)
+
+
+def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
+    """Yield what drops the tables that should not be there.
+
+    Args:
+        change: the whole.
+        early: those that stand in the way of something new with a name of theirs.
+    """
+    before = change.before
+    gone = set(before.tables) - set(change.after.tables)
+    ordered = in_order(gone, before)
+    keys: set[Node] = set()
+    for place, name in enumerate(ordered):
+        table = before.tables[name]
+        # Dropped in reverse order: what a table refers to must still be to come, or the key goes first.
+        for constraint in table.constraints.values():
+            key = constraint.foreign_key
+            comes_first = key is not None and key.table in gone and ordered.index(key.table) > place
+            if key and (comes_first or not stands_firm(constraint, before, change.after)):
+                node = table.part("constraint", constraint.name)
+                keys.add(node)
+                step = Step(Phase.DROP_FOREIGN_KEYS, constraints.drop_op(constraint, table, before))
+                yield step.dropping(node)
+    for name in reversed(ordered):
+        phase = Phase.DROP_FIRST if name in early else Phase.DROP_TABLES
+        table = before.tables[name]
+        parts = {table.part("constraint", each) for each in table.constraints} - keys
+        parts |= {table.part("index", each) for each in table.indexes}
+        parts |= table.sequences_but(change.after.sequences)
+        step = Step(phase, ops.DropTableOp(name.name, schema=schema_of(name, before)))
+        yield step.dropping(*table.column_nodes, *parts)
+
+
+def alter_steps(change: Change, name: Name) -> Iterator[Step]:
+    """Yield what makes a standing table as it should be, its columns, constraints and indexes aside.
+
+    Raises:
+        Refusal: PostgreSQL can't.
+    """
+    before, after = change.before.tables[name], change.after.tables[name]
+    if before.partition_key != after.partition_key or before.is_foreign != after.is_foreign:
+        refuse(
+            Refusal(
+                "partitioning",
+                f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
+                f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. Create a "
+                "new table beside it and move the rows by a revision written by hand.",
+            )
+        )
+    if before.partition_bound != after.partition_bound and not is_same_partition(before, after):
+        refuse(
+            Refusal(
+                "partitioning",
+                f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
+                f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, "
+                "with op.execute('ALTER TABLE … ATTACH PARTITION …').",
+            )
+        )
+    sql = f"ALTER TABLE {sql_name(name, change.after)}"
+    summary = f"change {name.name}"
+
+    def step(action: str) -> Step:
+        return Step(Phase.TABLES, SqlOp(f"{sql} {action}", summary, name))
+
+    if before.persistence != after.persistence:
+        yield step("SET UNLOGGED" if after.persistence == "u" else "SET LOGGED")
+    old, new = _options(before.options), _options(after.options)
+    gone = [option for option in old if option not in new]
+    if gone:
+        yield step(f"RESET ({', '.join(gone)})")
+    changed = [f"{option} = {value}" for option, value in new.items() if old.get(option) != value]
+    if changed:
+        yield step(f"SET ({', '.join(changed)})")
+    if before.access_method != after.access_method:
+        yield step(f"SET ACCESS METHOD {quoted(after.access_method) if after.access_method else 'DEFAULT'}")
+    if before.tablespace != after.tablespace:
+        yield step(f"SET TABLESPACE {quoted(after.tablespace or 'pg_default')}")
+    for parent in before.parents:
+        if parent not in after.parents and not before.partition_bound:
+            op = SqlOp(f"{sql} NO INHERIT {sql_name(parent, change.before)}", summary, name)
+            yield Step(Phase.DROP_FOREIGN_KEYS, op)  # what is inherited can't be dropped
+    for parent in after.parents:
+        if parent not in before.parents and not after.partition_bound:
+            op = SqlOp(f"{sql} INHERIT {sql_name(parent, change.after)}", summary, name)
+            yield Step(Phase.HEIRS, op)
+    if before.comment != after.comment:
+        yield Step(Phase.COMMENTS, _comment(after, change.after))
+    yield from _security(before, after, change.after)
+
+
+def _as_partition(table: Table, catalog: Catalog) -> str:
+    if table.partition_bound is None:
+        return "no partition"
+    return f"a partition of {shown(table.parents[0], catalog)} {table.partition_bound}"
+
+
+def _options(options: tuple[str, ...]) -> Mapping[str, str]:
+    return dict(option.split("=", 1) for option in options)
+
+
+def _security(before: Table, after: Table, catalog: Catalog) -> Iterator[Step]:
+    sql = f"ALTER TABLE {sql_name(after.name, catalog)}"
+    for word, on, off in (
+        ("enabled", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
+        ("forced", "FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"),
+    ):
+        if (word in before.row_security) != (word in after.row_security):
+            action = on if word in after.row_security else off
+            yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+    if before.replica_identity != after.replica_identity:
+        action = f"REPLICA IDENTITY {after.replica_identity or 'DEFAULT'}"
+        yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+    if before.clustered_on != after.clustered_on:
+        index = after.clustered_on
+        action = f"CLUSTER ON {quoted(index)}" if index else "SET WITHOUT CLUSTER"
+        yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+
+
+def relation_names(table: Table, catalog: Catalog) -> set[Name]:
+    """Return the names in a table's schema that it takes: its own, its indexes' and its sequences'."""
+    names = {table.name.name, *table.indexes}
+    names |= {each.name for each in table.constraints.values() if each.type in {"p", "u", "x"}}
+    found = {Name(table.name.schema, name) for name in names}
+    owned = {
+        each.name for each in catalog.sequences.values() if each.owner and each.owner.table == table.name
+    }
+    return found | owned
+
+
+def columns_kept(change: Change) -> set[ColumnName]:
+    """Return the columns that are there before and after."""
+    return {
+        ColumnName(name, column.name)
+        for name, table in change.before.tables.items()
+        if name in change.after.tables
+        for column in table.columns
+        if change.after.tables[name].column(column.name)
+    }

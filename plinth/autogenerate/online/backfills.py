@@ -1,0 +1,57 @@
+"""Backfills: values for rows that have none, batch by batch, each with a commit of its own."""
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects.quoting import quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.steps import SqlOp
+from plinth.catalog.picture import Catalog, Table
+
+ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of them
+PAUSE = 0.01  # seconds between two batches, for others and for the replicas
+
+
+def _block(table: Table, name: str, column: str, value: str) -> str:
+    """Return a block that goes through the table by its primary key, up to the last one that is there now.
+
+    It passes over rows that have a value, so it may be run again. What it tells (RAISE DEBUG) is for the
+    display of an upgrade; psql doesn't show it.
+    """
+    key = [] if table.primary_key is None else [quoted(each) for each in table.primary_key.columns]
+    taken = {each.name for each in table.columns}
+    low, high, last = (temporary_name(each, "", taken) for each in ("low", "high", "last"))
+    keys = ", ".join(key)
+
+    def row(variable: str | None = None) -> str:
+        words = [f"{variable}.{each}" if variable else each for each in key]
+        return words[0] if len(words) == 1 else f"({', '.join(words)})"
+
+    tag = "$$" if "$$" not in value else "$backfill$"
+    backwards = ", ".join(f"{each} DESC" for each in key)
+    return "\n".join(
+        [
+            f"DO {tag} DECLARE {low} record; {high} record; {last} record; BEGIN",
+            f"    SELECT {keys} INTO {low} FROM {name} ORDER BY {keys} LIMIT 1;",  # noqa: S608 - quoted names
+            f"    SELECT {keys} INTO {last} FROM {name} ORDER BY {backwards} LIMIT 1;",  # noqa: S608
+            "    LOOP",
+            f"        SELECT {keys} INTO {high} FROM {name} WHERE {row()} > {row(low)} AND {row()} <= "  # noqa: S608
+            f"{row(last)} ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
+            f"        {high} := CASE WHEN FOUND THEN {high} ELSE {last} END;",
+            f"        UPDATE {name} SET {column} = {value}"  # noqa: S608
+            f" WHERE {column} IS NULL AND {row()} BETWEEN {row(low)} AND {row(high)};",
+            "        COMMIT;",
+            f"        RAISE DEBUG '% of %', {high}, {last};",
+            f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
+            f"        {low} := {high}; PERFORM pg_sleep({PAUSE});",
+            "    END LOOP;",
+            f"END {tag}",
+        ]
+    )
+
+
+def backfill_op(table: Table, column: str, value: str, catalog: Catalog) -> ops.MigrateOperation:
+    """Return what gives rows their values: in batches, where there is a primary key to go by."""
+    name = sql_name(table.name, catalog)
+    if table.primary_key is None:
+        where = f"WHERE {quoted(column)} IS NULL"
+        return SqlOp(f"UPDATE {name} SET {quoted(column)} = {value} {where}", None, table.name)  # noqa: S608
+    return SqlOp(_block(table, name, quoted(column), value), None, table.name)

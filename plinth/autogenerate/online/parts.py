@@ -1,0 +1,197 @@
+"""Indexes and constraints of a busy table: added and dropped without holding anybody up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from alembic.operations import ops
+from sqlalchemy.sql.elements import conv
+
+from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects.expressions import with_name
+from plinth.autogenerate.objects.quoting import quoted, quoted_list, schema_of, sql_name
+from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp
+from plinth.autogenerate.online.checks import (
+    add_not_valid,
+    comment_ops,
+    not_valid_op,
+    validate,
+    validate_op,
+)
+from plinth.autogenerate.online.way import Part, Way
+from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
+
+Piece = Constraint | Index
+
+
+def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
+    """Go on by dropping a constraint; the way back holds nobody up."""
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
+    to = way.with_table(replace(table, constraints=left))
+    restore = _restore(constraint, table, way.at)
+    if restore is None:
+        way.go(to)
+    else:
+        drop = constraints.drop_op(constraint, table, way.at)
+        way.step(to, Part([drop], [AutocommitOp(restore)]))
+
+
+def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
+    """Return what puts a constraint back without holding anybody up; None if nothing does."""
+    if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
+        add = not_valid_op(constraint, table, catalog)
+        return [add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
+    if has_plain_index(constraint):
+        index = _key_index(constraint, table)
+        return [
+            *_build(index, table, catalog),
+            _use_index(constraint, table, catalog),
+            *comment_ops(constraint, table, catalog),
+        ]
+    return None
+
+
+def drop_index(way: Way, name: Name, index: Index) -> None:
+    """Go on by dropping an index concurrently."""
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
+    down = _build(index, table, way.at)
+    way.step(
+        way.with_table(replace(table, indexes=left)),
+        Part([AutocommitOp([_concurrent_drop(index, table, way.at)])], [AutocommitOp(down)]),
+    )
+
+
+def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None:
+    """Go on by building an index concurrently.
+
+    Args:
+        way: so far.
+        name: the table.
+        index: what is built.
+        goes: it is dropped together with something else when the way is gone back.
+    """
+    table = way.at.tables[name]
+    to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
+    up = _build(index, table, way.at)
+    down = [] if goes else [AutocommitOp([_concurrent_drop(index, table, way.at)])]
+    way.step(to, Part([AutocommitOp(up)], down))
+
+
+def add_checked(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
+    """Add a check or foreign key: for new rows first, then for all; `goes` is as for `add_index`."""
+    if not constraint.validated or constraint.is_not_enforced:
+        table = way.at.tables[name]
+        way.go(way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})))
+        return
+    add_not_valid(way, name, constraint, goes=goes)
+    validate(way, name, constraint)
+
+
+def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
+    """Add a unique constraint or primary key, its index first; `goes` is as for `add_index`."""
+    table = way.at.tables[name]
+    index = _key_index(constraint, table)
+    add_index(way, name, index, goes=True)
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
+    to = way.with_table(
+        replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
+    )
+    up = [_use_index(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
+    way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
+
+
+def on_column(table: Table, column: str) -> list[Piece]:
+    """Return what stands on a column, beside NOT NULL."""
+    own = [
+        each
+        for each in table.constraints.values()
+        if each.type != "n" and column in (*each.columns, *each.include)
+    ]
+    return [*own, *(each for each in table.indexes.values() if column in each.columns)]
+
+
+def moved(part: Piece, column: str, to: str, name: str) -> Piece:
+    """Return an index or constraint with another name, on another column in the place of the one."""
+
+    def rename(text: str) -> str:
+        return with_name(text, column, quoted(to))
+
+    include = tuple(to if each == column else each for each in part.include)
+    if isinstance(part, Constraint):
+        return replace(
+            part,
+            name=name,
+            definition=rename(part.definition),
+            columns=tuple(to if each == column else each for each in part.columns),
+            include=include,
+            expression=part.expression and rename(part.expression),
+        )
+    head, using, tail = part.definition.partition(" USING ")
+    return replace(
+        part,
+        name=name,
+        definition=f"{head}{using}{rename(tail)}",
+        keys=tuple(map(rename, part.keys)),
+        key_columns=tuple(to if each == column else each for each in part.key_columns),
+        include=include,
+        where=part.where and rename(part.where),
+        columns=frozenset(to if each == column else each for each in part.columns),
+    )
+
+
+def has_plain_index(constraint: Constraint) -> bool:
+    """Whether a constraint can stand on an index that was built before (ADD ... USING INDEX)."""
+    return (
+        constraint.type in {"u", "p"}
+        and not constraint.options
+        and " WITHOUT OVERLAPS" not in constraint.definition
+    )
+
+
+def _key_index(constraint: Constraint, table: Table) -> Index:
+    """Return the index on which a unique constraint or primary key will stand."""
+    keys = tuple(map(quoted, constraint.columns))
+    definition = (
+        f"CREATE UNIQUE INDEX {quoted(constraint.name)} "
+        f"ON {quoted(table.name.schema)}.{quoted(table.name.name)} USING btree ({', '.join(keys)})"
+    )
+    if constraint.include:
+        definition += f" INCLUDE ({quoted_list(constraint.include)})"
+    if constraint.nulls_not_distinct:
+        definition += " NULLS NOT DISTINCT"
+    return Index(
+        constraint.name,
+        definition,
+        keys=keys,
+        key_columns=constraint.columns,
+        include=constraint.include,
+        unique=True,
+        nulls_not_distinct=constraint.nulls_not_distinct,
+        columns=frozenset((*constraint.columns, *constraint.include)),
+    )
+
+
+def _build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateOperation]:
+    """Yield what builds an index without holding anybody up."""
+    create = indexes.add_op(index, table, catalog)
+    create.kw["postgresql_concurrently"] = True
+    yield create
+    yield from indexes.detail_ops(None, index, table.name, catalog)
+
+
+def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
+    schema = schema_of(table.name, catalog)
+    return ops.DropIndexOp(conv(index.name), table.name.name, schema=schema, postgresql_concurrently=True)
+
+
+def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
+    name = quoted(constraint.name)
+    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{constraints.timing(constraint)}"
+    return SqlOp(
+        f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
+        f"add constraint {constraint.name}",
+        table.name,
+    )

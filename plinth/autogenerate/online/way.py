@@ -1,0 +1,102 @@
+"""The way from one schema to another, transaction by transaction."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects.casts import keeps_stored_values
+from plinth.autogenerate.objects.difference import Forced, difference
+from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.objects.types import is_rewritten
+from plinth.catalog.picture import Catalog, ColumnName, Name, Table
+
+Operations = Sequence[ops.MigrateOperation]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What happens in one transaction, or outside of any (`AutocommitOp`), and what takes it back.
+
+    Args:
+        up: its operations.
+        down: those that take it back; none where the way back of a later part does it too.
+        is_after: it takes away what running code may still use, and comes after the code.
+    """
+
+    up: Operations
+    down: Operations
+    is_after: bool = False
+
+
+@dataclass
+class Way:
+    """The way from one schema to another, part by part.
+
+    Args:
+        change: the whole.
+        forced: what has to be made anew although it doesn't change.
+        before: the schema from which the online forms start: what was there, with columns changed in place.
+        at: the schema after the last part so far.
+        swapped: columns that get another type by a second column that takes their place.
+        is_after: what follows takes away what running code may still use, and comes after the code.
+        parts: so far.
+    """
+
+    change: Change
+    forced: Forced
+    before: Catalog
+    at: Catalog
+    swapped: set[ColumnName] = field(default_factory=set)
+    is_after: bool = False
+    parts: list[Part] = field(default_factory=list)
+
+    def go(self, to: Catalog, *, through: Catalog | None = None) -> None:
+        """Go on by one transaction, if there is anything to do; `through` a schema on the way."""
+        stops = [self.at, *([through] if through else []), to]
+        found = [between(self.change, *pair) for pair in pairwise(stops)]
+        self.at = to
+        up = [op for part in found for op in part.up]
+        down = [op for part in reversed(found) for op in part.down]
+        if up or down:
+            self.parts.append(Part(up, down, self.is_after))
+
+    def step(self, to: Catalog, part: Part) -> None:
+        """Go on by a part that is written already."""
+        self.at = to
+        self.parts.append(replace(part, is_after=self.is_after))
+
+    def has_relatives(self, name: Name) -> bool:
+        """Whether a table is partitioned, a partition, or inherits, or another inherits from it."""
+        before, after = self.before.tables[name], self.change.after.tables[name]
+        own = (before.partition_key, after.partition_key, before.parents, after.parents)
+        heirs = (*self.before.tables.values(), *self.change.after.tables.values())
+        return any(own) or any(name in table.parents for table in heirs)
+
+    def is_rewritten(self, place: ColumnName) -> bool:
+        """Whether PostgreSQL writes a table anew, or an index, when a column's type changes in place."""
+        before, after = (each.tables[place.table] for each in (self.before, self.change.after))
+        old, new = before[place.column], after[place.column]
+        said = self.change.using(place, old, new)
+        if said is None:
+            return is_rewritten(old.type, new.type)
+        if not keeps_stored_values(old, new, said):
+            return True
+        parts: list[Collection[str]] = [
+            each.columns for each in before.constraints.values() if each.type != "n"
+        ]
+        parts += [each.columns for each in before.indexes.values()]
+        return any(place.column in columns for columns in parts)
+
+    def with_table(self, table: Table) -> Catalog:
+        """Return the schema so far, with another table of that name."""
+        return replace(self.at, tables={**self.at.tables, table.name: table})
+
+
+def between(change: Change, before: Catalog, after: Catalog) -> Part:
+    """Return the one transaction that leads from one schema to another."""
+    up = difference(replace(change, before=before, after=after))
+    back = replace(change, before=after, after=before, backfills={}, is_downgrade=True, goal=change.before)
+    down = difference(back)
+    return Part([step.op for step in up], [step.op for step in down])

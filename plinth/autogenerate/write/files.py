@@ -1,0 +1,207 @@
+"""From the parts of a change to revisions: one file, and a second one for what comes after the code.
+
+A file reads from top to bottom in the order in which things happen. What needs a transaction stands plainly,
+what must not be in one stands in an `autocommit_block()`. Each block ends the transaction before it, so that
+no lock is held while another one is waited for.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects.steps import (
+    AutocommitOp,
+    CommentOp,
+    NamedTextOp,
+    NotNullNamesOp,
+    RepeatedOp,
+    SqlOp,
+    TextOp,
+)
+from plinth.autogenerate.online.way import Operations, Part
+from plinth.catalog.picture import Catalog, Name
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What one revision does, and what takes it back.
+
+    Args:
+        up: its operations.
+        down: those that take it back.
+        is_after: it takes away what running code may still use, and comes after the code.
+    """
+
+    up: Operations
+    down: Operations
+    is_after: bool = False
+
+
+def files(parts: Sequence[Part], standing: Catalog, *, in_one: bool = False) -> list[Revision]:
+    """Return the revisions of a change, in order.
+
+    Args:
+        parts: of the change, in order.
+        standing: the schema in which it begins.
+        in_one: transactions aren't taken apart for the sake of their locks (`-x online=no`).
+    """
+    found = []
+    if in_one:
+        standing = replace(standing, tables={})
+    for is_after in (False, True):
+        own = [part for part in parts if part.is_after == is_after]
+        if own:
+            up = _joined([part.up for part in own], standing)
+            down = _joined(_without_needless([part.down for part in reversed(own)]), standing)
+            found.append(Revision(up, down, is_after))
+    return found
+
+
+def _joined(parts: Iterable[Operations], standing: Catalog) -> list[ops.MigrateOperation]:
+    """Return the operations of several transactions, one after the other, as one function has them."""
+    blocks: list[_Block] = []
+    for part in parts:
+        outside = [each for each in part if isinstance(each, AutocommitOp)]
+        if not part:
+            continue
+        if outside:
+            mine = _Block(is_outside=True, ops=[op for each in outside for op in each.ops])
+        else:
+            mine = _Block(is_outside=False, ops=list(part))
+        last = blocks[-1] if blocks else None
+        if last and last.takes(mine, standing):
+            last.ops += mine.ops
+        else:
+            blocks.append(mine)
+    return _with_names(list(_written(_absorbed(blocks))))
+
+
+@dataclass
+class _Block:
+    """Operations of one transaction, or outside of any."""
+
+    is_outside: bool
+    ops: list[ops.MigrateOperation]
+
+    def takes(self, other: "_Block", standing: Catalog) -> bool:
+        """Whether another one can follow without a commit in between."""
+        if self.is_outside or other.is_outside:
+            return self.is_outside and other.is_outside
+        tables = _tables([*self.ops, *other.ops], standing.default_schema)
+        return len(tables & standing.tables.keys()) <= 1
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is but one statement, which needs no transaction with others."""
+        return len([each for each in self.ops if not isinstance(each, CommentOp)]) == 1
+
+
+def _absorbed(blocks: Sequence[_Block]) -> list[_Block]:
+    """Return the blocks, with single statements that have to be committed apart outside of transactions."""
+    found: list[_Block] = []
+    for place, block in enumerate(blocks):
+        last = found[-1] if found else None
+        following = blocks[place + 1] if place + 1 < len(blocks) else None
+        if block.is_outside or not block.is_single:
+            is_outside = block.is_outside
+        elif last is None:
+            # Else a block with nothing in it would have to stand between the two.
+            is_outside = following is not None and not following.is_outside and not following.is_single
+        else:
+            # At the end of the file it stands plainly, together with what says that the revision is applied.
+            is_outside = following is not None or not last.is_outside
+        if last and last.is_outside and is_outside:
+            last.ops += block.ops
+        else:
+            found.append(_Block(is_outside, list(block.ops)))
+    return found
+
+
+def _written(blocks: Sequence[_Block]) -> Iterator[ops.MigrateOperation]:
+    last: _Block | None = None
+    for block in blocks:
+        if block.is_outside:
+            yield AutocommitOp(_gathered(block.ops))
+        else:
+            if last and not last.is_outside:
+                yield AutocommitOp(
+                    [CommentOp("a commit, so that no lock is held on two tables"), TextOp("pass")]
+                )
+            yield from _gathered(block.ops)
+        last = block
+
+
+def _gathered(operations: Iterable[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Return operations, with one statement for the names of a table's NOT NULL constraints."""
+    found: list[ops.MigrateOperation] = []
+    for op in operations:
+        last = found[-1] if found else None
+        if isinstance(op, NotNullNamesOp) and isinstance(last, NotNullNamesOp) and op.about == last.about:
+            found[-1] = NotNullNamesOp([*last.renames, *op.renames], last.about)
+        else:
+            found.append(op)
+    return found
+
+
+def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Return the operations, with a name for each text of several lines that is executed more than once."""
+    texts = Counter(
+        str(op.sqltext)
+        for each in operations
+        for op in (each.ops if isinstance(each, AutocommitOp) else [each])
+        if isinstance(op, SqlOp) and "\n" in op.sql
+    )
+    repeated = [text for text, times in texts.items() if times > 1]
+    names = {text: "fill" if len(repeated) == 1 else f"fill_{n}" for n, text in enumerate(repeated, 1)}
+
+    def named(op: ops.MigrateOperation) -> ops.MigrateOperation:
+        if isinstance(op, AutocommitOp):
+            return AutocommitOp(map(named, op.ops))
+        return (
+            RepeatedOp(names[str(op.sqltext)]) if isinstance(op, SqlOp) and str(op.sqltext) in names else op
+        )
+
+    given = [NamedTextOp(name, text) for text, name in names.items()]
+    return [*given, *map(named, operations)]
+
+
+def _without_needless(parts: Sequence[Operations]) -> list[Operations]:
+    """Return the operations without changes of what a later one drops whole."""
+    dropped: set[tuple[str | None, str, str | None]] = set()
+    found: list[Operations] = []
+    for part in reversed(parts):
+        kept = []
+        for op in reversed(part):
+            if isinstance(op, ops.AlterColumnOp) and _is_dropped(op, dropped):
+                continue
+            if isinstance(op, ops.DropColumnOp):
+                dropped.add((op.schema, op.table_name, op.column_name))
+            elif isinstance(op, ops.DropTableOp):
+                dropped.add((op.schema, op.table_name, None))
+            elif isinstance(op, ops.AddColumnOp | ops.RenameTableOp | ops.CreateTableOp | SqlOp):
+                dropped.clear()  # another one of that name may come, or be asked for
+            kept.append(op)
+        found.append(kept[::-1])
+    return found[::-1]
+
+
+def _is_dropped(op: ops.AlterColumnOp, dropped: set[tuple[str | None, str, str | None]]) -> bool:
+    return any((op.schema, op.table_name, name) in dropped for name in (op.column_name, None))
+
+
+def _tables(operations: Iterable[ops.MigrateOperation], default_schema: str) -> set[Name]:
+    """Return the tables that operations are about."""
+    found: set[Name] = set()
+    for op in operations:
+        if isinstance(op, SqlOp):
+            found |= {op.table} if op.table else set()
+        elif isinstance(op, ops.RenameTableOp):
+            schema = op.schema or default_schema
+            found |= {Name(schema, op.table_name), Name(schema, op.new_table_name)}
+        elif isinstance(op, ops.CreateForeignKeyOp):
+            found.add(Name(op.kw.get("source_schema") or default_schema, op.source_table))
+        elif name := getattr(op, "table_name", None):
+            found.add(Name(getattr(op, "schema", None) or default_schema, name))
+    return found

@@ -1,0 +1,215 @@
+"""What stands below the revisions, and none of them makes.
+
+A platform's tables, what an administrator or another application has made, all tables of a database that was
+adopted with an empty first revision. To try revisions that lean on it, the database's schema is copied, and
+their own downgrades take away what they have made.
+"""
+
+import ast
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+from alembic.util import CommandError
+from psycopg import errors
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from plinth.autogenerate.objects.quoting import shown
+from plinth.catalog import Catalog
+from plinth.errors import PlinthError
+from plinth.scratch import prerequisites
+from plinth.scratch.cache import remembered
+from plinth.scratch.copying import CopyError, copy_schema
+from plinth.scratch.databases import place_of, scratch_database, undisturbed
+from plinth.scratch.revisions import (
+    History,
+    RevisionError,
+    all_steps,
+    downgrade,
+    make_version_schema,
+    sources_of,
+    upgrade,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_MISSING = (
+    errors.UndefinedObject,
+    errors.UndefinedFunction,
+    errors.UndefinedTable,
+    errors.InvalidSchemaName,
+    errors.CannotCoerce,
+    errors.DatatypeMismatch,
+)
+
+
+class MissingError(PlinthError):
+    """Something isn't there on which revisions or models lean."""
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether something fails because what it leans on isn't there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MissingError) or (
+            isinstance(cause, DBAPIError) and isinstance(cause.orig, _MISSING)
+        ):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def on_baseline(target: Connection, history: History, do: Callable[[Engine, Catalog | None], T]) -> T:
+    """Do something in an empty scratch database; if it is missed there, in one with what no revision makes.
+
+    Args:
+        target: the database in question.
+        history: the revisions.
+        do: is given the baseline as well, None when it is empty.
+
+    Raises:
+        RevisionError: a revision fails.
+        NoScratchError: there is no place for it.
+    """
+    first: Exception | None = None
+    if not begins_with_what_stands(history):
+        try:
+            with scratch_database(target) as engine:
+                return do(engine, None)
+        except Exception as error:
+            if not is_missing(error):
+                raise
+            first = error
+    with scratch_database(target) as engine:
+        try:
+            copy_standing(target, engine, history)
+        except CopyError as error:
+            if first is None:
+                raise
+            log.warning("%s", error)
+            raise first from None
+        _take_back(engine, history)
+        with engine.connect() as connection:
+            baseline = history.read(connection)
+        return do(engine, baseline)
+
+
+def begins_with_what_stands(history: History) -> bool:
+    """Whether a first revision is empty: it was stamped on a database that stood already."""
+    roots = (history.script.get_revision(name) for name in history.script.get_bases())
+    return any(_is_empty(root) for root in roots if root)
+
+
+def _is_empty(revision: Script) -> bool:
+    try:
+        tree = ast.parse(Path(revision.path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return False
+    upgrades = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade"]
+    return bool(upgrades) and all(
+        isinstance(statement, ast.Pass)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in upgrades[0].body
+    )
+
+
+def copy_standing(target: Connection, engine: Engine, history: History) -> None:
+    """Make a copy of a database's schema, in which the same revisions count as applied.
+
+    Raises:
+        CopyError: it can't be copied, or has revisions that there are no files of.
+    """
+    with undisturbed(target):
+        heads = MigrationContext.configure(target, opts=dict(history.options)).get_current_heads()
+    with engine.connect() as connection:
+        make_version_schema(connection, history)
+    version_table = history.options.get("version_table") or "alembic_version"
+    copy_schema(
+        target,
+        engine,
+        leaves_out=lambda entry: entry.kind.startswith("TABLE") and entry.name == version_table,
+    )
+    try:
+        with engine.begin() as connection:
+            if not heads:
+                return
+            stamped = MigrationContext.configure(connection, opts=dict(history.options))
+            stamped.stamp(history.script, heads)  # type: ignore[arg-type] # several are fine
+    except CommandError as error:
+        raise CopyError(f"The database's schema could not be copied: {error}") from error
+
+
+def _take_back(engine: Engine, history: History) -> None:
+    """Undo all revisions that can be undone. Those below one that can't aren't tried then."""
+    try:
+        downgrade(engine, history)
+    except RevisionError as error:
+        log.warning("What stands below revision %s was not tried: %s", error.revision, error)
+
+
+def revisions_catalog(
+    history: History, target: Connection, standing: Catalog | None = None, *, found: Catalog | None = None
+) -> Catalog:
+    """Return the schema that all revisions make: what stands below them isn't in it.
+
+    It is kept between runs, as long as no revision changes.
+
+    Args:
+        history: the revisions.
+        target: the database in question.
+        standing: its schema, if it has been read already.
+        found: what they make, if that is known already.
+
+    Raises:
+        RevisionError: a revision fails.
+        NoScratchError: there is no place to try them.
+    """
+    there = standing or history.read(target)
+
+    def make() -> Catalog:
+        if found is not None:
+            return found
+        return on_baseline(target, history, made_on)
+
+    def made_on(engine: Engine, baseline: Catalog | None) -> Catalog:
+        upgrade(engine, history)
+        with engine.connect() as connection:
+            return without(history.read(connection, there.default_schema), baseline)
+
+    sources = sources_of([step.revision for step in all_steps(history.script)])
+    if sources is None:
+        return make()
+    leaned_on = [each.statement for each in prerequisites.leaned_on(there)]
+    key = [place_of(target), history.key, there.default_schema]
+    return remembered("revisions", [*key, *leaned_on, *sources], make)
+
+
+def without(made: Catalog, baseline: Catalog | None) -> Catalog:
+    """Return what revisions made, without what stood there before."""
+    if baseline is None:
+        return made
+    return replace(
+        made,
+        tables={name: each for name, each in made.tables.items() if name not in baseline.tables},
+        sequences={name: each for name, each in made.sequences.items() if name not in baseline.sequences},
+        enums={name: each for name, each in made.enums.items() if name not in baseline.enums},
+        domains={name: each for name, each in made.domains.items() if name not in baseline.domains},
+        others={name: each for name, each in made.others.items() if name not in baseline.others},
+    )
+
+
+def named(baseline: Catalog) -> list[str]:
+    """Return the objects of a baseline, as messages name them."""
+    owned = {name for name, sequence in baseline.sequences.items() if sequence.owner}
+    return [
+        *(f"table {shown(name, baseline)}" for name in sorted(baseline.tables)),
+        *(f"sequence {shown(name, baseline)}" for name in sorted(set(baseline.sequences) - owned)),
+        *(f"type {shown(name, baseline)}" for name in sorted({*baseline.enums, *baseline.domains})),
+        *(f"{kind} {name}" for kind, name in sorted(baseline.others)),
+    ]
