@@ -2,6 +2,6 @@
 
 `tables`, `columns`, `constraints`, `indexes`, `sequences`, `enums`, `domains`, and `others` (views, functions,
 triggers and the like) yield `steps`; `difference` gathers them, and `order` puts them in order. `heirs` knows
-what tables inherit, `types`, `casts`, `expressions` and `quoting` know PostgreSQL's and SQLAlchemy's names for
-things, and `refusals` are what no room can do without a word of the author's.
+what tables inherit; `types`, `casts`, `expressions` and `quoting` know PostgreSQL's names for things and
+SQLAlchemy's; `refusals` are what can't be done without a word of the author's.
 """

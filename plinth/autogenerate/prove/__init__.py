@@ -1,1 +1,1 @@
-"""New revisions are run in a scratch database, with rows that have something to lose, before they are written."""
+"""New revisions are run before they are written: in a scratch database, with rows that have something to lose."""

@@ -1,1 +1,1 @@
-"""Revisions' files: `files` joins parts to one revision or two, `rendering` writes their Python in `margins`."""
+"""Files: `files` joins parts to one revision or two, `rendering` writes their Python within `margins`."""
