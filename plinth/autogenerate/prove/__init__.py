@@ -1,1 +1,4 @@
-"""New revisions are run before they are written: in a scratch database, with rows that have something to lose."""
+"""New revisions are run before they are written.
+
+In a scratch database, with rows that have something to lose.
+"""
