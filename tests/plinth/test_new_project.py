@@ -190,7 +190,12 @@ def changed_lines(template: Repository, project: Repository, file: str) -> list[
 
 def test_names_come_from_the_folder(project: Repository) -> None:
     assert pyproject(project)["project"]["name"] == "my-app"
-    assert pyproject(project)["tool"]["plinth"] == {"database": "my_app_development", "seeds": "app.seeds"}
+    assert pyproject(project)["tool"]["plinth"] == {
+        "database": "my_app_development",
+        "messages": True,
+        "seeds": "app.seeds",
+        "timestamps": True,
+    }
 
 
 def test_nothing_in_it_is_about_folders_that_it_has_not_got(project: Repository) -> None:
