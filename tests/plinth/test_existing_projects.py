@@ -100,7 +100,10 @@ def init(folder: Path, url: URL, template: str = "generic") -> Existing:
     return project
 
 
-@pytest.fixture(params=["generic", "async", "whole"])
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(params=[pytest.param("generic", marks=SLOW), pytest.param("async", marks=SLOW), "whole"])
 def project(request: pytest.FixtureRequest, tmp_path: Path, empty_url: URL) -> Existing:
     """A project that names Plinth: in the line that it needs, or by `run()` in the place of its env.py."""
     if request.param == "whole":
