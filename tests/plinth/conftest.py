@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plinth import settings
-from tests.conftest import DatabaseServer
+from plinth.testing.server import DatabaseServer
 from tests.plinth.history import History, empty_history
 from tests.plinth.project import Project, copy_project
 

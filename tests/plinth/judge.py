@@ -31,7 +31,7 @@ from sqlalchemy.schema import CreateSchema
 from plinth import safety
 from plinth.__main__ import libpq_url
 from plinth.local_server import client_program
-from tests.conftest import RUN, lock_key, run_of
+from plinth.testing.server import RUN, lock_key, run_of
 from tests.plinth.history import History, empty_history, psql
 
 RAISED = "P0001"  # SQLSTATE of RAISE EXCEPTION: a sentence that somebody wrote

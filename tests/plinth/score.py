@@ -1,4 +1,4 @@
-"""The score at the end of the log: how many kinds of change passed."""
+"""What stands at the end of the log: how many kinds of change passed, and what tests recorded for it."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,10 @@ _TEST = re.compile(r"tests/plinth/test_kinds\.py::(test_kind\w*)\[")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - pytest's class is private
-    """Print "kinds: N passed of M tried", for each server that they were tried on."""
+    """Print what tests recorded, and "kinds: N passed of M tried" for each server they were tried on."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(str(value) if name == "summary" else f"{name}: {value}")
     counts: dict[str, dict[str, int]] = {}
     for outcome, report in _reports(terminalreporter):
         match = _TEST.match(report.nodeid)

@@ -19,7 +19,7 @@ from plinth.connecting import connect
 from plinth.lint.linting import REFUSED, lint
 from plinth.local_server import client_program
 from plinth.safety import write_marker
-from tests.conftest import RUN
+from plinth.testing.server import RUN
 from tests.plinth.history import clear, do
 from tests.plinth.oldest_server import oldest_programs
 from tests.plinth.project import copy_project

@@ -16,7 +16,7 @@ from plinth import settings
 from plinth.__main__ import libpq_url
 from plinth.connecting import connect
 from plinth.local_server import client_program
-from tests.conftest import DatabaseServer, libpq
+from plinth.testing.server import DatabaseServer, libpq
 from tests.plinth.conftest import own_home
 from tests.plinth.documents import read
 from tests.plinth.project import Project, clean_environment, copy_for_a_reader

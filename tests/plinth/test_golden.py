@@ -22,7 +22,7 @@ from sqlalchemy import Engine, MetaData
 
 from plinth import settings
 from plinth.lint.linting import lint
-from tests.conftest import DatabaseServer
+from plinth.testing.server import DatabaseServer
 from tests.plinth.history import History
 from tests.plinth.judge import empty_place
 from tests.plinth.kinds.kind import NAMING_CONVENTION
