@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from plinth import environment, settings
+from plinth import environment, redirecting, settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import Entry, history_name, newest, read
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
@@ -38,7 +38,7 @@ from plinth.scratch.baseline import (
     without,
 )
 from plinth.scratch.cache import count_known, remembered
-from plinth.scratch.databases import NoScratchError, place_of, scratch_database
+from plinth.scratch.databases import NoScratchError, place_of, scratch_database, url_of
 from plinth.scratch.revisions import (
     History,
     RevisionError,
@@ -228,8 +228,13 @@ def _environment(config: Config, place: Connection | Engine) -> _Environment:
     # The name by which the running command is known.
     check.__qualname__ = "check.<locals>.check"
     given = _configured(config, place)
-    environment.look(given, check, any_heads=True)
+    with redirecting.leading_to(_url(place)):
+        environment.look(given, check, any_heads=True)
     return found[0]
+
+
+def _url(place: Connection | Engine) -> URL:
+    return place.url if isinstance(place, Engine) else url_of(place)
 
 
 def _entries(context: MigrationContext) -> dict[str, Entry]:
@@ -366,7 +371,8 @@ def _digests(revisions: Sequence[Script]) -> list[str]:
 def _check_models(config: Config, place: Connection | Engine, report: Report) -> None:
     """Compare a database with the models as `alembic check` does."""
     try:
-        command.check(_configured(config, place))
+        with redirecting.leading_to(_url(place)):
+            command.check(_configured(config, place))
     except CommandError as error:
         words = str(error).replace(
             "The database is not as the models say", "The revisions don't make what the models say"

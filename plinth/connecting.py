@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from plinth import settings
+from plinth import redirecting, settings
 from plinth.errors import PlinthError
 from plinth.server_errors import advice
 
@@ -57,6 +57,7 @@ def engine(url: URL) -> Engine:
     bounds = {name: value for name, value in BOUNDS.items() if name not in url.query}
     # Behind a pooler, a prepared statement is unknown to the session that gets the next transaction.
     made = create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None, **bounds})
+    redirecting.stays_where_it_is(made)
 
     @event.listens_for(made, "connect", insert=True)  # before the dialect asks something
     def settle(session: "psycopg.Connection[Any]", _: object) -> None:
@@ -77,6 +78,9 @@ def on_our_driver(given: Engine) -> Engine:
         )
     if given.dialect.driver == "psycopg":
         return given
+    led_to = redirecting.target()
+    if led_to:
+        return engine(led_to)
     return engine(settings.parse_url(given.url.render_as_string(hide_password=False), "The engine's URL"))
 
 

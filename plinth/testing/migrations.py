@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from plinth import safety
 from plinth.apply.irreversible import reason_of
 from plinth.apply.standing import forks, say_fork
-from plinth.autogenerate.proof import shown_differences
+from plinth.autogenerate.prove.proof import shown_differences
 from plinth.catalog import Catalog, differences, read_catalog
 from plinth.check import check
 from plinth.lint.linting import REFUSED, lint

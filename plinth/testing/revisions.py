@@ -1,6 +1,7 @@
 """Runs a project's revisions on databases of the tests', by its own env.py."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from plinth import settings
+from plinth import redirecting, settings
 from plinth.apply.standing import forks
 from plinth.development import alembic_config
 from plinth.errors import sentence_of
@@ -20,11 +21,14 @@ from plinth.errors import sentence_of
 
 @contextlib.contextmanager
 def config_on(url: URL) -> Iterator[Config]:
-    """Yield Alembic's configuration for a database, in the project's folder, as its file may expect."""
-    engine = create_engine(url, poolclass=NullPool)
+    """Yield Alembic's configuration for a database, in the project's folder, as its file may expect.
+
+    Whatever `env.py` connects to, it is that database. It may set up a program's logging, which is undone.
+    """
     config = alembic_config()
-    config.attributes["connection"] = engine
-    with contextlib.chdir(settings.root()):
+    config.cmd_opts = None  # an application runs it
+    config.attributes["connection"] = create_engine(url, poolclass=NullPool)
+    with contextlib.chdir(settings.root()), redirecting.leading_to(url), _logging_as_it_is():
         yield config
 
 
@@ -45,6 +49,19 @@ def lay(baseline: str, url: URL) -> None:
     if sql:
         with create_engine(url, poolclass=NullPool).begin() as connection:
             connection.exec_driver_sql(sql.replace("%", "%%"))
+
+
+@contextlib.contextmanager
+def _logging_as_it_is() -> Iterator[None]:
+    known = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    before = [(each, each.handlers[:], each.level, each.disabled) for each in (logging.root, *known)]
+    try:
+        yield
+    finally:
+        for logger, handlers, level, disabled in before:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+            logger.disabled = disabled
 
 
 @contextlib.contextmanager
