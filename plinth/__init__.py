@@ -23,6 +23,8 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.
 - `lint`: refuses revisions that block a busy database or lose data.
 - `older_code`: an older commit's tests on the schema that its successor's deploy begins with.
+- `redirecting`: leads an `env.py` to the database in which something is tried.
+- `testing`: a pytest plug-in: databases for tests, and the tests that every project wants.
 - `development`: drop, create, migrate and seed the development database.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).
 """

@@ -79,14 +79,14 @@ class Report:
         problems: what doesn't agree.
         hints: hints in the models that are done and can go.
         notes: what could not be looked at, and why; what is none of ours.
-        is_tried: whether there was a place to try the revisions.
+        tried: whether there was a place to try the revisions.
     """
 
     revisions: int = 0
     problems: list[Problem] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    is_tried: bool = True
+    tried: bool = True
 
     @property
     def agrees(self) -> bool:
@@ -151,7 +151,7 @@ def check(config: Config) -> Report:
         try:
             made = _try(config, target, at_hand, report)
         except NoScratchError as error:
-            report.is_tried = False
+            report.tried = False
             report.notes.append(f"The revisions could not be tried. {error}")
             if at_hand:
                 _check_models(config, target, report)

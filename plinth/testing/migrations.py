@@ -50,7 +50,7 @@ class MigrationTests:
         with revisions.failing_in_a_sentence():
             report = check(config)
         _none(problem.message for problem in report.problems)
-        _none(() if report.is_tried else report.notes)
+        _none(() if report.tried else report.notes)
 
     def test_the_whole_chain_goes_down_again(self, config: Config, empty: URL) -> None:
         """From head down to nothing, or to the newest revision that says that it can't be undone."""
