@@ -260,6 +260,17 @@ def test_errors() -> None:
     same(named("Errors"), found)
 
 
+def test_fixtures() -> None:
+    found = [
+        node.name
+        for tree in modules("plinth/testing")
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(re.match(r"pytest\.fixture\b", ast.unparse(each)) for each in node.decorator_list)
+    ]
+    same(named("Fixtures"), found)
+
+
 def test_what_is_compared_is_all_that_the_page_has() -> None:
     headings = re.findall(r"^## (.*)", REFERENCE, re.MULTILINE)
     compared = Path(__file__).read_text()
