@@ -11,7 +11,7 @@ import re
 import secrets
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +144,7 @@ def try_change(
     schemas_may_stay: bool = False,
     downgrade_may_stop: bool = False,
     begin_with_sql: bool = False,
+    written: Callable[[Config, str], None] | None = None,
 ) -> Outcome:
     """Take a database from the models `before` to the models `after`, back, and there again.
 
@@ -164,6 +165,7 @@ def try_change(
         keeps_rows: columns that keep their name and type must keep their values too.
         schemas_may_stay: a schema that has become empty may stay.
         downgrade_may_stop: the downgrade may end with a sentence, if its revision then has changed nothing.
+        written: looks at the change's revisions, given Alembic's configuration and the revision before them.
         begin_with_sql: take `before` from `create_all()`'s own SQL, for a judgement of the change alone.
     """
     trial = _Trial(history, engine, before, after, list(prepare), list(handmade), list(foreign))
@@ -178,6 +180,8 @@ def try_change(
             trial.expect(trial.files() == known, "refused", "files were left behind")
             return Outcome(refusal=str(error))
         trial.in_reference = list(in_reference)
+        if written is not None:
+            written(trial.config(), trial.place)
         trial.change(checks, known, keeps_rows, schemas_may_stay, downgrade_may_stop)
     except _Failed as failed:
         return Outcome(failed.step, failed.detail, revisions=trial.texts(known))

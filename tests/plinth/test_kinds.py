@@ -4,19 +4,22 @@ The score stands at the end of the log: "kinds: 300 passed of 300 tried". One of
 in every run, with one ordinary revision; all of them, and the online ones too, by `make test-slow`.
 """
 
+import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.config import Config
 from sqlalchemy.engine import URL
 
 from tests.plinth.history import rows
 from tests.plinth.judge import empty_place, try_change
 from tests.plinth.kinds import KINDS, Kind
 from tests.plinth.kinds.noop import SAME
+from tests.plinth.no_online_form import refuses_what_is_known
 from tests.plinth.system_server import system_programs, system_server
 
 # For a measurement of the change alone, as the list of kinds was measured: `before` from create_all()'s SQL.
@@ -57,7 +60,7 @@ def test_kind_in_one_revision(kind: Kind, server: URL, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", parameters())
 def test_kind_online(kind: Kind, server: URL, tmp_path: Path) -> None:
-    try_kind(kind, server, tmp_path)
+    try_kind(kind, server, tmp_path, written=functools.partial(refuses_what_is_known, kind))
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +79,18 @@ def test_kind_on_system_server(kind: Kind, other_server: URL, tmp_path: Path) ->
     try_kind(kind, other_server, tmp_path)
 
 
-def try_kind(kind: Kind, server: URL, folder: Path, *x: str) -> None:
-    """Try a kind on a server, with further arguments of `-x`; fail unless it goes as the kind says."""
+def try_kind(
+    kind: Kind, server: URL, folder: Path, *x: str, written: Callable[[Config, str], None] | None = None
+) -> None:
+    """Try a kind on a server, with further arguments of `-x`; fail unless it goes as the kind says.
+
+    Args:
+        kind: which.
+        server: where.
+        folder: for its revisions.
+        x: arguments of `-x`.
+        written: looks at what was written.
+    """
     with empty_place(server, folder / "history") as (history, engine):
         if major_version(engine.url) < kind.server:
             pytest.skip(f"PostgreSQL {kind.server}")
@@ -97,6 +110,7 @@ def try_kind(kind: Kind, server: URL, folder: Path, *x: str) -> None:
             schemas_may_stay=kind.schemas_may_stay,
             downgrade_may_stop=kind.downgrade_may_stop,
             begin_with_sql=BEGIN_WITH_SQL,
+            written=written,
         )
     if kind.refusal is None and not outcome.passed:
         pytest.fail(str(outcome), pytrace=False)

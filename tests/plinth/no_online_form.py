@@ -1,0 +1,106 @@
+"""What lint says of kinds of change that PostgreSQL can do in one way only; the list is exact."""
+
+from alembic.config import Config
+
+from plinth.lint.linting import REFUSED, lint
+from tests.plinth.kinds import Kind
+
+# Whatever the kind: code has to be deployed first.
+ASKS_THE_AUTHOR = {"renames"}
+# What lint says, and of which kinds: no online form is known for them.
+NO_ONLINE_FORM = {
+    ("adding-field-with-default",): ["identity.column_added"],
+    ("stored-generated-column",): [
+        "computed.add",
+        "computed.base_added_too",
+        "computed.change_expr",
+        "computed.change_expr_columns",
+        "computed.indexed_change_expr",
+        "computed.percent_and_colon",
+        "computed.text_search",
+        "computed.two_of_one_base",
+        "computed.type",
+        "computed.virtual_to_stored",
+        "read_again.generated_longer",
+        "read_again.generated_shorter",
+        "type.change_of_base_of_generated_column",
+        "type.change_of_generated_column",
+    ],
+    ("drop-not-alone", "stored-generated-column"): ["computed.plain_to_computed"],
+    ("adding-required-field",): ["pk.add_serial_key_to_table_without"],
+    ("blocks",): [
+        "domain.add_check",
+        "domain.add_column",
+        "domain.add_not_null",
+        "domain.change_check",
+        "domain.in_schema_change",
+        "domain.int_to_domain",
+        "domain.long_checks_that_begin_alike",
+        "domain.not_valid_to_valid",
+        "domain.odd_name",
+        "domain.of_array",
+        "domain.regular_expression",
+        "domain.rename",
+        "domain.rename_check",
+        "domain.text_to_domain",
+        "domain.with_column_default_and_check",
+        "identity.add_nonpk",
+        "type.every_type_column_added",
+    ],
+    ("changing-column-type",): [
+        "enum.remove_value_used_everywhere",
+        "enum.shared_remove_value",
+    ],
+    ("constraint-missing-not-valid",): [
+        "comment.exclude_added_with",
+        "exclude.add",
+        "exclude.change_op",
+        "exclude.deferrable",
+        "exclude.expression",
+        "exclude.hash_equality",
+        "exclude.odd_name",
+        "exclude.opclass",
+        "exclude.opclass_of_extension",
+        "exclude.two_columns",
+        "exclude.using_spgist",
+        "exclude.where_add",
+        "exclude.where_change",
+    ],
+    ("disallowed-unique-constraint",): ["18.without_overlaps_add", "18.without_overlaps_change"],
+    ("drop-not-alone",): ["computed.plain_to_virtual"],
+    ("blocks", "drop-not-alone"): ["view.materialized_anew_with_index"],
+    ("require-concurrent-index-creation",): [
+        "partition.change_of_its_own",
+        "table.inherits_add_index_to_child",
+        "type.no_swap_under_a_unique_expression",
+        "unknown.handmade_partition",
+        "view.materialized_index",
+        "view.materialized_index_change",
+    ],
+    ("rewrites",): [
+        "domain.of_varchar",
+        "fk.required_column_beside_a_deferred_one",
+        "table.to_logged",
+        "table.to_unlogged",
+    ],
+}
+
+
+def refuses_what_is_known(kind: Kind, config: Config, base: str) -> None:
+    """Fail unless lint refuses of what was written for a kind, online, just what is known.
+
+    Args:
+        kind: which.
+        config: Alembic's.
+        base: the revision before the kind's.
+    """
+    found = lint(config, None if base == "base" else base)
+    known = {rule for rules, names in NO_ONLINE_FORM.items() if kind.name in names for rule in rules}
+    refused = {
+        finding.rule: f"{revision.file}: {finding.message}\n    {finding.sql}"
+        for revision in found.revisions
+        for finding in revision.findings
+        if finding.level == REFUSED and finding.rule not in ASKS_THE_AUTHOR
+    }
+    assert found.not_measured is None
+    assert refused.keys() == known, refused
