@@ -1,21 +1,19 @@
-"""What autogenerate writes for a busy table: the application goes on, and a killed step is run again."""
+"""What autogenerate writes for a busy table: the application goes on."""
 
 import argparse
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData, text
-from sqlalchemy.engine import URL
 
 from app import database
 from plinth.autogenerate.objects.refusals import Refusal
-from tests.plinth.history import History, catalog, clear, do, heads, leftovers, rows, start
+from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
 
@@ -163,70 +161,3 @@ def test_where_a_second_column_would_lose_something_it_is_refused(
     assert refused.value.kind == "rewrite"
     assert reason in str(refused.value)
     assert "-x rewrite=accounts.amount" in str(refused.value)
-
-
-@pytest.mark.slow
-def test_a_killed_step_is_run_again(
-    project: Project,
-    history: History,
-    empty_engine: Engine,
-    empty_url: URL,
-    record_property: Callable[[str, object], None],
-) -> None:
-    written = write(history, empty_engine, changed())
-    assert len(written) > 15
-    [base] = heads(empty_url)
-    # Which rows a backfill has written, and how often.
-    do(empty_url, AUDIT)
-    before = catalog(empty_url)
-    command.upgrade(history.config(empty_engine), "head")
-    wanted, contents = catalog(empty_url), rows(empty_url, CONTENTS)
-    took = dict(rows(empty_url, "select revision, extract(epoch from duration)::float from plinth.ledger"))
-    command.downgrade(history.config(empty_engine), base)
-    assert catalog(empty_url) == before
-    do(empty_url, "truncate filled")
-
-    chance = random.Random(5)  # noqa: S311 - the same moments in every run
-    landed = 0
-    for revision in written:
-        killed(project, f"-> {revision}", chance.uniform(0, took[revision]), "upgrade", "+1")
-        if heads(empty_url) != {revision}:
-            landed += 1
-            command.upgrade(history.config(empty_engine), "+1")
-    assert (catalog(empty_url), rows(empty_url, CONTENTS)) == (wanted, contents)
-    assert leftovers(empty_url) == []
-    assert rows(empty_url, "select count(*), count(distinct id) from filled") == [(ROWS, ROWS)]
-
-    for revision, earlier in reversed(list(zip(written, [base, *written], strict=False))):
-        killed(project, f"{revision} -> {earlier}", chance.uniform(0, took[revision]), "downgrade", "-1")
-        if heads(empty_url) != {earlier}:
-            landed += 1
-            command.downgrade(history.config(empty_engine), "-1")
-    assert catalog(empty_url) == before
-    assert leftovers(empty_url) == []
-    record_property("kills before an online step's end", f"{landed} of {2 * len(written)}")
-    assert landed > 0
-
-
-AUDIT = """
-    create table filled (id integer);
-    create function note() returns trigger language plpgsql as
-    $$ begin
-        if to_jsonb(old) ->> 'token' is null and to_jsonb(new) ->> 'token' is not null
-        then insert into filled values (new.id); end if; return null;
-    end $$;
-    create trigger note after update on accounts for each row execute function note();
-    """
-CONTENTS = "select id, branch_id, amount, code, token from accounts order by id"
-
-
-def killed(project: Project, line: str, delay: float, *words: str) -> None:
-    """Start a command, and kill it so many seconds after a line of its log."""
-    process = start(project, "alembic", *words)
-    assert process.stdout
-    for printed in process.stdout:
-        if line in printed:
-            time.sleep(delay)
-            break
-    process.kill()
-    process.communicate()

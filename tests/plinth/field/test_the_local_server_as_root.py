@@ -118,7 +118,7 @@ def test_folders_of_projects_that_are_gone(
     monkeypatch.delenv("PLINTH_HOME")
     project = tmp_path / "mine"
     project.mkdir()
-    monkeypatch.setattr(settings, "ROOT", project)
+    monkeypatch.setattr(settings, "_chosen", project)
     server = LocalServer("clones", options=["fsync=off"])
     server.start()
     try:
