@@ -14,7 +14,7 @@ help: ## list the targets
 
 .PHONY: install
 install: ## make .venv from requirements-dev.lock, if it isn't up to date
-	@$(PYTHON) -I plinth/install.py
+	@$(PYTHON) -I install.py
 
 .PHONY: lock
 lock: ## pin the dependencies of pyproject.toml anew (needs uv)

@@ -8,7 +8,7 @@ from plinth.env import run
 
 def metadata() -> MetaData:
     """Return the models' metadata; to run revisions, their way of naming is enough, and starts faster."""
-    from app.models import Base  # noqa: PLC0415
+    from app.models import Base
 
     return Base.metadata
 

@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit("Seeds are rows for development: they are not loaded with APP_ENV=production.")
     with session() as db:
         added = load(db)
-    print(f"Seeds: {added} users added, {len(PEOPLE) - added} were there.")  # noqa: T201
+    print(f"Seeds: {added} users added, {len(PEOPLE) - added} were there.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 An application never needs to read it. Rooms, in the order in which data goes through them:
 
-- `install`: makes `.venv` from the lock file; runs on a bare Python.
 - `settings`: what the environment, `.env` and `pyproject.toml` say (which database, which APP_ENV).
 - `local_server`: a PostgreSQL from a wheel in `.postgres/`, started when it is needed.
 - `connecting`: an engine for a URL; what goes wrong becomes a sentence.

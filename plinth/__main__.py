@@ -163,7 +163,8 @@ def reset(_: argparse.Namespace) -> int:
     """Make the development database anew."""
     began = time.monotonic()
     database = development.reset()
-    say(f"Database {database.database} is new, migrated and seeded ({time.monotonic() - began:.1f} s).")
+    done = "new, migrated and seeded" if settings.configured().seeds else "new and migrated"
+    say(f"Database {database.database} is {done} ({time.monotonic() - began:.1f} s).")
     say('Connect with: make db-shell, or psql "$(make -s db-url)"')
     return 0
 

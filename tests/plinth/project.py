@@ -205,7 +205,9 @@ def copy_files(names: Iterable[str], folder: Path) -> None:
     for name in names:
         source = settings.root() / name
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
+        if source.is_symlink():
+            (folder / name).symlink_to(source.readlink())
+        elif source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)

@@ -162,11 +162,8 @@ def test_two_first_runs_at_once_both_end_well(open_folder: Path) -> None:
 
 def test_a_container_needs_the_runtime_dependencies_only(open_folder: Path, empty_url: URL) -> None:
     clone = make_clone(open_folder, None)
-    clone.run("python3", "-m", "venv", "runtime")
-    clone.run(
-        "runtime/bin/python", "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.lock"
-    )
+    clone.run("python3", "install.py", "requirements.lock")
     url = empty_url.render_as_string(hide_password=False)
     clone.environment["DATABASE_URL"] = url
-    clone.run("runtime/bin/alembic", "upgrade", "head")
-    assert "(head)" in clone.run("runtime/bin/alembic", "current")
+    clone.run(".venv/bin/alembic", "upgrade", "head")
+    assert "(head)" in clone.run(".venv/bin/alembic", "current")

@@ -1,0 +1,20 @@
+from argon2 import PasswordHasher
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import seeds
+from app.models import Authentication, User
+
+
+async def test_seeds_twice_are_seeds_once(async_session: AsyncSession) -> None:
+    assert await seeds.load(async_session) == len(seeds.PEOPLE)
+    assert await seeds.load(async_session) == 0
+    assert await async_session.scalar(select(func.count()).select_from(User)) == len(seeds.PEOPLE)
+
+
+async def test_the_database_holds_hashes_only(async_session: AsyncSession) -> None:
+    await seeds.load(async_session)
+    for sign_in in await async_session.scalars(select(Authentication)):
+        assert sign_in.password
+        assert seeds.PASSWORD not in sign_in.password
+        assert PasswordHasher().verify(sign_in.password, seeds.PASSWORD)
