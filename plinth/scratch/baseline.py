@@ -39,27 +39,34 @@ from plinth.scratch.revisions import (
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_MISSING = (
-    errors.UndefinedObject,
-    errors.UndefinedFunction,
-    errors.UndefinedTable,
-    errors.InvalidSchemaName,
-    errors.CannotCoerce,
-    errors.DatatypeMismatch,
-)
+_MISSING = {
+    each.sqlstate
+    for each in (
+        errors.UndefinedObject,
+        errors.UndefinedFunction,
+        errors.UndefinedTable,
+        errors.InvalidSchemaName,
+        errors.CannotCoerce,
+        errors.DatatypeMismatch,
+    )
+}
 
 
 class MissingError(PlinthError):
     """Something isn't there on which revisions or models lean."""
 
 
+def _state(error: DBAPIError) -> str | None:
+    """Return the server's word for what went wrong, under whichever driver."""
+    state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return state
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether something fails because what it leans on isn't there."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, MissingError) or (
-            isinstance(cause, DBAPIError) and isinstance(cause.orig, _MISSING)
-        ):
+        if isinstance(cause, MissingError) or (isinstance(cause, DBAPIError) and _state(cause) in _MISSING):
             return True
         cause = cause.__cause__
     return False

@@ -10,6 +10,9 @@
 in tests/test_migrations.py the tests. PYTEST_DONT_REWRITE: a conftest.py may have imported it before.
 """
 
+import os
+from pathlib import Path
+
 import pytest
 
 try:
@@ -20,35 +23,43 @@ except ModuleNotFoundError as error:
     ) from error
 
 from plinth import settings
-from plinth.testing.databases import (
-    baseline,
-    clone_url,
-    connection,
-    database_server,
-    empty_url,
-    engine,
-    migrated_template,
-    session,
-    shared_url,
-)
+from plinth.testing import asynchronous, databases
 from plinth.testing.migrations import MigrationTests
 from plinth.testing.server import DatabaseServer
 
-__all__ = [
-    "DatabaseServer",
-    "MigrationTests",
-    "baseline",
-    "clone_url",
-    "connection",
-    "database_server",
-    "empty_url",
-    "engine",
-    "migrated_template",
-    "session",
-    "shared_url",
-]
+__all__ = ["DatabaseServer", "MigrationTests"]
+
+OPTION = "alembic_config"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the file of pytest's settings name Alembic's."""
+    parser.addini(OPTION, "Alembic's configuration file, where it isn't in the project's folder", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The project is that of the tests, wherever pytest was started."""
+    """Settle which project it is, wherever pytest was started, and bring the fixtures."""
     settings.use_root(config.rootpath)
+    file = _named(config)
+    if file:
+        os.environ["ALEMBIC_CONFIG"] = str(file)  # for what the tests start, too
+        settings.use_root(file)
+    for plugin in (databases, asynchronous, asynchronous.loops()):
+        config.pluginmanager.register(plugin)
+
+
+def _named(config: pytest.Config) -> Path | None:
+    """Return the file that ALEMBIC_CONFIG names, or else pytest's settings, if one does.
+
+    Raises:
+        pytest.UsageError: it isn't there.
+    """
+    variable, option = os.environ.get("ALEMBIC_CONFIG"), str(config.getini(OPTION))
+    if variable:
+        return (config.invocation_params.dir / variable).resolve()
+    if not option:
+        return None
+    file = (config.inipath.parent if config.inipath else config.rootpath) / option
+    if not file.is_file():
+        raise pytest.UsageError(f"{OPTION} in {config.inipath} is {option!r}, and there is no such file.")
+    return file.resolve()

@@ -11,12 +11,23 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from plinth import redirecting, settings
 from plinth.apply.standing import forks
 from plinth.development import alembic_config
-from plinth.errors import sentence_of
+from plinth.errors import PlinthError, sentence_of
+from plinth.scratch.baseline import is_missing
+
+WAY_ON = (
+    "If they begin on what others made, let the fixture `baseline` return its SQL, as pg_dump --schema-only "
+    "prints it."
+)
+
+
+class ChainError(PlinthError):
+    """The revisions can't be applied to an empty database; the message says why and what to do."""
 
 
 @contextlib.contextmanager
@@ -33,8 +44,18 @@ def config_on(url: URL) -> Iterator[Config]:
 
 
 def upgrade(config: Config) -> None:
-    """Apply all revisions."""
-    command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
+    """Apply all revisions.
+
+    Raises:
+        ChainError: they lean on what isn't there.
+    """
+    try:
+        command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
+    except DBAPIError as error:
+        if not is_missing(error):
+            raise
+        words = " ".join(str(error.orig).split())
+        raise ChainError(f"The revisions don't build a database from nothing: {words}. {WAY_ON}") from error
 
 
 def lay(baseline: str, url: URL) -> None:
@@ -73,4 +94,4 @@ def failing_in_a_sentence() -> Iterator[None]:
         sentence = str(error) if isinstance(error, CommandError) else sentence_of(error)
         if sentence is None:
             raise
-        pytest.fail(sentence, pytrace=False)
+        raise pytest.fail.Exception(sentence, pytrace=False) from None
