@@ -56,6 +56,8 @@ _TELLS = re.compile(rf"{_START}do\b.*\braise\s+debug\b", re.IGNORECASE | re.DOTA
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
 _HAS_ITS_OWN = {"25001", "2D000"}
+# It isn't tried in a transaction, for what no rollback takes back would happen twice: numbers of sequences.
+_COMMITS = re.compile(rf"{_START}do\b.*\bcommit\b", re.IGNORECASE | re.DOTALL)
 
 
 class OnlineStepError(PlinthError):
@@ -293,7 +295,7 @@ class OnlineStatements:
         is_done = self._prepare(step, statement)
         if is_done:
             cursor.execute("select /* done by an earlier, interrupted run */")
-        elif step.points is None:
+        elif step.points is None or _COMMITS.match(statement):
             run()
         else:
             session.execute("begin")
