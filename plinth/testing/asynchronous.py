@@ -8,15 +8,17 @@ import contextlib
 import importlib
 from collections.abc import AsyncIterator, Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from plinth import settings
 from plinth.development import alembic_config
+
+if TYPE_CHECKING:  # it needs greenlet, which a project without asynchronous code hasn't got
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 _DRIVERS = ("asyncpg", "psycopg_async", "psycopg")
 _LOOPS = ("function", "class", "module", "package", "session")  # of pytest-asyncio
@@ -31,21 +33,27 @@ def async_driver() -> str:
 
 
 @pytest.fixture(scope="session")
-def async_engine(shared_url: URL, async_driver: str) -> AsyncEngine:
+def async_engine(shared_url: URL, async_driver: str) -> "AsyncEngine":
     """An asynchronous engine on the database that all tests share; it keeps no connection."""
+    try:
+        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    except ImportError:
+        pytest.fail("An asynchronous engine needs greenlet: pip install 'sqlalchemy[asyncio]'", pytrace=False)
     return create_async_engine(shared_url.set(drivername=f"postgresql+{async_driver}"), poolclass=NullPool)
 
 
 @pytest.fixture
-def async_connection(request: pytest.FixtureRequest) -> AsyncConnection:
+def async_connection(request: pytest.FixtureRequest) -> "AsyncConnection":
     """A connection to the migrated database, in a transaction that is rolled back when the test ends."""
     connection: AsyncConnection = request.getfixturevalue(_runner(request))
     return connection
 
 
 @pytest.fixture
-def async_session(async_connection: AsyncConnection) -> AsyncSession:
+def async_session(async_connection: "AsyncConnection") -> "AsyncSession":
     """A session on the migrated database. What it commits, the next test doesn't see."""
+    from sqlalchemy.ext.asyncio import AsyncSession  # noqa: PLC0415
+
     return AsyncSession(async_connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
 
 
@@ -72,8 +80,8 @@ def _name(loop: str) -> str:
     return f"_async_connection_in_{loop}"
 
 
-def _connecting() -> Callable[..., AsyncIterator[AsyncConnection]]:
-    async def connected(async_engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+def _connecting() -> "Callable[..., AsyncIterator[AsyncConnection]]":
+    async def connected(async_engine: "AsyncEngine") -> "AsyncIterator[AsyncConnection]":
         async with async_engine.connect() as connection:
             transaction = await connection.begin()
             yield connection

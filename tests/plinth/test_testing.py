@@ -1,6 +1,8 @@
 """The pytest plug-in, in projects that Alembic made, of any layout."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -247,3 +249,9 @@ def test_what_is_missing_is_named(project: Existing, tmp_path: Path, module: str
     )
     assert sentence in output
     assert "Traceback" not in output
+
+
+def test_a_project_without_asynchronous_code_needs_no_greenlet() -> None:
+    without = "import sys; sys.modules['greenlet'] = None; import plinth.testing"
+    done = subprocess.run([sys.executable, "-c", without], cwd=settings.root(), check=False)
+    assert done.returncode == 0
