@@ -142,7 +142,7 @@ def check(config: Config) -> Report:
     heads = script.get_heads()
     for several in forks(script):
         report.add("heads", ", ".join(several), say_fork(several))
-    with _place(config, report) as (target, is_at_hand):
+    with place(config, report) as (target, is_at_hand):
         at_hand = _environment(config, target) if is_at_hand else None
         for name, words in at_hand.ahead.items() if at_hand else ():
             report.add("ahead", name, words)
@@ -162,7 +162,7 @@ def check(config: Config) -> Report:
 
 
 @contextmanager
-def _place(config: Config, report: Report) -> Iterator[tuple[Connection, bool]]:
+def place(config: Config, report: Report) -> Iterator[tuple[Connection, bool]]:
     """Yield a connection to the database at hand, and True; else to another one that has a server.
 
     Raises:
@@ -290,7 +290,7 @@ def _check_revisions(
     """Try all revisions; return what they make, or None when they can't be applied."""
     environment = _environment(config, engine)
     history = environment.history
-    if not _try_all(engine, history, report):
+    if not try_all(engine, history, report):
         return None
     with engine.connect() as connection:
         made = history.read(connection)
@@ -310,7 +310,7 @@ def _check_revisions(
     return made
 
 
-def _try_all(engine: Engine, history: History, report: Report) -> bool:
+def try_all(engine: Engine, history: History, report: Report) -> bool:
     """Return whether all revisions could be applied."""
     steps = all_steps(history.script)
     with engine.connect() as connection:
@@ -388,21 +388,21 @@ def _check_database(
         report.notes.append(f"Database {name!r} was not compared: it doesn't have all revisions.")
         return
     all_found = differences(at_hand.history.read(target, made.default_schema), made)
-    others = [f"{each.kind} {each.name}" for each in all_found if _is_others(each) and not _comes_along(each)]
+    others = [f"{each.kind} {each.name}" for each in all_found if is_others(each) and not comes_along(each)]
     if others:
         what = "No revision made this and no model knows it, so it is left alone:"
         report.notes.append(f"{what} {shown_names(others)}.")
-    found = [each for each in all_found if not _is_others(each)]
+    found = [each for each in all_found if not is_others(each)]
     if found:
         what = f"Database {name!r} is not as the revisions make it:"
         report.add("database", name, shown_differences(what, found))
 
 
-def _is_others(difference: Difference) -> bool:
+def is_others(difference: Difference) -> bool:
     """Whether something was made by hand or by another application, which is none of ours."""
     return not difference.attribute and difference.wanted is None and difference.kind not in _PARTS
 
 
-def _comes_along(difference: Difference) -> bool:
+def comes_along(difference: Difference) -> bool:
     """Whether it is a serial column's sequence, of which its table's name says enough."""
     return difference.kind == "sequence" and difference.actual.owner is not None

@@ -69,10 +69,10 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
         _name_those_not_asked(context)
         connection = stack.enter_context(on_our_driver_too(given))
         if command.name == "check":
-            _check(context, connection, _subject(context, connection, command))
+            _check(context, connection, subject_of(context, connection, command))
         else:
             with questions.collected(context):
-                comparison = _compare(context, connection, _subject(context, connection, command))
+                comparison = _compare(context, connection, subject_of(context, connection, command))
             if comparison:
                 upgrade_ops.ops.append(ComparedOp(comparison))
             # Whatever env.py says, this is what writes them; its own hook sees them before they are proved.
@@ -118,14 +118,15 @@ def _name_those_not_asked(context: AutogenContext) -> None:
         )
 
 
-def _subject(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
+def subject_of(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
+    """Return what a comparison of the models with a database is about."""
     try:
-        return _subject_of(context, connection, command)
+        return _subject(context, connection, command)
     except NoScratchError as error:
         raise NoScratchError(f"{error} {_ON_REQUEST}") from error
 
 
-def _subject_of(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
+def _subject(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
     metadata: MetaData | Sequence[MetaData] = context.metadata  # type: ignore[assignment]
     names: dict[str, Any] = {
         "version_table": context.opts.get("version_table") or "alembic_version",

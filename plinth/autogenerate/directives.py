@@ -83,9 +83,9 @@ def write_revisions(
 def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
     """Return what the first of the new revisions changes, as its author would say it: not each step."""
     renamed = [rename.up for rename in comparison.renames]
-    ordinary = [op for part in _ordinary(comparison.change) for op in part.up]
+    plain = [op for part in ordinary(comparison.change) for op in part.up]
     later = {text for each in written[1:] for text in revision_names.changes(each.up)}
-    told = [text for text in revision_names.changes([*renamed, *ordinary]) if text not in later]
+    told = [text for text in revision_names.changes([*renamed, *plain]) if text not in later]
     return revision_names.in_short(told) or revision_names.describe(written[0].up)
 
 
@@ -243,7 +243,7 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
         Refusal: a word of the author's is missing.
     """
     change = comparison.change
-    parts = sequence(change) if online else _ordinary(change)
+    parts = sequence(change) if online else ordinary(change)
     renamed = [
         Part([rename.up for rename in turn], [rename.down for rename in reversed(turn)])
         for turn in in_turns(comparison.renames)
@@ -261,7 +261,7 @@ def _phases(comparison: Comparison) -> set[bool]:
     return {False}
 
 
-def _ordinary(change: Change) -> list[Part]:
+def ordinary(change: Change) -> list[Part]:
     """Return one transaction, or the two that PostgreSQL forces: an enum's new value takes a commit."""
     way = Way(change, forced(change), change.before, change.before)
     extended = extended_enums(change)

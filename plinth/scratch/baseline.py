@@ -101,7 +101,7 @@ def on_baseline(target: Connection, history: History, do: Callable[[Engine, Cata
                 raise
             log.warning("%s", error)
             raise first from None
-        _take_back(engine, history)
+        take_back(engine, history)
         with engine.connect() as connection:
             baseline = history.read(connection)
         return do(engine, baseline)
@@ -152,7 +152,7 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
         raise CopyError(f"The database's schema could not be copied: {error}") from error
 
 
-def _take_back(engine: Engine, history: History) -> None:
+def take_back(engine: Engine, history: History) -> None:
     """Undo all revisions that can be undone. Those below one that can't aren't tried then."""
     try:
         downgrade(engine, history)
