@@ -3,8 +3,8 @@
 - `sh` is run in a shell, `sql` in psql; a `text` block that follows is what it prints. Ids, times and paths
   may differ, and `…` stands for what is left out: a line of its own for any number of lines.
 - `python`, `toml`, `ini`, `make` and `yaml` are files, or parts of them. Which file, the last path says that
-  stands as `code` in the paragraph before. A file with `<time>` in its name was written by a command: the
-  block is compared with it. Any other is the reader's to write.
+  stands as `code` in the paragraph before. A file with `<time>` or `<id>` in its name was written by a
+  command: the block is compared with it. Any other is the reader's to write.
 - `diff` changes the file that the paragraph before names: lines with `-` go, lines with `+` come.
 - `mermaid` is a part of docs/schema.md.
 
@@ -172,8 +172,8 @@ def write_or_compare(reader: Reader, block: Block) -> Iterator[str]:
     name = block.file()
     if name is None:
         yield "no path in the paragraph before says which file this is"
-    elif "<time>" in name or "shown" in block.directives:
-        found = sorted(reader.project.root.glob(name.replace("<time>", "*")))
+    elif re.search("<(time|id)>", name) or "shown" in block.directives:
+        found = sorted(reader.project.root.glob(re.sub("<(time|id)>", "*", name)))
         if len(found) != 1:
             yield f"{len(found)} files are named {name}"
             return
@@ -209,7 +209,7 @@ def change(reader: Reader, block: Block) -> Iterator[str]:
     if name is None:
         yield "no path in the paragraph before says which file this changes"
         return
-    found = sorted(reader.project.root.glob(name.replace("<time>", "*")))
+    found = sorted(reader.project.root.glob(re.sub("<(time|id)>", "*", name)))
     if len(found) != 1:
         yield f"{len(found)} files are named {name}"
         return
