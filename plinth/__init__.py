@@ -21,6 +21,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `status`, `status_table`: what is applied, pending and wrong.
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.
 - `lint`: refuses revisions that block a busy database or lose data.
+- `adopt`: what an existing project has, and what it would take to go on with Plinth.
 - `older_code`: an older commit's tests on the schema that its successor's deploy begins with.
 - `redirecting`: leads an `env.py` to the database in which something is tried.
 - `testing`: a pytest plug-in: databases for tests, and the tests that every project wants.

@@ -57,6 +57,17 @@ def command_line() -> argparse.ArgumentParser:
     phase.add_argument("--after", action="store_true", help="apply that too, whatever hold_after says")
     linted = add("lint", lint, "refuse revisions that block a busy database or lose data; exit code 1 if any")
     linted.add_argument("--since", metavar="REVISION", help="look at those after it (default: lint_since)")
+    adopted = add("adopt", adopt, "look at an existing project: what env.py, revisions and database need")
+    adopted.add_argument("--write", action="store_true", help="change env.py as shown")
+    adopted.add_argument(
+        "--level",
+        choices=("apply", "write"),
+        default="apply",
+        help="apply: env.py is one call of run(); write: one line more, and only autogenerate is Plinth's",
+    )
+    adopted.add_argument(
+        "--write-baseline", action="store_true", help="write a first revision with what no revision makes"
+    )
     for added in (
         up,
         add("rollback", rollback, "undo the last batch: what one command applied"),
@@ -69,6 +80,7 @@ def command_line() -> argparse.ArgumentParser:
         add("status", status, "show what is applied; exit code 0 in order, 1 pending, 2 wrong"),
         add("plan", plan, "show what the pending revisions would lock, read and rewrite"),
         linted,
+        adopted,
     ):
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
     tried = add("test-before", test_before, "run an older commit's tests on the schema before the new code")
@@ -267,6 +279,26 @@ def lint(arguments: argparse.Namespace) -> int:
 
         show(found)
     return found.exit_code
+
+
+def adopt(arguments: argparse.Namespace) -> int:
+    """Look at an existing project, and change what was asked for."""
+    from plinth.adopt.adoption import adopt as look  # noqa: PLC0415 - other commands don't need it
+
+    found = look(
+        development.alembic_config(),
+        level=arguments.level,
+        write=arguments.write,
+        baseline=arguments.write_baseline,
+    )
+    if arguments.json:
+        say(json.dumps(found.as_json(), indent=2, default=str))
+    else:
+        from plinth.adopt.report import lines  # noqa: PLC0415
+
+        for line in lines(found):
+            say(line)
+    return 0 if found.in_order else 1
 
 
 def test_before(arguments: argparse.Namespace) -> int:

@@ -24,13 +24,14 @@ def reader(open_folder: Path) -> Iterator[Project]:
         project.ok("plinth", "stop")
 
 
-# tests/plinth/test_from_knex.py runs the other one, on a database that Knex made. The guide takes minutes,
+# tests/plinth/test_from_knex.py and test_adopt.py run the others, on a database that Knex made and in
+# projects that Alembic made. The guide takes minutes,
 # and the pages about planning and applying start a server each.
 LONG = {"docs/migrations.md", "docs/planning.md", "docs/applying.md"}
 READ = [
     pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
     for name in DOCUMENTS
-    if name != "docs/from-knex.md"
+    if name not in {"docs/from-knex.md", "docs/adopting.md"}
 ]
 
 

@@ -13,6 +13,7 @@ from alembic.util.messaging import err
 
 from plinth import settings, status
 from plinth.__main__ import command_line
+from plinth.adopt.adoption import Adoption
 from plinth.autogenerate.compare import hints
 from plinth.check import Report
 from plinth.lint.linting import Lint
@@ -205,6 +206,7 @@ def answers() -> dict[str, set[str]]:
         "check": set(Report().as_json()),
         "plan": set(Plan("", (), {}).as_json()),
         "lint": set(Lint().as_json()),
+        "adopt": set(Adoption().as_json()),
     }
 
 

@@ -1,0 +1,280 @@
+"""A first revision that makes what no revision makes, proved before it is written.
+
+It stands below those that are there: their files stay, but for the `down_revision` of the first one. A
+database that has them has it too, for Alembic remembers the newest alone.
+"""
+
+import contextlib
+import io
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alembic.autogenerate.api import AutogenContext, RevisionContext
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError, rev_id
+from sqlalchemy import Connection, Engine
+
+from plinth import settings
+from plinth.adopt.seeing import Seen
+from plinth.apply.standing import forks
+from plinth.autogenerate.compare.scope import in_scope
+from plinth.autogenerate.directives import ordinary
+from plinth.autogenerate.objects.casts import read_casts
+from plinth.autogenerate.objects.difference import difference
+from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.prove.proof import shown_differences
+from plinth.autogenerate.write.files import files
+from plinth.autogenerate.write.rendering import as_ours, use_renderers
+from plinth.catalog import Catalog, differences
+from plinth.check import Report, is_others, try_all
+from plinth.errors import PlinthError
+from plinth.revision_names import next_id
+from plinth.scratch.baseline import copy_standing, take_back
+from plinth.scratch.databases import scratch_database
+from plinth.scratch.revisions import History
+
+MESSAGE = "baseline"
+
+
+class BaselineError(PlinthError):
+    """There is no baseline revision; the message says why."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A revision that was written.
+
+    Args:
+        revision: its id.
+        files: what was written or changed.
+        stamp: what the database must be told that it has (`alembic stamp`); None where it needn't.
+        unknown: tables that it makes, for other revisions lean on them, and that no model knows.
+    """
+
+    revision: str
+    files: tuple[Path, ...]
+    stamp: str | None
+    unknown: tuple[str, ...] = ()
+
+
+def standing_below(target: Connection, engine: Engine, history: History) -> Catalog:
+    """Make in an empty database what stands below the revisions and none of them makes, and return it.
+
+    Raises:
+        CopyError: the database can't be copied.
+    """
+    copy_standing(target, engine, history)
+    take_back(engine, history)
+    with engine.connect() as connection:
+        return history.read(connection)
+
+
+def write_baseline(seen: Seen, target: Connection) -> Baseline:
+    """Write a revision that makes what no revision makes, if with it all of them make what is there.
+
+    Args:
+        seen: what `env.py` says.
+        target: the database.
+
+    Raises:
+        BaselineError: it can't be written, or doesn't make what is there.
+        NoScratchError: there is no place to try it.
+    """
+    history, script = seen.history, seen.history.script
+    roots = [each for name in script.get_bases() if (each := script.get_revision(name))]
+    if len(roots) > 1 or forks(script):
+        raise BaselineError("There are several first revisions, or several heads: write a baseline by hand.")
+    if not seen.heads and roots:
+        raise BaselineError(
+            "The database isn't marked with any of the revisions, so it isn't known what it has of them: "
+            "alembic stamp REVISION says it."
+        )
+    with scratch_database(target) as engine:
+        with engine.connect() as connection:
+            nothing = history.read(connection)
+        standing = standing_below(target, engine, history) if roots else history.read(target)
+    nothing = replace(nothing, default_schema=standing.default_schema)
+    known = _known_to_models(seen, target, standing)
+    if known is not None and known != standing:
+        # What no model knows would be dropped by the next autogenerate, once a revision makes it.
+        with contextlib.suppress(BaselineError):
+            return _written(seen, target, nothing, known, roots)
+    return _written(seen, target, nothing, standing, roots)
+
+
+def _written(
+    seen: Seen, target: Connection, nothing: Catalog, wanted: Catalog, roots: list[Script]
+) -> Baseline:
+    history = seen.history
+    with _copied(history) as (copy, folders), scratch_database(target) as engine:
+        with engine.connect() as connection:
+            change = Change(nothing, wanted, read_casts(connection))
+            written = _render(seen, copy, connection, change)
+        changed = [written]
+        for root in roots:
+            place = _within(root.path, folders)
+            place.write_text(_on_top_of(place.read_text(encoding="utf-8"), written), encoding="utf-8")
+            changed.append(place)
+        _prove(history, copy, engine, seen, target)
+        revision = _revision(copy, written)
+        places = tuple(_put_back(each, folders) for each in changed)
+    unknown = set(wanted.tables) - set((_known_to_models(seen, target, wanted) or wanted).tables)
+    # The ledger would miss a revision below those of which it knows that they are applied.
+    stamp = None if seen.heads and not seen.entries else " ".join(seen.heads) or revision
+    return Baseline(revision, places, stamp, tuple(shown(each, wanted) for each in sorted(unknown)))
+
+
+def _known_to_models(seen: Seen, target: Connection, found: Catalog) -> Catalog | None:
+    """Return what models know and the project's own filters let through; None where there are no models."""
+    if not seen.has_models:
+        return None
+    subject = seen.subject(target)
+    nothing = replace(found, tables={}, sequences={}, enums={}, domains={}, others={})
+    return in_scope(found, subject.models, replace(subject.scope, revisions=lambda: nothing))[0]
+
+
+@contextlib.contextmanager
+def _copied(history: History) -> Iterator[tuple[ScriptDirectory, dict[Path, Path]]]:
+    """Yield the revisions in a copy of their folders, and of which folder each one is a copy."""
+    given = history.script
+    with tempfile.TemporaryDirectory(prefix="plinth-adopt-") as name:
+        folders: dict[Path, Path] = {}
+        for number, each in enumerate(map(Path, given._version_locations)):
+            copy = Path(name, str(number))
+            copy.mkdir()
+            if each.exists():
+                shutil.copytree(each, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            folders[copy] = each
+        yield _again(given, map(str, folders)), folders
+
+
+def _again(given: ScriptDirectory, folders: Iterable[str]) -> ScriptDirectory:
+    """Return the revisions in some folders, read anew."""
+    return ScriptDirectory(
+        given.dir,
+        file_template=given.file_template,
+        truncate_slug_length=given.truncate_slug_length,
+        version_locations=[*folders],
+        sourceless=given.sourceless,
+        output_encoding=given.output_encoding,
+        timezone=given.timezone,
+        hooks=given.hooks,
+        recursive_version_locations=given.recursive_version_locations,
+        messaging_opts={"quiet": True},
+    )
+
+
+def _render(
+    seen: Seen,
+    script: ScriptDirectory,
+    connection: Connection,
+    change: Change,
+) -> Path:
+    """Write the revision, formatted by the project's own hooks, and return its place."""
+    use_renderers()
+    try:
+        difference(change)
+    except CommandError as error:
+        raise BaselineError(f"A baseline can't be written. {error}") from error
+    made = files(ordinary(change), change.before, in_one=True)
+    if len(made) != 1:
+        raise BaselineError("Nothing stands there that a baseline could make.")
+    name = next_id(script) if settings.configured().timestamps else rev_id()
+    names: dict[str, Any] = {
+        "rev_id": name,
+        "message": MESSAGE,
+        "head": "base",
+        "version_path": str(script._version_locations[0]) if len(script._version_locations) > 1 else None,
+        **dict.fromkeys(("splice", "sql"), False),
+        **dict.fromkeys(("branch_label", "depends_on")),
+    }
+    writing = RevisionContext(seen.history.config, script, {**names, "autogenerate": True})
+    writing.template_args["notes"] = {}  # type: ignore[assignment]
+    context = MigrationContext.configure(
+        connection,
+        environment_context=seen.environment,
+        opts={**seen.options, "as_sql": False, "literal_binds": False, "revision_context": writing},
+    )
+    writing._last_autogen_context = AutogenContext(context, autogenerate=False)
+    directive: ops.MigrationScript = writing.generated_revisions[0]
+    assert directive.upgrade_ops is not None  # noqa: S101 - a new revision has both
+    assert directive.downgrade_ops is not None  # noqa: S101
+    directive.upgrade_ops.ops.extend(as_ours(made[0].up))
+    directive.downgrade_ops.ops.extend(as_ours(made[0].down))
+    directive._needs_render = True
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # what hooks tell of their work
+            written = writing._to_script(directive)
+    except CommandError as error:
+        raise BaselineError(f"The baseline can't be written. {error}") from error
+    if written is None:
+        raise BaselineError("The baseline's file would not be found again: file_template names it otherwise.")
+    return Path(written.path)
+
+
+def _on_top_of(source: str, below: Path) -> str:
+    """Return a first revision's source, on top of another one."""
+    name = re.search(r"^revision\b[^=]*=\s*(['\"])(.+?)\1", below.read_text(encoding="utf-8"), re.MULTILINE)
+    line = re.compile(r"^(down_revision\b[^=\n]*=\s*)None\b", re.MULTILINE)
+    if name is None or len(line.findall(source)) != 1:
+        raise BaselineError("The first revision has no line `down_revision = None` that could be changed.")
+    source = re.sub(r"(?m)^Revises: *$", f"Revises: {name[2]}", source)
+    return line.sub(lambda found: f"{found[1]}{name[1]}{name[2]}{name[1]}", source)
+
+
+def _prove(history: History, script: ScriptDirectory, engine: Engine, seen: Seen, target: Connection) -> None:
+    """Return if all revisions, the new one first, make from nothing what is there, and go down and up."""
+    fresh = history.with_script(_again(script, map(str, script._version_locations)))
+    report = Report()
+    try_all(engine, fresh, report)
+    if report.problems:
+        raise BaselineError(
+            f"With a baseline the revisions don't work, and nothing was written. {report.problems[0].message}"
+        )
+    heads = set(seen.heads) or set(history.script.get_heads())
+    if heads != set(history.script.get_heads()):
+        raise BaselineError(
+            "The database hasn't all revisions, so a baseline can't be proved: upgrade it first."
+        )
+    with engine.connect() as connection:
+        made = history.read(connection)
+    there = history.read(target, made.default_schema)
+    found = [each for each in differences(there, made) if not is_others(each)]
+    if found:
+        what = (
+            "With a baseline the revisions don't make what is there, and nothing was written. The database:"
+        )
+        raise BaselineError(shown_differences(what, found))
+
+
+def _within(path: str, folders: dict[Path, Path]) -> Path:
+    """Return a file's copy."""
+    for copy, folder in folders.items():
+        if Path(path).is_relative_to(folder):
+            return copy / Path(path).relative_to(folder)
+    raise BaselineError(f"{path} isn't in the folder of the revisions.")
+
+
+def _revision(script: ScriptDirectory, path: Path) -> str:
+    found = Script._from_path(script, path)
+    assert found is not None  # noqa: S101 - it was just written
+    return found.revision
+
+
+def _put_back(copy: Path, folders: dict[Path, Path]) -> Path:
+    """Put a file where it belongs."""
+    for folder, original in folders.items():
+        if copy.is_relative_to(folder):
+            place = original / copy.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(copy, place)
+            return place
+    raise AssertionError(copy)

@@ -1,0 +1,101 @@
+"""In what database, revisions and models differ, and which of the three is alone with what it says."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from plinth.catalog import Difference
+from plinth.check import comes_along, is_others
+
+BY_HAND, CHAIN, MODELS, ALL = "by hand", "chain", "models", "all three"
+
+_WORDS = {
+    BY_HAND: "made by hand, the database alone differs",
+    CHAIN: "the revisions alone differ, database and models agree",
+    MODELS: "the models alone differ, a revision is to be written",
+    ALL: "database, revisions and models are three different things",
+}
+_Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A difference.
+
+    Args:
+        kind: of the object.
+        name: of the object.
+        attribute: what of it differs; "" when it is missing or too much.
+        origin: which of the three differs from the others: "by hand" (the database), "chain" or "models".
+        message: what is the matter.
+    """
+
+    kind: str
+    name: str
+    attribute: str
+    origin: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How the three differ, pair by pair.
+
+    Args:
+        chain_to_models: what the revisions make, and what the models want.
+        database_to_models: what is there, and what the models want; None where the database hasn't all
+            revisions, so that it needn't be so yet.
+        database_to_chain: what is there, and what its revisions make; None where there is nothing.
+    """
+
+    chain_to_models: Sequence[Difference] = ()
+    database_to_models: Sequence[Difference] | None = None
+    database_to_chain: Sequence[Difference] | None = None
+
+
+def with_origins(pictures: Pictures) -> tuple[list[Found], list[str]]:
+    """Return the differences by their origins, and what is none of ours and left alone."""
+    by_chain = _by_key(pictures.database_to_chain or ())
+    chain_to_models = _by_key(pictures.chain_to_models)
+    to_models = _by_key(pictures.database_to_models or ())
+    found: list[Found] = []
+    alone: list[str] = []
+    for key in sorted({*by_chain, *chain_to_models, *to_models}):
+        origin = _origin(
+            key in by_chain,
+            key in chain_to_models,
+            key in to_models if pictures.database_to_models is not None else None,
+        )
+        if origin == CHAIN:
+            difference = chain_to_models.get(key) or _reversed(by_chain[key])
+        else:
+            difference = by_chain.get(key) or chain_to_models.get(key) or to_models[key]
+        if origin == BY_HAND and is_others(difference):
+            if not comes_along(difference):
+                alone.append(f"{difference.kind} {difference.name}")
+            continue
+        if difference.kind == "sequence" and not difference.attribute and _has_owner(difference):
+            continue  # its table's name says enough
+        found.append(Found(*key, origin, f"{difference} ({_WORDS[origin]})"))
+    return found, alone
+
+
+def _origin(from_chain: bool, chain_to_models: bool, to_models: bool | None) -> str:
+    """Return which of the three is alone; None is for a database that can't be compared with the models."""
+    if to_models is None:
+        return BY_HAND if from_chain else MODELS
+    if from_chain and chain_to_models:
+        return ALL if to_models else CHAIN
+    return BY_HAND if from_chain else MODELS
+
+
+def _by_key(found: Iterable[Difference]) -> Mapping[_Key, Difference]:
+    return {(each.kind, each.name, each.attribute): each for each in found}
+
+
+def _reversed(given: Difference) -> Difference:
+    return Difference(given.kind, given.name, given.attribute, given.wanted, given.actual)
+
+
+def _has_owner(difference: Difference) -> bool:
+    there = difference.actual or difference.wanted
+    return getattr(there, "owner", None) is not None
