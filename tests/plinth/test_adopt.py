@@ -594,3 +594,57 @@ def test_what_run_does_not_do_is_named_with_its_line(line: str, complaint: str) 
     assert complaint in "; ".join(map(str, in_the_way(env, "apply")))
     assert rewritten(env, "apply") == env.text
     assert "**plinth.options()" in rewritten(env, "write"), "which can be had nevertheless"
+
+
+FLASK = """
+from logging.config import fileConfig
+
+from flask import current_app
+
+from alembic import context
+
+config = context.config
+fileConfig(config.config_file_name)
+
+
+def get_engine():
+    return current_app.extensions['migrate'].db.engine
+
+
+config.set_main_option('sqlalchemy.url', str(get_engine().url).replace('%', '%%'))
+
+
+def get_metadata():
+    return current_app.extensions['migrate'].db.metadata
+
+
+def run_migrations_online():
+    def process_revision_directives(context, revision, directives):
+        if getattr(config.cmd_opts, 'autogenerate', False):
+            script = directives[0]
+            if script.upgrade_ops.is_empty():
+                directives[:] = []
+
+    conf_args = current_app.extensions['migrate'].configure_args
+    if conf_args.get("process_revision_directives") is None:
+        conf_args["process_revision_directives"] = process_revision_directives
+    connectable = get_engine()
+
+    with connectable.connect() as connection:
+        context.configure(connection=connection, target_metadata=get_metadata(), **conf_args)
+
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run_migrations_online()
+"""
+
+
+def test_flask_migrates_own_arguments_are_kept() -> None:
+    env = read_env(FLASK)
+    assert (env.template, env.obstacles, env.url) == ("Flask-Migrate", [], None)
+    new = rewritten(env, "apply")
+    assert new.endswith("\nrun(get_metadata, **current_app.extensions['migrate'].configure_args)\n")
+    assert "config.set_main_option('sqlalchemy.url'" in new
+    assert "run_migrations_online" not in new
