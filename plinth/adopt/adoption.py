@@ -368,7 +368,7 @@ class _Looking:
             there = history.read(target, made.default_schema)
             if seen.heads or there.tables:
                 to_chain = differences(there, then)
-            if seen.has_models and to_chain is not None and (is_newest or not seen.heads):
+            if seen.has_models and to_chain is not None and is_newest:
                 subject = seen.subject(target)
                 to_models = differences(*in_scope(subject.database, subject.models, subject.scope))
             self._say_how_far(is_newest, bool(there.tables))

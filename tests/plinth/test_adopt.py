@@ -184,7 +184,7 @@ def test_what_is_wrong_with_revisions_is_counted_and_named(
     assert "was there: 1 of 3 (1 says that it can't be undone)." in text
     assert "view public.v is too much" in text
     assert [(each.revision, each.applied) for each in found.blocking] == [("r3", False)]
-    assert "CONCURRENTLY" in text
+    assert "postgresql_concurrently" in text
     sql(empty_url, "update alembic_version set version_num = 'r3'", "create view v as select 1 as n")
     sql(empty_url, "create index i on users (name)")
     found = look()
