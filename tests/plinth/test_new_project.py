@@ -393,8 +393,8 @@ def test_an_update_leaves_alone_what_is_yours(update: Update) -> None:
 @pytest.mark.slow
 def test_an_update_brings_a_newer_base_and_scaffold(update: Update) -> None:
     template, updated = update.template, update.project
-    for file in ("alembic/env.py", "install.py"):
-        assert updated.read(file) == template.read(file)
+    assert updated.read("alembic/env.py").startswith('"""Newer. Alembic')
+    assert updated.read("install.py") == template.read("install.py")
     assert template.git("rev-parse", SECOND).strip() in pyproject(updated)["project"]["dependencies"][0]
     assert yaml.safe_load(updated.read(".copier-answers.yml"))["_commit"] == SECOND
 
