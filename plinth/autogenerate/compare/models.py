@@ -21,6 +21,7 @@ from sqlalchemy.schema import DDL, CreateSchema, CreateSequence, ExecutableDDLEl
 from sqlalchemy.sql import ddl
 from sqlalchemy.sql.sqltypes import SchemaType
 
+from plinth.autogenerate.compare.schema_objects import schema_objects
 from plinth.autogenerate.compare.wording import in_words_of
 from plinth.catalog import Catalog, ColumnName, Name, read_catalog, unseen
 from plinth.errors import PlinthError
@@ -290,7 +291,7 @@ def _needed(
 def _known_types(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
     """Yield the names of types and sequences that `create_all()` makes, where its script broke off."""
     for each in metadata:
-        for made in each._objects:  # all of them, where `get_schema_objects()` wants a schema's name
+        for made in schema_objects(each):
             if isinstance(made, ModelSequence) or _is_made_type(made, dialect):
                 yield Name(made.schema or default, str(made.name))
 
@@ -298,7 +299,7 @@ def _known_types(metadata: Iterable[MetaData], dialect: Dialect, default: str) -
 def _is_made_type(made: object, dialect: Dialect) -> TypeGuard[SchemaType]:
     return (
         isinstance(made, SchemaType)
-        and made.create_type
+        and getattr(made, "create_type", True)  # SQLAlchemy 2.0 asks PostgreSQL's own types only
         and bool(made.name)
         and isinstance(made.dialect_impl(dialect), NamedType)
     )
@@ -323,6 +324,7 @@ def not_valid_constraints(metadata: Iterable[MetaData], dialect: Dialect, defaul
 
 
 def _schemas_of_models(metadata: Iterable[MetaData]) -> list[str]:
-    named = {schema for each in metadata for schema in each.schemas}
-    named |= {str(made.schema) for each in metadata for made in each._objects if made.schema}
+    # `MetaData.schemas`, which SQLAlchemy 2.0 hasn't got.
+    named = {schema for each in metadata for schema in (*each._schemas, each.schema) if schema}
+    named |= {str(made.schema) for each in metadata for made in schema_objects(each) if made.schema}
     return sorted(named)

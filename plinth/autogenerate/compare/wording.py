@@ -18,6 +18,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import coercions, roles
 from sqlalchemy.sql.elements import ColumnClause
 
+from plinth.autogenerate.compare.schema_objects import schema_objects
 from plinth.catalog.picture import Catalog, Column, Constraint, Domain, Index, Name, Table
 
 _SPACE = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\s+""")
@@ -41,7 +42,7 @@ def in_words_of(metadata: Iterable[sa.MetaData], made: Catalog, dialect: Dialect
             name = Name(model.schema or made.default_schema, str(model.name))
             if name in tables:
                 tables[name] = words.of_table(model, tables[name])
-        for type_ in each._objects:
+        for type_ in schema_objects(each):
             if isinstance(type_, DOMAIN):
                 name = Name(type_.schema or made.default_schema, str(type_.name))
                 if name in domains:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Integer, MetaData, String, Table, Text, select
-from sqlalchemy.schema import CreateView
+from sqlalchemy import BigInteger, Column, Date, Integer, MetaData, String, Table, Text, schema, select
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, first, kept, t
 
@@ -37,7 +36,7 @@ def listening(*statements: str, models: Models = plain) -> Models:
 def viewing(column: str = "n", *, materialized: bool = False, name: str = "v", more: int = 0) -> Models:
     def made(m: MetaData) -> None:
         table = plain(m)
-        CreateView(
+        schema.CreateView(
             select(table.c.id, table.c[column]).where(table.c.n > more),
             name,
             metadata=m,
@@ -65,7 +64,7 @@ def _parted(m: MetaData, *items: Any, name: str = "parted", by: str = "RANGE (d)
 
 def _view_of_bigint(m: MetaData) -> None:
     table = t(m, Column("n", BigInteger), Column("name", Text))
-    CreateView(select(table.c.id, table.c.n).where(table.c.n > 0), "v", metadata=m)
+    schema.CreateView(select(table.c.id, table.c.n).where(table.c.n > 0), "v", metadata=m)
 
 
 KINDS = [
