@@ -8,13 +8,15 @@ import sys
 from typing import Any
 
 from alembic.runtime.plugins import Plugin, _all_plugins
+from alembic.util import DispatchPriority
 
 NAME = "plinth"
 
 
 def setup(plugin: Plugin) -> None:
     """Register with Alembic (the entry point `alembic.plugins`)."""
-    plugin.add_autogenerate_comparator(_compare, "autogenerate")
+    # First: others are asked by us.
+    plugin.add_autogenerate_comparator(_compare, "autogenerate", priority=DispatchPriority.FIRST)
 
 
 def options() -> dict[str, Any]:

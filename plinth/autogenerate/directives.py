@@ -1,6 +1,7 @@
 """From a comparison to the revisions that are written (a hook for `process_revision_directives`)."""
 
 import contextlib
+import copy
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from plinth import revision_names
 from plinth.alembic_command import of_options
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
+from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import ComparedOp, Comparison
@@ -22,7 +24,7 @@ from plinth.autogenerate.objects.refusals import Refusal
 from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
 from plinth.autogenerate.online.way import Part, Way
-from plinth.autogenerate.prove.proof import Claim, prove
+from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
 from plinth.autogenerate.write.files import Revision, files
 from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, differences
@@ -33,7 +35,11 @@ log = logging.getLogger("alembic.autogenerate")
 
 
 def write_revisions(
-    context: MigrationContext, revision: object, directives: list[ops.MigrationScript], then: Hook
+    context: MigrationContext,
+    revision: object,
+    directives: list[ops.MigrationScript],
+    then: Hook,
+    others: Others,
 ) -> None:
     """Put the operations of a comparison into as many revisions as they need, name them and prove them.
 
@@ -42,6 +48,7 @@ def write_revisions(
         revision: the head, as Alembic has it.
         directives: the revisions, which are changed.
         then: the hook that was there; it sees them before they are proved.
+        others: other plug-ins, which are asked what is left to do.
 
     Raises:
         alembic.util.CommandError: a word of the author's is missing, or a revision doesn't do what it should.
@@ -55,7 +62,8 @@ def write_revisions(
             then(context, revision, directives)
             return
         log.info("The database is as the models say: there is nothing to write.")
-        directives[:] = []
+        if not questions.is_one_of_several(context):  # then the others get the file
+            directives[:] = []
         return
     written = revisions(comparison, online=questions.is_online(context))
     if not written:
@@ -69,15 +77,57 @@ def write_revisions(
             directives.append(_following(first))
         _fill(directives[place], each)
     first.message = first.message or _message(comparison, written)
+    theirs = _add_what_others_find(context, directives, written, comparison, others)
     then(context, revision, directives)
     if not directives:
         return
     revision_names.name_following(context, directives)
     _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
-        prove(context, directives, _claim(comparison))
+        try:
+            prove(context, directives, _claim(comparison))
+        except ProofError as error:
+            raise ProofError(f"{error}{theirs}") from error
     is_plain = not questions.is_online(context) and not written[-1].is_after
     _tell(context, directives, mixes=is_plain and True in _phases(comparison))
+
+
+def _add_what_others_find(
+    context: MigrationContext,
+    directives: Sequence[ops.MigrationScript],
+    written: Sequence[Revision],
+    comparison: Comparison,
+    others: Others,
+) -> str:
+    """Add what other plug-ins find: at the end of the way up, and at the beginning of the way back.
+
+    What they miss already when the first of two revisions is done is the code's that comes then.
+
+    Returns:
+        What to say where the proof refuses the whole; nothing, if they found nothing.
+    """
+    if not others.names:
+        return ""
+    trial = [copy.copy(each) for each in directives]  # without the names that they will have
+    revision_names.name_following(context, trial)
+    _describe_steps(context, trial, written, comparison.change)
+    with as_command_errors():
+        stages = asked_after(context, trial, _claim(comparison), others.ask_on)
+    if not stages:
+        log.warning("Not asked what it finds: %s. There is no place to do so.", ", ".join(others.names))
+        return ""
+    first, last = stages[0], stages[-1]
+    early = [each for each in first if any(each.source == other.source for other in last)]
+    late = [each for each in last if all(each.source != other.source for other in early)]
+    for directive, found in ((directives[0], early), (directives[-1], late)):
+        found_ops = [each.operation for each in found]
+        directive.upgrade_ops_list[-1].ops.extend(found_ops)
+        directive.downgrade_ops_list[-1].ops[:0] = [each.reverse() for each in reversed(found_ops)]
+    if not last:
+        return ""
+    return (
+        f" A part of it is what {', '.join(others.names)} found. To write it unproved: alembic -x prove=no …"
+    )
 
 
 def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
@@ -195,29 +245,25 @@ def _claim(comparison: Comparison) -> Claim:
 
 
 def _take_comparison(script: ops.MigrationScript) -> Comparison | None:
-    upgrade_ops = script.upgrade_ops
-    if upgrade_ops is None:
-        return None
+    # The last ones: there are those of other databases before them, where a file is for several.
+    upgrade_ops, downgrade_ops = script.upgrade_ops_list[-1], script.downgrade_ops_list[-1]
     found = [each for each in upgrade_ops.ops if isinstance(each, ComparedOp)]
-    for container in (upgrade_ops, script.downgrade_ops):
-        if container is not None:
-            container.ops[:] = [each for each in container.ops if not isinstance(each, ComparedOp)]
+    for container in (upgrade_ops, downgrade_ops):
+        container.ops[:] = [each for each in container.ops if not isinstance(each, ComparedOp)]
     return found[0].comparison if found else None
 
 
 def _is_empty(script: ops.MigrationScript) -> bool:
-    return script.upgrade_ops is None or script.upgrade_ops.is_empty()
+    return script.upgrade_ops_list[-1].is_empty()
 
 
 def _fill(script: ops.MigrationScript, revision: Revision) -> None:
-    assert script.upgrade_ops is not None  # noqa: S101 - a new revision has both
-    assert script.downgrade_ops is not None  # noqa: S101
-    script.upgrade_ops.ops[:0] = as_ours(revision.up)
-    script.downgrade_ops.ops.extend(as_ours(revision.down))
+    script.upgrade_ops_list[-1].ops[:0] = as_ours(revision.up)
+    script.downgrade_ops_list[-1].ops.extend(as_ours(revision.down))
 
 
 def _up(script: ops.MigrationScript) -> Iterator[ops.MigrateOperation]:
-    yield from _operations(script.upgrade_ops.ops if script.upgrade_ops else ())
+    yield from _operations(script.upgrade_ops_list[-1].ops)
 
 
 def _following(first: ops.MigrationScript) -> ops.MigrationScript:

@@ -25,11 +25,21 @@ def said(context: AutogenContext, argument: str) -> set[str]:
 
 
 def is_online(context: MigrationContext) -> bool:
-    """Whether revisions are to be online: `-x online=no`, or else the setting."""
+    """Whether revisions are to be online: `-x online=no`, or else the setting.
+
+    Not where one file is for several databases: its `env.py` holds a transaction on each until all are done.
+    """
+    if is_one_of_several(context):
+        return False
     environment = context.environment_context
     arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
     word = arguments.get("online")
     return settings.configured().online if word is None else settings.yes_or_no(word, "-x online")
+
+
+def is_one_of_several(context: MigrationContext) -> bool:
+    """Whether a revision has functions for several databases (Alembic's template multidb)."""
+    return str(context.opts.get("upgrade_token", "upgrades")) != "upgrades"
 
 
 def bound_waiting(connection: Connection) -> None:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from alembic.autogenerate.api import RevisionContext
 from alembic.operations.ops import MigrationScript
@@ -34,6 +35,8 @@ from plinth.scratch.databases import NoScratchError, scratch_database
 from plinth.scratch.revisions import History, RevisionError, Walk, copy_missing, history_of, run, upgrade
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MOST_SHOWN = 20  # differences
 
@@ -112,6 +115,55 @@ def prove(context: MigrationContext, directives: Sequence[MigrationScript], clai
             log.warning("The new revisions could not be proved. %s", error)
         except UnprovenError as error:
             _prove_on_copy(target, with_new, revisions, claim, error)
+
+
+def asked_after(
+    context: MigrationContext,
+    directives: Sequence[MigrationScript],
+    claim: Claim,
+    ask: Callable[[Connection, MigrationContext], T],
+) -> list[T]:
+    """Return what is answered in a scratch database after each of the new revisions; nothing without a place.
+
+    Args:
+        context: Alembic's, on the database that the models were compared with.
+        directives: the new revisions.
+        claim: what they should do.
+        ask: is given the connection, and that context.
+
+    Raises:
+        ProofError: they fail.
+    """
+    given = context.connection
+    if not isinstance(given, Connection):
+        return []
+    found: list[T] = []
+    with rendered(context, directives) as (script, revisions), on_our_driver_too(given) as target:
+        history = history_of(context)
+        with_new = history.with_script(script)
+
+        def walk(connection: Connection, _: tuple[str, ...]) -> Generator[MigrationStep]:
+            for revision in revisions:
+                yield with_new.up(revision)
+                found.append(ask(connection, context))
+
+        def on(begin: Callable[[Engine], None]) -> None:
+            with scratch_database(target) as engine:
+                begin(engine)
+                try:
+                    run(engine, with_new, walk)
+                except RevisionError as error:
+                    kind = UnprovenError if is_missing(error) else ProofError
+                    raise kind(f"{error} {NOTHING_WRITTEN}") from error
+
+        try:
+            on(lambda engine: _begin(engine, history, claim))
+        except NoScratchError:
+            return []
+        except UnprovenError:
+            found.clear()
+            on(lambda engine: copy_standing(target, engine, with_new))
+    return found
 
 
 def _is_wanted(context: MigrationContext) -> bool:
