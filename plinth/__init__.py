@@ -17,6 +17,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `catalog`: what a database's schema looks like, in PostgreSQL's own words.
 - `autogenerate`: from the models to revisions.
 - `undo`: the last batch, the last change.
+- `configured`: what `env.py` says of each of its databases.
 - `check`: whether models, revisions and database agree.
 - `status`, `status_table`: what is applied, pending and wrong.
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.

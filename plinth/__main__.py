@@ -21,7 +21,7 @@ try:
     from plinth.connecting import connect
     from plinth.errors import PlinthError, sentence_of
     from plinth.safety import ENVIRONMENTS, read_marker, write_marker
-    from plinth.status import WRONG
+    from plinth.status import WRONG, statuses
     from plinth.status import status as read_status
 except KeyboardInterrupt:  # they take their time
     sys.stderr.write("plinth: interrupted\n")
@@ -35,7 +35,17 @@ def command_line() -> argparse.ArgumentParser:
         prog="plinth" if is_program else "python -m plinth", description="Plinth's own commands."
     )
     parser.add_argument(
-        "-c", "--config", metavar="FILE", help="Alembic's configuration (default: alembic.ini)"
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="Alembic's configuration (default: alembic.ini), or the one that Python makes: module:name",
+    )
+    parser.add_argument(
+        "-n",
+        "--name",
+        dest="name_of_section",
+        metavar="NAME",
+        help="the section of alembic.ini that is meant, as of alembic itself (default: alembic)",
     )
     commands = parser.add_subparsers(metavar="command", required=True)
 
@@ -96,7 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = command_line().parse_args(arguments)
     if parsed.config:
         os.environ["ALEMBIC_CONFIG"] = parsed.config  # for what it starts, too
-        settings.use_root(Path(parsed.config))
+        if not development.is_made_by_python(parsed.config):
+            settings.use_root(Path(parsed.config))
+    if parsed.name_of_section:
+        os.environ["PLINTH_SECTION"] = parsed.name_of_section
     try:
         code: int = parsed.run(parsed)
     except (Exception, SystemExit) as error:
@@ -227,14 +240,16 @@ def redo(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """Show what is applied, pending and wrong."""
     arguments.exit_code_of_errors = WRONG
-    found = read_status(development.alembic_config())
+    found = statuses(development.alembic_config())
     if arguments.json:
-        say(json.dumps(found.as_json(), indent=2, default=str))
+        said = [each.as_json() for each in found]
+        say(json.dumps(said[0] if len(said) == 1 else said, indent=2, default=str))
     else:
         from plinth.status_table import show  # noqa: PLC0415 - rich takes its time, and programs want JSON
 
-        show(found)
-    return found.exit_code
+        for each in found:
+            show(each)
+    return max(each.exit_code for each in found)
 
 
 def check(arguments: argparse.Namespace) -> int:

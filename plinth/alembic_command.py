@@ -5,11 +5,13 @@ local to the command's own (`alembic.command`), whose qualified name therefore b
 program may hand over a function of its own (pytest-alembic does): it is taken to change the database.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 
 from plinth.revision_files import refuse_unloadable
 
@@ -60,6 +62,19 @@ def work() -> Callable[..., Iterable[Any]]:
     """Return the function by which it decides which revisions to run, given heads and context."""
     function: Callable[..., Iterable[Any]] = _options()["fn"]
     return function
+
+
+def arguments(of: MigrationContext) -> dict[str, Any]:
+    """Return what `env.py` gave to `context.run_migrations()`, with which a revision's functions are called.
+
+    With several databases it is the name of one (Alembic's template multidb). Alembic keeps it nowhere but in
+    the call that is going on.
+    """
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment] # until there is none
+        if frame.f_code is MigrationContext.run_migrations.__code__ and frame.f_locals["self"] is of:
+            return dict(frame.f_locals["kw"])
+    return {}
 
 
 def _options() -> dict[str, Any]:

@@ -1,31 +1,29 @@
 """Whether models, revisions and database agree: all revisions are tried in a scratch database."""
 
 import contextlib
-import copy
 import hashlib
-import io
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.runtime.migration import MigrationStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from plinth import environment, redirecting, settings
+from plinth import settings
 from plinth.apply.irreversible import reason_of
-from plinth.apply.ledger import Entry, history_name, newest, read
+from plinth.apply.ledger import history_name, newest, read
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
 from plinth.autogenerate.objects.quoting import shown_names
 from plinth.autogenerate.prove.proof import shown_differences, title
 from plinth.catalog import Catalog, Difference, differences
+from plinth.configured import Configured, configured, on_scratch
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
 from plinth.migration_connection import migration_connection
@@ -38,13 +36,12 @@ from plinth.scratch.baseline import (
     without,
 )
 from plinth.scratch.cache import count_known, remembered
-from plinth.scratch.databases import NoScratchError, place_of, scratch_database, url_of
+from plinth.scratch.databases import NoScratchError, place_of, scratch_database
 from plinth.scratch.revisions import (
     History,
     RevisionError,
     all_steps,
     copy_missing,
-    history_of,
     run,
     sources_of,
 )
@@ -103,31 +100,12 @@ class Report:
         self.problems.append(Problem(kind, name, message, is_missing))
 
 
-@dataclass(frozen=True)
-class _Environment:
-    """What `alembic/env.py` says.
-
-    Args:
-        history: the revisions.
-        heads: of the database that it was run on.
-        metadata: of the models.
-        ahead: heads that have no file here, each with what to say of it.
-        skipped: revisions that never ran and stand below an applied one, likewise.
-    """
-
-    history: History
-    heads: Sequence[str]
-    metadata: Any
-    ahead: Mapping[str, str]
-    skipped: Mapping[str, str]
-
-
 def check(config: Config) -> Report:
     """Return whether models, revisions and database agree.
 
     Every revision is applied, undone (unless it says that it can't be) and applied again, in a scratch
     database; what they make is compared with the models, as `alembic check` does it, and with the database
-    at hand if that has all revisions.
+    at hand if that has all revisions. Where `env.py` leads to several databases, each one is looked at.
 
     Args:
         config: Alembic's.
@@ -139,26 +117,63 @@ def check(config: Config) -> Report:
     report = Report()
     script = ScriptDirectory.from_config(config)
     report.revisions = sum(1 for _ in script.walk_revisions())
-    heads = script.get_heads()
     for several in forks(script):
         report.add("heads", ", ".join(several), say_fork(several))
+    try:
+        found = configured(config)
+    except Exception as error:  # of any driver
+        _check_without_database(config, error, report)
+        return report
+    for each in found:
+        with _at_hand(config, each) as target:
+            _check_one(each, target, report)
+    return report
+
+
+@contextmanager
+def _at_hand(config: Config, found: Configured) -> Iterator[Connection]:
+    """Yield a connection of ours to a database that `env.py` leads to, or the one that was handed over."""
+    if config.attributes.get("connection") is not None or found.url is None:
+        with migration_connection(config) as given:
+            yield given
+    else:
+        with connect(found.url) as connection:
+            yield connection
+
+
+def _check_one(found: Configured, target: Connection, report: Report) -> None:
+    heads, script = found.heads(target), found.history.script
+    entries = newest(read(target, history_name(target, dict(found.options))))
+    for name in unknown_heads(script, heads):
+        report.add("ahead", name, say_unknown(script, name, entries))
+    for name in slipped_in(script, heads, entries):
+        report.add("skipped", name, say_slipped_in(script, name, heads, entries))
+    try:
+        made = _try(found, target, report)
+    except NoScratchError as error:
+        report.tried = False
+        report.notes.append(f"The revisions could not be tried. {error}")
+        _check_models(found, target, report)
+        return
+    if made:
+        _check_database(target, found, heads, made, report)
+
+
+def _check_without_database(config: Config, failure: Exception, report: Report) -> None:
+    """Try the revisions on the server of a database that isn't there, or on the local one.
+
+    Raises:
+        Exception: the failure, if that isn't why `env.py` fails.
+    """
     with place(config, report) as (target, is_at_hand):
-        at_hand = _environment(config, target) if is_at_hand else None
-        for name, words in at_hand.ahead.items() if at_hand else ():
-            report.add("ahead", name, words)
-        for name, words in at_hand.skipped.items() if at_hand else ():
-            report.add("skipped", name, words)
+        if is_at_hand:
+            raise failure
         try:
-            made = _try(config, target, at_hand, report)
+            with scratch_database(target) as engine:
+                _add_all(report, _tried(on_scratch(config, engine), engine)[1])
         except NoScratchError as error:
             report.tried = False
             report.notes.append(f"The revisions could not be tried. {error}")
-            if at_hand:
-                _check_models(config, target, report)
-            return report
-        if made and at_hand:
-            _check_database(target, at_hand, heads, made, report)
-    return report
 
 
 @contextmanager
@@ -199,99 +214,46 @@ def _local_server(instead: ConnectError) -> URL:
         raise instead from None
 
 
-def _environment(config: Config, place: Connection | Engine) -> _Environment:
-    """Run `alembic/env.py` on a database, and return what it says."""
-    found: list[_Environment] = []
-
-    def check(heads: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
-        metadata = context.opts.get("target_metadata")
-        # What revisions ask of the configuration is the user's, whatever database they run on here.
-        history = history_of(context)
-        entries = _entries(context)
-        found.append(
-            _Environment(
-                history,
-                tuple(heads),
-                metadata,
-                {
-                    each: say_unknown(history.script, each, entries)
-                    for each in unknown_heads(history.script, heads)
-                },
-                {
-                    each: say_slipped_in(history.script, each, heads, entries)
-                    for each in slipped_in(history.script, heads, entries)
-                },
-            )
-        )
-        return []
-
-    # The name by which the running command is known.
-    check.__qualname__ = "check.<locals>.check"
-    given = _configured(config, place)
-    with redirecting.leading_to(_url(place)):
-        environment.look(given, check, any_heads=True)
-    return found[0]
-
-
-def _url(place: Connection | Engine) -> URL:
-    return place.url if isinstance(place, Engine) else url_of(place)
-
-
-def _entries(context: MigrationContext) -> dict[str, Entry]:
-    connection = context.connection
-    if not isinstance(connection, Connection):
-        return {}
-    return newest(read(connection, history_name(connection, context.opts)))
-
-
-def _configured(config: Config, place: Connection | Engine) -> Config:
-    configured = copy.copy(config)
-    configured.attributes = {**config.attributes, "connection": place}
-    configured.stdout = io.StringIO()
-    return configured
-
-
-def _try(config: Config, target: Connection, at_hand: _Environment | None, report: Report) -> Catalog | None:
+def _try(found: Configured, target: Connection, report: Report) -> Catalog | None:
     """Try all revisions, on what stands below them where they lean on it; return what they make."""
-    standing = at_hand.history.read(target) if at_hand else None
+    standing = found.history.read(target)
     missed: Problem | None = None
 
     def tried(engine: Engine, baseline: Catalog | None) -> Catalog | None:
         nonlocal missed
-        found = Report()
-        made = _check_revisions(config, engine, standing, baseline, found)
-        missing = next((each for each in found.problems if each.is_missing), None)
-        if missing and missed is None and at_hand and baseline is None:
+        made, own = _tried(found, engine, standing, baseline)
+        missing = next((each for each in own.problems if each.is_missing), None)
+        if missing and missed is None and baseline is None:
             missed = missing
             raise MissingError(missing.message)
         if missed and not made:
-            found.problems = [missed]  # what can't be taken back now stands in the way
+            own.problems = [missed]  # what can't be taken back now stands in the way
         elif baseline and (names := named(baseline)):
             what = "No revision makes this, so they were tried on a copy of it:"
-            found.notes.append(f"{what} {shown_names(names)}.")
-        report.problems += found.problems
-        report.hints += found.hints
-        report.notes += found.notes
+            own.notes.append(f"{what} {shown_names(names)}.")
+        _add_all(report, own)
         return made
 
-    if at_hand is None:
-        with scratch_database(target) as engine:
-            return tried(engine, None)
     try:
-        return on_baseline(target, at_hand.history, tried)
+        return on_baseline(target, found.history, tried)
     except MissingError:
         report.problems += [missed] if missed else []
         return None
 
 
-def _check_revisions(
-    config: Config, engine: Engine, standing: Catalog | None, baseline: Catalog | None, report: Report
-) -> Catalog | None:
-    """Try all revisions; return what they make, or None when they can't be applied."""
-    environment = _environment(config, engine)
-    history = environment.history
+def _add_all(report: Report, own: Report) -> None:
+    report.problems += own.problems
+    report.hints += own.hints
+    report.notes += own.notes
+
+
+def _tried(
+    found: Configured, engine: Engine, standing: Catalog | None = None, baseline: Catalog | None = None
+) -> tuple[Catalog | None, Report]:
+    """Try all revisions; return what they make, or None when they can't be applied, and what was found."""
+    report, history, metadata = Report(), found.history, found.options.get("target_metadata")
     if not try_all(engine, history, report):
-        return None
+        return None, report
     with engine.connect() as connection:
         made = history.read(connection)
     if standing:
@@ -299,15 +261,17 @@ def _check_revisions(
     with engine.connect() as connection:
         # The comparison would make it again, to tell what is ours: what was copied isn't.
         revisions_catalog(history, connection, found=without(made, baseline))
-    _check_models(config, engine, report)
+        _check_models(found, connection, report)
+    if metadata is None:
+        return made, report
     leaving = settings.configured().leaving
-    if found := what_leaves(environment.metadata, made, leaving):
+    if leaves := what_leaves(metadata, made, leaving):
         what = "On its way out, and left as it is (leaving in [tool.plinth]):"
-        report.notes.append(f"{what} {shown_names(found)}.")
-    report.hints += done_words(environment.metadata, made, leaving)
+        report.notes.append(f"{what} {shown_names(leaves)}.")
+    report.hints += done_words(metadata, made, leaving)
     if report.agrees:
-        report.hints += done_hints(read_hints(environment.metadata, made.default_schema), made)
-    return made
+        report.hints += done_hints(read_hints(metadata, made.default_schema), made)
+    return made, report
 
 
 def try_all(engine: Engine, history: History, report: Report) -> bool:
@@ -368,11 +332,10 @@ def _digests(revisions: Sequence[Script]) -> list[str]:
     return digests
 
 
-def _check_models(config: Config, place: Connection | Engine, report: Report) -> None:
+def _check_models(found: Configured, place: Connection, report: Report) -> None:
     """Compare a database with the models as `alembic check` does."""
     try:
-        with redirecting.leading_to(_url(place)):
-            command.check(_configured(config, place))
+        found.check(place)
     except CommandError as error:
         words = str(error).replace(
             "The database is not as the models say", "The revisions don't make what the models say"
@@ -381,21 +344,21 @@ def _check_models(config: Config, place: Connection | Engine, report: Report) ->
 
 
 def _check_database(
-    target: Connection, at_hand: _Environment, heads: Sequence[str], made: Catalog, report: Report
+    target: Connection, found: Configured, heads: Sequence[str], made: Catalog, report: Report
 ) -> None:
     name = str(target.engine.url.database)
-    if set(at_hand.heads) != set(heads):
+    if set(heads) != set(found.history.script.get_heads()):
         report.notes.append(f"Database {name!r} was not compared: it doesn't have all revisions.")
         return
-    all_found = differences(at_hand.history.read(target, made.default_schema), made)
+    all_found = differences(found.history.read(target, made.default_schema), made)
     others = [f"{each.kind} {each.name}" for each in all_found if is_others(each) and not comes_along(each)]
     if others:
         what = "No revision made this and no model knows it, so it is left alone:"
         report.notes.append(f"{what} {shown_names(others)}.")
-    found = [each for each in all_found if not is_others(each)]
-    if found:
+    differing = [each for each in all_found if not is_others(each)]
+    if differing:
         what = f"Database {name!r} is not as the revisions make it:"
-        report.add("database", name, shown_differences(what, found))
+        report.add("database", name, shown_differences(what, differing))
 
 
 def is_others(difference: Difference) -> bool:

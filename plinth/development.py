@@ -1,13 +1,16 @@
 """Drop, create, migrate and seed the development database."""
 
 import hashlib
+import importlib
 import os
+import re
 import subprocess
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -107,16 +110,44 @@ def alembic_config() -> Config:
     """Return the configuration that `alembic` itself would read in the project's folder.
 
     It is ALEMBIC_CONFIG's; else `alembic.ini` in the project's folder, or in the one of its migrations, where
-    Flask-Migrate puts it; else `pyproject.toml` alone.
+    Flask-Migrate puts it; else `pyproject.toml` alone. ALEMBIC_CONFIG may name one that Python makes, too:
+    `module:name`, of a configuration or of a function that returns one.
     """
-    root = settings.root()
+    root, named = settings.root(), os.environ.get("ALEMBIC_CONFIG", "")
+    if is_made_by_python(named):
+        return _made(*named.split(":"))
     places = ("alembic.ini", "migrations/alembic.ini", "alembic/alembic.ini", "db/alembic.ini")
     found = next((root / place for place in places if (root / place).is_file()), root / places[0])
     return Config(
-        os.environ.get("ALEMBIC_CONFIG") or str(found),
+        named or str(found),
         toml_file=str(root / "pyproject.toml"),
+        ini_section=os.environ.get("PLINTH_SECTION") or "alembic",
         cmd_opts=Namespace(x=None),  # as under the program `alembic`: see plinth/env.py
     )
+
+
+def is_made_by_python(named: str) -> bool:
+    """Whether a configuration is named as `module:name`, and is no file."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:\w+", named) is not None
+
+
+def _made(module: str, name: str) -> Config:
+    """Return the configuration that a module of the project has or makes.
+
+    Raises:
+        PlinthError: there is none.
+    """
+    sys.path[:0] = [] if str(Path.cwd()) in sys.path else [str(Path.cwd())]
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PlinthError(f"There is no configuration {module}:{name}: {error}.") from error
+    made = found() if callable(found) else found
+    if not isinstance(made, Config):
+        raise PlinthError(f"{module}:{name} is no alembic.config.Config, and no function that returns one.")
+    if made.cmd_opts is None:
+        made.cmd_opts = Namespace(x=None)
+    return made
 
 
 @contextmanager

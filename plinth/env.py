@@ -49,7 +49,7 @@ def run(
     command = alembic_command.running()
     _set_up_logging(config, quietly=not command.changes_database)
     with as_command_errors():
-        _refuse(options)
+        _refuse(options, config)
     hooks = [revision_names.name_revisions, options.pop("process_revision_directives", None)]
     configured = {
         **options,
@@ -113,7 +113,7 @@ def _set_up_logging(config: Config, *, quietly: bool) -> None:
         logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
-def _refuse(options: Mapping[str, Any]) -> None:
+def _refuse(options: Mapping[str, Any], config: Config) -> None:
     """Return if options have their meaning here.
 
     Raises:
@@ -125,6 +125,11 @@ def _refuse(options: Mapping[str, Any]) -> None:
                 f"run() takes no {name!r}: which database it is says config.attributes['connection'], "
                 "MIGRATION_DATABASE_URL, sqlalchemy.url or DATABASE_URL; the models come first."
             )
+    if config.get_main_option("databases"):
+        raise PlinthError(
+            "run() is for one database, and alembic.ini names several (databases). Keep its env.py "
+            "and write there: context.configure(…, **plinth.options())."
+        )
     if options.get("transaction_per_migration") is False:
         raise PlinthError(
             "run() takes no transaction_per_migration=False: each revision is done or not, and is remembered "

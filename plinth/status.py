@@ -138,7 +138,16 @@ class Status:
 
 
 def status(config: Config) -> Status:
-    """Return where the database stands, as `alembic/env.py` sees it.
+    """Return where the database stands, as `alembic/env.py` sees it: of several, the first one.
+
+    Raises:
+        alembic.util.CommandError: there is no connection.
+    """
+    return statuses(config)[0]
+
+
+def statuses(config: Config) -> list[Status]:
+    """Return where each database stands that `alembic/env.py` leads to.
 
     Raises:
         alembic.util.CommandError: there is no connection.
@@ -150,7 +159,7 @@ def status(config: Config) -> Status:
         return []
 
     environment.look(config, look, any_heads=True)
-    return found[0]
+    return found
 
 
 def of_context(heads: Sequence[str], context: MigrationContext) -> Status:

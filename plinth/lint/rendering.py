@@ -55,7 +55,7 @@ def render(history: History, revisions: Collection[str]) -> dict[str, Rendered]:
         environment.configure(
             output_buffer=io.StringIO(), transaction_per_migration=True, **_OFFLINE, **history.options
         )
-        environment.run_migrations()
+        environment.run_migrations(**history.arguments)
     return rendered
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
 from plinth import own_schema
+from plinth.alembic_command import arguments
 from plinth.apply.ledger import OWN_TABLES
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.points import Interrupted, Points, driver_session, erase, interrupted
@@ -62,11 +63,13 @@ class History:
         script: where the revisions are.
         options: of `context.configure()`: those that say how revisions are recorded, and how constraints are
             named that a revision leaves unnamed.
+        arguments: what its functions are called with: of several databases, the name of one.
     """
 
     config: Config
     script: ScriptDirectory
     options: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -74,7 +77,8 @@ class History:
         metadata = self.options.get("target_metadata")
         convention = dict(metadata.naming_convention) if metadata is not None else {}
         others = {name: value for name, value in self.options.items() if name != "target_metadata"}
-        return repr((sorted(others.items()), sorted(convention.items(), key=str)))
+        given = sorted(self.arguments.items())
+        return repr((sorted(others.items()), sorted(convention.items(), key=str), *given))
 
     def with_script(self, script: ScriptDirectory) -> "History":
         """Return the same with other revisions."""
@@ -111,7 +115,7 @@ def history_of(context: MigrationContext) -> History:
     convention = getattr(context.opts.get("target_metadata"), "naming_convention", None)
     if convention is not None:
         options["target_metadata"] = MetaData(naming_convention=convention)
-    return History(context.config, context.script, options)
+    return History(context.config, context.script, options, arguments(context))
 
 
 def history_offline(config: Config, script: ScriptDirectory) -> History:
@@ -223,7 +227,7 @@ class _Run:
                     on_version_apply=self._written,
                     **history.options,
                 )
-                environment.run_migrations()
+                environment.run_migrations(**history.arguments)
             self._connection.commit()
         except Exception as error:
             step = self._current
