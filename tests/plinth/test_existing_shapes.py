@@ -1,0 +1,148 @@
+"""Projects of the field's shapes, each as its tools make it: Plinth comes, works, and goes without a trace.
+
+Each has an environment of its own, into which the wheel is installed.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import URL
+
+from plinth.testing.server import RUN, DatabaseServer, libpq
+from tests.plinth.environments import Environment, build_wheel, make_environment
+from tests.plinth.history import rows
+from tests.plinth.shapes import MODELS, Site, name_plinth, shown, stock
+
+pytestmark = pytest.mark.slow
+
+LIBRARIES = ("psycopg[binary]", "asyncpg")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the wheel, and the libraries of all shapes."""
+    folder = tmp_path_factory.mktemp("environment")
+    return make_environment(folder / "venv", build_wheel(folder), *LIBRARIES)
+
+
+@pytest.fixture
+def second_url(database_server: DatabaseServer) -> Iterator[URL]:
+    """The URL of a second empty database."""
+    name = f"{RUN}_{secrets.token_hex(4)}_second"
+    place = libpq(database_server, database_server.maintenance_dbname)
+    with psycopg.connect(**place, autocommit=True) as connection:
+        connection.execute(f'create database "{name}"')
+        yield database_server.url(name)
+        connection.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+def site(tmp_path: Path, empty_url: URL, environment: Environment) -> Site:
+    """A folder for a project, whose environment has no Plinth yet."""
+    environment.uninstall()
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    return Site(folder, environment, (empty_url,))
+
+
+def journey(site: Site, adopt: Callable[[Site], None] = name_plinth) -> None:
+    """Let a project live with plain Alembic, then with Plinth, and then without it again."""
+    site.live()
+    url = site.urls[0]
+    rows(url, "insert into users (name, email) values ('Ada', 'a'), ('Bob', 'b') returning 1")
+    before = (site.root / site.env).read_text()
+    site.environment.install()
+    adopt(site)
+    site.stage(4)
+    site.revision("nick")
+    assert len(site.written()) == 4
+    site.ok("upgrade", "head")
+    assert rows(url, "select nick from users order by id") == [("Ada",), ("Bob",)]
+    assert "No new upgrade operations" in site.ok("check")
+    site.ok("downgrade", "-1")
+    assert "1 pending" in site.own("status", code=1)
+    site.ok("upgrade", "head")
+    assert "in order" in site.own("status")
+    assert "4 revisions, each tried up and down" in site.own("check")
+    (site.root / site.env).write_text(before)
+    site.environment.uninstall()
+    site.ok("downgrade", "base")
+    assert rows(url, "select to_regclass('users')") == [(None,)]
+    site.ok("upgrade", "head")
+    assert "No new upgrade operations" in site.ok("check")
+
+
+def run_instead(site: Site) -> None:
+    """Let run() be the whole env.py."""
+    site.variables = {**site.variables, "PLINTH_CONFIRM": str(site.urls[0].database)}
+    site.write(site.env, "from models import Base\nfrom plinth.env import run\n\nrun(Base.metadata)\n")
+
+
+@pytest.mark.parametrize("adopt", [name_plinth, run_instead])
+@pytest.mark.parametrize("template", ["generic", "pyproject", "async", "pyproject_async"])
+def test_stock_templates(site: Site, template: str, adopt: Callable[[Site], None]) -> None:
+    if "pyproject" in template:
+        site.write("pyproject.toml", '[project]\nname = "shop"\nversion = "1"\n')
+    journey(
+        stock(site, template, "postgresql+asyncpg" if "async" in template else "postgresql+psycopg"), adopt
+    )
+
+
+def test_models_under_src(site: Site) -> None:
+    site.write("pyproject.toml", '[project]\nname = "shop"\nversion = "1"\n')
+    site.write("src/shop/__init__.py", "")
+    site.models = "src/shop/models.py"
+    stock(site, "generic")
+    site.edit("alembic.ini", "prepend_sys_path = .", "prepend_sys_path = src")
+    journey(site)
+
+
+TWO = """
+import os
+
+import models
+
+target_metadata = {
+    "first": models.Base.metadata,
+    "second": models.Other.metadata,
+}
+"""
+SECOND = """
+
+class Other(DeclarativeBase):
+    pass
+
+
+class Event(Other):
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str | None] = mapped_column(String(20))  # 4
+"""
+
+
+def test_several_databases(site: Site, second_url: URL) -> None:
+    site.urls = (*site.urls, second_url)
+    site.source = MODELS + SECOND
+    site.python("-m", "alembic", "init", "-t", "multidb", "migrations")
+    site.edit("alembic.ini", "databases = engine1, engine2", "databases = first, second")
+    for name, standing, url in zip(("first", "second"), ("engine1", "engine2"), site.urls, strict=True):
+        site.edit("alembic.ini", f"[{standing}]", f"[{name}]")
+        address = "driver://user:pass@localhost/dbname" + ("2" if name == "second" else "")
+        site.edit("alembic.ini", f"{address}\n", shown(url).replace("%", "%%") + "\n")
+    site.edit("migrations/env.py", "target_metadata = {}", TWO)
+    journey(site)
+    assert rows(
+        second_url, "select column_name from information_schema.columns where table_name = 'events'"
+    ) == [
+        ("id",),
+        ("kind",),
+    ]
+    site.environment.install()
+    site.write(
+        "migrations/env.py", "from models import Base\nfrom plinth.env import run\n\nrun(Base.metadata)\n"
+    )
+    assert "names several" in site.python("-m", "alembic", "upgrade", "head", code=255)
