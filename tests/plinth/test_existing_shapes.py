@@ -18,7 +18,7 @@ from tests.plinth.shapes import MODELS, Site, name_plinth, shown, stock
 
 pytestmark = pytest.mark.slow
 
-LIBRARIES = ("psycopg[binary]", "asyncpg")
+LIBRARIES = ("psycopg[binary]", "asyncpg", "flask-migrate", "flask-sqlalchemy")
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +146,59 @@ def test_several_databases(site: Site, second_url: URL) -> None:
         "migrations/env.py", "from models import Base\nfrom plinth.env import run\n\nrun(Base.metadata)\n"
     )
     assert "names several" in site.python("-m", "alembic", "upgrade", "head", code=255)
+
+
+FLASK = """
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+db = SQLAlchemy(model_class=Base)
+migrate = Migrate()
+
+
+class User(db.Model):
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50))
+    email: Mapped[str | None] = mapped_column(String(100), index=True)  # 2
+    nick: Mapped[str] = mapped_column(String(50), index=True, info={"backfill": "name"})  # 4
+
+
+class Order(db.Model):  # 3
+    __tablename__ = "orders"  # 3
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # 3
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)  # 3
+
+
+def create_app():
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
+    db.init_app(app)
+    migrate.init_app(app, db)
+    return app
+
+
+def alembic_config():
+    app = create_app()
+    app.app_context().push()
+    return app.extensions["migrate"].migrate.get_config()
+"""
+
+
+def test_flask_migrate(site: Site) -> None:
+    site.models, site.source = "shop.py", FLASK.replace("= URL", f"= {shown(site.urls[0])!r}")
+    site.program, site.plinth = ("flask", "--app", "shop", "db"), ("-c", "shop:alembic_config")
+    site.commands = {"revision --autogenerate": ("migrate",), "downgrade": ("downgrade", "--")}
+    site.stage(1)
+    site.ok("init")
+    journey(site)
