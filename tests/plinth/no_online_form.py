@@ -65,6 +65,7 @@ NO_ONLINE_FORM = {
         "exclude.using_spgist",
         "exclude.where_add",
         "exclude.where_change",
+        "table.inherits_two",
     ],
     ("disallowed-unique-constraint",): ["18.without_overlaps_add", "18.without_overlaps_change"],
     ("drop-not-alone",): ["computed.plain_to_virtual"],
@@ -80,6 +81,8 @@ NO_ONLINE_FORM = {
     ("rewrites",): [
         "domain.of_varchar",
         "fk.required_column_beside_a_deferred_one",
+        "table.chain_to_logged",
+        "table.chain_to_unlogged",
         "table.to_logged",
         "table.to_unlogged",
     ],

@@ -62,7 +62,9 @@ def difference(change: Change) -> list[Step]:
 
 def _steps(change: Change) -> Iterator[Step]:
     found = forced(change)
-    kept = in_line(set(change.before.tables) & set(change.after.tables), change)
+    kept = tables.as_they_change(
+        in_line(set(change.before.tables) & set(change.after.tables), change), change
+    )
     yield from _schemas(change)
     yield from enums.steps(change)
     yield from domains.steps(change, found.types, found.checks)

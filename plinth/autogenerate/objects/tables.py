@@ -1,6 +1,6 @@
 """Tables: created, dropped, and what they are beside their columns, constraints and indexes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,20 @@ def in_order(tables: Iterable[Name], catalog: Catalog) -> list[Name]:
         ordered += free
         waiting = [name for name in waiting if name not in free]
     return ordered
+
+
+def as_they_change(kept: Sequence[Name], change: Change) -> list[Name]:
+    """Return standing tables in the order in which they change: those first that become logged or unlogged.
+
+    What refers to a table becomes unlogged before it, and logged after it: PostgreSQL refuses keys of logged
+    tables to unlogged ones (documentation, CREATE TABLE).
+    """
+    before, after = change.before.tables, change.after.tables
+    moved = [name for name in kept if before[name].persistence != after[name].persistence]
+    ordered = in_order(moved, change.after)
+    unlogged = [name for name in reversed(ordered) if after[name].persistence == "u"]
+    logged = [name for name in ordered if name not in unlogged]
+    return [*unlogged, *logged, *(name for name in kept if name not in moved)]
 
 
 def _is_child(name: Name, waiting: Iterable[Name], catalog: Catalog) -> bool:

@@ -17,7 +17,7 @@ from plinth.autogenerate.objects.others import is_replaced
 from plinth.autogenerate.objects.quoting import quoted, shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import AutocommitOp, Change
-from plinth.autogenerate.objects.tables import in_order, stands_firm
+from plinth.autogenerate.objects.tables import as_they_change, in_order, stands_firm
 from plinth.autogenerate.online.backfills import backfill_op
 from plinth.autogenerate.online.checks import (
     add_not_valid,
@@ -90,7 +90,8 @@ def sequence(change: Change) -> list[Part]:
     extended = extended_enums(change)
     if extended:
         add_values(way, extended)
-    standing = [name for name in sorted(change.before.tables) if name in change.after.tables]
+    kept = [name for name in sorted(change.before.tables) if name in change.after.tables]
+    standing = as_they_change(kept, change)
     way.go(_beside(way))
     _drop_keys_of_gone(way)
     change_in_place(way)

@@ -70,6 +70,17 @@ def chain(m: MetaData) -> None:
     t(m, Column("p_id", ForeignKey("mchild.id")), name="achild")
 
 
+def links(**options: Any) -> Models:
+    """Return three tables of which one refers to the other, in no order of their names."""
+
+    def make(m: MetaData) -> None:
+        for name, other in (("b", None), ("c", "b"), ("a", "c")):
+            keys: list[Column[Any]] = [] if other is None else [Column("other", ForeignKey(f"{other}.id"))]
+            t(m, *keys, name=name, **options)
+
+    return make
+
+
 def tree(m: MetaData) -> None:
     plain(m)
     t(m, Column("parent_id", ForeignKey("node.id", ondelete="CASCADE")), name="node")
@@ -381,6 +392,8 @@ KINDS = [
     Kind("table.unlogged_create", nothing, with_options(prefixes=["UNLOGGED"])),
     Kind("table.to_unlogged", plain, with_options(prefixes=["UNLOGGED"]), rows=TWO),
     Kind("table.to_logged", with_options(prefixes=["UNLOGGED"]), plain, rows=TWO),
+    Kind("table.chain_to_unlogged", links(), links(prefixes=["UNLOGGED"])),
+    Kind("table.chain_to_logged", links(prefixes=["UNLOGGED"]), links()),
     Kind(
         "table.without_columns",
         plain,
