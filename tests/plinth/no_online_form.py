@@ -27,6 +27,14 @@ NO_ONLINE_FORM = {
         "type.change_of_generated_column",
     ],
     ("drop-not-alone", "stored-generated-column"): ["computed.plain_to_computed"],
+    ("adding-not-nullable-field", "constraint-missing-not-valid"): [
+        "table.table_alone_becomes_heir",
+        "table.table_with_less_becomes_heir",
+    ],
+    ("adding-serial-primary-key-field", "constraint-missing-not-valid"): [
+        "table.heir_becomes_table_alone",
+        "table.heir_becomes_table_with_less",
+    ],
     ("adding-required-field",): ["pk.add_serial_key_to_table_without"],
     ("blocks",): [
         "domain.add_check",
