@@ -27,7 +27,7 @@ NO_ONLINE_FORM = {
         "type.change_of_generated_column",
     ],
     ("drop-not-alone", "stored-generated-column"): ["computed.plain_to_computed"],
-    ("adding-not-nullable-field", "constraint-missing-not-valid"): [
+    ("adding-not-nullable-field", "blocks", "constraint-missing-not-valid"): [
         "table.table_alone_becomes_heir",
         "table.table_with_less_becomes_heir",
     ],
