@@ -58,6 +58,7 @@ NO_ONLINE_FORM = {
     ("changing-column-type",): [
         "enum.remove_value_used_everywhere",
         "enum.shared_remove_value",
+        "order.enum_loses_a_value_that_a_function_takes",
     ],
     ("constraint-missing-not-valid",): [
         "comment.exclude_added_with",
