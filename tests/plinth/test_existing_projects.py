@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plinth import settings
+from tests.plinth.conftest import own_home
 from tests.plinth.history import rows
 from tests.plinth.project import clean_environment
 
@@ -55,7 +56,11 @@ class Existing:
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m <command>` in it, and return what it printed, whatever its exit code."""
-        given: Mapping[str, str] = {"PYTHONPATH": str(settings.root()), "APP_ENV": "development"}
+        given: Mapping[str, str] = {
+            "PYTHONPATH": str(settings.root()),
+            "APP_ENV": "development",
+            "PLINTH_HOME": own_home(),
+        }
         return subprocess.run(
             [sys.executable, "-m", *command],
             cwd=self.root,
