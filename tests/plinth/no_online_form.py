@@ -53,12 +53,14 @@ NO_ONLINE_FORM = {
         "domain.text_to_domain",
         "domain.with_column_default_and_check",
         "identity.add_nonpk",
+        "order.domain_checked_by_functions",
         "type.every_type_column_added",
     ],
     ("changing-column-type",): [
         "enum.remove_value_used_everywhere",
         "enum.shared_remove_value",
         "order.enum_loses_a_value_that_a_function_takes",
+        "order.enum_of_a_composite_type_loses_a_value",
     ],
     ("constraint-missing-not-valid",): [
         "comment.exclude_added_with",
@@ -78,7 +80,7 @@ NO_ONLINE_FORM = {
     ],
     ("disallowed-unique-constraint",): ["18.without_overlaps_add", "18.without_overlaps_change"],
     ("drop-not-alone",): ["computed.plain_to_virtual"],
-    ("blocks", "drop-not-alone"): ["view.materialized_anew_with_index"],
+    ("blocks", "drop-not-alone"): ["order.view_under_views", "view.materialized_anew_with_index"],
     ("require-concurrent-index-creation",): [
         "partition.change_of_its_own",
         "table.inherits_add_index_to_child",

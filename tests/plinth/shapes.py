@@ -12,6 +12,7 @@ from textwrap import dedent
 
 from sqlalchemy.engine import URL
 
+from tests.plinth.conftest import own_home
 from tests.plinth.environments import Environment
 from tests.plinth.project import clean_environment
 
@@ -77,7 +78,12 @@ class Site:
         done = subprocess.run(
             [self.environment.python, *arguments],
             cwd=self.root,
-            env={**clean_environment(), "APP_ENV": "development", **self.variables},
+            env={
+                **clean_environment(),
+                "APP_ENV": "development",
+                "PLINTH_HOME": own_home(),
+                **self.variables,
+            },
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
