@@ -9,6 +9,7 @@ from tests.plinth.kinds import Kind
 ASKS_THE_AUTHOR = {"renames"}
 # What lint says, and of which kinds: no online form is known for them.
 NO_ONLINE_FORM = {
+    ("adding-foreign-key-constraint",): ["table.foreign_key_to_a_parted_one"],
     ("adding-field-with-default",): ["identity.column_added"],
     ("stored-generated-column",): [
         "computed.add",
