@@ -79,7 +79,11 @@ NO_ONLINE_FORM = {
         "exclude.where_change",
         "table.inherits_two",
     ],
-    ("disallowed-unique-constraint",): ["18.without_overlaps_add", "18.without_overlaps_change"],
+    ("disallowed-unique-constraint",): [
+        "18.key_and_foreign_key_become_temporal",
+        "18.without_overlaps_add",
+        "18.without_overlaps_change",
+    ],
     ("drop-not-alone",): ["computed.plain_to_virtual"],
     ("blocks", "drop-not-alone"): ["order.view_under_views", "view.materialized_anew_with_index"],
     ("require-concurrent-index-creation",): [
