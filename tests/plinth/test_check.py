@@ -211,6 +211,7 @@ def test_where_nothing_can_be_tried_it_says_so(
     assert [each.kind for each in report.problems] == ["models"]  # as Alembic itself sees it: not up to date
 
 
+@pytest.mark.slow
 def test_the_scaffold_itself_agrees(migrated: Project) -> None:
     assert "agree" in migrated.ok("plinth", "check")
     found = json.loads(migrated.ok("plinth", "check", "--json"))

@@ -142,6 +142,7 @@ def test_it_gets_exact_online_and_proved_revisions(project: Existing, empty_url:
     assert "agree" in project.ok("plinth", "check")
 
 
+@pytest.mark.slow
 def test_what_running_code_may_use_goes_in_a_second_revision_that_says_so(project: Existing) -> None:
     project.ok("alembic", "revision", "--autogenerate", "-m", "create users")
     project.ok("alembic", "upgrade", "head")
@@ -173,6 +174,7 @@ run(
 """
 
 
+@pytest.mark.slow
 def test_options_keep_their_meaning(tmp_path: Path, empty_url: URL) -> None:
     project = init(tmp_path / "shop", empty_url)
     (project.root / "migrations" / "env.py").write_text(HOOKS)

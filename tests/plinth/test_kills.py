@@ -240,6 +240,7 @@ def patience() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 def test_a_few_kills(scene: Scene) -> None:
     write_revisions(scene.history, 10_000)
     trials(scene, 5, seed=7)

@@ -146,6 +146,7 @@ def project(tmp_path: Path, empty_url: URL) -> Existing:
     return made
 
 
+@pytest.mark.slow
 def test_its_own_database_is_left_alone(project: Existing, empty_url: URL) -> None:
     project.ok("alembic", "upgrade", "r1")
     add_tests(project, test_migrations=MIGRATIONS, test_users=IN_SYNC)

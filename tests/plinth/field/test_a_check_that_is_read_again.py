@@ -1,5 +1,6 @@
 """A column becomes wider: nothing is written anew, but PostgreSQL reads all rows for a check on it."""
 
+import pytest
 from sqlalchemy import CheckConstraint, Column, Numeric
 
 from plinth.lint.linting import REFUSED, lint
@@ -9,6 +10,7 @@ from tests.plinth.history import do, rows
 CHECK = "select pg_get_constraintdef(oid) from pg_constraint where conname = 'positive' and convalidated"
 
 
+@pytest.mark.slow
 def test_it_is_read_while_others_write(changing: Changing) -> None:
     def price(digits: int) -> Column[object]:
         return Column("price", Numeric(digits, 2), CheckConstraint("price >= 0", name="positive"))

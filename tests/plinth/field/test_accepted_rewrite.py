@@ -12,6 +12,7 @@ def autogenerate(project: Project, *x: str, message: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_rewrite_that_was_accepted_needs_no_other_word(migrated: Project) -> None:
     migrated.replace(
         "app/models/authentication.py",

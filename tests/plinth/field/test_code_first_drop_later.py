@@ -38,6 +38,7 @@ def agreed(changing: Changing, *, has_name: bool = False) -> Report:
     return report
 
 
+@pytest.mark.slow
 def test_checks_are_green_while_the_drop_waits(changing: Changing) -> None:
     changing.begin(name(), values=("'x'",))
     [text] = changing.write()

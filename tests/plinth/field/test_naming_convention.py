@@ -3,6 +3,7 @@
 import json
 
 import psycopg
+import pytest
 from sqlalchemy.engine import URL
 
 from plinth.__main__ import libpq_url
@@ -64,6 +65,7 @@ NAMED = """
     """
 
 
+@pytest.mark.slow
 def test_they_get_the_models_names_in_every_command(project: Project, empty_url: URL) -> None:
     clear(project).add("a1", None, UP, DOWN)
     planned = json.loads(project.ok("plinth", "plan", "--json"))

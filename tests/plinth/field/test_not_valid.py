@@ -26,6 +26,7 @@ def autogenerate(history: History, engine: Engine, metadata: MetaData, online: s
     command.check(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("online", ["yes", "no"])
 def test_it_is_added_for_new_rows_and_stays_so_until_models_say_otherwise(
     history: History, empty_engine: Engine, online: str

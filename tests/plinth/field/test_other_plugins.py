@@ -78,6 +78,7 @@ def newest(project: Project) -> str:
     return (project.root / "alembic" / "versions" / project.versions()[-1]).read_text()
 
 
+@pytest.mark.slow
 def test_what_they_find_comes_after_what_it_leans_on(keeping_a_view: Project, empty_url: URL) -> None:
     project = keeping_a_view
     project.add_column(COLUMN)
@@ -96,6 +97,7 @@ def test_what_they_find_comes_after_what_it_leans_on(keeping_a_view: Project, em
     project.ok("alembic", "downgrade", "-1", PLINTH_CONFIRM=str(empty_url.database))
 
 
+@pytest.mark.slow
 def test_what_they_alone_find_is_written_too(keeping_a_view: Project, empty_url: URL) -> None:
     project = keeping_a_view
     project.replace("my_operations.py", "select nickname from users", "select first_name from users")

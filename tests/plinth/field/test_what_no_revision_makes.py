@@ -163,6 +163,7 @@ def test_another_applications_types_beside_ours(configured: Configured, empty_en
     assert rows(empty_engine.url, "select to_regtype('their_mood')::text") == [("their_mood",)]
 
 
+@pytest.mark.slow
 def test_an_administrators_extension(configured: Configured, empty_engine: Engine) -> None:
     do(empty_engine.url, "create schema tools; create extension citext schema tools")
     do(empty_engine.url, f"alter database {empty_engine.url.database} set search_path = public, tools")

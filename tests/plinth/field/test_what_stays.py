@@ -34,6 +34,7 @@ def autogenerate(history: History, engine: Engine, metadata: MetaData, *x: str) 
     command.upgrade(history.config(engine), "head")
 
 
+@pytest.mark.slow
 def test_it_is_named_until_it_is_said_to_go(
     history: History, empty_engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
