@@ -15,6 +15,13 @@ from alembic.runtime.migration import MigrationContext
 
 from plinth.revision_files import refuse_unloadable
 
+# With what Alembic writes SQL that psql takes (`--sql`). Under "named", a % in it stays one %.
+OFFLINE: Mapping[str, Any] = {
+    "dialect_name": "postgresql",
+    "dialect_opts": {"paramstyle": "named"},
+    "literal_binds": True,
+}
+
 # Alembic's own that leave the database as it is, without saying so by `dont_mutate`.
 _READ = {"current", "edit", "history", "merge"}
 

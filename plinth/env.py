@@ -17,8 +17,6 @@ from plinth.migration_connection import migration_connection
 
 Models = MetaData | Sequence[MetaData]
 
-# With "named", a % in SQL stays one %.
-_OFFLINE = {"dialect_name": "postgresql", "dialect_opts": {"paramstyle": "named"}, "literal_binds": True}
 _OURS = ("connection", "url", "dialect_name", "as_sql", "fn", "target_metadata")
 
 
@@ -61,7 +59,7 @@ def run(
         given = configured.get("autogenerate_plugins", ())
         configured["autogenerate_plugins"] = [*alembic_plugin.options()["autogenerate_plugins"], *given]
     if context.is_offline_mode():
-        _migrate(offline(configured | _OFFLINE))
+        _migrate(offline({**configured, **alembic_command.OFFLINE}))
     elif command.needs_database:
         with migration_connection(config) as connection:
             # Once, and once more after each lock that didn't come.

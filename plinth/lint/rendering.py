@@ -4,19 +4,12 @@ import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 
+from plinth.alembic_command import OFFLINE
 from plinth.scratch.revisions import History
-
-# As alembic/env.py has it.
-_OFFLINE: dict[str, Any] = {
-    "dialect_name": "postgresql",
-    "dialect_opts": {"paramstyle": "named"},
-    "literal_binds": True,
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ def render(history: History, revisions: Collection[str]) -> dict[str, Rendered]:
     environment = EnvironmentContext(history.config, history.script, fn=steps, as_sql=True)
     with environment:
         environment.configure(
-            output_buffer=io.StringIO(), transaction_per_migration=True, **_OFFLINE, **history.options
+            output_buffer=io.StringIO(), transaction_per_migration=True, **OFFLINE, **history.options
         )
         environment.run_migrations(**history.arguments)
     return rendered
