@@ -10,6 +10,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `safety`: which databases count as development, and the word that destructive commands need.
 - `scratch`: empty databases in which something is tried out, gone afterwards.
 - `env`: a whole `env.py`; `alembic_plugin`: what Alembic calls when it compares.
+- `environment`: runs an `env.py`, whichever it is, in order to look.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
 - `revision_files`: those that can't be loaded.
 - `revision_names`: ids made of the time, messages that say something.

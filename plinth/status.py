@@ -138,7 +138,7 @@ class Status:
 
 
 def status(config: Config) -> Status:
-    """Return where the database stands, as `alembic/env.py` sees it: of several, the first one.
+    """Return where the database stands, as `env.py` sees it: of several, the first one.
 
     Raises:
         alembic.util.CommandError: there is no connection.
@@ -147,7 +147,7 @@ def status(config: Config) -> Status:
 
 
 def statuses(config: Config) -> list[Status]:
-    """Return where each database stands that `alembic/env.py` leads to.
+    """Return where each database stands that `env.py` leads to.
 
     Raises:
         alembic.util.CommandError: there is no connection.

@@ -1,6 +1,6 @@
 """Undoing as a whole: the last batch (`rollback`), the last change (`redo`).
 
-Both go through `alembic/env.py` as a downgrade does, under the same lock, and are stopped by the same things:
+Both go through `env.py` as a downgrade does, under the same lock, and are stopped by the same things:
 revisions that can't be undone, rows that would be lost.
 """
 

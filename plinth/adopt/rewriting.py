@@ -7,7 +7,6 @@ from difflib import unified_diff
 
 from plinth.adopt.env_file import PLINTH, SEVERAL, EnvFile, Obstacle, names_in, stock_comments
 
-LEVELS = ("apply", "write")
 WIDTH = 88
 
 _IMPORT = "from plinth.env import run"

@@ -1,7 +1,7 @@
 """Applying revisions: one applier at a time, a transaction for each, bounded waiting, a ledger.
 
-`alembic/env.py` hands its own `context.configure()` and `context.run_migrations()` to `apply`, which calls
-them once, and once more after each lock that didn't come. Rooms, in the order in which they are entered:
+`plinth.env` hands `context.configure()` and `context.run_migrations()` to `apply`, which calls them once, and
+once more after each lock that didn't come. Rooms, in the order in which they are entered:
 
 - `lock`: one applier at a time; poolers that would make the lock meaningless.
 - `irreversible`, `losses`: what stops a downgrade before anything ran.

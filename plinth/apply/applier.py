@@ -47,7 +47,7 @@ _WAYS_ON = (
 
 
 class Migrate(Protocol):
-    """env.py's own part: configure the context with these options and run the migrations."""
+    """The part of `plinth.env`: configure the context with these options and run the migrations."""
 
     def __call__(self, options: Options) -> None: ...  # noqa: D102
 

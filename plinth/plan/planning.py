@@ -150,7 +150,7 @@ class Plan:
 
 
 def plan(config: Config) -> Plan:
-    """Return what the pending revisions would do, as `alembic/env.py` sees the database.
+    """Return what the pending revisions would do, as `env.py` sees the database.
 
     Raises:
         alembic.util.CommandError: there is no connection, or no place for a scratch database.

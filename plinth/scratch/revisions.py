@@ -119,7 +119,7 @@ def history_of(context: MigrationContext) -> History:
 
 
 def history_offline(config: Config, script: ScriptDirectory) -> History:
-    """Return the revisions as `alembic/env.py` has them, which is asked without a database."""
+    """Return the revisions as `env.py` has them, which is asked without a database."""
     found: list[History] = []
 
     def look(_: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
