@@ -99,8 +99,10 @@ class Adoption:
     def in_order(self) -> bool:
         """Whether everything could be looked at, and agrees; what was applied long ago blocks nobody."""
         pending = any(not each.applied for each in self.blocking)
-        return bool(self.from_nothing) and not (
-            self.problems or self.differences or self.by_hand or self.not_made or pending
+        return (
+            self.database is not None
+            and bool(self.from_nothing)
+            and not (self.problems or self.differences or self.by_hand or self.not_made or pending)
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
-from plinth import environment
+from plinth import environment, server_errors
 from plinth.alembic_command import AlembicCommand
 from plinth.apply.ledger import Entry, history_name, newest, read
 from plinth.autogenerate.comparator import subject_of
@@ -91,7 +92,7 @@ def see(config: Config) -> Seen:
     try:
         environment.look(given, check, any_heads=True)
     except Exception as error:
-        why = sentence_of(error) or " ".join(f"{type(error).__name__}: {error}".split())
+        why = _why(error)
         try:
             script = ScriptDirectory.from_config(given)
             with EnvironmentContext(given, script, fn=check, as_sql=True, dont_mutate=True):
@@ -100,6 +101,13 @@ def see(config: Config) -> Seen:
             raise PlinthError(f"env.py can't be run: {why}") from error
         return replace(found[-1], failure=why)
     return found[-1]
+
+
+def _why(error: Exception) -> str:
+    """Return a sentence: nothing has been done yet, so that a session that there isn't was never lost."""
+    if isinstance(error, OperationalError) and server_errors.advice(error) is None:
+        return f"{server_errors.words(error)} Make it, or correct its URL, and look again."
+    return sentence_of(error) or " ".join(f"{type(error).__name__}: {error}".split())
 
 
 @contextmanager

@@ -366,8 +366,9 @@ def test_without_a_database_the_revisions_are_tried_all_the_same(
     shop.edit("alembic.ini", str(empty_url.database), "there_is_none")
     found = look()
     assert (found.database, found.from_nothing, found.tried) == (None, True, 1)
-    assert found.in_order
+    assert not found.in_order, "nobody has seen whether they agree"
     assert "There is no database to compare." in found.notes[0]
+    assert "does not exist. Make it, or correct its URL, and look again." in found.notes[0]
 
 
 @pytest.fixture
