@@ -107,17 +107,19 @@ def _identity(url: URL) -> Identity | None:
 
 
 def alembic_config() -> Config:
-    """Return the configuration that `alembic` itself would read in the project's folder.
+    """Return the configuration that `alembic` itself would read here, or in the project's folder.
 
-    It is ALEMBIC_CONFIG's; else `alembic.ini` in the project's folder, or in the one of its migrations, where
-    Flask-Migrate puts it; else `pyproject.toml` alone. ALEMBIC_CONFIG may name one that Python makes, too:
-    `module:name`, of a configuration or of a function that returns one.
+    It is ALEMBIC_CONFIG's; else `alembic.ini` here, in the project's folder, or in the one of its migrations,
+    where Flask-Migrate puts it; else `pyproject.toml` alone. ALEMBIC_CONFIG may name one that Python makes,
+    too: `module:name`, of a configuration or of a function that returns one.
     """
     root, named = settings.root(), os.environ.get("ALEMBIC_CONFIG", "")
     if is_made_by_python(named):
         return _made(*named.split(":"))
     places = ("alembic.ini", "migrations/alembic.ini", "alembic/alembic.ini", "db/alembic.ini")
-    found = next((root / place for place in places if (root / place).is_file()), root / places[0])
+    folders = [Path.cwd()] if Path.cwd().is_relative_to(root) else []  # several in one repository
+    candidates = [*(each / places[0] for each in folders), *(root / place for place in places)]
+    found = next((each for each in candidates if each.is_file()), root / places[0])
     return Config(
         named or str(found),
         toml_file=str(root / "pyproject.toml"),

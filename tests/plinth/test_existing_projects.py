@@ -155,6 +155,15 @@ def test_what_running_code_may_use_goes_in_a_second_revision_that_says_so(projec
     assert "No new upgrade operations" in project.ok("alembic", "check")
 
 
+def test_one_of_several_projects_in_a_repository_is_the_one_in_whose_folder_you_are(
+    tmp_path: Path, empty_url: URL
+) -> None:
+    (tmp_path / ".git").mkdir()
+    project = init(tmp_path / "shop", empty_url)
+    (project.root / "migrations" / "env.py").write_text(WHOLE)
+    assert f"Database {empty_url.database}" in project.ok("plinth", "status")
+
+
 HOOKS = """
 from models import Base
 from plinth.env import run
