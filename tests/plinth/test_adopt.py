@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -409,10 +410,9 @@ def reading(folder: Path) -> Project:
     programs = folder.parent / "bin"
     programs.mkdir()
     for name in ("alembic", "plinth", "python"):
-        program = (
-            f'exec {sys.executable} "$@"' if name == "python" else f'exec {sys.executable} -m {name} "$@"'
-        )
-        (programs / name).write_text(f"#!/bin/sh\n{program}\n")
+        module = [] if name == "python" else ["-m", name]
+        program = shlex.join([sys.executable, *module])
+        (programs / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
         (programs / name).chmod(0o755)
     (folder / "docs").mkdir()
     (folder / "docs" / "adopting.md").write_text((Path(SOURCE) / "docs" / "adopting.md").read_text())
