@@ -301,7 +301,8 @@ def _half_way(
         return
     for each in interrupted(driver_session(connection), table):
         total = _steps_of(context, each)
-        step = f"step {each.last}" + (f" of {total}" if total else "")
+        place = f"behind step {each.last}" if each.done else "in step 1"
+        step = place + (f" of {total}" if total else "")
         onward, back = "alembic upgrade head", "alembic downgrade -1"
         if each.direction == "down":
             onward, back = back, onward
@@ -310,7 +311,7 @@ def _half_way(
         yield Problem(
             "interrupted",
             each.revision,
-            f"Revision {each.revision} stands half-way, behind {step} of its {each.direction}grade. To go "
+            f"Revision {each.revision} stands half-way, {step} of its {each.direction}grade. To go "
             f"on: {onward}. To take back what is done: {back}",
         )
 

@@ -503,7 +503,8 @@ class _Applier:
         key = step.revision.revision, "up" if step.is_upgrade else "down"
         begun = next((each for each in half_way if (each.revision, each.direction) == key), None)
         if begun:
-            log.warning("Revision %s was interrupted: it goes on behind its step %d.", key[0], begun.last)
+            place = f"behind its step {begun.last}" if begun.done else "with its first step"
+            log.warning("Revision %s was interrupted: it goes on %s.", key[0], place)
         else:
             begun = Interrupted(*key)
             if may_commit(Path(step.revision.path)):

@@ -60,7 +60,7 @@ def take_back(
                 connection.exec_driver_sql(way.replace("%", "%%"))
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
-    text = "\n".join(each.statement for each in found.done.values())
+    text = "\n".join([found.first, *(each.statement for each in found.done.values())])
     change = Change(_ours(now, before, text), before, read_casts(connection), is_downgrade=True)
     connection.commit()
     operations = Operations(context)

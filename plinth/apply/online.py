@@ -292,10 +292,13 @@ class OnlineStatements:
         """Run a statement outside of the revision's transactions: in one of its own, if it can be in one."""
         step.is_online = True
         session = cursor.connection
+        has_its_own = any(each.match(statement) for each in (_CREATE, _DROP, _COMMITS))
+        if has_its_own and step.points:
+            step.points.begin(session, statement)
         is_done = self._prepare(step, statement)
         if is_done:
             cursor.execute("select /* done by an earlier, interrupted run */")
-        elif step.points is None or _COMMITS.match(statement):
+        elif step.points is None or has_its_own:
             run()
         else:
             session.execute("begin")
@@ -313,6 +316,7 @@ class OnlineStatements:
             else:
                 step.statements[statement] += 1
                 return
+            step.points.begin(session, statement)
             run()
         self._see_build(step, statement)
         step.statements[statement] += 1

@@ -86,6 +86,8 @@ class Interrupted:
         done: its statements by their numbers.
         picture: of the schema before it, as `plinth.catalog.record_catalog` has it; None if there is none.
         goes_back: some of what it has done is taken back already.
+        is_noted: the database knows that it was begun, although nothing of it may be done yet.
+        first: its first statement, if that is one that no transaction can hold.
     """
 
     revision: str
@@ -94,11 +96,13 @@ class Interrupted:
     done: dict[int, Done] = field(default_factory=dict)
     picture: str | None = None
     goes_back: bool = False
+    is_noted: bool = False
+    first: str = ""
 
     @property
     def last(self) -> int:
-        """The number of the last statement that is done."""
-        return max(self.done)
+        """The number of the last statement that is done; 0 if only the first was begun."""
+        return max(self.done, default=0)
 
 
 def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[Interrupted]:
@@ -112,12 +116,13 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
         return []
     found: dict[tuple[str, str], Interrupted] = {}
     for revision, direction, number, statement, result, checksum in session.execute(_SELECT, [version_table]):
-        of = found.setdefault((revision, direction), Interrupted(revision, direction, checksum))
+        noted = Interrupted(revision, direction, checksum, is_noted=True)
+        of = found.setdefault((revision, direction), noted)
         if number:
             of.done[number] = Done(number, statement, result)
         else:
-            of.picture, of.goes_back = result["picture"], result.get("goes_back", False)
-    return [each for each in found.values() if each.done]
+            of.first, of.picture, of.goes_back = statement, result["picture"], result.get("goes_back", False)
+    return list(found.values())
 
 
 class Points:
@@ -152,7 +157,7 @@ class Points:
         self._number = 0
         self._waiting: list[Done] = []  # for the end of their transaction
         self._savepoints: list[tuple[str, int]] = []
-        self.are_kept = bool(begun.done)  # in the database
+        self.are_kept = begun.is_noted  # in the database
 
     def next(self, statement: str) -> Done | None:
         """Count a statement; return what is known of it if it is done.
@@ -187,14 +192,25 @@ class Points:
                 del self._waiting[place:]
                 return
 
+    def begin(self, session: "psycopg.Connection[Any]", statement: str) -> None:
+        """Write down that a statement begins which no transaction can hold; the session commits by itself."""
+        if not self.are_kept:
+            session.execute(_INSERT, self._beginning(_checksum(self._file), statement))
+            self.are_kept = True
+
+    def _beginning(self, checksum: str | None, statement: str = "") -> tuple[object, ...]:
+        return (*self._key, 0, statement, Jsonb({"picture": self._picture}), checksum)
+
     def keep(self, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done since the last point, if anything; the caller commits."""
         key, waiting = self._key, self._waiting
         checksum = _checksum(self._file) if waiting else None
-        rows = [(*key, each.number, each.statement, Jsonb(each.result), checksum) for each in waiting]
+        rows: list[tuple[object, ...]] = [
+            (*key, each.number, each.statement, Jsonb(each.result), checksum) for each in waiting
+        ]
         self.forget()
         if rows and not self.are_kept:
-            rows.append((*key, 0, "", Jsonb({"picture": self._picture}), checksum))
+            rows.append(self._beginning(checksum))
         if rows:
             with session.cursor() as cursor:
                 cursor.executemany(_INSERT, rows)

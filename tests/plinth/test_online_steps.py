@@ -124,6 +124,36 @@ def test_a_killed_build_that_the_server_goes_on_with(project: Project, empty_url
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", ["upgrade head", "downgrade -1"])
+def test_a_revision_killed_in_its_first_build_is_what_is_gone_on_with_or_taken_back(
+    project: Project, empty_url: URL, command: str
+) -> None:
+    history = clear(project)
+    history.tables("a")
+    history.add("b", "a", BUILD)
+    with psql(empty_url, autocommit=False) as blocker:
+        blocker.execute(OLD_SNAPSHOT)
+        first = start(project, "alembic", "upgrade", "head")
+        read_until(first, "-> b,")
+        wait_until_blocked(empty_url)
+        first.kill()
+        first.communicate()
+        said = project.run("plinth", "status").stdout
+        assert "Revision b stands half-way, in step 1 of 1 of its upgrade." in " ".join(said.split())
+        again = start(project, "alembic", *command.split())
+        time.sleep(1)
+        blocker.rollback()
+    log, _ = again.communicate()
+    assert again.returncode == 0, log
+    goes_on = command == "upgrade head"
+    assert ("it goes on with its first step" in log) is goes_on
+    assert ("what it had done is taken back" in log) is not goes_on
+    found = heads(empty_url), rows(empty_url, INDEXES), leftovers(empty_url)
+    assert found == (({"b"}, VALID, []) if goes_on else ({"a"}, [], []))
+    assert rows(empty_url, "select from plinth.unfinished union all select from plinth.points") == []
+
+
+@pytest.mark.slow
 def test_another_session_s_build_on_the_table_is_waited_for(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.tables("a")
