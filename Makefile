@@ -36,7 +36,7 @@ test-before: install ## run the tests of REF=origin/main on the schema that come
 	@$(PY) -m plinth test-before $(or $(REF),origin/main) -- $(T)
 
 .PHONY: bench
-bench: install ## compare with plain Alembic; a part of it with B=stalls, ROWS=100000 rows
+bench: install ## compare with plain Alembic and others; a part of it with B=stalls, ROWS=100000 rows
 	@$(PY) -m benchmarks $(B) $(if $(ROWS),--rows=$(ROWS))
 
 CHECKS := format-check lint typecheck db-diagram db-check db-lint test

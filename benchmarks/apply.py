@@ -1,69 +1,73 @@
-"""Many pending revisions, and eight `alembic upgrade head` at once: ours against plain Alembic's."""
+"""Many pending revisions, none pending, and eight at once: ours against the peers, and psql as the limit."""
 
 import argparse
 from collections.abc import Iterator
-from statistics import median
 
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import peers
 from benchmarks.cluster import Cluster, cluster
-from benchmarks.projects import OURS, PLAIN, on, projects, seconds, write_models
+from benchmarks.peers import KNEX, OURS, PLAIN, PSQL, Peer, Ran
+from benchmarks.projects import OURS as HERE
+from benchmarks.projects import PLAIN as STOCK
+from benchmarks.projects import on, projects, write_models
+from benchmarks.results import Measured, Results
 from tests.plinth.history import History, start
-from tests.plinth.project import Project
 
 AT_ONCE = 8
 _NO_MODELS = "from sqlalchemy.orm import DeclarativeBase\n\n\nclass Base(DeclarativeBase):\n    pass\n"
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Measure both and print them side by side."""
-    table = Table(title="alembic upgrade head")
-    table.add_column("")
-    for heading in ("plain", "ours", "ours / plain"):
-        table.add_column(heading, justify="right")
+    """Measure all of them, print and save what it took."""
+    results = Results("apply", [PSQL, PLAIN, KNEX])
     with cluster() as at:
         for number in arguments.revisions:
-            for name, plain, ours in _pending(at, number, arguments.runs):
-                table.add_row(name, f"{plain:.2f} s", f"{ours:.2f} s", f"{ours / plain:.2f}")
+            each, results.missing = peers.with_changes(at.folder / f"pending_{number}", number, at.home)
+            results.measured += _pending(at, each, number, arguments.runs, console)
         failed = _at_once(at, arguments.trials)
-    table.add_row(
-        f"failed of {AT_ONCE} at once", *(" ".join(map(str, failed[which])) for which in (PLAIN, OURS)), ""
-    )
-    console.print(table)
+    for which, counts in failed.items():
+        words = ", ".join(map(str, counts))
+        results.notes.append(f"Of {AT_ONCE} at once on an empty database there failed, {which}: {words}.")
+    results.versions = peers.versions()
+    results.say(console)
+    results.save()
 
 
-def _pending(at: Cluster, number: int, runs: int) -> Iterator[tuple[str, float, float]]:
-    each = _with_revisions(at, f"pending_{number}", number)
-    all_, none = f"{number} revisions pending", f"{number} revisions, none pending"
-    took: dict[tuple[str, str], list[float]] = {}
-    for _ in range(runs):
-        for which, project in each.items():
+def _pending(
+    at: Cluster, each: dict[str, Peer], number: int, runs: int, console: Console
+) -> Iterator[Measured]:
+    """Yield what all programs took, in turns; the first of each compiles its files, and doesn't count."""
+    all_, none = f"{number} pending", f"none of {number} pending"
+    took: dict[tuple[str, str], list[Ran]] = {}
+    for turn in range(runs + 1):
+        for name, peer in each.items():
             with at.database("pending") as url:
-                for name in (all_, none):
-                    took.setdefault((name, which), []).append(seconds(project, "upgrade", "head", url=url))
-    for name in (all_, none):
-        yield name, median(took[name, PLAIN]), median(took[name, OURS])
+                for what in (all_, none) if peer.repeats else (all_,):
+                    ran = peer.run(url)
+                    if turn:
+                        took.setdefault((what, name), []).append(ran)
+        console.print(f"{number} changes: {turn} of {runs} runs done", highlight=False)
+    for what in (all_, none):
+        for name in each:
+            done = took.get((what, name), [])
+            if done:
+                yield Measured(what, name, [one.seconds for one in done], [one.memory for one in done])
 
 
 def _at_once(at: Cluster, trials: int) -> dict[str, list[int]]:
     """Return how many of eight fail on an empty database, in each trial."""
-    each = _with_revisions(at, "at_once", 20)
-    failed: dict[str, list[int]] = {PLAIN: [], OURS: []}
+    each = projects(at, "at_once")
+    write_models(each, _NO_MODELS)
+    for project in each.values():
+        History(project.root / "alembic").tables(*(f"{n:04}" for n in range(20)))
+    names = {STOCK: PLAIN, HERE: OURS}
+    failed: dict[str, list[int]] = {name: [] for name in names.values()}
     for _ in range(trials):
         for which, project in each.items():
             with at.database("at_once") as url:
                 processes = [start(project, "alembic", "upgrade", "head", **on(url)) for _ in range(AT_ONCE)]
                 for process in processes:
                     process.communicate()
-                failed[which].append(sum(process.returncode != 0 for process in processes))
+                failed[names[which]].append(sum(process.returncode != 0 for process in processes))
     return failed
-
-
-def _with_revisions(at: Cluster, name: str, number: int) -> dict[str, Project]:
-    """Return projects with so many revisions, each of which makes a small table."""
-    each = projects(at, name)
-    write_models(each, _NO_MODELS)
-    for project in each.values():
-        History(project.root / "alembic").tables(*(f"{n:04}" for n in range(number)))
-    return each

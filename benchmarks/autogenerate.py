@@ -4,15 +4,14 @@ import argparse
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from statistics import median
 
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy.engine import URL
 
 from benchmarks.cluster import Cluster, cluster
+from benchmarks.peers import versions
 from benchmarks.projects import OURS, PLAIN, on, projects, seconds, write_models
+from benchmarks.results import Measured, Results
 from plinth.catalog import read_catalog
 from plinth.connecting import connect
 from tests.plinth.project import Project
@@ -68,23 +67,6 @@ _CHANGES = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """A command, both ways; times in seconds.
-
-    Args:
-        name: what was done.
-        plain: by plain Alembic.
-        ours: by us.
-        goal: how many times plain Alembic's time it may take; none where there is no such goal.
-    """
-
-    name: str
-    plain: float
-    ours: float
-    goal: float | None
-
-
 def models(tables: int, added: str = "") -> str:
     """Return the source of models: so many tables, the first one with a column more if it is given."""
     source = _HEAD + "".join(
@@ -94,24 +76,27 @@ def models(tables: int, added: str = "") -> str:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Measure both commands and print them side by side."""
+    """Measure both commands, print and save what they took."""
+    results = Results("autogenerate", [PLAIN])
     with cluster() as at:
-        rows = [
+        for found, goal in (
             *_revision(at, arguments.tables, arguments.runs, console),
             *_check(at, arguments.check_tables, arguments.runs, console),
-        ]
-    table = Table(title="The whole command, in seconds")
-    table.add_column("command")
-    for heading in ("plain", "ours", "ours / plain", "goal"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        ratio = row.ours / row.plain
-        goal = f"≤ {row.goal:g}: {'met' if ratio <= row.goal else 'NOT met'}" if row.goal else ""
-        table.add_row(row.name, f"{row.plain:.2f}", f"{row.ours:.2f}", f"{ratio:.2f}", goal)
-    console.print(table)
+        ):
+            results.measured += found
+            ratio = results.ratio(found[-1], PLAIN)
+            if goal and ratio:
+                met = "met" if ratio <= goal else "NOT met"
+                results.notes.append(f"{found[-1].what}: {ratio:.2f} times plain, at most {goal:g}: {met}.")
+    results.versions = versions()
+    results.say(console)
+    results.save()
 
 
-def _revision(at: Cluster, tables: int, runs: int, console: Console) -> Iterator[Row]:
+def _revision(
+    at: Cluster, tables: int, runs: int, console: Console
+) -> Iterator[tuple[list[Measured], float | None]]:
+    """Yield what both took, and how many times plain Alembic's time ours may take, where there is a goal."""
     with at.database("written") as url:
         each = _created(at, "written", tables, url, console)
         for change, line in _CHANGES.items():
@@ -122,8 +107,12 @@ def _revision(at: Cluster, tables: int, runs: int, console: Console) -> Iterator
                 _told(console, name, _written(each, tables, f"column_{number}", line, url))
                 for number in range(runs + 1)
             ]
-            yield Row(f"{name}, first run", first[PLAIN], first[OURS], None)
-            yield Row(name, median(one[PLAIN] for one in others), median(one[OURS] for one in others), 3.5)
+            yield _measured(f"{name}, first run", [first]), None
+            yield _measured(name, others), 3
+
+
+def _measured(what: str, took: list[dict[str, float]]) -> list[Measured]:
+    return [Measured(what, which, [one[which] for one in took]) for which in (PLAIN, OURS)]
 
 
 def _told(console: Console, name: str, took: dict[str, float]) -> dict[str, float]:
@@ -144,25 +133,21 @@ def _written(each: dict[str, Project], tables: int, added: str, line: str, url: 
     return took
 
 
-def _check(at: Cluster, tables: int, runs: int, console: Console) -> Iterator[Row]:
+def _check(
+    at: Cluster, tables: int, runs: int, console: Console
+) -> Iterator[tuple[list[Measured], float | None]]:
     with at.database("checked") as url:
         each = _created(at, "checked", tables, url, console)
+        name = f"check, {tables} tables"
         first, *others = [
             _told(
-                console,
-                f"check, {tables} tables",
-                {which: seconds(project, "check", url=url) for which, project in each.items()},
+                console, name, {which: seconds(project, "check", url=url) for which, project in each.items()}
             )
             for _ in range(runs + 1)
         ]
         reading = min(_reading(url) for _ in range(runs))
-    yield Row(f"check, {tables} tables, first run", first[PLAIN], first[OURS], None)
-    yield Row(
-        f"check, {tables} tables",
-        median(one[PLAIN] for one in others),
-        median(one[OURS] for one in others),
-        1,
-    )
+    yield _measured(f"{name}, first run", [first]), None
+    yield _measured(name, others), 1
     console.print(f"Reading the catalog of {tables} tables takes {reading * 1000:.0f} ms.", highlight=False)
 
 

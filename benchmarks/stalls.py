@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 
 import psycopg
@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import URL
 
+from benchmarks import results
 from benchmarks.changes import BRANCHES, CHANGES, FILL, MODELS, Change
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.load import WARM_UP, load
+from benchmarks.peers import versions
 from benchmarks.projects import OURS, PLAIN, on, projects, write_models
 from plinth import settings
 from plinth.__main__ import libpq_url
@@ -80,10 +82,21 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         each = projects(at, "stalls")
         found = dict(_measure(at, each, arguments, console))
     baseline = median(m.calm for each in found.values() for m in (*each.plain, *each.ours))
-    console.print(_table(found, arguments, baseline))
-    for name, compared in found.items():
-        for goal, is_met in goals(compared, baseline):
-            console.print(f"{'met    ' if is_met else 'NOT met'} {name}: {goal}", highlight=False)
+    table = _table(found, arguments, baseline)
+    said = [
+        f"{'met    ' if is_met else 'NOT met'} {name}: {goal}"
+        for name, compared in found.items()
+        for goal, is_met in goals(compared, baseline)
+    ]
+    console.print(table)
+    for line in said:
+        console.print(line, highlight=False)
+    of_changes = {
+        name: {"plain": [*map(asdict, both.plain)], "ours": [*map(asdict, both.ours)]}
+        for name, both in found.items()
+    }
+    known = {**vars(arguments), "versions": versions(), "baseline": baseline, "changes": of_changes}
+    results.save("stalls", results.as_markdown(table, said), known)
 
 
 def _measure(

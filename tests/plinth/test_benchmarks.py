@@ -1,12 +1,17 @@
 """The benchmarks run, at a tiny size: what they measure is for `make bench`."""
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlalchemy.engine import URL
 
+from benchmarks import peers, results
 from benchmarks.__main__ import main
 from benchmarks.changes import CHANGES
+from tests.plinth.history import empty, rows
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +22,8 @@ def printed(*arguments: str) -> str:
     return output.getvalue()
 
 
-def test_stalls() -> None:
+def test_stalls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     output = printed("stalls", "--rows=2000", "--calm=0.5", "--idle=1", "--protocol=prepared")
     for name in CHANGES:
         assert f"│ {name} " in output
@@ -25,17 +31,64 @@ def test_stalls() -> None:
     # The load was felt: an application that has prepared statements gets an error from plain Alembic's.
     row = next(line for line in output.splitlines() if "│ int to bigint " in line)
     assert int(row.split("│")[6].partition("/")[0]) > 0, output
+    assert set(json.loads((tmp_path / "stalls.json").read_text())["changes"]) == set(CHANGES)
+    assert "| int to bigint |" in (tmp_path / "stalls.md").read_text()
 
 
-def test_autogenerate_and_check() -> None:
+def test_autogenerate_and_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     output = printed("autogenerate", "--tables=3", "--check-tables=3", "--runs=1")
     assert "│ revision --autogenerate, 3 tables, a required, indexed column " in output
     assert "│ check, 3 tables " in output
+    saved = json.loads((tmp_path / "autogenerate.json").read_text())
+    assert {each["by"] for each in saved["measured"]} == {"plain", "ours"}
     assert "Reading the catalog of 3 tables takes " in output
 
 
-def test_apply() -> None:
-    output = printed("apply", "--revisions", "2", "--runs=1", "--trials=1")
-    assert "│ 2 revisions pending " in output
-    row = next(line for line in output.splitlines() if "failed of 8 at once" in line)
-    assert row.split("│")[3].strip() == "0"
+def test_apply(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(peers, "INSTALLED", tmp_path / "peers")
+    monkeypatch.setenv("PATH", str(tmp_path))  # without npm
+    output = printed("apply", "--revisions", "5", "--runs=1", "--trials=1")
+    assert [each for each in peers._PEERS if f" {each} " in output] == [*peers._PEERS]
+    assert "Not measured: Knex, for npm isn't installed." in output
+    assert "there failed, ours: alembic: 0." in output
+    saved = json.loads((tmp_path / "results" / "apply.json").read_text())
+    took = {(each["what"], each["by"]): each["seconds"] for each in saved["measured"]}
+    assert len(took["5 pending", peers.PSQL]) == 1
+    assert ("none of 5 pending", peers.UPGRADE) in took
+    assert ("none of 5 pending", peers.PSQL) not in took
+    markdown = (tmp_path / "results" / "apply.md").read_text()
+    assert f"Alembic {saved['versions']['Alembic']}" in markdown
+    assert "cores" in markdown
+
+
+@pytest.mark.parametrize("number", [1, 9])
+def test_what_all_programs_do_is_the_same(number: int, empty_url: URL, tmp_path: Path) -> None:
+    """Columns, indexes and foreign keys are alike, whoever made them; names and what they keep aside."""
+    made, missing = peers.with_changes(tmp_path, number, tmp_path)
+    seen = {}
+    for name, peer in made.items():
+        peer.run(empty_url)
+        seen[name] = (
+            rows(
+                empty_url,
+                """
+            select c.relname, attname, format_type(atttypid, atttypmod), attnotnull
+            from pg_class c join pg_attribute on attrelid = c.oid
+            where relname like 'table_%' and relkind = 'r' and attnum > 0 order by c.relname, attname
+            """,
+            ),
+            rows(
+                empty_url,
+                """
+            select relname, (select count(*) from pg_index where indrelid = c.oid),
+                   (select count(*) from pg_constraint where conrelid = c.oid and contype = 'f')
+            from pg_class c where relname like 'table_%' and relkind = 'r' order by relname
+            """,
+            ),
+        )
+        empty(empty_url)
+    assert set(seen) | set(missing) == set(peers._PEERS)
+    for name, found in seen.items():
+        assert found == seen[peers.PSQL], name
