@@ -20,7 +20,7 @@ from plinth import alembic_command, revision_names, settings
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import phases
 from plinth.autogenerate.compare import filters, questions
-from plinth.autogenerate.compare.hints import all_metadata, read_hints
+from plinth.autogenerate.compare.hints import all_metadata, kept_columns, kept_tables, read_hints
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
 from plinth.autogenerate.compare.models import models_catalog, not_valid_constraints
 from plinth.autogenerate.compare.plugins import take_others
@@ -30,9 +30,11 @@ from plinth.autogenerate.comparison import ComparedOp, Comparison, Subject
 from plinth.autogenerate.directives import write_revisions
 from plinth.autogenerate.objects.casts import read_casts
 from plinth.autogenerate.objects.difference import difference
+from plinth.autogenerate.objects.quoting import quoted
 from plinth.autogenerate.objects.refusals import going_on
 from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.online import sequence as online
+from plinth.autogenerate.online.kept_tables import refuse_unkept_tables
 from plinth.autogenerate.write.rendering import use_renderers
 from plinth.catalog import Catalog, differences, read_catalog, unseen
 from plinth.connecting import on_our_driver_too
@@ -191,9 +193,10 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
         questions.bound_waiting(connection)
         before, after = in_scope(subject.database, subject.models, subject.scope)
         _name_what_stays(subject, after)
+        online_too = questions.is_online(context.migration_context)
         renames, before = apply_renames(
             connection,
-            subject.hints,
+            subject.hints.without_kept() if online_too else subject.hints,
             before,
             after,
             lambda: in_scope(subject.read(), subject.models, subject.scope)[0],
@@ -202,19 +205,23 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             after = in_scope(subject.read(), subject.models, subject.scope)[1]
         if not renames and not differences(before, after):
             return None
+        kept = kept_columns(subject.hints, before, after) if online_too else {}
         change = Change(
             before,
             after,
             read_casts(connection),
-            subject.hints.backfills,
+            {**subject.hints.backfills, **{new: quoted(old) for new, old in kept.items()}},
             rewrites=questions.said(context, "rewrite"),
             usings=subject.hints.usings,
+            kept_names=kept,
         )
-        questions.ask(connection, change, questions.said(context, "drop"))
+        known = {f"{new.table}.{old}" for new, old in kept.items()}
+        questions.ask(connection, change, questions.said(context, "drop") | known)
         with going_on():
             difference(change)  # refuses what can't be done at all
-        if questions.is_online(context.migration_context):
+        if online_too:
             online.ask(change)
+            refuse_unkept_tables(change, kept_tables(subject.hints, subject.database, before))
         return Comparison(change, renames, subject)
     finally:
         savepoint.rollback()

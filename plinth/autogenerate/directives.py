@@ -15,6 +15,7 @@ from plinth import revision_names
 from plinth.alembic_command import of_options
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
+from plinth.autogenerate.compare.hints import kept_tables
 from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
@@ -22,6 +23,7 @@ from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.refusals import Refusal
 from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
 from plinth.autogenerate.online.way import Part, Way
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
@@ -290,11 +292,19 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
     """
     change = comparison.change
     parts = sequence(change) if online else ordinary(change)
+    subject = comparison.subject
+    kept = kept_tables(subject.hints, subject.database, change.before) if online else []
     renamed = [
-        Part([rename.up for rename in turn], [rename.down for rename in reversed(turn)])
+        with_views(
+            Part([rename.up for rename in turn], [rename.down for rename in reversed(turn)]),
+            [(old, new) for old, new in kept if any(old.name in rename.names for rename in turn)],
+            change.before,
+        )
         for turn in in_turns(comparison.renames)
     ]
-    found = files([*renamed, *parts], change.before, in_one=not online)
+    early = [each for each in parts if not each.is_after]
+    late = [*without_views(kept, change.before), *(each for each in parts if each.is_after)]
+    found = files([*renamed, *early, *late], change.before, in_one=not online)
     if not online and _phases(comparison) == {True}:
         return [replace(each, is_after=True) for each in found]
     return found

@@ -146,8 +146,8 @@ OURS = {
     ),
     "renames": Rule(
         "code that runs still uses the old name",
-        "a new column or table beside the old one, both written by the code until nothing reads the old one; "
-        "then drop it. Or rename in the models alone: mapped_column('old_name')",
+        '"keep_old": True beside "renamed_from" in the model: the old name stays usable until a second '
+        "revision. Or rename in the models alone: mapped_column('old_name')",
     ),
     "empties": Rule("all rows are lost", "delete in batches what must go, or say in the file why it may"),
     "drops": Rule(

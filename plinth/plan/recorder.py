@@ -358,6 +358,7 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
     columns_before = {(oid, name) for (oid, _), name in before.columns.items()}
     now = {(each.schema, each.name): oid for oid, each in after.relations.items()}
     columns = {(oid, name): number for (oid, number), name in after.columns.items()}
+    views = after.relations.keys() - after.tables.keys()
     dropped: dict[str, None] = {}
     renamed: dict[str, str] = {}
     for oid, table in before.tables.items():
@@ -373,6 +374,10 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
             continue
         shown = f"{before.relations[oid].shown}.{name}"
         heir = columns.get((oid, name))
+        table = before.tables[oid]
+        successor = now.get((table.schema, table.name))
+        if successor in views and (successor, name) in columns:  # code finds it by the old names
+            continue
         if (oid, number) not in after.columns:
             is_lost = (oid, heir) not in before.columns and (oid, number) not in before.generated
             if heir is None or is_lost:

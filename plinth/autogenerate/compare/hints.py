@@ -1,18 +1,20 @@
 """What models say of a change itself, in `info`: renames, values of new columns, and conversions."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table
+import sqlalchemy as sa
+from sqlalchemy import Column, MetaData
 
 from plinth.autogenerate.objects.casts import Using
 from plinth.autogenerate.objects.quoting import shown
 from plinth.autogenerate.objects.refusals import Refusal, going_on, refuse
-from plinth.catalog.picture import Catalog, ColumnName, Name
+from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
 RENAMED_FROM = "renamed_from"
 ENUM_RENAMES = "enum_renames"
+KEEP_OLD = "keep_old"
 BACKFILL = "backfill"
 USING = "using"
 USING_BACK = "using_back"
@@ -28,6 +30,7 @@ class Hints:
         values: new names of an enum's values, by the column that says so.
         backfills: SQL that gives a column its value in rows that have none.
         usings: SQL that makes values of a column's new type of the old ones, and the other way round.
+        kept: columns and tables whose old names stay usable until the code that uses them is gone.
     """
 
     tables: Mapping[Name, Name] = field(default_factory=dict)
@@ -35,6 +38,12 @@ class Hints:
     values: Mapping[ColumnName, Mapping[str, str]] = field(default_factory=dict)
     backfills: Mapping[ColumnName, str] = field(default_factory=dict)
     usings: Mapping[ColumnName, Using] = field(default_factory=dict)
+    kept: Collection[ColumnName | Name] = ()
+
+    def without_kept(self) -> "Hints":
+        """Return the hints without the columns' renames that leave the old names usable."""
+        columns = {new: old for new, old in self.columns.items() if new not in self.kept}
+        return replace(self, columns=columns)
 
 
 def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaData]:
@@ -54,7 +63,8 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
     Raises:
         Refusal: a hint can't be understood, and refusals aren't collected.
     """
-    hints = Hints({}, {}, {}, {}, {})
+    kept: set[ColumnName | Name] = set()
+    hints = Hints({}, {}, {}, {}, {}, kept)
     for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
         name = Name(table.schema or default_schema, str(table.name))
         if RENAMED_FROM in table.info:
@@ -62,12 +72,29 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
                 old = _text(table.info[RENAMED_FROM], RENAMED_FROM, str(table.key))
                 schema, _, bare = old.rpartition(".")
                 _put(hints.tables, name, Name(schema or name.schema, bare))
+        _read_kept(kept, name, table.info, str(table.key))
         for column in table.columns:
             _read_column(hints, ColumnName(name, column.name), column, table)
+            place = ColumnName(name, column.name)
+            _read_kept(kept, place, column.info, f"{table.key}.{column.name}")
     return hints
 
 
-def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: Table) -> None:
+def _read_kept(
+    kept: set[ColumnName | Name], name: ColumnName | Name, info: Mapping[Any, Any], shown_as: str
+) -> None:
+    if KEEP_OLD not in info:
+        return
+    if info[KEEP_OLD] not in {True, False}:
+        refuse(Refusal("hint", f'info={{"{KEEP_OLD}": …}} of {shown_as} must be True or False.'))
+    elif RENAMED_FROM not in info:
+        said = f'info={{"{KEEP_OLD}": …}} of {shown_as} says nothing without "{RENAMED_FROM}".'
+        refuse(Refusal("hint", said))
+    elif info[KEEP_OLD]:
+        kept.add(name)
+
+
+def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: sa.Table) -> None:
     place = f"{table.key}.{column.name}"
     for hint, found in ((RENAMED_FROM, hints.columns), (BACKFILL, hints.backfills)):
         if hint in column.info:
@@ -88,6 +115,45 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: Tab
             refuse(Refusal("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.'))
         else:
             _put(hints.values, name, dict(renames))
+
+
+def kept_columns(hints: Hints, before: Catalog, after: Catalog) -> dict[ColumnName, str]:
+    """Return the old names, by new columns, that are to stay usable beside the new ones.
+
+    Args:
+        hints: the models'.
+        before: what is there.
+        after: what the models mean.
+    """
+
+    def has(catalog: Catalog, place: ColumnName, column: str) -> bool:
+        return place.table in catalog.tables and catalog.tables[place.table].column(column) is not None
+
+    return {
+        new: hints.columns[new]
+        for new in hints.kept
+        if isinstance(new, ColumnName)
+        and has(before, new, hints.columns[new])
+        and not has(before, new, new.column)
+        and has(after, new, new.column)
+        and not has(after, new, hints.columns[new])
+    }
+
+
+def kept_tables(hints: Hints, database: Catalog, before: Catalog) -> list[tuple[Table, Table]]:
+    """Return the tables whose old names are to stay usable beside the new ones: as they were, and renamed.
+
+    Args:
+        hints: the models'.
+        database: what was there.
+        before: what is there when renames are done.
+    """
+    names = [(hints.tables[new], new) for new in hints.kept if isinstance(new, Name)]
+    return [
+        (database.tables[old], before.tables[new])
+        for old, new in sorted(names)
+        if old in database.tables and old not in before.tables and new in before.tables
+    ]
 
 
 def _put(mapping: Mapping[Any, Any], key: object, value: object) -> None:

@@ -185,6 +185,7 @@ class Change:
         goal: where the whole way leads, of which this may be a part.
         usings: what the models say of conversions.
         filled_later: columns whose rows get their values in revisions of their own.
+        kept_names: the old names, by new columns, that stay usable until the code that uses them is gone.
     """
 
     before: Catalog
@@ -196,6 +197,7 @@ class Change:
     goal: Catalog | None = None
     usings: Mapping[ColumnName, Using] = field(default_factory=dict)
     filled_later: Collection[ColumnName] = ()
+    kept_names: Mapping[ColumnName, str] = field(default_factory=dict)
 
     def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
         """Return the SQL expression that the models say for a column's new type; None when they say none."""

@@ -75,3 +75,47 @@ def nullable_op(table: Table, column: Column, catalog: Catalog, nullable: bool) 
     """Return what lets a column be NULL, or no longer."""
     schema = schema_of(table.name, catalog)
     return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=nullable)
+
+
+def loosen(way: Way, name: Name, column: Column) -> None:
+    """Go on by letting a column take NULL; the way back holds nobody up."""
+    table = way.at.tables[name]
+    to = with_not_null(way, name, column.name, False)
+    check = not_null_check(table, column)
+    way.step(
+        to,
+        Part(
+            [nullable_op(table, column, way.at, True)],
+            [
+                AutocommitOp(
+                    [
+                        not_valid_op(check, table, way.at),
+                        validate_op(check, table, way.at),
+                        nullable_op(table, column, way.at, False),
+                        *constraints.not_null_name_ops(table, column.name, way.at),
+                        constraints.drop_op(check, table, way.at),
+                    ]
+                ),
+            ],
+        ),
+    )
+
+
+def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
+    """Return the schema so far in which a column refuses NULL, or doesn't any more."""
+    table = way.at.tables[name]
+    columns = {each.name: each for each in table.columns}
+    columns[column] = replace(columns[column], not_null=not_null)
+    others = {
+        each.name: each
+        for each in table.constraints.values()
+        if each.type != "n" or each.columns != (column,)
+    }
+    if not_null:
+        source = way.change.after.tables[name]
+        others |= {
+            each.name: each
+            for each in source.constraints.values()
+            if each.type == "n" and each.columns == (column,)
+        }
+    return way.with_table(replace(table, columns=tuple(columns.values()), constraints=others))

@@ -21,14 +21,21 @@ from plinth.autogenerate.objects.tables import as_they_change, in_order, stands_
 from plinth.autogenerate.online.backfills import backfill_op
 from plinth.autogenerate.online.checks import (
     add_not_valid,
+    loosen,
     not_null_check,
-    not_valid_op,
     nullable_op,
     validate,
-    validate_op,
+    with_not_null,
 )
 from plinth.autogenerate.online.domain_checks import add_checks, new_domains
 from plinth.autogenerate.online.in_place import change_in_place
+from plinth.autogenerate.online.kept_names import (
+    drop_old_names,
+    is_kept_with,
+    keep_names,
+    kept_columns,
+    refuse_unkept,
+)
 from plinth.autogenerate.online.new_enums import rebuilt_enum
 from plinth.autogenerate.online.parts import (
     add_checked,
@@ -71,6 +78,7 @@ def _begun(change: Change) -> Way:
     way = Way(change, forced(change), change.before, change.before)
     way.swapped |= swaps(way)
     _refuse_rewrites(way)
+    refuse_unkept(way)
     return way
 
 
@@ -95,6 +103,7 @@ def sequence(change: Change) -> list[Part]:
     way.go(_beside(way))
     _drop_keys_of_gone(way)
     change_in_place(way)
+    keep_names(way)
     split = [name for name in standing if _is_split(way, name)]
     filled = {ColumnName(name, column.name) for name in split for column in _new_and_filled(way, name)}
     way.change = replace(way.change, filled_later=filled)
@@ -125,6 +134,7 @@ def sequence(change: Change) -> list[Part]:
     for column in sorted(late):
         swap(way, column)
         _drop_parts(way, column.table)
+    drop_old_names(way)
     _drop_columns(way, split)
     _drop_tables(way)
     way.go(change.after)
@@ -333,6 +343,8 @@ def _without_defaults(way: Way, name: Name) -> Catalog | None:
         wanted = way.change.after.tables[name].column(column.name)
         if wanted is None or before.column(column.name) is not None or column.default is None:
             return False
+        if ColumnName(name, column.name) in way.change.kept_names:  # it has its default already
+            return False
         return is_filled(way.change, name, wanted)
 
     if not any(map(is_late, table.columns)):
@@ -383,18 +395,21 @@ def _drop_parts(way: Way, name: Name) -> None:
     forced_indexes = way.forced.of(way.forced.indexes, name)
     wanted = way.change.after.tables[name].indexes
     for index in table.indexes.values():
+        if is_kept_with(way, name, index):
+            continue
         if index.name in forced_indexes or not indexes.is_kept(index, wanted.get(index.name)):
             drop_index(way, name, index)
     for column in way.change.after.tables[name].columns:
         old = way.at.tables[name].column(column.name)
         was = way.before.tables[name].column(column.name)
         if old and was and old.not_null and not column.not_null:
-            _loosen(way, name, column)
+            loosen(way, name, column)
     kept = way.change.after.tables[name]
     for column in way.before.tables[name].columns:
         old = way.at.tables[name].column(column.name)
-        if old and old.is_required and kept.column(column.name) is None:
-            _loosen(way, name, old)  # code that doesn't know it any more inserts rows without it
+        stays = column.name in kept_columns(way, name)
+        if old and old.is_required and kept.column(column.name) is None and not stays:
+            loosen(way, name, old)  # code that doesn't know it any more inserts rows without it
 
 
 def _change_what_is_called(way: Way) -> None:
@@ -413,6 +428,8 @@ def _change_what_is_called(way: Way) -> None:
 
 
 def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
+    if is_kept_with(way, name, constraint):
+        return False
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
     is_forced = constraint.name in way.forced.of(way.forced.constraints, name)
     is_kept = constraints.is_kept(constraint, wanted) or _waits(constraint, wanted)
@@ -423,49 +440,6 @@ def _waits(constraint: Constraint, wanted: Constraint | None) -> bool:
     """Whether a constraint is as it should be, but for a look at the rows that were there before it."""
     checked = f"{wanted.definition} NOT VALID" if wanted and wanted.validated else None
     return constraint.definition == checked and constraint.type in {"c", "f"}
-
-
-def _loosen(way: Way, name: Name, column: Column) -> None:
-    table = way.at.tables[name]
-    to = _with_not_null(way, name, column.name, False)
-    check = not_null_check(table, column)
-    way.step(
-        to,
-        Part(
-            [nullable_op(table, column, way.at, True)],
-            [
-                AutocommitOp(
-                    [
-                        not_valid_op(check, table, way.at),
-                        validate_op(check, table, way.at),
-                        nullable_op(table, column, way.at, False),
-                        *constraints.not_null_name_ops(table, column.name, way.at),
-                        constraints.drop_op(check, table, way.at),
-                    ]
-                ),
-            ],
-        ),
-    )
-
-
-def _with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
-    """Return the schema so far in which a column refuses NULL, or doesn't any more."""
-    table = way.at.tables[name]
-    columns = {each.name: each for each in table.columns}
-    columns[column] = replace(columns[column], not_null=not_null)
-    others = {
-        each.name: each
-        for each in table.constraints.values()
-        if each.type != "n" or each.columns != (column,)
-    }
-    if not_null:
-        source = way.change.after.tables[name]
-        others |= {
-            each.name: each
-            for each in source.constraints.values()
-            if each.type == "n" and each.columns == (column,)
-        }
-    return way.with_table(replace(table, columns=tuple(columns.values()), constraints=others))
 
 
 # What comes
@@ -512,11 +486,14 @@ def _require(way: Way, name: Name) -> None:
         table = way.at.tables[name]
         check = not_null_check(table, column)
         add_not_valid(way, name, check, goes=True)
-        value = way.change.backfills.get(ColumnName(name, column.name))
-        if value is not None:  # for rows that came between the first time and the check
+        place = ColumnName(name, column.name)
+        value = way.change.backfills.get(place)
+        if (
+            value is not None and place not in way.change.kept_names
+        ):  # for rows that came between the first time and the check
             _fill_column(way, name, column.name, value)
         validate(way, name, check)
-        to = _with_not_null(way, name, column.name, True)
+        to = with_not_null(way, name, column.name, True)
         table = to.tables[name]
         left = {each.name: each for each in table.constraints.values() if each.name != check.name}
         to = replace(to, tables={**to.tables, name: replace(table, constraints=left)})

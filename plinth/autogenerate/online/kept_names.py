@@ -1,0 +1,254 @@
+"""A column gets another name, and the old one stays usable until no code uses it any more (`keep_old`).
+
+PostgreSQL renames at once, and code that runs fails. Instead a second column of the new name is kept equal to
+the old one, whichever of the two is written; the old one goes in the revision that comes after the code.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects.columns import default_sql, native_column, server_default
+from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, sql_name, temporary_name
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.online.backfills import backfill_op
+from plinth.autogenerate.online.checks import loosen
+from plinth.autogenerate.online.parts import Piece, drop_constraint, drop_index, on_column
+from plinth.autogenerate.online.way import Operations, Part, Way
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
+
+
+def refuse_unkept(way: Way) -> None:
+    """Return if each column that should keep its old name can.
+
+    Raises:
+        Refusal: one can't, and refusals aren't collected.
+    """
+    for place, old in way.change.kept_names.items():
+        why = next(_objections(way, place, old), None)
+        if why:
+            where = f"{shown(place.table, way.change.after)}.{place.column}"
+            refuse(
+                Refusal(
+                    "kept name",
+                    f"Column {where} can't keep its old name {old} beside the new one, for {why}. Without "
+                    '"keep_old": True in its info it is renamed at once, while no code runs that uses the '
+                    "old name.",
+                )
+            )
+
+
+def _objections(way: Way, place: ColumnName, name: str) -> Iterator[str]:
+    before, after = (each.tables[place.table] for each in (way.before, way.change.after))
+    old, new = before[name], after[place.column]
+    if old.type != new.type:
+        yield f"its type changes too ({old.type} to {new.type}): do that in a revision of its own"
+    if old.default != new.default:
+        yield "its default changes too: do that in a revision of its own"
+    if any(each.generated or each.identity or each.sequence for each in (old, new)):
+        yield "it is generated, an identity or serial column"
+    if new.has_volatile_default:
+        yield "its default is another one each time"
+    if way.has_relatives(place.table):
+        yield "the table is partitioned, or inherits"
+    if any(each.kind == "trigger" and each.table == place.table for each in way.before.others.values()):
+        yield "the table has triggers"
+    if old.has_privileges:
+        yield "privileges were granted on it"
+    if _is_referred_to(way, place.table, name):
+        yield "it is a key"
+    if any(name in column.uses for column in before.columns):
+        yield "a generated column stands on it"
+    if any(ColumnName(place.table, name) in each.uses for each in way.before.others.values()):
+        yield "a view, policy or the like stands on it"
+    if native_column(new, after, way.change.after) is None:
+        yield "SQLAlchemy has no name for its type"
+
+
+def _is_referred_to(way: Way, table: Name, column: str) -> bool:
+    key = way.before.tables[table].primary_key
+    return bool(key and column in key.columns) or any(
+        each.foreign_key is not None
+        and each.foreign_key.table == table
+        and column in each.foreign_key.columns
+        for other in way.before.tables.values()
+        for each in other.constraints.values()
+    )
+
+
+def kept_columns(way: Way, name: Name) -> set[str]:
+    """Return the columns of a table that stay until the code that uses their names is gone."""
+    return {old for place, old in way.change.kept_names.items() if place.table == name}
+
+
+def is_kept_with(way: Way, name: Name, part: Piece) -> bool:
+    """Whether an index or constraint stands on such a column, and goes with it."""
+    table = way.at.tables[name]
+    return any(part in on_column(table, column) for column in kept_columns(way, name))
+
+
+def keep_names(way: Way) -> None:
+    """Go on by the new columns, each kept equal to the old one; who reads by the new name sees all soon."""
+    for place, old in sorted(way.change.kept_names.items()):
+        pair = _Pair(way, place, old)
+        moves = _moves(way, place.table, old)
+        up = [
+            CommentOp(
+                f"The name {old} stays usable until no code uses it: a trigger keeps the two columns equal."
+            ),
+            *(there for there, _ in moves),
+            *pair.add(place.column, way.at),
+            *pair.keep(way.at),
+        ]
+        down = [*pair.stop(way.at), pair.drop(place.column, way.at), *(back for _, back in moves)]
+        table = _with_other_names(way.at.tables[place.table], way.change.after.tables[place.table], old)
+        beside = replace(pair.new, not_null=False)
+        way.step(way.with_table(replace(table, columns=(*table.columns, beside))), Part(up, down))
+        before = _with_other_names(way.before.tables[place.table], way.change.after.tables[place.table], old)
+        way.before = replace(way.before, tables={**way.before.tables, place.table: before})
+
+
+def drop_old_names(way: Way) -> None:
+    """Go on by dropping the old columns and what stands on them; the way back fills them again."""
+    for place, old in sorted(way.change.kept_names.items()):
+        name = place.table
+        for part in on_column(way.at.tables[name], old):
+            if isinstance(part, Index):
+                drop_index(way, name, part)
+            else:
+                drop_constraint(way, name, part)
+        pair = _Pair(way, place, old)
+        if pair.old.not_null:
+            loosen(way, name, pair.old)
+        filled = backfill_op(way.at.tables[name], old, quoted(place.column), way.at)
+        way.step(way.at, Part([], [AutocommitOp([filled])]))
+        table = way.at.tables[name]
+        left = replace(
+            table,
+            columns=tuple(each for each in table.columns if each.name != old),
+            constraints={k: v for k, v in table.constraints.items() if v.type != "n" or v.columns != (old,)},
+        )
+        up = [*pair.stop(way.at), pair.drop(old, way.at)]
+        down = [*pair.add(old, way.at), *pair.keep(way.at)]
+        way.step(way.with_table(left), Part(up, down))
+
+
+Move = tuple[ops.MigrateOperation, ops.MigrateOperation]
+
+
+def _moves(way: Way, name: Name, old: str) -> list[Move]:
+    """Return what takes names from what stands on the old column, and back, where the new one needs them."""
+    table, wanted = way.at.tables[name], way.change.after.tables[name]
+    found: list[Move] = []
+    for part, aside in _asides(table, wanted, old):
+        if isinstance(part, Index):
+            names = ((part.name, aside), (aside, part.name))
+            there, back = (indexes.rename_op(name, *each, way.at) for each in names)
+        else:
+            there = constraints.rename_op(name, part, aside, way.at)
+            back = constraints.rename_op(name, replace(part, name=aside), part.name, way.at)
+        found.append((there, back))
+    return found
+
+
+def _asides(table: Table, wanted: Table, old: str) -> Iterator[tuple[Piece, str]]:
+    taken = {*table.constraints, *table.indexes, *wanted.constraints, *wanted.indexes}
+    for part in on_column(table, old):
+        if part.name in wanted.constraints or part.name in wanted.indexes:
+            yield part, temporary_name(part.name, "_old", taken)
+
+
+def _with_other_names(table: Table, wanted: Table, old: str) -> Table:
+    names = {part.name: aside for part, aside in _asides(table, wanted, old)}
+
+    def own(part: Piece) -> Piece:
+        return replace(part, name=names.get(part.name, part.name))
+
+    parts: list[Piece] = [*table.constraints.values(), *table.indexes.values()]
+    parts = [own(each) for each in parts]
+    return replace(
+        table,
+        constraints={each.name: each for each in parts if isinstance(each, Constraint)},
+        indexes={each.name: each for each in parts if isinstance(each, Index)},
+    )
+
+
+class _Pair:
+    """A column by its old name and by its new one.
+
+    Args:
+        way: so far.
+        place: the new one.
+        old: the old one's name.
+    """
+
+    def __init__(self, way: Way, place: ColumnName, old: str) -> None:
+        self.name = place.table
+        self.old = way.before.tables[self.name][old]
+        self.new = way.change.after.tables[self.name][place.column]
+        self._before = way.before
+        self._after = way.change.after
+        self._trigger = made_name(self.name.name, old, "kept")
+
+    def add(self, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
+        """Return what adds one of the two; with its default for rows to come, and no value in those there."""
+        one, schema_it_is_in = (
+            (self.new, self._after) if column == self.new.name else (self.old, self._before)
+        )
+        table = schema_it_is_in.tables[self.name]
+        native = native_column(replace(one, not_null=False, default=None), table, schema_it_is_in)
+        if native is None:
+            raise TypeError(one.type)
+        schema = schema_of(self.name, catalog)
+        found: list[ops.MigrateOperation] = [ops.AddColumnOp(self.name.name, native, schema=schema)]
+        if one.default is not None:
+            default = server_default(one)
+            found.append(
+                ops.AlterColumnOp(self.name.name, column, schema=schema, modify_server_default=default)
+            )
+        return found
+
+    def drop(self, column: str, catalog: Catalog) -> ops.MigrateOperation:
+        """Return what drops one of the two."""
+        return ops.DropColumnOp(self.name.name, column, schema=schema_of(self.name, catalog))
+
+    def keep(self, catalog: Catalog) -> Operations:
+        """Return what makes the trigger: the one that is written tells the other.
+
+        A row that leaves a column out has its default there. Where neither changes, nothing is to be told:
+        one of the two may not be filled yet.
+        """
+        old, new = (quoted(each.name) for each in (self.old, self.new))
+        default = default_sql(self.new)
+        left_out = f"({default})::{self.new.type}::text" if default else "NULL"
+        function = sql_name(Name(self.name.schema, self._trigger), catalog)
+        # As text: json has no equality.
+        body = [
+            f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN",
+            "    IF TG_OP = 'INSERT' THEN",
+            f"        IF NEW.{new}::text IS DISTINCT FROM {left_out} THEN NEW.{old} := NEW.{new};",
+            f"        ELSE NEW.{new} := NEW.{old}; END IF;",
+            f"    ELSIF NEW.{new}::text IS DISTINCT FROM OLD.{new}::text THEN NEW.{old} := NEW.{new};",
+            f"    ELSIF NEW.{old}::text IS DISTINCT FROM OLD.{old}::text THEN NEW.{new} := NEW.{old};",
+            "    END IF;",
+            "    RETURN NEW;",
+            "END $keep$",
+        ]
+        return [
+            SqlOp("\n".join(body)),
+            SqlOp(
+                f"CREATE TRIGGER {quoted(self._trigger)} BEFORE INSERT OR UPDATE ON "
+                f"{sql_name(self.name, catalog)} FOR EACH ROW EXECUTE FUNCTION {function}()"
+            ),
+        ]
+
+    def stop(self, catalog: Catalog) -> Operations:
+        """Return what drops the trigger."""
+        function = sql_name(Name(self.name.schema, self._trigger), catalog)
+        return [
+            SqlOp(f"DROP TRIGGER {quoted(self._trigger)} ON {sql_name(self.name, catalog)}"),
+            SqlOp(f"DROP FUNCTION {function}()"),
+        ]

@@ -1,0 +1,121 @@
+"""A table gets another name, and the old one stays usable until no code uses it any more (`keep_old`).
+
+A view has the old name meanwhile, and the names that the columns had; rows are read and written through it
+(CREATE VIEW, Updatable Views). It goes in the revision that comes after the code.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects.difference import forced
+from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.steps import Change, CommentOp, SqlOp
+from plinth.autogenerate.online.way import Part
+from plinth.catalog.picture import Catalog, Name, Table
+
+Renamed = tuple[Table, Table]
+
+
+def refuse_unkept_tables(change: Change, kept: Sequence[Renamed]) -> None:
+    """Return if each table that should keep its old name can.
+
+    Args:
+        change: what else is done, renames done.
+        kept: such tables, as they were and renamed.
+
+    Raises:
+        Refusal: one can't, and refusals aren't collected.
+    """
+    for old, new in kept:
+        why = next(_objections(change, old, new), None)
+        if why:
+            refuse(
+                Refusal(
+                    "kept name",
+                    f"Table {shown(new.name, change.after)} can't keep its old name "
+                    f"{shown(old.name, change.before)} beside the new one, for {why}. Without "
+                    '"keep_old": True in its info it is renamed at once, while no code runs that uses the '
+                    "old name.",
+                )
+            )
+
+
+def _objections(change: Change, old: Table, new: Table) -> Iterator[str]:
+    if old.row_security:
+        yield "rows that its policies hide would be seen through the view that has the old name"
+    if any(column.has_privileges for column in old.columns):
+        yield "privileges were granted on its columns"
+    if any(name == old.name for name in (*change.after.tables, *change.after.sequences)):
+        yield "something new has the old name"
+    found = forced(change)
+    retyped = sorted(column for table, column in found.retyped | found.replaced if table == new.name)
+    if retyped:
+        yield f"its column {retyped[0]} gets another type too: do that in a revision of its own"
+
+
+def with_views(turn: Part, kept: Sequence[Renamed], catalog: Catalog) -> Part:
+    """Return a transaction of renames with the views that have the old names of its tables.
+
+    Args:
+        turn: the renames.
+        kept: tables that keep their old names, as they were and renamed.
+        catalog: the schema, renames done.
+    """
+    views = [_View(old, new, catalog) for old, new in kept]
+    return Part(
+        [*turn.up, *(op for view in views for op in view.make())],
+        [*(view.drop() for view in views), *turn.down],
+    )
+
+
+def without_views(kept: Sequence[Renamed], catalog: Catalog) -> list[Part]:
+    """Return the transactions after the code in which the views go."""
+    views = [_View(old, new, catalog) for old, new in kept]
+    return [Part([view.drop()], view.make(), is_after=True) for view in views]
+
+
+class _View:
+    """The view that has a table's old name.
+
+    Args:
+        old: the table as it was.
+        new: the same, renamed.
+        catalog: the schema, renames done.
+    """
+
+    def __init__(self, old: Table, new: Table, catalog: Catalog) -> None:
+        self.name: Name = old.name
+        self._view = sql_name(old.name, catalog)
+        self._table = sql_name(new.name, catalog)
+        names = zip((each.name for each in old.columns), (each.name for each in new.columns), strict=True)
+        self._columns = ", ".join(
+            quoted(now) if was == now else f"{quoted(now)} AS {quoted(was)}" for was, now in names
+        )
+
+    def make(self) -> list[ops.MigrateOperation]:
+        """Return what makes it, with the privileges that the table's users have."""
+        grant = literal(f"GRANT %s ON {self._view.replace('%', '%%')} TO %s")
+        lines = [
+            "DO $$ DECLARE given record; BEGIN",
+            "    FOR given IN SELECT privilege_type AS what, grantee FROM pg_class, aclexplode(relacl)",
+            f"        WHERE oid = {literal(self._table)}::regclass AND grantee <> relowner",
+            "    LOOP",
+            f"        EXECUTE format({grant}, given.what, CASE given.grantee WHEN 0 THEN 'PUBLIC'",
+            "            ELSE quote_ident(pg_get_userbyid(given.grantee)) END);",
+            "    END LOOP;",
+            "END $$",
+        ]
+        return [
+            CommentOp(
+                f"The name {self.name.name} stays usable until no code uses it: by a view, with the table's "
+                "privileges."
+            ),
+            SqlOp(f"CREATE VIEW {self._view} AS SELECT {self._columns} FROM {self._table}"),  # noqa: S608
+            SqlOp("\n".join(lines)),
+        ]
+
+    def drop(self) -> SqlOp:
+        """Return what drops it."""
+        return SqlOp(f"DROP VIEW {self._view}", f"drop view {self.name.name}")

@@ -1,0 +1,233 @@
+"""A rename that leaves the old name usable (`keep_old`): code of before and code of after work at once."""
+# ruff: noqa: S608 - SQL made of constants
+
+import argparse
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Engine, MetaData
+
+from plinth.autogenerate.objects.refusals import Refusal, Refusals
+from tests.plinth.history import History, clear, do, rows
+from tests.plinth.kinds.kind import NAMING_CONVENTION
+from tests.plinth.project import Project
+
+ROWS = 3000
+READER = "plinth_test_kept_name_reader"
+
+
+def models(*, new: bool) -> MetaData:
+    """Return members with a name and a number, before or after both and the table are renamed."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+    def said(old: str) -> dict[str, Any]:
+        return {"info": {"renamed_from": old, "keep_old": True}} if new else {}
+
+    sa.Table(
+        "people" if new else "members",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column(
+            "title" if new else "name",
+            sa.String(50),
+            server_default="nobody",
+            nullable=False,
+            index=True,
+            **said("name"),
+        ),
+        sa.Column("amount" if new else "number", sa.Integer, **said("number")),
+        **said("members"),
+    )
+    return metadata
+
+
+@pytest.fixture
+def history(project: Project, empty_engine: Engine) -> History:
+    """A revision that makes the table, applied, and rows in it."""
+    found = clear(project)
+    write(found, empty_engine, models(new=False))
+    command.upgrade(found.config(empty_engine), "head")
+    do(
+        empty_engine.url,
+        "insert into members (name, number) select 'n' || n, nullif(n % 7, 0) "
+        f"from generate_series(1, {ROWS}) n",
+    )
+    return found
+
+
+def write(history: History, engine: Engine, metadata: MetaData, *x: str) -> list[str]:
+    """Let autogenerate write revisions; return the new ones' ids, oldest first."""
+    before = set(history.folder.glob("versions/*.py"))
+    config = history.config(engine)
+    config.attributes["target_metadata"] = metadata
+    config.cmd_opts = argparse.Namespace(x=list(x))
+    command.revision(config, "rename", autogenerate=True)
+    new = set(history.folder.glob("versions/*.py")) - before
+    return sorted(file.name.partition("_")[0] for file in new)
+
+
+@contextmanager
+def at_work(engine: Engine, metadata: MetaData) -> Iterator[list[Exception]]:
+    """Let code that knows these models alone write and read as long as the block runs; yield its errors."""
+    [table] = metadata.tables.values()
+    key, name, number = table.c
+    errors: list[Exception] = []
+    over = threading.Event()
+
+    def work(turn: int) -> None:
+        mine = f"{table.name} {turn}"
+        with engine.begin() as connection:
+            made = connection.execute(sa.insert(table).values({name.name: mine}).returning(key)).scalar_one()
+            left_out = connection.execute(sa.insert(table).returning(key, name, number)).one()
+            assert (left_out[1], left_out[2]) == ("nobody", None)
+        with engine.begin() as connection:
+            connection.execute(sa.update(table).where(key == made).values({number.name: turn}))
+            assert connection.execute(sa.select(name, number).where(key == made)).one() == (mine, turn)
+            connection.execute(sa.update(table).where(key == made).values({number.name: None}))
+        with engine.begin() as connection:
+            assert connection.execute(sa.select(name, number).where(key == made)).one() == (mine, None)
+            connection.execute(sa.delete(table).where(key == left_out[0]))
+
+    def go_on() -> None:
+        turn = 0
+        try:
+            while not over.is_set():
+                work(turn := turn + 1)
+                over.wait(0.01)
+        except Exception as error:
+            errors.append(error)
+
+    client = threading.Thread(target=go_on)
+    client.start()
+    try:
+        yield errors
+    finally:
+        over.set()
+        client.join()
+        engine.dispose()
+
+
+def clients(engine: Engine) -> Engine:
+    """Return an engine of an application's."""
+    return sa.create_engine(engine.url, connect_args={"prepare_threshold": None})
+
+
+@pytest.mark.slow
+def test_both_versions_of_the_code_work_at_once(history: History, empty_engine: Engine) -> None:
+    url = empty_engine.url
+    do(url, f"drop role if exists {READER}; create role {READER}; grant select on members to {READER}")
+    first, after = write(history, empty_engine, models(new=True))
+    with at_work(clients(empty_engine), models(new=False)) as errors:
+        command.upgrade(history.config(empty_engine), first)
+        with at_work(clients(empty_engine), models(new=True)) as newer:
+            command.upgrade(history.config(empty_engine), first)
+            assert rows(url, f"select has_table_privilege('{READER}', 'members', 'select')") == [(True,)]
+            different = (
+                "select from people where title is distinct from name or amount is distinct from number"
+            )
+            assert rows(url, different) == []
+            threading.Event().wait(1)
+            assert rows(url, different) == []
+    assert (errors, newer) == ([], [])
+    with at_work(clients(empty_engine), models(new=True)) as errors:
+        command.upgrade(history.config(empty_engine), after)
+        command.downgrade(history.config(empty_engine), first)
+        with at_work(clients(empty_engine), models(new=False)) as older:
+            threading.Event().wait(1)
+            assert rows(url, different) == []
+    assert (errors, older) == ([], [])
+    with at_work(clients(empty_engine), models(new=False)) as errors:
+        command.downgrade(history.config(empty_engine), "-1")
+    assert errors == []
+    [(counted, total)] = rows(url, "select count(*), sum(number) from members where id <= 3000")
+    assert (counted, total) == (ROWS, sum(n % 7 for n in range(1, ROWS + 1)))
+    do(url, f"drop owned by {READER}; drop role {READER}")
+
+
+@pytest.mark.parametrize(
+    ("made_by_hand", "reason"),
+    [
+        ("alter table members enable row level security", "rows that its policies hide"),
+        ("grant select (id) on members to pg_monitor", "privileges were granted on its columns"),
+        ("grant select (name) on members to pg_monitor", "Column people.title can't keep its old name name"),
+        ("create view few as select name from members", "a view, policy or the like stands on it"),
+        (
+            "create function f() returns trigger language plpgsql as 'begin return new; end'; "
+            "create trigger f before insert on members for each row execute function f()",
+            "the table has triggers",
+        ),
+    ],
+)
+def test_where_the_old_name_can_not_stay_it_is_refused(
+    history: History, empty_engine: Engine, made_by_hand: str, reason: str
+) -> None:
+    do(empty_engine.url, made_by_hand)
+    with pytest.raises((Refusal, Refusals), match=reason):
+        write(history, empty_engine, models(new=True))
+
+
+DRAWN = {"server_default": sa.text("md5(random()::text)")}
+KEPT = {"info": {"renamed_from": "name", "keep_old": True}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (
+            {"type_": sa.String(50)},
+            {"type_": sa.Integer, "info": {**KEPT["info"], "using": "title::integer"}},
+            "its type changes too",
+        ),
+        (
+            {"type_": sa.String(50)},
+            {"type_": sa.String(50), "server_default": "x"},
+            "its default changes too",
+        ),
+        ({"type_": sa.Text, **DRAWN}, {"type_": sa.Text, **DRAWN}, "its default is another one each time"),
+        ({"type_": sa.Text, "unique": True}, {"type_": sa.Text, "unique": True}, "it is a key"),
+    ],
+)
+def test_where_the_column_changes_otherwise_or_is_a_key_it_is_refused(
+    project: Project, empty_engine: Engine, old: dict[str, Any], new: dict[str, Any], reason: str
+) -> None:
+    history = clear(project)
+    for name, said in (("name", old), ("title", KEPT | new)):
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column(name, **said))
+        if "unique" in said:
+            refers = sa.Column("t", sa.Text, sa.ForeignKey(f"t.{name}"))
+            sa.Table("u", metadata, sa.Column("id", sa.Integer, primary_key=True), refers)
+        if name == "name":
+            write(history, empty_engine, metadata)
+            command.upgrade(history.config(empty_engine), "head")
+    with pytest.raises((Refusal, Refusals), match=reason):
+        write(history, empty_engine, metadata)
+
+
+def test_a_plain_file_renames_at_once(history: History, empty_engine: Engine) -> None:
+    assert len(write(history, empty_engine, models(new=True), "online=no")) == 1
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select count(title), to_regclass('members') from people group by 2") == [
+        (ROWS, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ({"keep_old": True}, 'of people.title says nothing without "renamed_from"'),
+        ({"keep_old": "yes", "renamed_from": "name"}, "of people.title must be True or False"),
+    ],
+)
+def test_a_hint_that_says_nothing_is_refused(
+    history: History, empty_engine: Engine, info: dict[str, object], said: str
+) -> None:
+    wanted = models(new=True)
+    wanted.tables["people"].c.title.info = info
+    with pytest.raises((Refusal, Refusals), match=said):
+        write(history, empty_engine, wanted)
