@@ -58,6 +58,7 @@ NO_ONLINE_FORM = {
         "type.every_type_column_added",
     ],
     ("changing-column-type",): [
+        "enum.remove_value_under_a_default_of_text",
         "enum.remove_value_used_everywhere",
         "enum.shared_remove_value",
         "order.enum_loses_a_value_that_a_function_takes",

@@ -20,7 +20,7 @@ from plinth.autogenerate.objects.quoting import (
     without_binds,
 )
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, CommentOp, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, Phase, SqlOp, Step
 from plinth.autogenerate.objects.types import base_name, same_family, sqlalchemy_type
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
@@ -171,22 +171,20 @@ def column_sql(column: Column, table: Table, catalog: Catalog) -> str:
     return " ".join(words)
 
 
-def steps(
-    change: Change, name: Name, replaced: set[str], rebuilt: set[Name], defaults: set[str]
-) -> Iterator[Step]:
+def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
     """Yield what makes the columns of a standing table as they should be.
 
     Args:
         change: the whole.
         name: the table.
-        replaced: generated columns that are dropped and made anew.
-        rebuilt: types that are made anew under their names, and take care of their columns' defaults.
-        defaults: columns whose defaults are set anew, because of what they call.
+        forced: what is made anew: types under their names, which take care of their columns' defaults,
+            generated columns, and defaults because of what they call.
 
     Raises:
         Refusal: it needs a word of the author's, and refusals aren't collected.
     """
     before, after = change.before.tables[name], change.after.tables[name]
+    replaced = forced.of(forced.parts("column"), name)
     for column in after.columns:
         is_new = column.name in replaced or before.column(column.name) is None
         if is_new and not is_column_inherited(change, name, column, change.after):
@@ -199,13 +197,15 @@ def steps(
             is_first = column.name in replaced or column.generated
             phase = Phase.DROP_FIRST if is_first else Phase.DROP_COLUMNS
             yield Step(phase, _drop(change, before, column)).dropping(*_nodes(before, column, change.after))
-        elif wanted is not None and column.name in defaults and column.default == wanted.default:
-            yield from _alter(change, after, column, replace(wanted, default=None), rebuilt)
-            yield from _alter(change, after, replace(wanted, default=None), wanted, rebuilt)
+        elif (
+            wanted and after.part("default", column.name) in forced.anew and column.default == wanted.default
+        ):
+            yield from _alter(change, after, column, replace(wanted, default=None), forced)
+            yield from _alter(change, after, replace(wanted, default=None), wanted, forced)
         elif wanted is not None and wanted != column:
-            if column.named_type in rebuilt and column.named_type == wanted.named_type:
+            if column.named_type in forced.types and column.named_type == wanted.named_type:
                 column = replace(column, default=wanted.default)  # noqa: PLW2901
-            yield from _alter(change, after, column, wanted, rebuilt)
+            yield from _alter(change, after, column, wanted, forced)
 
 
 def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
@@ -290,7 +290,7 @@ def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.
     return ops.AlterColumnOp(table.name.name, column, schema=schema, **what)  # type: ignore[arg-type]
 
 
-def _alter(change: Change, table: Table, before: Column, after: Column, rebuilt: set[Name]) -> Iterator[Step]:
+def _alter(change: Change, table: Table, before: Column, after: Column, forced: Forced) -> Iterator[Step]:
     """Yield what makes a column as it should be."""
     sql, summary = _alter_sql(change, table, before), f"change {table.name.name} {before.name}"
     if before.generated and not after.generated:
@@ -300,7 +300,7 @@ def _alter(change: Change, table: Table, before: Column, after: Column, rebuilt:
     if before.identity and not after.identity:
         drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP IDENTITY", summary, table.name))
         yield drop.dropping(Node("sequence", before.sequence)) if before.sequence else drop
-    yield from _retype_around_default(change, table, before, after, rebuilt)
+    yield from _retype_around_default(change, table, before, after, forced)
     if before.not_null and not after.not_null:
         yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_nullable=True))
     if after.not_null and not before.not_null:
@@ -318,7 +318,7 @@ def _alter(change: Change, table: Table, before: Column, after: Column, rebuilt:
 
 
 def _retype_around_default(
-    change: Change, table: Table, before: Column, after: Column, rebuilt: set[Name]
+    change: Change, table: Table, before: Column, after: Column, forced: Forced
 ) -> Iterator[Step]:
     """Yield what gives a column another type, and its default: off before, on again after."""
     node, its_default = table.part("column", after.name), table.part("default", after.name)
@@ -333,7 +333,7 @@ def _retype_around_default(
         yield Step(Phase.COLUMNS, drop).dropping(its_default)
     if retyped:
         step = Step(Phase.COLUMNS, retype(change, table, before, after)).making(node)
-        yield step if before.named_type in rebuilt else step.dropping(node)
+        yield step if before.named_type in forced.types else step.dropping(node)
     if (
         after.default is not None
         and not after.generated

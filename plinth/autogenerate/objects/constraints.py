@@ -11,7 +11,7 @@ from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.heirs import is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.objects.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, NotNullNamesOp, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -183,13 +183,13 @@ def is_kept(before: Constraint, after: Constraint | None) -> bool:
     )
 
 
-def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
+def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
     """Yield what makes the constraints of a standing table as they should be.
 
     Args:
         change: the whole.
         name: the table.
-        forced: constraints that have to be dropped and made anew, because of what they stand on.
+        forced: what has to be dropped and made anew, because of what it stands on.
 
     Raises:
         Refusal: a NOT NULL constraint differs in more than its name.
@@ -203,7 +203,7 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
             if new is not None and new.definition != old.definition:
                 refuse(Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}"))
             continue
-        if old.name in forced or not is_kept(old, new):
+        if before.part("constraint", old.name) in forced.anew or not is_kept(old, new):
             phase = Phase.DROP_FOREIGN_KEYS if old.type == "f" else Phase.DROP_CONSTRAINTS
             drop = drop_op(old, before, change.before)
             if may_be_inherited(change, name, old):
@@ -214,7 +214,7 @@ def steps(change: Change, name: Name, forced: set[str]) -> Iterator[Step]:
         old_one = before.constraints.get(new.name)
         if new.type == "n" or is_constraint_inherited(change, name, new, change.after):
             continue
-        if old_one is None or new.name in forced or not is_kept(old_one, new):
+        if old_one is None or after.part("constraint", new.name) in forced.anew or not is_kept(old_one, new):
             phase = Phase.FOREIGN_KEYS if new.type == "f" else Phase.CONSTRAINTS
             step = Step(phase, add_op(new, after, change.after))
             yield step.making(after.part("constraint", new.name))

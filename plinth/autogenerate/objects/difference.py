@@ -1,7 +1,6 @@
 """From two pictures of a schema to the operations that make one of the other, in a safe order."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Set
 
 from plinth.autogenerate.objects import (
     columns,
@@ -15,40 +14,10 @@ from plinth.autogenerate.objects import (
 )
 from plinth.autogenerate.objects.heirs import from_the_youngest, in_line
 from plinth.autogenerate.objects.order import ordered
-from plinth.autogenerate.objects.others import Key
 from plinth.autogenerate.objects.quoting import literal, quoted, shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
-from plinth.catalog.picture import ColumnName, Constraint, Name, Node
-
-
-@dataclass
-class Forced:
-    """What has to be dropped and made anew although it doesn't change, because of what it stands on.
-
-    Args:
-        types: enums and domains that are made anew.
-        replaced: generated columns.
-        retyped: columns that get another type, or a new one of the same name.
-        constraints: of standing tables.
-        indexes: of standing tables.
-        defaults: of standing tables' columns.
-        checks: of domains.
-        others: views, functions and the like.
-    """
-
-    types: set[Name] = field(default_factory=set)
-    replaced: set[ColumnName] = field(default_factory=set)
-    retyped: set[ColumnName] = field(default_factory=set)
-    constraints: set[tuple[Name, str]] = field(default_factory=set)
-    indexes: set[tuple[Name, str]] = field(default_factory=set)
-    defaults: set[ColumnName] = field(default_factory=set)
-    checks: set[tuple[Name, str]] = field(default_factory=set)
-    others: set[Key] = field(default_factory=set)
-
-    def of(self, found: set[tuple[Name, str]] | set[ColumnName], table: Name) -> set[str]:
-        """Return the names of those that belong to a table."""
-        return {name for owner, name in found if owner == table}
+from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
+from plinth.catalog.picture import ColumnName, Name, Node
 
 
 def difference(change: Change) -> list[Step]:
@@ -67,32 +36,25 @@ def _steps(change: Change) -> Iterator[Step]:
     )
     yield from _schemas(change)
     yield from enums.steps(change)
-    yield from domains.steps(change, found.types, found.checks)
+    yield from domains.steps(change, found)
     yield from tables.create_steps(change)
-    kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.replaced}
+    kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.parts("column")}
     yield from _in_order_of_columns(change, kept, found)
     yield from sequences.steps(change, kept_columns)
     for name in kept:
         yield from tables.alter_steps(change, name)
-        yield from constraints.steps(change, name, found.of(found.constraints, name))
-        yield from indexes.steps(change, name, found.of(found.indexes, name))
+        yield from constraints.steps(change, name, found)
+        yield from indexes.steps(change, name, found)
     yield from constraints.not_null_names(change)
     yield from tables.drop_steps(change, _in_the_way(change))
     _refuse_dependents(change)
     _refuse_published(change, found)
-    yield from others.steps(change, found.others)
+    yield from others.steps(change, found)
 
 
 def _in_order_of_columns(change: Change, kept: list[Name], found: Forced) -> Iterator[Step]:
     """Yield steps; a column is added to heirs first, and goes from them last: so it stays their own."""
-    made = {
-        name: list(
-            columns.steps(
-                change, name, found.of(found.replaced, name), found.types, found.of(found.defaults, name)
-            )
-        )
-        for name in kept
-    }
+    made = {name: list(columns.steps(change, name, found)) for name in kept}
     for name in from_the_youngest(kept, change):
         yield from (step for step in made[name] if step.phase != Phase.DROP_COLUMNS)
     for name in kept:
@@ -113,142 +75,103 @@ def _schemas(change: Change) -> Iterator[Step]:
 
 
 def forced(change: Change) -> Forced:
-    """Return what has to be made anew although it doesn't change."""
-    found = Forced()
-    before, after = change.before, change.after
-    for name, enum in before.enums.items():
-        if name in after.enums and enums.is_rebuilt(enum, after.enums[name], change):
-            found.types.add(name)
-    for name in domains.in_order(before):
-        domain, new = before.domains[name], after.domains.get(name)
-        if new and (domains.is_rebuilt(domain, new) or domain.base in found.types):
-            found.types.add(name)
-    _force_by_what_they_call(change, found)
-    _force_columns(change, found)
-    _force_parts(change, found)
-    _force_others(change, found)
+    """Return what has to be made anew although it doesn't change, and which columns get another type."""
+    found = Forced({Node("type", name) for name in _types_made_anew(change)})
+    _find_columns(change, found)
+    shaken = found.anew | set(_not_kept(change))
+    retyped = {Node("column", place) for place in found.retyped}
+    if not shaken and not retyped:
+        return found
+    standing = change.before.nodes & change.after.nodes
+    while more := {node for node in standing - found.anew if _falls(change, node, shaken, retyped)}:
+        found.anew |= more
+        shaken |= more  # and what stands on it falls, too
+    found.retyped -= found.parts("column")
     return found
 
 
-def _force_by_what_they_call(change: Change, forced: Forced) -> None:
-    """Find what stands on functions and the like that are dropped and made anew, directly or not."""
+def _types_made_anew(change: Change) -> set[Name]:
     before, after = change.before, change.after
-    gone = {
-        old.node
-        for key, old in before.others.items()
-        if key not in after.others or others.is_replaced(old, after.others[key], change)
+    found = {
+        name
+        for name, enum in before.enums.items()
+        if name in after.enums and enums.is_rebuilt(enum, after.enums[name], change)
     }
-    shaken = gone | {Node("type", name) for name in forced.types}
-    while shaken:
-        forced.others |= (found := _standing_on(shaken, change) - forced.others)
-        gone |= (shaken := {before.others[key].node for key in found})
+    kept = {name: each for name, each in before.domains.items() if name in after.domains}
+    found |= {name for name, each in kept.items() if domains.is_rebuilt(each, after.domains[name])}
+    while more := {name for name, each in kept.items() if each.base in found} - found:
+        found |= more
+    return found
+
+
+def _find_columns(change: Change, found: Forced) -> None:
+    """Find the columns that are dropped and made anew for their own sake, and those that get another type."""
+    types = found.types
+    for place in tables.columns_kept(change):
+        old, new = (each.tables[place.table][place.column] for each in (change.before, change.after))
+        if columns.is_replaced(old, new):
+            found.anew.add(Node("column", place))
+        elif columns.is_retyped(old, new) or old.named_type in types:
+            found.retyped.add(place)
+
+
+def _not_kept(change: Change) -> Iterator[Node]:
+    """Yield what goes, or is dropped and made anew because it differs itself."""
+    before, after = change.before, change.after
+    for key, other in before.others.items():
+        if key not in after.others or others.is_replaced(other, after.others[key], change):
+            yield other.node
     for name, table in before.tables.items():
         wanted = after.tables.get(name)
-        if wanted is None or not gone:
+        if wanted is None or wanted is table:
             continue
-        places = [ColumnName(name, each.name) for each in table.columns if wanted.column(each.name)]
-        for place in places:
-            column = table[place.column]
-            if column.generated and column.needs & gone:
-                forced.replaced.add(place)
-            elif column.default_needs & gone:
-                forced.defaults.add(place)
-        forced.constraints |= {
-            (name, each) for each, found in table.constraints.items() if found.needs & gone
-        }
-        forced.indexes |= {(name, each) for each, found in table.indexes.items() if found.needs & gone}
-    for name, domain in before.domains.items():
-        forced.checks |= {(name, each) for each, found in domain.constraints.items() if found.needs & gone}
+        for constraint in table.constraints.values():
+            if not constraints.is_kept(constraint, wanted.constraints.get(constraint.name)):
+                yield table.part("constraint", constraint.name)
+        for index in table.indexes.values():
+            if not indexes.is_kept(index, wanted.indexes.get(index.name)):
+                yield table.part("index", index.name)
 
 
-def _standing_on(shaken: set[Node], change: Change) -> set[Key]:
-    """Return what is to stay and stands on something that doesn't."""
-    return {
-        key
-        for key, other in change.before.others.items()
-        if key in change.after.others and other.kind != "extension" and other.needs & shaken
-    }
+def _falls(change: Change, node: Node, shaken: Set[Node], retyped: Set[Node]) -> bool:
+    """Whether what stays has to be dropped and made anew, for the sake of what it stands on.
+
+    Args:
+        change: the whole.
+        node: what stays.
+        shaken: what doesn't, or is made anew.
+        retyped: the columns that get another type where they stand.
+    """
+    needs = change.before.needs(node)
+    stands_on_moved = not (needs.isdisjoint(shaken) and needs.isdisjoint(retyped))
+    if isinstance(node.name, ColumnName) and node.kind in {"column", "default"}:
+        column = change.before.tables[node.name.table][node.name.column]
+        if node.kind == "column":
+            return bool(column.generated) and stands_on_moved
+        # What makes its type anew takes it along.
+        return any(each in shaken and each.name != column.named_type for each in needs)
+    if isinstance(node.name, ColumnName):
+        return not needs.isdisjoint(shaken) or (
+            node.kind == "constraint" and _compares_otherwise(change, node.name, shaken, retyped)
+        )
+    if node.kind == "statistics":  # they move along with a column
+        return any(each in shaken and each.kind not in {"column", "constraint"} for each in needs)
+    return node.kind not in {"table", "type", "extension"} and stands_on_moved
 
 
-def _force_others(change: Change, forced: Forced) -> None:
-    """Find the views and the like that stand on columns and keys which change, and on each other."""
-    shaken = {Node("column", each) for each in forced.retyped | forced.replaced}
-    for name, table in change.before.tables.items():
-        wanted = change.after.tables.get(name)
-        shaken |= {
-            table.part("constraint", each.name)
-            for each in table.constraints.values()
-            if wanted
-            and (
-                (name, each.name) in forced.constraints
-                or not constraints.is_kept(each, wanted.constraints.get(each.name))
-            )
-        }
-    found = {key for key in _standing_on(shaken, change) if key[0] != "statistics"}  # it moves along
-    while found:
-        forced.others |= found
-        shaken = {change.before.others[key].node for key in found}
-        found = _standing_on(shaken, change) - forced.others
-
-
-def _force_columns(change: Change, forced: Forced) -> None:
-    kept = tables.columns_kept(change)
-    for name, column in kept:
-        old, new = change.before.tables[name][column], change.after.tables[name][column]
-        if columns.is_replaced(old, new):
-            forced.replaced.add(ColumnName(name, column))
-        elif columns.is_retyped(old, new) or old.named_type in forced.types:
-            forced.retyped.add(ColumnName(name, column))
-    for name, column in kept:
-        old = change.before.tables[name][column]
-        if not old.generated:
-            continue
-        if old.uses & forced.of(forced.retyped, name) or old.named_type in forced.types:
-            forced.replaced.add(ColumnName(name, column))
-    forced.retyped -= forced.replaced
-
-
-def _force_parts(change: Change, forced: Forced) -> None:
-    kept = [name for name in change.before.tables if name in change.after.tables]
-    for name in kept:
-        before = change.before.tables[name]
-        replaced = forced.of(forced.replaced, name)
-        for constraint in before.constraints.values():
-            if replaced.intersection(constraint.columns) or constraint.types & forced.types:
-                forced.constraints.add((name, constraint.name))
-        for index in before.indexes.values():
-            if index.columns & replaced or index.types & forced.types:
-                forced.indexes.add((name, index.name))
-    for name in kept:
-        for constraint in change.before.tables[name].constraints.values():
-            if constraint.foreign_key and _is_key_shaken(change, forced, name, constraint):
-                forced.constraints.add((name, constraint.name))
-
-
-def _is_key_shaken(change: Change, forced: Forced, name: Name, key: Constraint) -> bool:
-    """Whether a foreign key can't stay: its columns get another kind of type, or what it stands on goes."""
-    target = key.reference.table
-    if target not in change.after.tables or target not in change.before.tables:
+def _compares_otherwise(change: Change, name: ColumnName, shaken: Set[Node], retyped: Set[Node]) -> bool:
+    """Whether a constraint is a foreign key whose columns get another kind of type."""
+    key = change.before.tables[name.table].constraints[name.column]
+    if key.foreign_key is None:
         return False
-    for table, names in ((name, key.columns), (target, key.reference.columns)):
-        for column in names:
-            old = change.before.tables[table].column(column)
-            new = change.after.tables[table].column(column)
-            if not old or not new or ColumnName(table, column) not in forced.retyped:
-                continue
-            if old.named_type in forced.types or columns.changes_family(old, new):
+    places = [ColumnName(name.table, column) for column in key.columns]
+    places += [ColumnName(key.foreign_key.table, column) for column in key.foreign_key.columns]
+    for place in places:
+        if Node("column", place) in retyped:
+            old, new = (each.tables[place.table][place.column] for each in (change.before, change.after))
+            if not old.needs.isdisjoint(shaken) or columns.changes_family(old, new):
                 return True
-    before, after = change.before.tables[target], change.after.tables[target]
-    for constraint in before.constraints.values():
-        stays = constraints.is_kept(constraint, after.constraints.get(constraint.name))
-        stays = stays and (target, constraint.name) not in forced.constraints
-        if not stays and constraints.stands_on(key, target, constraint):
-            return True
-    return any(
-        index.unique and set(index.key_columns) == set(key.reference.columns)
-        for index in before.indexes.values()
-        if (target, index.name) in forced.indexes or not indexes.is_kept(index, after.indexes.get(index.name))
-    )
+    return False
 
 
 def _refuse_dependents(change: Change) -> None:
@@ -287,7 +210,7 @@ def _refuse_published(change: Change, forced: Forced) -> None:
     Raises:
         Refusal: one does, and PostgreSQL lets such a column neither go nor change.
     """
-    changed = forced.retyped | forced.replaced
+    changed = forced.retyped | forced.parts("column")
     for name in sorted(change.before.tables.keys() & change.after.tables.keys()):
         for column in change.before.tables[name].columns:
             goes = change.after.tables[name].column(column.name) is None

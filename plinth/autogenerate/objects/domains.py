@@ -6,7 +6,7 @@ from plinth.autogenerate.objects.enums import columns_of, rebuild
 from plinth.autogenerate.objects.expressions import as_said
 from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
 
@@ -32,15 +32,14 @@ def is_rebuilt(before: Domain, after: Domain) -> bool:
     return (before.type, before.collation) != (after.type, after.collation)
 
 
-def steps(change: Change, rebuilt: set[Name], forced: set[tuple[Name, str]]) -> Iterator[Step]:
+def steps(change: Change, forced: Forced) -> Iterator[Step]:
     """Yield what makes the domains as they should be.
 
     Args:
         change: the whole.
-        rebuilt: the types that are made anew.
-        forced: checks that have to be dropped and made anew, because of what they call.
+        forced: the types, and the checks, that are made anew.
     """
-    before, after = change.before, change.after
+    before, after, rebuilt = change.before, change.after, forced.types
     for name in in_order(after):
         domain, old = after.domains[name], before.domains.get(name)
         if old is None:
@@ -49,7 +48,7 @@ def steps(change: Change, rebuilt: set[Name], forced: set[tuple[Name, str]]) -> 
         elif name in rebuilt:
             yield from rebuild(change, name, create_sql(domain, after))
         else:
-            yield from _alter(change, old, domain, {check for owner, check in forced if owner == name})
+            yield from _alter(change, old, domain, forced.of(forced.parts("domain constraint"), name))
         if domain.comment != (old.comment if old else None):
             text = "NULL" if domain.comment is None else literal(domain.comment)
             sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 
 from plinth.autogenerate.objects.quoting import literal
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
-
-Key = tuple[str, str]
 
 _ROUTINES = {"function", "procedure"}
 _GRANTED = {"view", "materialized view"}
@@ -92,19 +90,22 @@ def _attributes(composite: Other) -> dict[str, str]:
     return found
 
 
-def steps(change: Change, forced: set[Key]) -> Iterator[Step]:
+def steps(change: Change, forced: Forced) -> Iterator[Step]:
     """Yield what makes these objects as they should be.
 
     Args:
         change: the whole.
-        forced: those that have to be dropped and made anew, because of what they stand on.
+        forced: what has to be dropped and made anew, because of what it stands on.
 
     Raises:
         Refusal: one can't be made anew.
     """
     before, after = change.before.others, change.after.others
-    remade = {key for key in forced if key in after}
-    remade |= {key for key, old in before.items() if key in after and is_replaced(old, after[key], change)}
+    remade = {
+        key
+        for key, old in before.items()
+        if key in after and (old.node in forced.anew or is_replaced(old, after[key], change))
+    }
     for key, old in reversed(list(before.items())):
         if key in after and key not in remade:
             continue

@@ -171,6 +171,33 @@ class Step:
         return replace(self, drops=self.drops.union(nodes))
 
 
+@dataclass
+class Forced:
+    """What can't stay as it is: it stands on what goes or changes, or differs where nothing alters it.
+
+    Args:
+        anew: objects that are dropped and made anew: types, generated columns, and what has to be, although
+            it doesn't change itself (defaults, constraints, indexes, checks of domains, views and the like).
+        retyped: columns that get another type, or a new one of the same name.
+    """
+
+    anew: set[Node] = field(default_factory=set)
+    retyped: set[ColumnName] = field(default_factory=set)
+
+    @property
+    def types(self) -> set[Name]:
+        """The enums and domains that are made anew."""
+        return {node.name for node in self.anew if node.kind == "type" and isinstance(node.name, Name)}
+
+    def parts(self, kind: str) -> set[ColumnName]:
+        """Return the columns, defaults, constraints, indexes or checks of domains that are made anew."""
+        return {node.name for node in self.anew if node.kind == kind and isinstance(node.name, ColumnName)}
+
+    def of(self, found: Collection[ColumnName], table: Name) -> set[str]:
+        """Return the names of those that belong to a table, or to a domain."""
+        return {name for owner, name in found if owner == table}
+
+
 @dataclass(frozen=True)
 class Change:
     """One way from a schema to another, up or down.

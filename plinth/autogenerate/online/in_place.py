@@ -14,7 +14,7 @@ from plinth.autogenerate.objects.enums import columns_of
 from plinth.autogenerate.online.new_enums import rebuilt_enum
 from plinth.autogenerate.online.parts import on_column
 from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Table
 
 
 def change_in_place(way: Way) -> None:
@@ -25,7 +25,7 @@ def change_in_place(way: Way) -> None:
     for place in way.swapped:
         enum = rebuilt_enum(way, place)
         if enum:
-            way.forced.types.discard(enum)
+            way.forced.anew.discard(Node("type", enum))
             way.before = replace(way.before, enums={**way.before.enums, enum: way.change.after.enums[enum]})
     for names in _groups(way):
         if _takes_time(way, names):
@@ -36,7 +36,7 @@ def change_in_place(way: Way) -> None:
 
 def _columns(way: Way, name: Name) -> set[str]:
     """Return the columns of a table that change in place."""
-    return way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)
+    return way.forced.of(way.forced.parts("column") | way.forced.retyped - way.swapped, name)
 
 
 def _groups(way: Way) -> list[list[Name]]:
@@ -64,7 +64,7 @@ def _is_tied(way: Way, name: Name) -> bool:
         old, new = before[column], after[column]
         if any(before.column(each) is None for each in new.uses):
             return True
-        is_replaced = ColumnName(name, column) in way.forced.replaced
+        is_replaced = ColumnName(name, column) in way.forced.parts("column")
         if not is_replaced and _how_filled(old) != _how_filled(new):
             return True
     return False
@@ -81,7 +81,7 @@ def _shares_type(way: Way, name: Name) -> bool:
 
 def _shares_key(way: Way, name: Name) -> bool:
     """Whether a foreign key from or to a table has to be made anew."""
-    for owner, key in way.forced.constraints:
+    for owner, key in way.forced.parts("constraint"):
         constraint = way.before.tables[owner].constraints[key]
         if constraint.foreign_key is not None and name in {owner, constraint.foreign_key.table}:
             return True
@@ -155,7 +155,7 @@ def _changed(way: Way, catalog: Catalog, names: Sequence[Name]) -> Catalog:
 def _with_columns(way: Way, table: Table) -> Table:
     """Return a table with its columns changed, those that are replaced as they should be."""
     wanted, moved = way.change.after.tables[table.name], _columns(way, table.name)
-    replaced = way.forced.of(way.forced.replaced, table.name)
+    replaced = way.forced.of(way.forced.parts("column"), table.name)
     columns = [
         wanted[column.name]
         if column.name in replaced
@@ -190,7 +190,9 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     """Return a table with those of its checks, keys and indexes that are there after the change."""
     name, wanted = table.name, way.change.after.tables[table.name]
     standing = {part.name for column in _columns(way, name) for part in on_column(table, column)}
-    shaken = way.forced.of(way.forced.constraints | way.forced.indexes, name) | _reread(way, name)
+    shaken = way.forced.of(way.forced.parts("constraint") | way.forced.parts("index"), name) | _reread(
+        way, name
+    )
     own: list[Constraint] = []
     for each in table.constraints.values():
         is_moved = each.name in standing and each.type not in {"n", "f"}
@@ -222,7 +224,7 @@ def _with_keys(way: Way, catalog: Catalog, table: Table, names: Sequence[Name]) 
         key = each.foreign_key
         if (
             key is None
-            or (table.name, each.name) not in way.forced.constraints
+            or table.part("constraint", each.name) not in way.forced.anew
             or not {table.name, key.table} & set(names)
         ):
             own.append(each)

@@ -29,6 +29,8 @@ def is_shared(way: Way, name: Name) -> bool:
             return True
         users = [each.needs for each in catalog.domains.values()]
         users += [each.needs for each in catalog.others.values()]
+        columns = [column for table in catalog.tables.values() for column in table.columns]
+        users += [each.default_needs for each in columns if each.named_type != name]
         if any(Node("type", name) in needs for needs in users):
             return True
         for table in catalog.tables.values():

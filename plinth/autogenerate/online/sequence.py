@@ -171,9 +171,9 @@ def _refuse_rewrites(way: Way) -> None:
 def _is_split(way: Way, name: Name) -> bool:
     """Whether a table's changes have online forms; those of partitions and heirs are made in one revision."""
     before, after = way.before.tables[name], way.change.after.tables[name]
-    shaken = way.forced.of(way.forced.replaced | way.forced.retyped - way.swapped, name)  # and tied
+    shaken = way.forced.of(way.forced.parts("column") | way.forced.retyped - way.swapped, name)  # and tied
     is_touched = before != after or bool(
-        way.forced.of(way.forced.constraints, name) or way.forced.of(way.swapped, name)
+        way.forced.of(way.forced.parts("constraint"), name) or way.forced.of(way.swapped, name)
     )
     return not way.has_relatives(name) and not shaken and is_touched
 
@@ -224,8 +224,7 @@ def _late(way: Way, new: Catalog) -> set[Node]:
         for key, other in before.others.items()
         if after.others.get(key, other).definition != other.definition
     }
-    late |= {Node("type", name) for name in way.forced.types}
-    late |= {Node(*key) for key in way.forced.others}
+    late |= way.forced.anew
     while more := {node for node in new.nodes - late if (new.needs(node) | mentioned(node, new)) & late}:
         late |= more
     return late
@@ -392,7 +391,7 @@ def _drop_parts(way: Way, name: Name) -> None:
     for constraint in sorted(table.constraints.values(), key=lambda each: each.type):
         if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint):
             drop_constraint(way, name, constraint)
-    forced_indexes = way.forced.of(way.forced.indexes, name)
+    forced_indexes = way.forced.of(way.forced.parts("index"), name)
     wanted = way.change.after.tables[name].indexes
     for index in table.indexes.values():
         if is_kept_with(way, name, index):
@@ -415,8 +414,8 @@ def _drop_parts(way: Way, name: Name) -> None:
 def _change_what_is_called(way: Way) -> None:
     """Make functions anew for whose sake constraints and indexes are gone, before these come back."""
     tables, forced = way.before.tables, way.forced
-    needs = [tables[table].constraints[name].needs for table, name in forced.constraints]
-    needs += [tables[table].indexes[name].needs for table, name in forced.indexes]
+    needs = [tables[table].constraints[name].needs for table, name in forced.parts("constraint")]
+    needs += [tables[table].indexes[name].needs for table, name in forced.parts("index")]
     called = frozenset[Node]().union(*needs)
     there = way.at.nodes | {Node("type", name) for name in way.at.enums}
     changed = {}
@@ -431,7 +430,7 @@ def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
     if is_kept_with(way, name, constraint):
         return False
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
-    is_forced = constraint.name in way.forced.of(way.forced.constraints, name)
+    is_forced = constraint.name in way.forced.of(way.forced.parts("constraint"), name)
     is_kept = constraints.is_kept(constraint, wanted) or _waits(constraint, wanted)
     return is_forced or not is_kept
 

@@ -122,13 +122,13 @@ def _can_be_moved(way: Way, place: ColumnName, part: Piece) -> bool:
     if part.nulls_not_distinct:
         return False
     if isinstance(part, Index):
-        if not part.valid or (place.table, part.name) in way.forced.indexes:
+        if not part.valid or (place.table, part.name) in way.forced.parts("index"):
             return False
         keys = zip(part.keys, part.key_columns, strict=True)
         said = [part.where or "", *(key for key, column in keys if column is None)]
         return not part.unique or all(with_name(text, place.column, "") == text for text in said)
     is_known = part.type == "c" or (part.type == "u" and has_plain_index(part))
-    return is_known and part.is_local and (place.table, part.name) not in way.forced.constraints
+    return is_known and part.is_local and (place.table, part.name) not in way.forced.parts("constraint")
 
 
 def _is_not_null(constraint: Constraint, column: str) -> bool:

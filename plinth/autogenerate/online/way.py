@@ -7,8 +7,8 @@ from itertools import pairwise
 from alembic.operations import ops
 
 from plinth.autogenerate.objects.casts import keeps_stored_values
-from plinth.autogenerate.objects.difference import Forced, difference
-from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.objects.difference import difference
+from plinth.autogenerate.objects.steps import Change, Forced
 from plinth.autogenerate.objects.types import is_rewritten
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 

@@ -236,6 +236,15 @@ KINDS = [
         rows=AB,
         x=("rewrite=t.s",),
     ),
+    Kind(
+        "enum.remove_value_under_a_default_of_text",
+        lambda m: t(
+            m, Column("s", st("a", "b")), Column("label", Text, server_default=text("'a'::st::text"))
+        ),
+        lambda m: t(m, Column("s", st("a")), Column("label", Text, server_default=text("'a'::st::text"))),
+        rows=("insert into t (s) values ('a')",),
+        checks=(kept("insert into t (s) values ('a') returning label", "a"),),
+    ),
     change(
         "add_value_with_partial_index",
         lambda m: t(m, Column("s", st("a", "b")), Index("ix_p", "id", postgresql_where=text("s = 'a'"))),
