@@ -50,7 +50,7 @@ def _objections(change: Change, old: Table, new: Table) -> Iterator[str]:
     if any(name == old.name for name in (*change.after.tables, *change.after.sequences)):
         yield "something new has the old name"
     found = forced(change)
-    retyped = sorted(column for table, column in found.retyped | found.replaced if table == new.name)
+    retyped = sorted(column for table, column in found.retyped | found.parts("column") if table == new.name)
     if retyped:
         yield f"its column {retyped[0]} gets another type too: do that in a revision of its own"
 
