@@ -1,31 +1,23 @@
-"""The programs behind the make targets."""
+"""The programs behind the make targets.
 
+Each command imports what it needs when it runs: what is asked most is answered soonest.
+"""
+
+import argparse
+import json
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
-try:
-    import argparse
-    import json
-    import os
-    import subprocess
-    import time
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-    from typing import Any
-    from urllib.parse import quote, urlencode
+from plinth import settings
 
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
+if TYPE_CHECKING:
     from sqlalchemy.engine import URL
-
-    from plinth import development, revision_files, settings, undo
-    from plinth.connecting import connect
-    from plinth.errors import PlinthError, sentence_of
-    from plinth.safety import ENVIRONMENTS, read_marker, write_marker
-    from plinth.status import WRONG, statuses
-    from plinth.status import status as read_status
-except KeyboardInterrupt:  # they take their time
-    sys.stderr.write("plinth: interrupted\n")
-    sys.exit(130)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -97,7 +89,7 @@ def command_line() -> argparse.ArgumentParser:
     tried.add_argument("ref", help="the commit of the code that runs")
     tried.add_argument("arguments", nargs="*", help="of pytest, behind --")
     marker = add("environment", environment, "show or set the environment that the database remembers")
-    marker.add_argument("name", nargs="?", choices=ENVIRONMENTS)
+    marker.add_argument("name", nargs="?", choices=settings.ENVIRONMENTS)
     return parser
 
 
@@ -106,28 +98,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = command_line().parse_args(arguments)
     if parsed.config:
         os.environ["ALEMBIC_CONFIG"] = parsed.config  # for what it starts, too
-        if not development.is_made_by_python(parsed.config):
+        if not settings.is_made_by_python(parsed.config):
             settings.use_root(Path(parsed.config))
     if parsed.name_of_section:
         os.environ["PLINTH_SECTION"] = parsed.name_of_section
     try:
+        return _run(parsed)
+    except KeyboardInterrupt:
+        sys.stderr.write("plinth: interrupted\n")
+        return 130
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    try:
         code: int = parsed.run(parsed)
     except (Exception, SystemExit) as error:
-        sentence = str(error) if isinstance(error, CommandError) else missing_extra(error)
-        if sentence is None and isinstance(error, Exception):
-            sentence = sentence_of(error)
-        if sentence is None:
-            sentence = revision_files.objection(ScriptDirectory.from_config(development.alembic_config()))
+        sentence = _sentence(error)
         if sentence is None:
             raise
         if getattr(parsed, "json", False):
             say(json.dumps({"error": sentence}))
         sys.stderr.write(f"plinth: {sentence}\n")
         return int(getattr(parsed, "exit_code_of_errors", 1))
-    except KeyboardInterrupt:
-        sys.stderr.write("plinth: interrupted\n")
-        return 130
     return code
+
+
+def _sentence(error: Exception | SystemExit) -> str | None:
+    """Return what to tell the user of an error; None where only a traceback says where it comes from."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    from plinth import development, revision_files
+    from plinth.errors import sentence_of
+
+    sentence = str(error) if isinstance(error, CommandError) else missing_extra(error)
+    if sentence is None and isinstance(error, Exception):
+        sentence = sentence_of(error)
+    if sentence is None:
+        sentence = revision_files.objection(ScriptDirectory.from_config(development.alembic_config()))
+    return sentence
 
 
 def missing_extra(error: BaseException) -> str | None:
@@ -139,7 +148,7 @@ def missing_extra(error: BaseException) -> str | None:
 
 def start(_: argparse.Namespace) -> int:
     """Start the local server."""
-    from plinth.local_server import development_server  # noqa: PLC0415 - a library for development only
+    from plinth.local_server import development_server
 
     started = development_server().start()
     say("The local server has been started." if started else "The local server is running.")
@@ -148,7 +157,7 @@ def start(_: argparse.Namespace) -> int:
 
 def stop(_: argparse.Namespace) -> int:
     """Stop the local servers."""
-    from plinth.local_server import development_server, test_server  # noqa: PLC0415
+    from plinth.local_server import development_server, test_server
 
     stopped = [server.stop() for server in (development_server(), test_server())]
     say("The local server has been stopped." if any(stopped) else "The local server is not running.")
@@ -157,12 +166,19 @@ def stop(_: argparse.Namespace) -> int:
 
 def url(_: argparse.Namespace) -> int:
     """Print the URL, as libpq takes it."""
+    from plinth import development
+
     say(libpq_url(settings.application_url(development.alembic_config())))
     return 0
 
 
 def shell(_: argparse.Namespace) -> int:
     """Run psql on the database."""
+    from sqlalchemy.engine import URL
+
+    from plinth import development
+    from plinth.errors import PlinthError
+
     target = settings.application_url(development.alembic_config())
     password = {} if target.password is None else {"PGPASSWORD": str(target.password)}
     bare = URL.create(
@@ -177,7 +193,7 @@ def shell(_: argparse.Namespace) -> int:
 def psql() -> str:
     """Return psql: the wheel's where there is one, else the one on PATH."""
     try:
-        from plinth.local_server import ServerError, client_program  # noqa: PLC0415
+        from plinth.local_server import ServerError, client_program
 
         return str(client_program("psql"))
     except (ImportError, ServerError):
@@ -186,6 +202,8 @@ def psql() -> str:
 
 def reset(_: argparse.Namespace) -> int:
     """Make the development database anew."""
+    from plinth import development
+
     began = time.monotonic()
     database = development.reset()
     done = "new, migrated and seeded" if settings.configured().seeds else "new and migrated"
@@ -196,31 +214,50 @@ def reset(_: argparse.Namespace) -> int:
 
 def seed(_: argparse.Namespace) -> int:
     """Load the seeds."""
+    from plinth import development
+
     development.seed()
     return 0
 
 
 def upgrade(arguments: argparse.Namespace) -> int:
     """Apply the pending revisions."""
-    from alembic import command  # noqa: PLC0415
+    from plinth import up_to_date
 
-    config = development.alembic_config()
-    before = read_status(config)
-    if arguments.before or arguments.after:
-        config.cmd_opts = argparse.Namespace(x=[f"after={'yes' if arguments.after else 'no'}"])
-    command.upgrade(config, arguments.revision)
-    after = read_status(config)
-    done = [revision for revision in before.pending if revision not in after.pending]
+    known = up_to_date.fingerprint() if arguments.revision == "heads" else None
+    heads = up_to_date.heads(known) if known else None
+    done, after, waiting = _apply(arguments, known) if heads is None else ([], heads, [])
     answer(
         arguments,
-        {"applied": done, "heads": after.heads, "waiting": after.waiting},
+        {"applied": done, "heads": after, "waiting": waiting},
         f"Applied: {', '.join(done) or 'nothing'}.",
     )
     return 0
 
 
+def _apply(
+    arguments: argparse.Namespace, known: str | None
+) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Return the revisions that were applied, the heads, and what waits."""
+    from alembic import command
+
+    from plinth import development, up_to_date
+    from plinth.status import status as read_status
+
+    config = development.alembic_config()
+    before = read_status(config)
+    if arguments.before or arguments.after:
+        config.cmd_opts = argparse.Namespace(x=[f"after={'yes' if arguments.after else 'no'}"])
+    config.attributes[up_to_date.ATTRIBUTE] = known
+    command.upgrade(config, arguments.revision)
+    after = read_status(config)
+    return [each for each in before.pending if each not in after.pending], after.heads, after.waiting
+
+
 def rollback(arguments: argparse.Namespace) -> int:
     """Undo the last batch."""
+    from plinth import development, undo
+
     done = undo.rollback(development.alembic_config())
     answer(arguments, {"undone": done.undone}, f"Undone: {', '.join(done.undone)}.")
     return 0
@@ -228,6 +265,8 @@ def rollback(arguments: argparse.Namespace) -> int:
 
 def redo(arguments: argparse.Namespace) -> int:
     """Undo the last change and apply it again."""
+    from plinth import development, undo
+
     done = undo.redo(development.alembic_config())
     answer(
         arguments,
@@ -239,13 +278,16 @@ def redo(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Show what is applied, pending and wrong."""
+    from plinth import development
+    from plinth.status import WRONG, statuses
+
     arguments.exit_code_of_errors = WRONG
     found = statuses(development.alembic_config())
     if arguments.json:
         said = [each.as_json() for each in found]
         say(json.dumps(said[0] if len(said) == 1 else said, indent=2, default=str))
     else:
-        from plinth.status_table import show  # noqa: PLC0415 - rich takes its time, and programs want JSON
+        from plinth.status_table import show
 
         for each in found:
             show(each)
@@ -254,7 +296,8 @@ def status(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Try all revisions, and compare."""
-    from plinth.check import check as look  # noqa: PLC0415 - takes its time to load, and needs the models
+    from plinth import development
+    from plinth.check import check as look
 
     report = look(development.alembic_config())
     if arguments.json:
@@ -270,13 +313,14 @@ def check(arguments: argparse.Namespace) -> int:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Show what the pending revisions would do."""
-    from plinth.plan.planning import plan as measure_pending  # noqa: PLC0415 - other commands don't need it
+    from plinth import development
+    from plinth.plan.planning import plan as measure_pending
 
     made = measure_pending(development.alembic_config())
     if arguments.json:
         say(json.dumps(made.as_json(), indent=2))
     else:
-        from plinth.plan.table import show  # noqa: PLC0415
+        from plinth.plan.table import show
 
         show(made)
     return made.exit_code
@@ -284,13 +328,14 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def lint(arguments: argparse.Namespace) -> int:
     """Look for revisions that block or lose data."""
-    from plinth.lint.linting import lint as look  # noqa: PLC0415 - other commands don't need it
+    from plinth import development
+    from plinth.lint.linting import lint as look
 
     found = look(development.alembic_config(), arguments.since)
     if arguments.json:
         say(json.dumps(found.as_json(), indent=2))
     else:
-        from plinth.lint.report import show  # noqa: PLC0415
+        from plinth.lint.report import show
 
         show(found)
     return found.exit_code
@@ -298,7 +343,8 @@ def lint(arguments: argparse.Namespace) -> int:
 
 def adopt(arguments: argparse.Namespace) -> int:
     """Look at an existing project, and change what was asked for."""
-    from plinth.adopt.adoption import adopt as look  # noqa: PLC0415 - other commands don't need it
+    from plinth import development
+    from plinth.adopt.adoption import adopt as look
 
     found = look(
         development.alembic_config(),
@@ -309,7 +355,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say(json.dumps(found.as_json(), indent=2, default=str))
     else:
-        from plinth.adopt.report import lines  # noqa: PLC0415
+        from plinth.adopt.report import lines
 
         for line in lines(found):
             say(line)
@@ -318,7 +364,7 @@ def adopt(arguments: argparse.Namespace) -> int:
 
 def test_before(arguments: argparse.Namespace) -> int:
     """Run an older commit's tests on the schema that comes before the new code."""
-    from plinth.older_code import try_older_code  # noqa: PLC0415 - other commands don't need it
+    from plinth.older_code import try_older_code
 
     done = try_older_code(arguments.ref, arguments.arguments)
     if done.passed is None:
@@ -333,6 +379,10 @@ def test_before(arguments: argparse.Namespace) -> int:
 
 def environment(arguments: argparse.Namespace) -> int:
     """Show or set the marker."""
+    from plinth import development
+    from plinth.connecting import connect
+    from plinth.safety import read_marker, write_marker
+
     target = settings.migration_url(development.alembic_config())
     with connect(target) as connection:
         if arguments.name:
@@ -342,7 +392,7 @@ def environment(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def libpq_url(target: URL) -> str:
+def libpq_url(target: "URL") -> str:
     """Return a URL for libpq: every special character percent-encoded, a space too, and no "+" for it."""
     user = "" if target.username is None else quote(target.username, safe="")
     password = "" if target.password is None else f":{quote(str(target.password), safe='')}"

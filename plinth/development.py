@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import os
-import re
 import subprocess
 import sys
 import time
@@ -113,24 +112,15 @@ def alembic_config() -> Config:
     where Flask-Migrate puts it; else `pyproject.toml` alone. ALEMBIC_CONFIG may name one that Python makes,
     too: `module:name`, of a configuration or of a function that returns one.
     """
-    root, named = settings.root(), os.environ.get("ALEMBIC_CONFIG", "")
-    if is_made_by_python(named):
-        return _made(*named.split(":"))
-    places = ("alembic.ini", "migrations/alembic.ini", "alembic/alembic.ini", "db/alembic.ini")
-    folders = [Path.cwd()] if Path.cwd().is_relative_to(root) else []  # several in one repository
-    candidates = [*(each / places[0] for each in folders), *(root / place for place in places)]
-    found = next((each for each in candidates if each.is_file()), root / places[0])
+    file = settings.alembic_file()
+    if file is None:
+        return _made(*os.environ["ALEMBIC_CONFIG"].split(":"))
     return Config(
-        named or str(found),
-        toml_file=str(root / "pyproject.toml"),
+        os.environ.get("ALEMBIC_CONFIG") or str(file),
+        toml_file=str(settings.root() / "pyproject.toml"),
         ini_section=os.environ.get("PLINTH_SECTION") or "alembic",
         cmd_opts=Namespace(x=None),  # as under the program `alembic`: see plinth/env.py
     )
-
-
-def is_made_by_python(named: str) -> bool:
-    """Whether a configuration is named as `module:name`, and is no file."""
-    return re.fullmatch(r"[A-Za-z_][\w.]*:\w+", named) is not None
 
 
 def _made(module: str, name: str) -> Config:

@@ -22,7 +22,6 @@ from plinth.errors import PlinthError
 if TYPE_CHECKING:
     from plinth.local_server import LocalServer
 
-ENVIRONMENTS = ("development", "test", "production")
 CONFIRMATION = "PLINTH_CONFIRM"
 
 log = logging.getLogger(__name__)
@@ -253,8 +252,9 @@ def write_marker(connection: Connection, environment: str) -> None:
         SafetyError: there is no such environment, or no way to tell the database from its copies.
         PrivilegeError: the role may not write it.
     """
-    if environment not in ENVIRONMENTS:
-        raise SafetyError(f"{environment!r} is no environment: write one of {', '.join(ENVIRONMENTS)}.")
+    if environment not in settings.ENVIRONMENTS:
+        names = ", ".join(settings.ENVIRONMENTS)
+        raise SafetyError(f"{environment!r} is no environment: write one of {names}.")
     here = identity(connection)
     if here is None or (here.server is None and environment != "production"):
         raise SafetyError(

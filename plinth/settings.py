@@ -10,14 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dotenv import dotenv_values
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
 from plinth.errors import PlinthError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a program that looks whether anything is pending doesn't wait for their import
     from alembic.config import Config
+    from sqlalchemy.engine import URL
 
 _chosen: Path | None = None
 
@@ -52,6 +49,7 @@ _ELSEWHERE = {
     "service": "write host and database themselves",
 }
 
+ENVIRONMENTS = ("development", "test", "production")
 SERVERS_OWN_DATABASES = ("postgres", "template0", "template1")
 LONGEST_NAME = 63  # bytes, of anything in PostgreSQL
 LONGEST_DURATION = timedelta(milliseconds=2**31 - 1)  # PostgreSQL's own limit
@@ -101,7 +99,7 @@ def root() -> Path:
 
     It is the one that was chosen (`use_root`), or else the one that the working directory is in.
     """
-    return _chosen or _project_of(Path.cwd()) or _source() or Path.cwd()
+    return _chosen or project_of(Path.cwd()) or _source() or Path.cwd()
 
 
 def use_root(place: Path, *, again: bool = True) -> None:
@@ -113,11 +111,11 @@ def use_root(place: Path, *, again: bool = True) -> None:
     """
     global _chosen  # noqa: PLW0603 - a process has one project
     if _chosen is None or again:
-        _chosen = _project_of(place.resolve()) or place.resolve().parent
+        _chosen = project_of(place.resolve()) or place.resolve().parent
         tool_settings.cache_clear()
 
 
-def _project_of(place: Path) -> Path | None:
+def project_of(place: Path) -> Path | None:
     """Return the nearest folder that is a project's, from a place upwards; None if there is none."""
     of_project = ("pyproject.toml", ".git")
     for names in (of_project, ("alembic.ini",)):
@@ -125,6 +123,28 @@ def _project_of(place: Path) -> Path | None:
             if any((folder / name).exists() for name in names):
                 return folder
     return None
+
+
+def alembic_file() -> Path | None:
+    """Return the file of Alembic's configuration that is meant here; None where Python makes it.
+
+    It is ALEMBIC_CONFIG's; else `alembic.ini` here, in the project's folder, or in the one of its migrations,
+    where Flask-Migrate puts it. It need not be there: then `pyproject.toml` alone says all.
+    """
+    named = os.environ.get("ALEMBIC_CONFIG", "")
+    if is_made_by_python(named):
+        return None
+    if named:
+        return Path(named)
+    places = ("alembic.ini", "migrations/alembic.ini", "alembic/alembic.ini", "db/alembic.ini")
+    folders = [Path.cwd()] if Path.cwd().is_relative_to(root()) else []  # several in one repository
+    candidates = [*(each / places[0] for each in folders), *(root() / place for place in places)]
+    return next((each for each in candidates if each.is_file()), root() / places[0])
+
+
+def is_made_by_python(named: str) -> bool:
+    """Whether a configuration is named as `module:name`, and is no file."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:\w+", named) is not None
 
 
 def _source() -> Path | None:
@@ -135,7 +155,15 @@ def _source() -> Path | None:
 
 def variable(name: str) -> str | None:
     """Return the environment variable `name`, else its value in `.env`; None when it is unset or empty."""
-    return os.environ.get(name) or dotenv_values(root() / ".env").get(name) or None
+    return os.environ.get(name) or _written(root() / ".env").get(name) or None
+
+
+def _written(file: Path) -> Mapping[str, str | None]:
+    if not file.exists():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - where there is no such file it isn't needed
+
+    return dotenv_values(file)
 
 
 def app_env() -> str | None:
@@ -145,7 +173,7 @@ def app_env() -> str | None:
         SettingsError: it is none of development, test and production.
     """
     value = variable("APP_ENV")
-    if value not in {None, "development", "test", "production"}:
+    if value not in {None, *ENVIRONMENTS}:
         raise SettingsError(f"APP_ENV is {value!r}: it must be development, test or production.")
     return value
 
@@ -260,7 +288,7 @@ def tool_settings() -> dict[str, Any]:
     return settings
 
 
-def url_of(config: "Config") -> URL | None:
+def url_of(config: "Config") -> "URL | None":
     """Return the database that Alembic's configuration or `env.py` names (`sqlalchemy.url`), if any.
 
     Raises:
@@ -270,7 +298,7 @@ def url_of(config: "Config") -> URL | None:
     return None if not text or text.startswith("driver://") else parse_url(text, "sqlalchemy.url")
 
 
-def database_url(*, start: bool = True) -> URL:
+def database_url(*, start: bool = True) -> "URL":
     """Return the application's database: DATABASE_URL's, or the local server's when that is unset.
 
     Args:
@@ -282,13 +310,13 @@ def database_url(*, start: bool = True) -> URL:
     return _configured("DATABASE_URL") or _local(start=start)
 
 
-def application_url(config: "Config | None" = None, *, start: bool = True) -> URL:
+def application_url(config: "Config | None" = None, *, start: bool = True) -> "URL":
     """Return the database that Alembic's configuration names, if it names one, or else `database_url()`."""
     named = None if config is None else url_of(config)
     return named or database_url(start=start)
 
 
-def migration_url(config: "Config | None" = None, *, start: bool = True) -> URL:
+def migration_url(config: "Config | None" = None, *, start: bool = True) -> "URL":
     """Return the database that migrations go to.
 
     MIGRATION_DATABASE_URL's, or else `application_url(config)`.
@@ -296,7 +324,7 @@ def migration_url(config: "Config | None" = None, *, start: bool = True) -> URL:
     return _configured("MIGRATION_DATABASE_URL") or application_url(config, start=start)
 
 
-def parse_url(text: str, setting: str) -> URL:
+def parse_url(text: str, setting: str) -> "URL":
     """Return `text` as a URL for psycopg 3.
 
     Args:
@@ -307,6 +335,9 @@ def parse_url(text: str, setting: str) -> URL:
     Raises:
         SettingsError: it isn't such a URL, names no database, or has an option that may lead to another one.
     """
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see above
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     example = "postgresql://user:password@host:5432/database"
     try:
         url = make_url(text)
@@ -341,7 +372,7 @@ def _as_libpq_has_it(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in renamed.items() if name in _ELSEWHERE or _OPTIONS.fullmatch(name)}
 
 
-def _check_options(url: URL, setting: str) -> None:
+def _check_options(url: "URL", setting: str) -> None:
     for name, value in url.query.items():
         if name in _ELSEWHERE:
             raise SettingsError(
@@ -371,13 +402,13 @@ def forget_libpq_places() -> None:
         os.environ.pop(name, None)
 
 
-def _configured(name: str) -> URL | None:
+def _configured(name: str) -> "URL | None":
     forget_libpq_places()
     text = variable(name)
     return parse_url(text, name) if text else None
 
 
-def _local(*, start: bool) -> URL:
+def _local(*, start: bool) -> "URL":
     if app_env() == "production":
         raise SettingsError(
             "DATABASE_URL is not set, and with APP_ENV=production there is no default: set it."

@@ -16,7 +16,7 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from plinth import alembic_command, safety, settings
+from plinth import alembic_command, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, losses, phases, session
 from plinth.apply.half_way import take_back
@@ -272,9 +272,23 @@ class _Applier:
             try:
                 while not self._attempt(migrate):
                     pass
+                self._note_up_to_date()
             except KeyboardInterrupt:
                 self._online.clean_up(self._lock.session)
                 raise
+
+    def _note_up_to_date(self) -> None:
+        """Note it if nothing is pending any more, for the next one who asks: see `plinth.up_to_date`."""
+        known = self._config.attributes.get(up_to_date.ATTRIBUTE)
+        is_done = set(self._writer.heads) == set(self._writer.script.get_heads())
+        if known is None or not is_done or up_to_date.fingerprint() != known:
+            return
+        try:
+            self._writer.note_up_to_date(self._connection, known)
+            self._connection.commit()
+        except DBAPIError as error:  # all is done, and the next one takes the long way
+            log.debug("It isn't noted that nothing is pending: %s", error)
+            session.roll_back(self._connection)
 
     def standing(self) -> str:
         """Return a sentence that says what is done and where the database stands."""

@@ -39,7 +39,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from plinth import own_schema
@@ -90,6 +90,16 @@ points = Table(
     Column("done_at", DateTime(timezone=True), server_default=func.clock_timestamp(), nullable=False),
     schema=SCHEMA,
 )
+# What an upgrade saw when nothing was pending any more: see plinth.up_to_date.
+up_to_date = Table(
+    "up_to_date",
+    ledger.metadata,
+    Column("version_table", Text, primary_key=True),
+    Column("files", Text, nullable=False),
+    Column("heads", ARRAY(Text), nullable=False),
+    Column("ledger", BigInteger),
+    schema=SCHEMA,
+)
 OWN_TABLES = (
     own_schema.OwnTable("ledger", ("SELECT", "INSERT"), CreateTable(ledger, if_not_exists=True)),
     own_schema.OwnTable(
@@ -105,6 +115,16 @@ _SCHEMA = """
          where c.relname = :name and c.relkind in ('r', 'p') and pg_table_is_visible(c.oid)),
         current_schema())
     """
+_MAY_NOTE = text(
+    """
+    select coalesce(
+        (select has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+            and has_table_privilege(c.oid, 'update')
+         from pg_class c where relname = 'up_to_date' and relnamespace = n.oid),
+        has_schema_privilege(n.oid, 'create'))
+    from pg_namespace n where nspname = 'plinth'
+    """
+)
 _OFFLINE_HISTORY = "current_setting('plinth.history')"
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
@@ -316,6 +336,21 @@ class Writer:
                 for table in (unfinished, points):
                     where = (table.c.version_table == self.version_table, table.c.revision == name)
                     context.execute(table.delete().where(*where))
+
+    def note_up_to_date(self, connection: Connection, files: str) -> None:
+        """Note that nothing is pending, where this role may; the caller commits.
+
+        Args:
+            connection: the database's.
+            files: a fingerprint of those that are applied.
+        """
+        if not connection.scalar(_MAY_NOTE):
+            return  # the next program takes the long way, too
+        connection.execute(CreateTable(up_to_date, if_not_exists=True))
+        last = select(func.max(ledger.c.id)).where(ledger.c.version_table == self.version_table)
+        seen = {"files": files, "heads": sorted(self.heads), "ledger": connection.scalar(last)}
+        row = insert(up_to_date).values(version_table=self.version_table, **seen)
+        connection.execute(row.on_conflict_do_update(index_elements=["version_table"], set_=seen))
 
     def _values(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
         batch: Any = self.batches.get(name, self.batch)  # redo leaves a revision in the batch that it was in

@@ -5,7 +5,6 @@ an idle transaction never stalls a concurrent index build. The second is the one
 kill -9 of the client the server may go on with its last statement, and nobody starts before that has ended.
 """
 
-import hashlib
 import logging
 import os
 import random
@@ -20,6 +19,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, text
 
+from plinth.advisory import HOLDER, lock_key
 from plinth.apply.ledger import who
 from plinth.connecting import BOUNDS, ConnectError, settle_session
 from plinth.errors import PlinthError
@@ -33,16 +33,6 @@ ANSWER_TIMEOUT = 15.0  # seconds
 ORPHAN_GRACE = (
     3.0  # seconds; the server itself ends most orphans after one: see client_connection_check_interval
 )
-
-_HOLDER = """
-    select pid, coalesce(nullif(application_name, ''), 'unknown program'), client_addr::text,
-           to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')
-    from pg_locks left join pg_stat_activity using (pid)
-    where locktype = 'advisory' and granted and objsubid = 1
-      and pg_locks.database = (select oid from pg_database where datname = current_database())
-      and classid = ((%(key)s::bigint >> 32) & 4294967295)::oid
-      and objid = (%(key)s::bigint & 4294967295)::oid
-    """
 
 
 class LockError(PlinthError):
@@ -97,8 +87,8 @@ def one_applier(connection: Connection, version_table: str, command: str) -> Ite
             "set_config('tcp_keepalives_interval', '5', false)",
             [f"alembic {command} {who()}"[:63]],
         )
-        _wait(session, _key("session", version_table))
-        with _migrating(session, connection, _key("migrating", version_table)):
+        _wait(session, lock_key("session", version_table))
+        with _migrating(session, connection, lock_key("migrating", version_table)):
             yield Lock(session)
 
 
@@ -173,8 +163,8 @@ def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) ->
 
 def is_held(connection: Connection, version_table: str) -> bool:
     """Whether a command applies revisions of this version table now."""
-    key = _key("session", version_table)
-    return connection.exec_driver_sql(_HOLDER, {"key": key}).first() is not None
+    key = lock_key("session", version_table)
+    return connection.exec_driver_sql(HOLDER, {"key": key}).first() is not None
 
 
 def _wait(session: "psycopg.Connection[Any]", key: int) -> None:
@@ -182,7 +172,7 @@ def _wait(session: "psycopg.Connection[Any]", key: int) -> None:
     # Polled: who waits inside pg_advisory_lock() holds a snapshot, and concurrent index builds wait for it.
     while not _try(session, key):
         if reminded is None or time.monotonic() - reminded > REMIND_INTERVAL:
-            holder = session.execute(_HOLDER, {"key": key}).fetchone()
+            holder = session.execute(HOLDER, {"key": key}).fetchone()
             if holder:
                 pid, program, address, since = holder
                 place = f", from {address}" if address else ""
@@ -206,7 +196,7 @@ def _migrating(session: "psycopg.Connection[Any]", connection: Connection, key: 
     told = ended = False
     while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
         connection.commit()
-        holder = session.execute(_HOLDER, {"key": key}).fetchone()
+        holder = session.execute(HOLDER, {"key": key}).fetchone()
         if holder and not told:
             log.warning("Waiting for session %s of an applier that was killed ...", holder[0])
             told = True
@@ -228,7 +218,3 @@ def _migrating(session: "psycopg.Connection[Any]", connection: Connection, key: 
             connection.rollback()
             connection.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
             connection.commit()
-
-
-def _key(part: str, version_table: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"plinth {part} {version_table}".encode()).digest()[:8], signed=True)

@@ -1,0 +1,346 @@
+"""`plinth upgrade` where nothing is pending: said without Alembic, if that is certain.
+
+The long way, through Alembic and `env.py`, notes in `plinth.up_to_date` that it left nothing to do, and what
+it saw: a fingerprint of all files that an upgrade depends on, the heads, the ledger's last row. While all of
+that is as it was, the long way would say the same again. What can't be told from another case takes the long
+way: a file that differs in a byte, an `env.py` of another form, a lock that is held, something half done, a
+privilege that is missing.
+
+Neither Alembic nor SQLAlchemy is imported: that takes longer than all that is asked here.
+"""
+
+import ast
+import configparser
+import hashlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from logging.config import fileConfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from plinth import advisory, settings
+from plinth.errors import PlinthError
+
+if TYPE_CHECKING:
+    import psycopg
+
+ATTRIBUTE = "plinth.up_to_date"  # of Alembic's configuration: the fingerprint, for the one who writes it down
+_WITHIN = 5  # seconds until the long way is taken, which waits longer
+
+# What alembic.ini may say and the database that is meant stays the same, and so does where the revisions are.
+_INI = {
+    "script_location",
+    "prepend_sys_path",
+    "path_separator",
+    "file_template",
+    "timezone",
+    "truncate_slug_length",
+    "revision_environment",
+    "output_encoding",
+    "here",
+}
+# What run() may be told and an upgrade that has nothing to do is the same.
+_OPTIONS = {
+    "naming_convention",
+    "include_object",
+    "include_name",
+    "include_schemas",
+    "compare_type",
+    "compare_server_default",
+    "render_item",
+    "process_revision_directives",
+}
+_LIBRARIES = ("alembic", "sqlalchemy")
+_INERT = (
+    *(ast.Constant, ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Name, ast.Attribute, ast.UnaryOp, ast.USub),
+    ast.Load,
+)
+# A URL that all who read it read alike.
+_WORD = r"(?:[\w.~-]|%[0-9A-Fa-f]{2})"
+_URL = re.compile(
+    rf"(?:postgres|postgresql|postgresql\+psycopg)://(?:(?P<user>{_WORD}+)(?::(?P<password>{_WORD}+))?@)?"
+    rf"(?P<host>[\w.-]*)(?::(?P<port>\d+))?/(?P<dbname>[\w.~-]+)(?:\?(?P<query>(?:[/:&=,]|{_WORD})+))?",
+    re.ASCII,
+)
+_URL_OPTIONS = {"host", "port", "sslmode", "sslrootcert", "application_name", "connect_timeout"}
+
+_SESSION = """
+    select set_config('lock_timeout', '250ms', true), set_config('statement_timeout', '5s', true)
+    """
+# Nobody stands between, and what the long way needs beside it is there.
+_PLACE = """
+    select pg_backend_pid(), pg_is_in_recovery() or datconnlimit <> -1 or rolconnlimit <> -1, n.nspname,
+           has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+           and has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')
+           and has_table_privilege(c.oid, 'delete') and current_schema() is not null
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_database, pg_roles
+    where c.relname = 'alembic_version' and c.relkind in ('r', 'p') and pg_table_is_visible(c.oid)
+      and datname = current_database() and rolname = current_user
+    """
+_OURS = """
+    select has_schema_privilege('plinth', 'usage')
+           and bool_and(has_table_privilege('plinth.ledger', privilege) or privilege in ('update', 'delete'))
+           and bool_and(has_table_privilege('plinth.unfinished', privilege))
+           and bool_and(has_table_privilege('plinth.points', privilege) or privilege = 'update'),
+           (select max(id) from plinth.ledger where version_table = %(table)s),
+           exists (select from plinth.unfinished) or exists (select from plinth.points)
+    from unnest(array['select', 'insert', 'update', 'delete']) privilege
+    """
+_NOTE = "select files, heads, ledger from plinth.up_to_date where version_table = %(table)s"
+# As `plinth.safety` reads the marker, and where it is certain that the long way would write none.
+_MARKED = """
+    select e ->> 'name' = 'production' or (e ->> 'database_name' = current_database()
+               and (e ->> 'timeline')::int = (select timeline_id from pg_control_checkpoint()))
+    from to_jsonb((select m from plinth.environment m)) e
+    where (e ->> 'database')::oid = (select oid from pg_database where datname = current_database())
+      and (e ->> 'server')::bigint = (select system_identifier from pg_control_system())
+      and (%(name)s::text is null or e ->> 'name' = %(name)s)
+    """
+
+
+class _Uncertain(Exception):  # noqa: N818 - no error
+    """The long way has to be taken."""
+
+
+def fingerprint() -> str | None:
+    """Return what all files have in common on which an upgrade depends; None where that can't be told."""
+    try:
+        digest = hashlib.sha256(sys.version.encode())
+        for path in sorted(set(_files()), key=str):
+            content = path.read_bytes()
+            digest.update(f"\n{path} {len(content)}\n".encode())
+            digest.update(content)
+    except (_Uncertain, PlinthError, OSError, ValueError, SyntaxError, configparser.Error):
+        return None
+    return digest.hexdigest()
+
+
+def heads(known: str) -> list[str] | None:
+    """Return the heads of the database if nothing is pending there; None where the long way has to be taken.
+
+    Args:
+        known: the fingerprint of the files.
+    """
+    import psycopg  # noqa: PLC0415 - where the files are of another form it isn't needed
+
+    try:
+        settings.configured()
+        app_env = settings.app_env()
+        place = _place()
+        with psycopg.connect(**place, prepare_threshold=None) as session:
+            session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            found = _heads(session, known)
+            if app_env == "production" or place["host"][:1] in {"", "/"}:  # perhaps the local server
+                _look(session, _MARKED, {"name": "production" if app_env == "production" else None})
+            session.rollback()
+    except (_Uncertain, PlinthError, psycopg.Error):
+        return None
+    _log_as_alembic_does()
+    return found
+
+
+def _heads(session: "psycopg.Connection[Any]", known: str) -> list[str]:
+    session.execute(_SESSION)
+    pid, is_limited, schema, may = _row(session, _PLACE)
+    table = "alembic_version" if schema == "public" else f"{schema}.alembic_version"
+    names = {"table": table}
+    may_ours, last, is_half_done = _row(session, _OURS, names)
+    files, noted, ledger = _row(session, _NOTE, names)
+    _be_certain(pid == session.info.backend_pid and not is_limited and may and may_ours and not is_half_done)
+    _be_certain(files == known and ledger == last)
+    for part in advisory.PARTS:
+        holder = session.execute(advisory.HOLDER, {"key": advisory.lock_key(part, table)}).fetchone()
+        _be_certain(holder is None)
+    found = sorted(name for (name,) in session.execute("select version_num from alembic_version"))
+    _be_certain(found == sorted(noted))
+    return found
+
+
+def _look(session: "psycopg.Connection[Any]", sql: str, parameters: dict[str, Any]) -> None:
+    _be_certain(_row(session, sql, parameters) == (True,))
+
+
+def _row(session: "psycopg.Connection[Any]", sql: str, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+    rows = session.execute(sql.encode(), parameters).fetchall()
+    _be_certain(len(rows) == 1)
+    return rows[0]
+
+
+def _be_certain(that: object) -> None:
+    if not that:
+        raise _Uncertain
+
+
+def _place() -> dict[str, Any]:
+    """Return what psycopg is told of the database that migrations go to."""
+    settings.forget_libpq_places()
+    text = settings.variable("MIGRATION_DATABASE_URL") or settings.variable("DATABASE_URL")
+    match = _URL.fullmatch(text or "")
+    if match is None:
+        raise _Uncertain
+    given = {name: unquote(value) for name, value in match.groupdict().items() if value and name != "query"}
+    query = parse_qsl(match["query"] or "", keep_blank_values=True, strict_parsing=bool(match["query"]))
+    _be_certain(len({name for name, _ in query}) == len(query) and _URL_OPTIONS.issuperset(dict(query)))
+    _be_certain(given.keys().isdisjoint(dict(query)) and "," not in dict(query).get("host", ""))
+    return {"host": "", **given, **dict(query)} | {"connect_timeout": _WITHIN}
+
+
+def _log_as_alembic_does() -> None:
+    """Say what Alembic says of its context, if the configuration wants that to be seen."""
+    file, config = _ini()
+    if config.has_section("loggers"):
+        fileConfig(file, disable_existing_loggers=False)
+        log = logging.getLogger("alembic.runtime.migration")
+        log.info("Context impl %s.", "PostgresqlImpl")
+        log.info("Will assume %s DDL.", "transactional")
+
+
+def _ini() -> tuple[Path, configparser.ConfigParser]:
+    file = settings.alembic_file()
+    if file is None:
+        raise _Uncertain
+    config = configparser.ConfigParser({"here": file.absolute().parent.as_posix()})
+    config.read_string(file.read_text(encoding="locale"))
+    return file, config
+
+
+def _files() -> Iterator[Path]:
+    """Yield the files on which an upgrade depends.
+
+    Raises:
+        _Uncertain: there may be others.
+    """
+    file, config = _ini()
+    _be_certain(not os.environ.get("PLINTH_SECTION") and config.has_section("alembic"))
+    _be_certain(_INI.issuperset(config.options("alembic")))
+    root = settings.root()
+    _be_certain(settings.project_of(file) == root)
+    toml = root / "pyproject.toml"
+    if toml.exists():
+        yield toml
+        _be_certain("alembic" not in tomllib.loads(toml.read_text(encoding="utf-8")).get("tool", {}))
+    location = config.get("alembic", "script_location")
+    _be_certain(":" not in location)
+    _be_certain(Path(config.get("alembic", "prepend_sys_path", fallback="")).absolute() == root)
+    folder = Path(location).absolute()
+    yield file
+    yield from _of_environment(folder / "env.py", root)
+    versions = [*os.scandir(folder / "versions")]
+    _be_certain(versions)
+    for each in versions:
+        if each.name.endswith((".py", ".pyc", ".pyo")):
+            _be_certain(each.name.endswith(".py") and each.is_file())
+            yield Path(each.path)
+    yield from Path(__file__).parent.glob("*.py")
+    yield from (Path(__file__).parent / "apply").glob("*.py")
+    for name in _LIBRARIES:  # each has its version there
+        spec = importlib.util.find_spec(name)
+        _be_certain(spec and spec.origin)
+        yield Path(str(spec and spec.origin))
+
+
+def _of_environment(env: Path, root: Path) -> Iterator[Path]:
+    """Yield `env.py` and what of the project it imports, if it does nothing but call our `run()`.
+
+    Raises:
+        _Uncertain: it may do something else, and lead to another database.
+    """
+    tree = _tree(env)
+    calls = [each for each in tree.body if _is_call_of_run(each)]
+    _be_certain(len(calls) == 1 and "run" in _imported_from(tree, "plinth.env"))
+    (call,) = (
+        each.value for each in calls if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call)
+    )
+    given = {each.arg for each in call.keywords}
+    _be_certain(None not in given and _OPTIONS.issuperset(filter(None, given)) and len(call.args) == 1)
+    (models,) = call.args
+    functions = {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
+    bound = [
+        each for each in ast.walk(tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    ]
+    _be_certain("run" not in functions and all(each.id not in {"run", *functions} for each in bound))
+    has_none = isinstance(models, ast.Constant) and models.value is None
+    is_late = isinstance(models, ast.Name) and models.id in functions and "naming_convention" in given
+    _be_certain(has_none or is_late)
+    _be_certain(all(_is_inert(each.value) for each in call.keywords))
+    rest = ast.Module([each for each in tree.body if each not in calls], [])
+    yield env
+    yield from _imports(rest, root, set())
+
+
+def _imports(tree: ast.Module, root: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yield the project's files that a module imports, if they do nothing but name things.
+
+    Raises:
+        _Uncertain: they may do something.
+    """
+    for each in tree.body:
+        if isinstance(each, ast.Import):
+            names: Iterable[str] = [alias.name for alias in each.names]
+        elif isinstance(each, ast.ImportFrom):
+            _be_certain(each.level == 0 and each.module)
+            names = [f"{each.module}.{alias.name}" for alias in each.names]
+        else:
+            _be_certain(_does_nothing(each))
+            continue
+        for name in names:
+            for path in _of_module(name, root):
+                if path not in seen:
+                    seen.add(path)
+                    yield path
+                    yield from _imports(_tree(path), root, seen)
+
+
+def _of_module(name: str, root: Path) -> Sequence[Path]:
+    """Return the project's files that are run when a module, or a name of one, is imported."""
+    first, *parts = name.split(".")
+    if first in sys.stdlib_module_names or first in {*_LIBRARIES, "plinth"}:
+        return ()
+    found: list[Path] = []
+    folder = root / first
+    _be_certain((folder / "__init__.py").is_file())
+    found.append(folder / "__init__.py")
+    for number, part in enumerate(parts):
+        if (folder / part / "__init__.py").is_file():
+            folder /= part
+            found.append(folder / "__init__.py")
+        elif (folder / f"{part}.py").is_file():
+            found.append(folder / f"{part}.py")
+            break
+        else:
+            _be_certain(number == len(parts) - 1)  # the name of something in a module
+    return found
+
+
+def _does_nothing(each: ast.stmt) -> bool:
+    if isinstance(each, ast.FunctionDef):
+        names = [one for one in ast.walk(each.args) if isinstance(one, ast.arg)]
+        said = [each.returns, *(one.annotation for one in names), *each.args.defaults, *each.args.kw_defaults]
+        return not each.decorator_list and all(one is None or _is_inert(one) for one in said)
+    if isinstance(each, ast.Assign):
+        return all(isinstance(one, ast.Name) for one in each.targets) and _is_inert(each.value)
+    return isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
+
+
+def _is_inert(value: ast.expr) -> bool:
+    return all(isinstance(each, _INERT) for each in ast.walk(value))
+
+
+def _is_call_of_run(each: ast.stmt) -> bool:
+    call = each.value if isinstance(each, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "run"
+
+
+def _imported_from(tree: ast.Module, module: str) -> set[str]:
+    imports = [each for each in tree.body if isinstance(each, ast.ImportFrom) and each.module == module]
+    return {alias.name for each in imports for alias in each.names if alias.asname is None}
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())

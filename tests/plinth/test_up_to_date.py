@@ -1,0 +1,260 @@
+"""`plinth upgrade` with nothing pending: what may be said without Alembic, and all that may not."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy.engine import URL
+
+from plinth import advisory, settings, up_to_date
+from tests.plinth.history import do, psql, rows
+from tests.plinth.project import HEAD, Project
+
+NOTED = "select heads from plinth.up_to_date"
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project in whose folder we are, upgraded; nothing is pending, and that is noted."""
+    project.ok("plinth", "environment", "development")  # as on the local server
+    project.ok("plinth", "upgrade")
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr(settings, "_chosen", None)
+    for name in ("APP_ENV", "MIGRATION_DATABASE_URL", "ALEMBIC_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    # The copy's own program made the fingerprint; the code that is tried here is this repository's.
+    monkeypatch.setattr(up_to_date, "__file__", str(project.root / "plinth" / "up_to_date.py"))
+    settings.tool_settings.cache_clear()
+    assert looked() == [HEAD]
+    return project
+
+
+def looked() -> list[str] | None:
+    """Return the heads if nothing is pending for sure; None if the long way is taken."""
+    known = up_to_date.fingerprint()
+    return up_to_date.heads(known) if known else None
+
+
+def test_it_says_what_the_long_way_says(here: Project, empty_url: URL) -> None:
+    short = here.run("plinth", "upgrade", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in short.stderr.splitlines() if "|" in line}
+    assert "psycopg" in imported
+    assert not {"alembic", "sqlalchemy", "plinth.apply", "app"} & imported
+    said = [line for line in short.stderr.splitlines() if not line.startswith("import time:")]
+    do(empty_url, "drop table plinth.up_to_date")
+    long = here.run("plinth", "upgrade")
+    assert (short.returncode, short.stdout, said) == (long.returncode, long.stdout, long.stderr.splitlines())
+    assert rows(empty_url, NOTED) == [([HEAD],)]
+    short = here.run("plinth", "upgrade", "--json")
+    do(empty_url, "drop table plinth.up_to_date")
+    long = here.run("plinth", "upgrade", "--json")
+    assert json.loads(short.stdout) == {"applied": [], "heads": [HEAD], "waiting": []}
+    assert (short.returncode, short.stdout, short.stderr) == (long.returncode, long.stdout, long.stderr)
+
+
+# What is done to the database, and what takes it back; none where the lock is let go of.
+CHANGES = {
+    "another head": (
+        "update alembic_version set version_num = 'other'",
+        "update alembic_version set version_num = '{head}'",
+    ),
+    "nothing applied": (
+        "delete from alembic_version",
+        "insert into alembic_version values ('{head}')",
+    ),
+    "no version table": (
+        "alter table alembic_version rename to kept",
+        "alter table kept rename to alembic_version",
+    ),
+    "another row of the ledger": (
+        "insert into plinth.ledger (version_table, revision, direction, batch) "
+        "values ('alembic_version', '{head}', 'unstamp', 0)",
+        "delete from plinth.ledger where direction = 'unstamp'",
+    ),
+    "a revision that stands half-way": (
+        "insert into plinth.points (version_table, revision, direction, number, statement, result) "
+        "values ('alembic_version', '{head}', 'down', 1, 'drop …', '{{}}')",
+        "delete from plinth.points",
+    ),
+    "an index that is INVALID": (
+        "insert into plinth.unfinished values ('alembic_version', '{head}', 'ix', 'create index …')",
+        "delete from plinth.unfinished",
+    ),
+    "other files": (
+        "update plinth.up_to_date set files = 'x' || files",
+        "update plinth.up_to_date set files = substr(files, 2)",
+    ),
+    "a limit to connections": (
+        "do $$begin execute format('alter database %I connection limit 20', current_database()); end$$",
+        "do $$begin execute format('alter database %I connection limit -1', current_database()); end$$",
+    ),
+    "another database's marker": (
+        "update plinth.environment set database = '1'",
+        "update plinth.environment "
+        "set database = (select oid from pg_database where datname = current_database())",
+    ),
+    "no schema for tables": (
+        "do $$begin execute format('alter database %I set search_path = nowhere', current_database()); end$$",
+        "do $$begin execute format('alter database %I reset search_path', current_database()); end$$",
+    ),
+    "a table that it may not use": (
+        "alter table plinth.points rename to hidden",
+        "alter table plinth.hidden rename to points",
+    ),
+}
+
+
+def test_what_changes_in_the_database_takes_the_long_way(here: Project, empty_url: URL) -> None:
+    for name, (change, back) in CHANGES.items():
+        do(empty_url, change.format(head=HEAD))
+        assert looked() is None, name
+        do(empty_url, back.format(head=HEAD))
+        assert looked() == [HEAD], name
+
+
+@pytest.mark.parametrize("part", advisory.PARTS)
+def test_who_applies_now_is_waited_for(here: Project, empty_url: URL, part: str) -> None:
+    with psql(empty_url) as session:
+        key = advisory.lock_key(part, "alembic_version")
+        session.execute("select pg_advisory_lock(%s)", [key])
+        assert looked() is None
+        session.execute("select pg_advisory_unlock(%s)", [key])
+        assert looked() == [HEAD]
+
+
+def test_a_role_that_may_not_migrate_takes_the_long_way(
+    here: Project, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told there which privilege it lacks."""
+    role = f"reader_of_{empty_url.database}"
+    do(empty_url, f"create role {role} login; grant pg_monitor to {role}")
+    try:
+        do(
+            empty_url,
+            f"grant usage on schema public, plinth to {role};"
+            f"grant select on alembic_version, plinth.environment, plinth.up_to_date to {role};"
+            f"grant all on plinth.ledger, plinth.unfinished, plinth.points to {role}",
+        )
+        as_role = empty_url.set(username=role)
+        monkeypatch.setenv("DATABASE_URL", as_role.render_as_string(hide_password=False))
+        assert looked() is None
+        do(empty_url, f"grant insert, update, delete on alembic_version to {role}")
+        assert looked() == [HEAD]
+        do(empty_url, f"revoke insert on plinth.ledger from {role}")
+        assert looked() is None
+    finally:
+        do(empty_url, f"drop owned by {role}; drop role {role}")
+
+
+def test_production_is_remembered_first(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENV", "production")
+    assert looked() is None
+    here.ok("plinth", "upgrade", APP_ENV="production")
+    assert looked() == [HEAD]
+
+
+@contextmanager
+def edited(project: Project, name: str, edit: Callable[[str], str]) -> Iterator[None]:
+    """Edit a file as long as the block runs; one that isn't there is new."""
+    file = project.root / name
+    before = file.read_text() if file.exists() else None
+    file.write_text(edit(before or ""))
+    settings.tool_settings.cache_clear()
+    try:
+        yield
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_text(before)
+        settings.tool_settings.cache_clear()
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    def edit(text: str) -> str:
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return edit
+
+
+REVISION = f"alembic/versions/{HEAD}_add_authentication_sign_in_keys.py"
+RUN = "run(metadata, naming_convention=NAMING_CONVENTION"
+EDITS: list[tuple[str, Callable[[str], str]]] = [
+    (REVISION, lambda text: f"{text}\n# a comment"),
+    (REVISION, replaced("def upgrade", "def up grade")),
+    ("alembic/versions/slipped_in.py", lambda _: "revision = 'slipped'\ndown_revision = None\n"),
+    ("alembic/versions/left.pyc", lambda _: ""),
+    ("alembic/env.py", replaced(RUN, f"{RUN}, version_table='other'")),
+    ("alembic/env.py", replaced(RUN, f"{RUN}, **{{}}")),
+    ("alembic/env.py", replaced("run(metadata", "print('here')\n\nrun(metadata")),
+    ("alembic/env.py", replaced("run(metadata", "run = print\nrun(metadata")),
+    ("alembic/env.py", replaced("run(metadata, naming_convention=NAMING_CONVENTION", "run(metadata")),
+    ("alembic/env.py", replaced("from sqlalchemy import MetaData", "import secrets_of_the_shop")),
+    ("app/naming.py", lambda text: f"{text}\nimport os\nos.environ.setdefault('DATABASE_URL', 'x')\n"),
+    ("app/naming.py", lambda text: f"{text}\nprint()\n"),
+    ("app/__init__.py", lambda text: f"{text}\nfrom app import settings\n"),
+    ("alembic.ini", replaced("[alembic]", "[alembic]\nsqlalchemy.url = postgresql://elsewhere/x")),
+    ("alembic.ini", replaced("[alembic]", "[alembic]\nversion_locations = %(here)s/other")),
+    ("alembic.ini", replaced("WARNING", "INFO")),
+    ("pyproject.toml", lambda text: f"{text}\n[tool.alembic]\nscript_location = 'other'\n"),
+    ("pyproject.toml", replaced("timestamps = true", "timestamps = false")),
+    ("plinth/apply/phases.py", lambda text: f"{text}\n"),
+    (".env", lambda _: "PLINTH_LOCK_TIMEOUT=soon\n"),
+    (".env", lambda _: "MIGRATION_DATABASE_URL=mysql://elsewhere/x\n"),
+]
+
+
+def test_what_changes_in_a_file_takes_the_long_way(here: Project) -> None:
+    for name, edit in EDITS:
+        with edited(here, name, edit):
+            assert looked() is None, (name, (here.root / name).read_text())
+        assert looked() == [HEAD], name
+
+
+def test_a_file_that_is_gone_takes_the_long_way(here: Project) -> None:
+    (here.root / REVISION).unlink()
+    assert looked() is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://a:b@one,two/x",
+        "postgresql://a:b@c@host/x",
+        "postgresql://host/x?dbname=y",
+        "postgresql://host/x?service=y",
+        "postgresql://host/x?host=other",
+        "postgresql://host/x?host=a&host=b",
+        "postgresql://host/x?target_session_attrs=any",
+        "postgresql://host/%78",
+        "postgresql+asyncpg://host/x",
+        "mysql://host/x",
+        "postgresql://host",
+        "",
+    ],
+)
+def test_a_url_that_may_be_read_otherwise_takes_the_long_way(
+    here: Project, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(up_to_date._Uncertain):
+        up_to_date._place()
+
+
+def test_a_revision_that_waits_is_pending(project: Project, empty_url: URL) -> None:
+    project.write_revision("29990101000000", HEAD, "op.execute('select 1')", head='deploy = "after"')
+    project.ok("plinth", "upgrade", "--before")
+    assert rows(empty_url, "select to_regclass('plinth.up_to_date')::text") == [(None,)]
+    project.ok("plinth", "upgrade", "--after")
+    assert rows(empty_url, NOTED) == [(["29990101000000"],)]
+
+
+def test_a_revision_that_slipped_in_is_refused_as_ever(here: Project) -> None:
+    here.write_revision("20000101000000", "20151009155020", "op.execute('select 1')")
+    (file,) = here.root.glob(f"alembic/versions/{HEAD}*.py")
+    file.write_text(file.read_text().replace('"20151009155020"', '"20000101000000"'))
+    assert "20000101000000" in here.refused("plinth", "upgrade")
