@@ -284,16 +284,17 @@ def _eased(way: Way, name: Name) -> Catalog:
         replica_identity="" if after.replica_identity in identities else after.replica_identity,
     )
     dropped = {column.name for column in kept}
-    sequences = {
-        key: each
+    own = {
+        key
         for key, each in way.at.sequences.items()
-        if not each.owner or each.owner.table != name or each.owner.column in dropped
+        if each.owner and each.owner.table == name and each.owner.column not in dropped
     }
-    sequences |= {
-        key: each
-        for key, each in way.change.after.sequences.items()
-        if each.owner and each.owner.table == name
-    }
+    sequences = {key: each for key, each in way.at.sequences.items() if key not in own}
+    for key, each in way.change.after.sequences.items():
+        if each.owner and each.owner.table == name:
+            sequences[key] = each
+        elif key in own and not each.is_identity:  # it goes on where it stands, though it isn't the column's
+            sequences[key] = replace(each, owner=None)
     return replace(way.with_table(table), sequences=sequences)
 
 

@@ -132,6 +132,15 @@ KINDS = [
         checks=(check("insert into t (n) values (3) returning id", up=3, down=4),),
     ),
     Kind(
+        "sequence.is_asked_by_the_application_alone",
+        lambda m: t(m, Column("n", Integer)),
+        lambda m: Table(
+            "t", m, Column("id", Integer, Sequence("t_id_seq"), primary_key=True), Column("n", Integer)
+        ),
+        rows=("insert into t (n) values (1), (2)",),
+        checks=(check("select nextval('t_id_seq')", up=3, down=4),),
+    ),
+    Kind(
         "sequence.owner_moves_to_a_new_table",
         lambda m: owned_by("t1", m),
         lambda m: owned_by("t2", m),
@@ -142,6 +151,8 @@ KINDS = [
         "sequence.owner_moves_between_tables",
         lambda m: (owned_by("t1", m), t(m, Column("n", Integer), name="t2")),
         lambda m: (t(m, Column("n", Integer), name="t1"), owned_by("t2", m)),
+        rows=("select nextval('s')", "select nextval('s')"),
+        checks=(check("select nextval('s')", up=3, down=4),),
     ),
     Kind(
         "sequence.owner_gone",
