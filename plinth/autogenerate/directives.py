@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.refusals import Refusal
-from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.objects.steps import AutocommitOp, Change
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
 from plinth.autogenerate.online.way import Part, Way
@@ -74,6 +75,7 @@ def write_revisions(
         raise Refusal(
             "unknown change", f"Autogenerate knows no operation for this; write it by hand: {found}."
         )
+    _refuse_blocks_in_a_block(context, written)
     for place, each in enumerate(written):
         if place:
             directives.append(_following(first))
@@ -92,6 +94,29 @@ def write_revisions(
             raise ProofError(f"{error}{theirs}") from error
     is_plain = not questions.is_online(context) and not written[-1].is_after
     _tell(context, directives, mixes=is_plain and True in _phases(comparison))
+
+
+def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Revision]) -> None:
+    """Return if Alembic can run the operations where the template of revisions puts them.
+
+    Raises:
+        Refusal: it can't: no `autocommit_block()` may stand in another one (advanced-alchemy's template).
+    """
+    template = _template(context)
+    has_own = any(isinstance(op, AutocommitOp) for each in written for op in (*each.up, *each.down))
+    if has_own and re.search(r"^[^#\n]*autocommit_block\(", template.read_text(), re.MULTILINE):
+        plain = ", or write a plain file: alembic -x online=no revision …"
+        raise Refusal(
+            "template",
+            f"{template} runs all of a revision in an autocommit_block(), and this one needs such blocks of "
+            "its own: Alembic can't run one in another. Take it out of the template; then a revision is "
+            f"one transaction where it says nothing else{plain if questions.is_online(context) else ''}.",
+        )
+
+
+def _template(context: MigrationContext) -> Path:
+    revision_context: RevisionContext = context.opts["revision_context"]
+    return Path(revision_context.script_directory.dir) / "script.py.mako"
 
 
 def _add_what_others_find(
@@ -160,10 +185,7 @@ def _describe_steps(
         notes[str(directive.rev_id)] = Note(change, each.is_after, accepted)
     revision_context: RevisionContext = context.opts["revision_context"]
     revision_context.template_args["notes"] = notes  # type: ignore[assignment]
-    template = Path(revision_context.script_directory.dir) / "script.py.mako"
-    if (
-        "notes" not in template.read_text()
-    ):  # the project's own: it has a place for imports, and lines like them
+    if "notes" not in _template(context).read_text():  # the project's own: it has a place for imports
         for directive in directives:
             directive.imports |= notes[str(directive.rev_id)].lines()
 
