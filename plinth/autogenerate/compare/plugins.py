@@ -22,8 +22,9 @@ from plinth import alembic_plugin
 
 log = logging.getLogger("alembic.autogenerate")
 
-# Those that are asked for once, for all that there is; others belong to Alembic's own walk over the tables.
-_WHOLE = {"autogenerate", "schema"}
+# Those that are asked for once, for all that there is, and those of Alembic's own walk over tables. For other
+# targets Alembic asks nobody.
+_WHOLE, _OF_THE_WALK = {"autogenerate", "schema"}, {"table", "column"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def take_others(context: AutogenContext) -> Others:
         theirs = [each for each in found if not _is_known(each[0])]
         if key[0] in _WHOLE:
             taken._registry[key] = theirs
-        else:
+        elif key[0] in _OF_THE_WALK:
             left |= {_name(function) for function, _ in theirs}
         found[:] = [each for each in found if each not in theirs]
     left |= set(_not_listed(context))
