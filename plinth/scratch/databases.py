@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from plinth import safety, settings
 from plinth.connecting import ConnectError, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
+from plinth.scratch.roles import TrialRoles
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +99,10 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
             server.execute(text("select set_config('idle_session_timeout', '0', false)"))
             _try_lock(server, name)
             drop_leftovers(server)
-            with _dropped_at_the_end(server, place, name):
+            with _dropped_at_the_end(server, place, name) as roles:
                 _create(server, name, facts, on_own_server=objection is None)
                 scratch = engine(place.set(database=name))
+                roles.watch(scratch)
                 # It isn't made: revisions may do that.
                 scratch = scratch.execution_options(default_schema=facts.default_schema)
                 try:
@@ -217,17 +219,21 @@ def _local_server(facts: _Facts, objection: str) -> URL:
 
 
 @contextmanager
-def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[None]:
+def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[TrialRoles]:
+    """Drop a database at the end, and the roles that were made in it."""
+    roles = TrialRoles()
     try:
-        yield
+        yield roles
     finally:
         drop = SQL("drop database if exists {} with (force)").format(Identifier(name))
         try:
             _run(server, drop)
+            roles.drop(server)
         except DBAPIError:  # an interrupted statement may have cost the session
             try:
                 with connect_to_maintenance_database(place) as another:
                     _run(another, drop)
+                    roles.drop(another)
             except (ConnectError, DBAPIError) as error:
                 log.debug("Scratch database %s is dropped at the next use: %s", name, error)
 

@@ -1,6 +1,7 @@
 """Scratch databases: where they may be made, and that nothing is left of them."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from plinth.local_server import development_server
 from plinth.safety import is_on_local_server, write_marker
 from plinth.scratch.databases import NoScratchError, objection_to_scratch, scratch_database
-from tests.plinth.history import rows
+from tests.plinth.history import psql, rows
 from tests.plinth.test_safety import elsewhere
 
 
@@ -49,6 +50,38 @@ def test_it_is_empty_and_gone_afterwards(target: Connection, empty_url: URL) -> 
             )
     assert name not in scratch_names(empty_url)
     assert target.scalar(text("select to_regclass('t')")) is None
+
+
+def test_roles_that_are_there_are_left_alone_and_new_ones_go_with_it(
+    target: Connection, empty_url: URL
+) -> None:
+    standing, new = (f'plinth "{each} {secrets.token_hex(4)}' for each in ("standing", "new"))
+    quoted = {each: '"{}"'.format(each.replace('"', '""')) for each in (standing, new)}
+    found = "select rolname, rolcanlogin, rolcreatedb from pg_roles where rolname in (%s, %s)"
+    with psql(empty_url) as server:
+        server.execute(f"create role {quoted[standing]}".encode())
+    try:
+        with scratch_database(target) as engine:
+            for _ in range(2):
+                with engine.begin() as connection:
+                    connection.execute(text("create table t (id int)"))
+                    for each in quoted.values():
+                        connection.execute(text(f"CREATE ROLE {each} WITH LOGIN"))
+                        connection.execute(text(f"alter role {each} createdb"))
+                        connection.execute(text(f"grant select on t to {each}"))
+                inside = sorted(rows(empty_url, found, standing, new))
+                assert inside == [(new, True, True), (standing, False, False)]
+                with engine.begin() as connection:
+                    connection.execute(text("drop table t"))
+                    for each in quoted.values():
+                        connection.execute(text(f"Drop User If Exists {each}"))
+                assert rows(empty_url, found, standing, new) == [(standing, False, False)]
+            with engine.begin() as connection:
+                connection.execute(text(f"create user {quoted[new]} in role {quoted[standing]}"))
+        assert rows(empty_url, found, standing, new) == [(standing, False, False)]
+    finally:
+        with psql(empty_url) as server:
+            server.execute(f"drop role {quoted[standing]}".encode())
 
 
 def test_sessions_that_are_still_in_it_are_ended(target: Connection, empty_url: URL) -> None:
