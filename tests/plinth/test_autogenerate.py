@@ -264,6 +264,18 @@ def test_without_a_proof_it_is_written_all_the_same(begun: History, empty_engine
     assert "age" in write(begun, empty_engine, models, "prove=no")
 
 
+def test_a_template_that_commits_each_statement_leaves_no_room_for_steps_and_is_refused(
+    begun: History, empty_engine: Engine
+) -> None:
+    template = begun.folder / "script.py.mako"
+    block = "    with op.get_context().autocommit_block():\n        ${upgrades"
+    template.write_text(template.read_text().replace("    ${upgrades", block))
+    models = users(email(index=True))
+    message = refused(begun, empty_engine, models)
+    assert f"{template} runs all of a revision in an autocommit_block()" in message
+    assert "ix_users_email" in write(begun, empty_engine, models, ONE)
+
+
 # Rows
 
 
