@@ -469,7 +469,10 @@ def dump(url: URL, *, everything: bool = False) -> Dump:
     """Return the schema of a database, without what Alembic and Plinth keep for themselves; or all of it."""
     program = [str(client_program("pg_dump")), "--no-owner", *([] if everything else ["--schema-only"])]
     ours = [] if everything else ["--exclude-table=public.alembic_version", "--exclude-schema=plinth"]
-    with nullcontext() if everything else _heirs_aside(url):
+    with (
+        nullcontext() if everything else _heirs_aside(url),
+        nullcontext() if everything else _chosen_names_aside(url),
+    ):
         done = subprocess.run(
             [*program, *ours, libpq_url(url)],
             capture_output=True,
@@ -514,6 +517,32 @@ def _heirs_aside(url: URL) -> Iterator[None]:
             for catalog, places in found.items():
                 if places:
                     let(catalog, places, "true")
+
+
+# The indexes that partitions have for one of the whole table's, and a name that says just that.
+_ATTACHED = """
+    select i.oid, i.relname, t.relname || ' for ' || pg_partition_root(i.oid)::regclass
+    from pg_class i join pg_index on indexrelid = i.oid join pg_class t on t.oid = indrelid
+    where i.relispartition
+    """
+
+
+@contextmanager
+def _chosen_names_aside(url: URL) -> Iterator[None]:
+    """Let what partitions have for one of the whole table bear names that follow from its name."""
+    with psql(url) as connection:
+        found = connection.execute(_ATTACHED).fetchall()
+
+        def name(names: list[tuple[int, str]]) -> None:
+            for oid, each in names:
+                connection.execute("update pg_class set relname = %s where oid = %s", [each, oid])
+                connection.execute("update pg_constraint set conname = %s where conindid = %s", [each, oid])
+
+        name([(oid, said) for oid, _, said in found])
+        try:
+            yield
+        finally:
+            name([(oid, chosen) for oid, chosen, _ in found])
 
 
 def restored(given: Dump, server: URL) -> Dump:

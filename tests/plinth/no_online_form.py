@@ -91,7 +91,6 @@ NO_ONLINE_FORM = {
         "partition.change_of_its_own",
         "table.inherits_add_index_to_child",
         "type.no_swap_under_a_unique_expression",
-        "unknown.handmade_partition",
         "view.materialized_index",
         "view.materialized_index_change",
     ],

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alembic.operations import ops
+from alembic.operations import Operations, ops
+from sqlalchemy import text
 
 from plinth.autogenerate.objects.casts import Casts, Using, is_a_matter_of_zone
-from plinth.autogenerate.objects.quoting import without_binds
+from plinth.autogenerate.objects.quoting import literal, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 
@@ -137,6 +138,37 @@ class RepeatedOp(ops.MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
         return ("execute", self.name)
+
+
+class EachPartitionOp(ops.MigrateOperation):
+    """Executes statements for each partition that a table has, and not for those that have some themselves.
+
+    Args:
+        table: its name as SQL.
+        ending: of the names of what is made there.
+        statements: with `{partition}` and `{name}` in the place of names.
+    """
+
+    summary = None
+
+    def __init__(self, table: str, ending: str, statements: tuple[str, ...]) -> None:
+        leaves = f"SELECT relid FROM pg_partition_tree({literal(table)}) WHERE isleaf"  # noqa: S608 - quoted
+        self.names = without_binds(
+            f"SELECT oid::regclass::text, quote_ident(left(relname || {literal('_' + ending)}, 63)) "  # noqa: S608
+            f"FROM pg_class WHERE relkind = 'r' AND oid IN ({leaves}) ORDER BY oid"
+        )
+        self.statements = tuple(map(without_binds, statements))
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return it as `alembic check` lists it."""
+        return ("each partition", self.statements)
+
+
+@Operations.implementation_for(EachPartitionOp)
+def _each_partition(operations: Operations, op: EachPartitionOp) -> None:
+    for partition, name in operations.get_bind().execute(text(op.names)).all():
+        for statement in op.statements:
+            operations.execute(statement.format(partition=partition, name=name))
 
 
 class AutocommitOp(ops.OpContainer):

@@ -42,7 +42,7 @@ def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops
         add = not_valid_op(constraint, table, catalog)
         return [add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
     if has_plain_index(constraint):
-        index = _key_index(constraint, table)
+        index = key_index(constraint, table)
         return [
             *_build(index, table, catalog),
             _use_index(constraint, table, catalog),
@@ -91,7 +91,7 @@ def add_checked(way: Way, name: Name, constraint: Constraint, *, goes: bool = Fa
 def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
     """Add a unique constraint or primary key, its index first; `goes` is as for `add_index`."""
     table = way.at.tables[name]
-    index = _key_index(constraint, table)
+    index = key_index(constraint, table)
     add_index(way, name, index, goes=True)
     table = way.at.tables[name]
     left = {each.name: each for each in table.indexes.values() if each.name != index.name}
@@ -150,7 +150,7 @@ def has_plain_index(constraint: Constraint) -> bool:
     )
 
 
-def _key_index(constraint: Constraint, table: Table) -> Index:
+def key_index(constraint: Constraint, table: Table) -> Index:
     """Return the index on which a unique constraint or primary key will stand."""
     keys = tuple(map(quoted, constraint.columns))
     definition = (

@@ -37,6 +37,11 @@ from plinth.autogenerate.online.kept_names import (
     refuse_unkept,
 )
 from plinth.autogenerate.online.new_enums import rebuilt_enum
+from plinth.autogenerate.online.partitions import (
+    add_parts_to_come,
+    partitioned,
+    without_parts_to_come,
+)
 from plinth.autogenerate.online.parts import (
     add_checked,
     add_index,
@@ -129,6 +134,8 @@ def sequence(change: Change) -> list[Part]:
         _add_foreign_keys(way, name, split)  # those that waited for what they refer to
     add_checks(way)
     _change_unsplit(way, split, {rebuilt_enum(way, column) for column in late})
+    for name in partitioned(way):
+        add_parts_to_come(way, name)
     way.is_after = True
     _drop_views(way)
     for column in sorted(late):
@@ -556,6 +563,7 @@ def _change_unsplit(way: Way, split: Sequence[Name], late: Collection[Name | Non
     gone = {name: table for name, table in at.tables.items() if name not in after.tables}
     tables = {name: _with_what_goes(at.tables.get(name), table) for name, table in after.tables.items()}
     tables |= {**gone, **{name: at.tables[name] for name in split}}
+    tables |= {name: without_parts_to_come(way, name, tables[name]) for name in partitioned(way)}
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
     rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
     owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}

@@ -18,7 +18,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import TextClause, conv
 from sqlalchemy.types import TypeEngine
 
-from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, NamedTextOp, RepeatedOp, SqlOp, TextOp
+from plinth.autogenerate.objects.steps import (
+    AutocommitOp,
+    CommentOp,
+    EachPartitionOp,
+    NamedTextOp,
+    RepeatedOp,
+    SqlOp,
+    TextOp,
+)
 from plinth.autogenerate.write.margins import FULL, fitted, fitted_sql, string
 
 MARGIN = 4  # of what stands in a function
@@ -219,6 +227,13 @@ def _comment(text: str) -> list[str]:
 def _autocommit(context: AutogenContext, op: AutocommitOp) -> str:
     lines = "\n".join(render_op_text(context, each) for each in op.ops)
     return "with op.get_context().autocommit_block():\n" + _indented(fitted(lines, 2 * MARGIN))
+
+
+@renderers.dispatch_for(EachPartitionOp)
+def _each_partition(_: AutogenContext, op: EachPartitionOp) -> list[str]:
+    asked = fitted(f"partitions = sa.text({string(op.names)})", 2 * MARGIN)
+    run = [fitted(f"    op.execute(f{string(each)})", 2 * MARGIN) for each in op.statements]
+    return [asked, "for partition, name in op.get_bind().execute(partitions).all():", *run]
 
 
 @renderers.dispatch_for(TextOp)

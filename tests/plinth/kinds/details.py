@@ -1,8 +1,24 @@
 """What is said of objects beside the statement that makes them: a view's indexes, states, comments."""
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Column, Date, Enum, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    Enum,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, first, kept, t
@@ -56,6 +72,37 @@ def parted(*statements: str) -> Models:
         )
         for statement in statements:
             also(m, statement)
+
+    return made
+
+
+OF_ALL: dict[str, Callable[[], Any]] = {
+    "index": lambda: Index("ix_divided_n", "n", "s"),
+    "odd_index": lambda: Index("Odd {ix}", text("lower(s)"), postgresql_where=text("s <> 'a:b%{}'")),
+    "unique": lambda: UniqueConstraint("d", "n"),
+    "unique_index": lambda: Index("uq", "d", "n", unique=True, postgresql_include=["s"]),
+    "unique_deferrable": lambda: UniqueConstraint("d", "n", deferrable=True, initially="DEFERRED"),
+    "check": lambda: CheckConstraint("n > 0", name="positive"),
+    "column_and_index": lambda: Column("more", Integer, index=True),
+}
+
+
+def divided(*parts: Callable[[], Any]) -> Models:
+    """Return models of a table with two partitions, of which one has partitions itself."""
+
+    def made(m: MetaData) -> None:
+        Table(
+            "divided",
+            m,
+            Column("d", Date, nullable=False),
+            Column("n", Integer),
+            Column("s", String(20)),
+            *(part() for part in parts),
+            postgresql_partition_by="RANGE (d)",
+        )
+        also(m, f"create table divided_old partition of divided {BEFORE} partition by range (d)")
+        also(m, f"create table divided_old_a partition of divided_old {A_YEAR}")
+        also(m, NEW.replace("parted", "divided").replace("new", '"Divided New"'))
 
     return made
 
@@ -364,6 +411,26 @@ KINDS = [
         parted(OLD, *OF_OLD),
         parted(OLD, "alter table old alter column n set default 8", "create index old_d on old (d)"),
         rows=PARTED_ROWS,
+    ),
+    *(
+        Kind(
+            f"partition.{name}_of_all",
+            divided(),
+            divided(part),
+            rows=(
+                "insert into divided (d, n, s) select '2023-01-01'::date + n, n, 'a' || n from "
+                "generate_series(1, 800) n",
+            ),
+            checks=(kept("select count(*) from divided", 800),),
+        )
+        for name, part in OF_ALL.items()
+    ),
+    Kind(
+        "partition.replaced_index_of_all",
+        divided(lambda: Index("ix_divided_n", "n")),
+        divided(lambda: Index("ix_divided_n", "s")),
+        rows=("insert into divided (d, n, s) values ('2023-05-05', 1, 'a'), ('2024-05-05', 2, 'b')",),
+        checks=(kept("select count(*) from divided", 2),),
     ),
     Kind(
         "partition.attached",
