@@ -51,7 +51,7 @@ def _is_there(way: Way, name: Name, index: Index, at: Table) -> bool:
     return (
         standing is not None
         and indexes.is_kept(standing, index)
-        and (name, index.name) not in way.forced.indexes
+        and at.part("index", index.name) not in way.forced.anew
     )
 
 
