@@ -19,7 +19,6 @@ from sqlalchemy.exc import DBAPIError
 from plinth import alembic_command, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, losses, phases, session
-from plinth.apply.half_way import take_back
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
 from plinth.apply.lock import Lock, one_applier
@@ -29,7 +28,6 @@ from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, passes
 from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
-from plinth.catalog import record_catalog
 from plinth.errors import PlinthError, as_command_errors
 from plinth.own_schema import refuse_without_default_schema, refuse_without_version_table
 from plinth.server_errors import advice, words
@@ -522,6 +520,8 @@ class _Applier:
         else:
             begun = Interrupted(*key)
             if may_commit(Path(step.revision.path)):
+                from plinth.catalog import record_catalog  # noqa: PLC0415 - most revisions need no picture
+
                 begun.picture = record_catalog(self._connection, **_names(context))
         return Points(self._writer.version_table, begun, Path(step.revision.path))
 
@@ -536,6 +536,8 @@ class _Applier:
             raise safety.SafetyError(
                 f"To take back what revision {begun.revision} has done may lose rows. Refused: {objection}"
             )
+        from plinth.apply.half_way import take_back  # noqa: PLC0415 - rarely needed
+
         take_back(context, self._connection, begun, self._writer.version_table, _names(context))
 
     def _goes_back(self) -> bool:

@@ -2,11 +2,12 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Where a value stands or how it was typed, not what it is.
 _LEFT_OUT = {"ctx", "kind", "type_comment", "type_ignores", "returns", "annotation", "simple"}
+_FIELDS: dict[str, Sequence[tuple[str, str]]] = {}  # of each kind of node: a name, and what stands before it
 
 
 def of_file(path: Path) -> str | None:
@@ -27,33 +28,39 @@ def of_source(source: str | bytes) -> str:
     Raises:
         SyntaxError: it can't be parsed.
     """
-    digest = hashlib.sha256()
-    for part in _parts(ast.parse(source)):
-        digest.update(part.encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-    return digest.hexdigest()[:32]
+    parts: list[str] = []
+    _write(ast.parse(source), parts.append)
+    written = "\0".join([*parts, ""]).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(written).hexdigest()[:32]
 
 
-def _parts(node: object) -> Iterator[str]:
+def _write(node: object, write: Callable[[str], None]) -> None:
     if isinstance(node, ast.Constant):
-        yield f"{type(node.value).__name__} {node.value!r}"
+        write(f"{type(node.value).__name__} {node.value!r}")
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
-        yield from _parts(ast.Assign(targets=[node.target], value=node.value))
+        _write(ast.Assign(targets=[node.target], value=node.value), write)
     elif isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for name, value in sorted(ast.iter_fields(node)):
-            if name not in _LEFT_OUT and value is not None and value != []:
-                yield f"{name}="
-                yield from _parts(_pieces(value) if isinstance(node, ast.JoinedStr) else value)
-        yield ")"
+        kind = type(node).__name__
+        if kind not in _FIELDS:
+            _FIELDS[kind] = [(each, f"{each}=") for each in sorted(node._fields) if each not in _LEFT_OUT]
+        write(f"({kind}")
+        for name, heading in _FIELDS[kind]:
+            value = getattr(node, name, None)
+            if value is not None and value != []:
+                write(heading)
+                if isinstance(value, str):
+                    write(repr(value))
+                else:
+                    _write(_pieces(value) if isinstance(node, ast.JoinedStr) else value, write)
+        write(")")
     elif isinstance(node, list):
-        yield "["
+        write("[")
         for each in node:
             if not _says_nothing(each):
-                yield from _parts(each)
-        yield "]"
+                _write(each, write)
+        write("]")
     else:
-        yield repr(node)
+        write(repr(node))
 
 
 def _says_nothing(node: object) -> bool:

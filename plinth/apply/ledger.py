@@ -125,6 +125,15 @@ _MAY_NOTE = text(
     from pg_namespace n where nspname = 'plinth'
     """
 )
+# The same text for all revisions, which is compiled once.
+_ROW = text(
+    """
+    insert into plinth.ledger (version_table, revision, direction, batch, applied_at, duration, database_user,
+        application, checksum, change)
+    values (:version_table, :revision, :direction, :batch, clock_timestamp(), :duration, session_user,
+        :application, :checksum, :change)
+    """
+)
 _OFFLINE_HISTORY = "current_setting('plinth.history')"
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
@@ -291,7 +300,7 @@ class Writer:
         rows += [("unstamp", name) for name in sorted(gone)]
         if self.is_stamp:
             for name in sorted(below - recorded):
-                connection.execute(ledger.insert().inline().values(**self._values("stamp", name, None)))
+                connection.execute(_ROW, self._row("stamp", name, None))
         for direction, name in rows:
             noticed = self._of_file(name) | {"revision": name, "direction": direction, "batch": 0}
             connection.execute(ledger.insert().inline().values(version_table=self.version_table, **noticed))
@@ -331,8 +340,11 @@ class Writer:
             rows = [("up" if step.is_upgrade else "down", name) for name in step.up_revision_ids]
         self.heads = tuple(heads)
         for direction, name in rows:
-            context.execute(ledger.insert().inline().values(**self._values(direction, name, took)))
-            if not self.offline and name in self.half_way:
+            if self.offline or context.connection is None:
+                context.execute(ledger.insert().inline().values(**self._offline(direction, name)))
+                continue
+            context.connection.execute(_ROW, self._row(direction, name, took))
+            if name in self.half_way:
                 for table in (unfinished, points):
                     where = (table.c.version_table == self.version_table, table.c.revision == name)
                     context.execute(table.delete().where(*where))
@@ -352,30 +364,32 @@ class Writer:
         row = insert(up_to_date).values(version_table=self.version_table, **seen)
         connection.execute(row.on_conflict_do_update(index_elements=["version_table"], set_=seen))
 
-    def _values(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
-        batch: Any = self.batches.get(name, self.batch)  # redo leaves a revision in the batch that it was in
-        application: Any = self.who
-        history: Any = self.version_table
-        duration: Any = None if took is None else text(f"interval '{took:.6f} seconds'")
-        if self.offline:
-            history = literal_column(_OFFLINE_HISTORY)
-            batch = literal_column("current_setting('plinth.batch')::integer")
-            application = literal_column("current_setting('application_name')")
-            duration = literal_column("clock_timestamp() - transaction_timestamp()")
+    def _row(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
         return self._of_file(name) | {
-            "version_table": history,
+            "version_table": self.version_table,
             "revision": name,
             "direction": direction,
-            "batch": batch,
+            # redo leaves a revision in the batch that it was in
+            "batch": self.batches.get(name, self.batch),
+            "duration": None if took is None else timedelta(seconds=took),
+            "application": self.who,
+        }
+
+    def _offline(self, direction: str, name: str) -> dict[str, Any]:
+        return self._of_file(name) | {
+            "version_table": literal_column(_OFFLINE_HISTORY),
+            "revision": name,
+            "direction": direction,
+            "batch": literal_column("current_setting('plinth.batch')::integer"),
             "applied_at": literal_column("clock_timestamp()"),
-            "duration": duration,
+            "duration": literal_column("clock_timestamp() - transaction_timestamp()"),
             "database_user": literal_column("session_user"),
-            "application": application,
+            "application": literal_column("current_setting('application_name')"),
         }
 
     def _of_file(self, name: str) -> dict[str, Any]:
         try:
             revision = self.script.get_revision(name)
         except CommandError:  # its file is gone
-            return {}
+            return {"checksum": None, "change": None}
         return {"checksum": checksum.of_file(Path(revision.path)), "change": change_of(revision)}
