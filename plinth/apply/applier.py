@@ -246,6 +246,7 @@ class _Applier:
         self._lock: Lock
         self._watcher: Watcher
         self._online: OnlineStatements
+        self._flushing: session.Flushing
 
     def run(self, migrate: Migrate) -> None:
         """Run until all is done.
@@ -261,6 +262,8 @@ class _Applier:
             self._lock = stack.enter_context(one_applier(connection, table, self._command.name))
             given = self._config.attributes.get("connection") is not None
             stack.enter_context(session.prepared(connection, self._command.name, put_back=given))
+            self._flushing = session.Flushing(connection)
+            stack.callback(self._flushing.flush)
             self._online = OnlineStatements(connection, table, *timeouts)
             stack.enter_context(self._online.watched())
             stack.enter_context(drops.announced(connection, self._is_upgrading))
@@ -298,8 +301,11 @@ class _Applier:
 
     def lost(self, error: Exception) -> ApplyError:
         """Return what to say when there is no connection any more."""
+        standing = self.standing()
+        if self._done and not self._lock.is_alive():
+            standing += " If the server crashed, the last of them may be pending again."
         return ApplyError(
-            f"The connection to the server was lost{self._during()}: {words(error)} {self.standing()} "
+            f"The connection to the server was lost{self._during()}: {words(error)} {standing} "
             "Run the same command again."
         )
 
@@ -476,6 +482,10 @@ class _Applier:
             # What is interrupted was measured when it began.
             if number >= self._measured and not (points and points.are_kept):
                 self._refuse_losses(context, self._planned, number)
+            if number + 1 < len(self._planned):
+                self._flushing.put_off()
+            else:
+                self._flushing.resume()
             self._begin(step)
             self._online.follow(Step(_name(step), is_upgrade=step.is_upgrade, points=points))
             self._step_began = time.monotonic()

@@ -49,6 +49,14 @@ class Lock:
 
     session: "psycopg.Connection[Any]"
 
+    def is_alive(self) -> bool:
+        """Whether the session still is there, and so is the server."""
+        try:
+            self.session.execute("select 1")
+        except psycopg.Error:
+            return False
+        return True
+
     def check(self) -> None:
         """Return if the lock is still held.
 

@@ -1,5 +1,6 @@
 """The session that migrates."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,15 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth.connecting import FORMATS, LIMITS
 
-_CHANGED = ("lock_timeout", "statement_timeout", "client_connection_check_interval", "application_name")
+log = logging.getLogger(__name__)
+
+_CHANGED = (
+    "lock_timeout",
+    "statement_timeout",
+    "client_connection_check_interval",
+    "application_name",
+    "synchronous_commit",
+)
 _READ = text("select name, current_setting(name) from pg_settings where name = any(:names)")
 
 
@@ -41,6 +50,46 @@ def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterato
             connection.rollback()
             for name, value in before.items():
                 _set(connection, name, value)
+
+
+class Flushing:
+    """Lets commits return before they are on disk, all but the last: then they all are.
+
+    PostgreSQL writes commits in their order. A server that crashes in between comes up with the first so many
+    revisions, each whole and with its rows in the version table and the ledger, as after any interruption.
+
+    Args:
+        connection: the session's.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._before: str | None = None  # what holds otherwise, while commits don't wait
+
+    def put_off(self) -> None:
+        """Let the commits from here on return early; the session has no transaction."""
+        if self._before is None:
+            self._before = self._connection.scalar(text("select current_setting('synchronous_commit')"))
+            _set(self._connection, "synchronous_commit", "off")
+
+    def resume(self) -> None:
+        """Let the next commit wait until it is on disk, and with it all before; there is no transaction."""
+        before, self._before = self._before, None
+        if before is not None:
+            _set(self._connection, "synchronous_commit", before)
+
+    def flush(self) -> None:
+        """Return when all commits are on disk, unless there is no session any more."""
+        if self._before is None or self._connection.closed or self._connection.invalidated:
+            return
+        try:
+            roll_back(self._connection)
+            self.resume()
+            # Something has to be written, or the commit doesn't wait.
+            self._connection.execute(text("select pg_logical_emit_message(true, 'plinth', '')"))
+            self._connection.commit()
+        except (DBAPIError, psycopg.Error) as error:
+            log.debug("The last commits may not be on disk for a moment: %s", error)
 
 
 def backend_pid(connection: Connection) -> int:
