@@ -13,6 +13,7 @@ NO_ONLINE_FORM = {
     ("adding-field-with-default",): ["identity.column_added"],
     ("stored-generated-column",): [
         "computed.add",
+        "computed.add_with_a_statistics_target",
         "computed.base_added_too",
         "computed.change_expr",
         "computed.change_expr_columns",

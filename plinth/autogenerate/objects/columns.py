@@ -9,7 +9,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects import casts
 from plinth.autogenerate.objects.expressions import as_said, bare
-from plinth.autogenerate.objects.heirs import is_column_inherited, may_be_inherited
+from plinth.autogenerate.objects.heirs import heirs_of, is_column_inherited, may_be_inherited
 from plinth.autogenerate.objects.quoting import (
     literal,
     made_name,
@@ -20,7 +20,7 @@ from plinth.autogenerate.objects.quoting import (
     without_binds,
 )
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, SqlOp, Step
 from plinth.autogenerate.objects.types import base_name, same_family, sqlalchemy_type
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
@@ -189,14 +189,15 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         is_new = column.name in replaced or before.column(column.name) is None
         if is_new and not is_column_inherited(change, name, column, change.after):
             nodes = _nodes(after, column, change.before)
-            yield from (step.making(*nodes) for step in _add(change, after, column))
+            theirs = _of_heirs(change.after, name, column)
+            yield from (step.making(*nodes).needing(*theirs) for step in _add(change, after, column))
     for column in before.columns:
         wanted = after.column(column.name)
         goes = wanted is None and not is_column_inherited(change, name, column, change.before)
         if column.name in replaced or goes:
-            is_first = column.name in replaced or column.generated
-            phase = Phase.DROP_FIRST if is_first else Phase.DROP_COLUMNS
-            yield Step(phase, _drop(change, before, column)).dropping(*_nodes(before, column, change.after))
+            about = "drop generated column" if column.generated else None
+            drop = Step(_drop(change, before, column), about).dropping(*_nodes(before, column, change.after))
+            yield drop.needing(*_of_heirs(change.before, name, column))
         elif (
             wanted and after.part("default", column.name) in forced.anew and column.default == wanted.default
         ):
@@ -214,6 +215,11 @@ def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
     return (alone.column_nodes - {table.node}) | alone.sequences_but(other.sequences)
 
 
+def _of_heirs(catalog: Catalog, table: Name, column: Column) -> Iterator[Node]:
+    """Yield the columns of that name that heirs have: theirs come before, and go after, to stay their own."""
+    return (Node.part("column", heir, column.name) for heir in heirs_of(table, catalog))
+
+
 def _drop(change: Change, table: Table, column: Column) -> ops.DropColumnOp:
     may_be_gone = may_be_inherited(change, table.name, column) or None
     schema = schema_of(table.name, change.before)
@@ -222,7 +228,6 @@ def _drop(change: Change, table: Table, column: Column) -> ops.DropColumnOp:
 
 def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
     """Yield what adds a column; one that is required gets its values first."""
-    phase = Phase.ADD_GENERATED_COLUMNS if column.generated else Phase.ADD_COLUMNS
     backfill = change.backfills.get(ColumnName(table.name, column.name))
     fills_itself = column.generated or column.identity or column.default is not None
     required = column.not_null and not fills_itself
@@ -238,20 +243,18 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
                 )
             )
         text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
-        yield Step(phase, CommentOp(text))
+        yield Step(CommentOp(text))
     fill = backfill is not None and not column.generated and not column.identity
     fill = fill and ColumnName(table.name, column.name) not in change.filled_later
-    yield Step(
-        phase, _add_op(change, table, replace(column, not_null=False, default=None) if fill else column)
-    )
+    yield Step(_add_op(change, table, replace(column, not_null=False, default=None) if fill else column))
     if fill:
         for op in _update(change, table, column, str(backfill), everywhere=True):
-            yield Step(phase, op)
+            yield Step(op)
         if column.default is not None:
             default = server_default(column)
-            yield Step(phase, _alter_op(change, table, column.name, modify_server_default=default))
+            yield Step(_alter_op(change, table, column.name, modify_server_default=default))
         if column.not_null:
-            yield Step(phase, _alter_op(change, table, column.name, modify_nullable=False))
+            yield Step(_alter_op(change, table, column.name, modify_nullable=False))
     yield from settings(change, table, Column(column.name, column.type), column)
 
 
@@ -294,24 +297,24 @@ def _alter(change: Change, table: Table, before: Column, after: Column, forced: 
     """Yield what makes a column as it should be."""
     sql, summary = _alter_sql(change, table, before), f"change {table.name.name} {before.name}"
     if before.generated and not after.generated:
-        drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP EXPRESSION", summary, table.name))
+        drop = Step(SqlOp(f"{sql} DROP EXPRESSION", summary, table.name), "column")
         yield drop.dropping(table.part("column", before.name))
         before = replace(before, generated="", default=None)
     if before.identity and not after.identity:
-        drop = Step(Phase.COLUMNS, SqlOp(f"{sql} DROP IDENTITY", summary, table.name))
+        drop = Step(SqlOp(f"{sql} DROP IDENTITY", summary, table.name), "column")
         yield drop.dropping(Node("sequence", before.sequence)) if before.sequence else drop
     yield from _retype_around_default(change, table, before, after, forced)
     if before.not_null and not after.not_null:
-        yield Step(Phase.COLUMNS, _alter_op(change, table, after.name, modify_nullable=True))
+        yield Step(_alter_op(change, table, after.name, modify_nullable=True), "column")
     if after.not_null and not before.not_null:
         yield from _require(change, table, after)
     if after.identity and not before.identity:
         yield from _become_identity(change, table, after)
     elif after.identity != before.identity and after.identity:
         kind = "ALWAYS" if after.identity == "a" else "BY DEFAULT"
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET GENERATED {kind}", summary, table.name))
+        yield Step(SqlOp(f"{sql} SET GENERATED {kind}", summary, table.name), "column")
     if before.comment != after.comment:
-        yield Step(Phase.COMMENTS, _alter_op(change, table, after.name, modify_comment=after.comment))
+        yield Step(_alter_op(change, table, after.name, modify_comment=after.comment), "comment")
     if is_retyped(before, after):
         before = replace(before, storage="", compression="")  # another type has its own
     yield from settings(change, table, before, after)
@@ -330,9 +333,9 @@ def _retype_around_default(
     )
     if drops_default:
         drop = _alter_op(change, table, after.name, modify_server_default=None)
-        yield Step(Phase.COLUMNS, drop).dropping(its_default)
+        yield Step(drop, "column").dropping(its_default)
     if retyped:
-        step = Step(Phase.COLUMNS, retype(change, table, before, after)).making(node)
+        step = Step(retype(change, table, before, after)).making(node)
         yield step if before.named_type in forced.types else step.dropping(node)
     if (
         after.default is not None
@@ -340,9 +343,9 @@ def _retype_around_default(
         and (drops_default or before.default != after.default)
     ):
         # An identity column's sequence gives its name to the one that the default asks.
-        phase = Phase.OWNERS if before.identity else Phase.COLUMNS
+        about = "owner" if before.identity else "column"
         set_ = _alter_op(change, table, after.name, modify_server_default=server_default(after))
-        step = Step(phase, set_).making(its_default)
+        step = Step(set_, about).making(its_default)
         yield step.dropping(its_default) if has_default and not drops_default else step
 
 
@@ -386,16 +389,16 @@ def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
     value = change.backfills.get(ColumnName(table.name, column.name), default_sql(column))
     if value is not None and not change.is_downgrade and not column.generated:
         for op in _update(change, table, column, value):
-            yield Step(Phase.COLUMNS, op)
-    yield Step(Phase.COLUMNS, _alter_op(change, table, column.name, modify_nullable=False))
+            yield Step(op, "column")
+    yield Step(_alter_op(change, table, column.name, modify_nullable=False), "column")
 
 
 def _become_identity(change: Change, table: Table, column: Column) -> Iterator[Step]:
     add = f"{_alter_sql(change, table, column)} ADD {identity_sql(column, change.after)}"
-    yield Step(Phase.OWNERS, SqlOp(add, f"change {table.name.name} {column.name}", table.name))
+    yield Step(SqlOp(add, f"change {table.name.name} {column.name}", table.name), "owner")
     if column.sequence and change.before.tables[table.name][column.name].sequence is None:
         sequence = change.after.sequences[column.sequence]
-        yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
+        yield Step(continue_sequence(change, sequence, table, column), "owner")
 
 
 def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
@@ -412,19 +415,19 @@ def settings(change: Change, table: Table, before: Column, after: Column) -> Ite
     sql = _alter_sql(change, table, after)
     if before.storage != after.storage:
         word = _STORAGE.get(after.storage, "DEFAULT")
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET STORAGE {word}", table=table.name))
+        yield Step(SqlOp(f"{sql} SET STORAGE {word}", table=table.name), "column")
     if before.compression != after.compression:
         word = _COMPRESSION.get(after.compression, "DEFAULT")
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET COMPRESSION {word}", table=table.name))
+        yield Step(SqlOp(f"{sql} SET COMPRESSION {word}", table=table.name), "column")
     if before.statistics != after.statistics:
         number = -1 if after.statistics is None else after.statistics
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET STATISTICS {number}", table=table.name))
+        yield Step(SqlOp(f"{sql} SET STATISTICS {number}", table=table.name), "column")
     gone = [each.partition("=")[0] for each in before.options if each not in after.options]
     if gone:
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} RESET ({', '.join(gone)})", table=table.name))
+        yield Step(SqlOp(f"{sql} RESET ({', '.join(gone)})", table=table.name), "column")
     new = [each for each in after.options if each not in before.options]
     if new:
-        yield Step(Phase.COLUMNS, SqlOp(f"{sql} SET ({', '.join(new)})", table=table.name))
+        yield Step(SqlOp(f"{sql} SET ({', '.join(new)})", table=table.name), "column")
 
 
 def is_replaced(before: Column, after: Column) -> bool:

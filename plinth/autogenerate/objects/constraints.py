@@ -11,7 +11,7 @@ from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.heirs import is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.objects.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, SqlOp, Step
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -204,24 +204,21 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
                 refuse(Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}"))
             continue
         if before.part("constraint", old.name) in forced.anew or not is_kept(old, new):
-            phase = Phase.DROP_FOREIGN_KEYS if old.type == "f" else Phase.DROP_CONSTRAINTS
             drop = drop_op(old, before, change.before)
             if may_be_inherited(change, name, old):
                 drop.if_exists = True
-            step = Step(phase, drop)
-            yield step.dropping(before.part("constraint", old.name))
+            yield Step(drop).dropping(before.part("constraint", old.name))
     for new in after.constraints.values():
         old_one = before.constraints.get(new.name)
         if new.type == "n" or is_constraint_inherited(change, name, new, change.after):
             continue
         if old_one is None or after.part("constraint", new.name) in forced.anew or not is_kept(old_one, new):
-            phase = Phase.FOREIGN_KEYS if new.type == "f" else Phase.CONSTRAINTS
-            step = Step(phase, add_op(new, after, change.after))
+            step = Step(add_op(new, after, change.after))
             yield step.making(after.part("constraint", new.name))
             if new.comment is not None:
-                yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
+                yield Step(comment_op(new, after, change.after), "comment")
         elif old_one.comment != new.comment:
-            yield Step(Phase.COMMENTS, comment_op(new, after, change.after))
+            yield Step(comment_op(new, after, change.after), "comment")
     if before.parents != after.parents:
         yield from _renamed_not_null(change, before, after)
 
@@ -236,7 +233,7 @@ def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[S
             and old.name != new.name
             and not is_constraint_inherited(change, after.name, new, change.after)
         ):
-            yield Step(Phase.COMMENTS, rename_op(after.name, old, new.name, change.after))
+            yield Step(rename_op(after.name, old, new.name, change.after), "comment")
 
 
 def not_null_names(change: Change) -> Iterator[Step]:
@@ -265,7 +262,7 @@ def not_null_names(change: Change) -> Iterator[Step]:
                 continue
             own = replace(table, constraints={each.name: replace(each, is_local=True)})
             for op in not_null_name_ops(own, each.columns[0], change.after):
-                yield Step(Phase.COMMENTS, op)
+                yield Step(op, "comment")
 
 
 def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:

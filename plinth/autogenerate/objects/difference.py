@@ -12,11 +12,10 @@ from plinth.autogenerate.objects import (
     sequences,
     tables,
 )
-from plinth.autogenerate.objects.heirs import from_the_youngest, in_line
 from plinth.autogenerate.objects.order import ordered
 from plinth.autogenerate.objects.quoting import literal, quoted, shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import ColumnName, Name, Node
 
 
@@ -31,47 +30,39 @@ def difference(change: Change) -> list[Step]:
 
 def _steps(change: Change) -> Iterator[Step]:
     found = forced(change)
-    kept = tables.as_they_change(
-        in_line(set(change.before.tables) & set(change.after.tables), change), change
-    )
+    kept = tables.as_they_change(sorted(change.before.tables.keys() & change.after.tables.keys()), change)
     yield from _schemas(change)
     yield from enums.steps(change)
     yield from domains.steps(change, found)
     yield from tables.create_steps(change)
     kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.parts("column")}
-    yield from _in_order_of_columns(change, kept, found)
+    for name in kept:
+        yield from columns.steps(change, name, found)
     yield from sequences.steps(change, kept_columns)
     for name in kept:
         yield from tables.alter_steps(change, name)
         yield from constraints.steps(change, name, found)
         yield from indexes.steps(change, name, found)
     yield from constraints.not_null_names(change)
-    yield from tables.drop_steps(change, _in_the_way(change))
+    yield from tables.drop_steps(change)
     _refuse_dependents(change)
     _refuse_published(change, found)
     yield from others.steps(change, found)
-
-
-def _in_order_of_columns(change: Change, kept: list[Name], found: Forced) -> Iterator[Step]:
-    """Yield steps; a column is added to heirs first, and goes from them last: so it stays their own."""
-    made = {name: list(columns.steps(change, name, found)) for name in kept}
-    for name in from_the_youngest(kept, change):
-        yield from (step for step in made[name] if step.phase != Phase.DROP_COLUMNS)
-    for name in kept:
-        yield from (step for step in made[name] if step.phase == Phase.DROP_COLUMNS)
 
 
 def _schemas(change: Change) -> Iterator[Step]:
     before, after = change.before.schemas, change.after.schemas
     for name, comment in after.items():
         if name not in before:
-            yield Step(Phase.SCHEMAS, SqlOp(f"CREATE SCHEMA {quoted(name)}", f"create schema {name}"))
+            create = SqlOp(f"CREATE SCHEMA {quoted(name)}", f"create schema {name}")
+            yield Step(create).making(Node("schema", name))
         if comment != before.get(name):
             text = "NULL" if comment is None else literal(comment)
-            yield Step(Phase.SCHEMAS, SqlOp(f"COMMENT ON SCHEMA {quoted(name)} IS {text}"))
+            yield Step(SqlOp(f"COMMENT ON SCHEMA {quoted(name)} IS {text}"), "schema")
     for name in before:
         if name not in after:
-            yield Step(Phase.DROP_SCHEMAS, SqlOp(f"DROP SCHEMA {quoted(name)}", f"drop schema {name}"))
+            drop = SqlOp(f"DROP SCHEMA {quoted(name)}", f"drop schema {name}")
+            yield Step(drop).dropping(Node("schema", name))
 
 
 def forced(change: Change) -> Forced:
@@ -225,17 +216,3 @@ def _refuse_published(change: Change, forced: Forced) -> None:
                         "by hand, and name it again in one after.",
                     )
                 )
-
-
-def _in_the_way(change: Change) -> set[Name]:
-    """Return the tables to be dropped that have a name which something new needs."""
-    before, after = change.before, change.after
-    new: set[Name] = set(after.enums) | set(after.domains) | set(after.sequences)
-    for table in after.tables.values():
-        new |= tables.relation_names(table, after)
-    new -= {name for name in before.sequences if name in after.sequences}  # it gets another owner
-    return {
-        name
-        for name, table in before.tables.items()
-        if name not in after.tables and tables.relation_names(table, before) & new
-    }

@@ -6,7 +6,7 @@ from plinth.autogenerate.objects.enums import columns_of, rebuild
 from plinth.autogenerate.objects.expressions import as_said
 from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
 
@@ -40,11 +40,11 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         forced: the types, and the checks, that are made anew.
     """
     before, after, rebuilt = change.before, change.after, forced.types
-    for name in in_order(after):
-        domain, old = after.domains[name], before.domains.get(name)
+    for name, domain in sorted(after.domains.items()):
+        old = before.domains.get(name)
         if old is None:
             create = SqlOp(create_sql(domain, after), f"create {name.name}")
-            yield Step(Phase.DOMAINS, create).making(*domain.nodes)
+            yield Step(create).making(*domain.nodes)
         elif name in rebuilt:
             yield from rebuild(change, name, create_sql(domain, after))
         else:
@@ -52,21 +52,19 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         if domain.comment != (old.comment if old else None):
             text = "NULL" if domain.comment is None else literal(domain.comment)
             sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
-            yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
+            yield Step(SqlOp(sql, f"comment {name.name}"), "comment")
         is_new = old is None or name in rebuilt
         for check in domain.constraints.values():
             was = None if is_new or old is None else old.constraints.get(check.name)
             if is_new and not check.is_validated:  # CREATE DOMAIN has no word for it
                 sql = f"ALTER DOMAIN {sql_name(name, after)} {add_check(check)}"
-                step = Step(Phase.DOMAINS, SqlOp(sql, f"constrain {name.name}"))
+                step = Step(SqlOp(sql, f"constrain {name.name}"), "type")
                 yield step.making(Node.part("domain constraint", name, check.name))
             if check.comment != (was.comment if was and is_kept(was, check) else None):
-                yield Step(Phase.COMMENTS, comment_op(check, name, after))
-    for name in reversed(in_order(before)):
-        if name not in after.domains:
-            sql = f"DROP DOMAIN {sql_name(name, before)}"
-            step = Step(Phase.DROP_DOMAINS, SqlOp(sql, f"drop {name.name}"))
-            yield step.dropping(*before.domains[name].nodes)
+                yield Step(comment_op(check, name, after), "comment")
+    for name in sorted(before.domains.keys() - after.domains.keys()):
+        drop = SqlOp(f"DROP DOMAIN {sql_name(name, before)}", f"drop {name.name}")
+        yield Step(drop).dropping(*before.domains[name].nodes)
 
 
 def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
@@ -96,7 +94,7 @@ def _alter(change: Change, before: Domain, after: Domain, forced: set[str]) -> I
         if action == "SET NOT NULL" or (" CHECK " in action and not action.endswith(" NOT VALID")):
             refuse_in_arrays(change.before, change.after, name)
         sql = f"ALTER DOMAIN {sql_name(name, change.after)} {action}"
-        return Step(Phase.DOMAINS, SqlOp(sql, f"change {name.name}"))
+        return Step(SqlOp(sql, f"change {name.name}"), "type")
 
     for check in before.constraints.values():
         if not is_kept(check, after.constraints.get(check.name)) or check.name in forced:
@@ -133,20 +131,3 @@ def add_check(check: DomainConstraint) -> str:
 def drop_check(check: DomainConstraint) -> str:
     """Return what ALTER DOMAIN does to lose a check."""
     return f"DROP CONSTRAINT {quoted(check.name)}"
-
-
-def in_order(catalog: Catalog) -> list[Name]:
-    """Return the domains, each after the one that it is made of."""
-    ordered: dict[Name, None] = {}
-
-    def visit(name: Name) -> None:
-        domain = catalog.domains.get(name)
-        if domain is None or name in ordered:
-            return
-        if domain.base:
-            visit(domain.base)
-        ordered[name] = None
-
-    for name in sorted(catalog.domains):
-        visit(name)
-    return list(ordered)

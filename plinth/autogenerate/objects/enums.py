@@ -7,7 +7,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects.columns import retype, server_default
 from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, Enum, Name, Node, Table
 
 _ARRAY = re.compile(r"'\{(?:[^']|'')*'")
@@ -77,7 +77,7 @@ def steps(change: Change) -> Iterator[Step]:
         old = before.enums.get(name)
         if old is None:
             create = SqlOp(create_sql(enum, after), f"create {name.name}")
-            yield Step(Phase.TYPES, create).making(Node("type", name))
+            yield Step(create).making(Node("type", name))
         elif is_rebuilt(old, enum, change):
             yield from rebuild(change, name, create_sql(enum, after))
         elif old.values != enum.values:
@@ -85,11 +85,11 @@ def steps(change: Change) -> Iterator[Step]:
         if enum.comment != (old.comment if old else None):
             text = "NULL" if enum.comment is None else literal(enum.comment)
             sql = f"COMMENT ON TYPE {sql_name(name, after)} IS {text}"
-            yield Step(Phase.COMMENTS, SqlOp(sql, f"comment {name.name}"))
+            yield Step(SqlOp(sql, f"comment {name.name}"), "comment")
     for name in before.enums:
         if name not in after.enums:
             drop = SqlOp(f"DROP TYPE {sql_name(name, before)}", f"drop {name.name}")
-            yield Step(Phase.DROP_TYPES, drop).dropping(Node("type", name))
+            yield Step(drop).dropping(Node("type", name))
 
 
 def _add_values(change: Change, before: Enum, after: Enum) -> Iterator[Step]:
@@ -105,7 +105,7 @@ def _add_values(change: Change, before: Enum, after: Enum) -> Iterator[Step]:
             where = f" AFTER {literal(after.values[place - 1])}"
         known.insert(place, value)
         op = SqlOp(f"ALTER TYPE {name} ADD VALUE {literal(value)}{where}", f"add {after.name.name} {value}")
-        yield Step(Phase.TYPES, op).making(Node("type", after.name))
+        yield Step(op).making(Node("type", after.name))
 
 
 def columns_of(type_: Name, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
@@ -116,6 +116,11 @@ def columns_of(type_: Name, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
                 yield table, column
 
 
+def _aside(name: Name) -> Name:
+    """Return what a type is called while one takes its place."""
+    return Name(name.schema, temporary_name(name.name, "_old"))
+
+
 def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
     """Yield what makes a type anew under its name, and takes its columns along.
 
@@ -124,15 +129,15 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
         name: the type.
         create: the statement that makes the new one.
     """
-    old = temporary_name(name.name, "_old")
+    dropped = _aside(name)
     kind = "DOMAIN" if name in change.before.domains else "TYPE"
     gone, come = (
         catalog.domains[name].nodes if name in catalog.domains else frozenset({Node("type", name)})
         for catalog in (change.before, change.after)
     )
-    rename = f"ALTER {kind} {sql_name(name, change.before)} RENAME TO {quoted(old)}"
-    yield Step(Phase.TYPES, SqlOp(rename, f"change {name.name}")).dropping(*gone)
-    yield Step(Phase.TYPES, SqlOp(create)).making(*come)
+    rename = f"ALTER {kind} {sql_name(name, change.before)} RENAME TO {quoted(dropped.name)}"
+    yield Step(SqlOp(rename, f"change {name.name}"), "type").dropping(*gone)
+    yield Step(SqlOp(create)).making(*come)
     for table, column in columns_of(name, change.before):
         new_table = change.after.tables.get(table.name)
         new = new_table.column(column.name) if new_table else None
@@ -141,16 +146,16 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
         schema = schema_of(table.name, change.after)
         if column.default is not None:
             yield Step(
-                Phase.TYPES,
                 ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=None),
+                "type",
             ).dropping(table.part("default", column.name))
-        yield Step(Phase.TYPES, retype(change, table, column, new)).making(table.part("column", column.name))
+        yield Step(retype(change, table, column, new), "type").making(table.part("column", column.name))
         if new.default is not None and not new.generated:
             default = server_default(new)
             yield Step(
-                Phase.TYPES,
                 ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=default),
+                "type",
             ).making(table.part("default", column.name))
-    dropped = Name(name.schema, old)
-    phase = Phase.DROP_DOMAINS if kind == "DOMAIN" else Phase.DROP_TYPES
-    yield Step(phase, SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}"))
+    drop = Step(SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}")).dropping(Node("type", dropped))
+    base = change.before.domains[name].base if name in change.before.domains else None
+    yield drop.needing(Node("type", _aside(base))) if base else drop

@@ -4,25 +4,13 @@ A table that begins to inherit must have all that beforehand, as its own; one th
 PostgreSQL calls local (`attislocal`) then depends on how a table came to be what it is, and isn't compared.
 """
 
-from collections.abc import Iterable
-
 from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 
 
-def in_line(tables: Iterable[Name], change: Change) -> list[Name]:
-    """Return tables by their names, those first that others inherit from."""
-    return sorted(tables, key=lambda name: (_generation(name, change), name))
-
-
-def _generation(name: Name, change: Change) -> int:
-    table = change.before.tables.get(name) or change.after.tables.get(name)
-    return 1 + max((_generation(each, change) for each in table.parents), default=0) if table else 0
-
-
-def from_the_youngest(tables: Iterable[Name], change: Change) -> list[Name]:
-    """Return tables by their names, those first that inherit from others."""
-    return sorted(tables, key=lambda name: (-_generation(name, change), name))
+def heirs_of(name: Name, catalog: Catalog) -> list[Name]:
+    """Return the tables that inherit from one."""
+    return [each.name for each in catalog.tables.values() if name in each.parents]
 
 
 def is_column_inherited(change: Change, name: Name, column: Column, catalog: Catalog) -> bool:

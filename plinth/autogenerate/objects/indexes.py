@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import TextClause, conv
 
 from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, without_binds
-from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, Index, Name, Table
 
 
@@ -113,13 +113,13 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.indexes.values():
         if before.part("index", old.name) in forced.anew or not is_kept(old, after.indexes.get(old.name)):
-            step = Step(Phase.DROP_CONSTRAINTS, drop_op(old, before, change.before))
+            step = Step(drop_op(old, before, change.before))
             yield step.dropping(before.part("index", old.name))
     for new in after.indexes.values():
         old_one = before.indexes.get(new.name)
         if old_one is None or after.part("index", new.name) in forced.anew or not is_kept(old_one, new):
-            step = Step(Phase.INDEXES, add_op(new, after, change.after))
+            step = Step(add_op(new, after, change.after))
             yield step.making(after.part("index", new.name))
             old_one = None
         for op in detail_ops(old_one, new, name, change.after):
-            yield Step(Phase.COMMENTS, op)
+            yield Step(op, "comment")

@@ -1,17 +1,39 @@
-"""In which order operations run: as PostgreSQL's own dependencies say, and else by their phase.
+"""In which order operations run: as PostgreSQL's own dependencies say, and else as a reader expects it.
 
-What stands on something is made after it and dropped before it. An operation waits for nothing else: what is
-needed is done just before, and all other operations stay where their phase puts them.
+What stands on something is made after it and dropped before it, and what has a name goes before another gets
+it. An operation waits for nothing else: what is needed is done just before, and all others stand in the order
+of the kinds of objects that they make or drop.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from plinth.autogenerate.objects.refusals import Refusal
 from plinth.autogenerate.objects.steps import Change, Step
-from plinth.catalog.picture import Catalog, ColumnName, Name, Node
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node
 
+Places = Mapping[Node, set[int]]  # in the list of operations
+
+_CLEARED = (
+    *("drop other", "drop inheritance", "drop foreign key", "drop constraint", "drop index"),
+    "drop generated column",
+)
+_MADE = ("type", "sequence", "table", "column", "owner", "constraint", "index", "foreign key")
+_GONE = (
+    "drop column",
+    "inheritance",
+    "drop table",
+    "drop function",
+    "drop sequence",
+    "drop type",
+    "drop schema",
+)
+# What is in none of these is one of the others: views, triggers, functions that are made, and the like.
+_ORDER = ("schema", *_CLEARED, *_MADE, "comment", "other", *_GONE)
+_WHOLES = ("table", "column", "type")  # what else is made or dropped with one is a part of it
+_KEYS = {"p", "u", "x"}  # constraints that have an index
 _ROUTINES = {"function", "procedure"}
 _PARTS = {"column", "default", "constraint", "index", "domain constraint", "trigger", "rule", "policy"}
 _WORD = re.compile(r'"[^"]+"|[A-Za-z_][\w$]*')
@@ -27,31 +49,66 @@ def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
     Raises:
         Refusal: some stand on each other.
     """
-    given = sorted(steps, key=lambda step: step.phase)
+    given = sorted(steps, key=lambda step: _ORDER.index(_about(step, change)))
     needed = _needed(given, change)
     for place, other in _mentioned(given, change):
         # Functions may mention each other, and tables that call them: what PostgreSQL knows counts more.
         if place not in _all_needed(other, needed):
             needed[place].add(other)
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        objects = {node for each in error.args[1] for node in given[each].makes | given[each].drops}
+        raise Refusal(
+            "dependent",
+            f"These stand on each other, before or after: {', '.join(sorted(map(shown_node, objects)))}. "
+            "Change one of them first, in a revision of its own.",
+        ) from None
     found: dict[int, Step] = {}
 
-    def visit(place: int, waiting: frozenset[int]) -> None:
-        if place in waiting:
-            objects = {node for each in waiting for node in given[each].makes | given[each].drops}
-            raise Refusal(
-                "dependent",
-                f"These stand on each other, before or after: {', '.join(sorted(map(shown_node, objects)))}. "
-                "Change one of them first, in a revision of its own.",
-            )
-        for other in sorted(needed[place] - found.keys()):
+    def add(place: int) -> None:
+        for other in sorted(needed[place]):
             if other not in found:
-                visit(other, waiting | {place})
+                add(other)
         found[place] = given[place]
 
     for place in range(len(given)):
         if place not in found:
-            visit(place, frozenset())
+            add(place)
     return list(found.values())
+
+
+def _about(step: Step, change: Change) -> str:
+    """Return which of the places in the order is an operation's."""
+    if step.about:
+        return step.about
+    nodes, catalog = (step.makes, change.after) if step.makes else (step.drops, change.before)
+    kinds = {_kind(node, catalog) for node in nodes}
+    kind = next((each for each in _WHOLES if each in kinds), min(kinds))
+    verb = "" if step.makes else "drop "
+    return f"{verb}{kind}" if f"{verb}{kind}" in _ORDER else f"{verb}other"
+
+
+def _kind(node: Node, catalog: Catalog) -> str:
+    """Return what kind of object it is; a foreign key is one of its own."""
+    constraint = _constraint(node, catalog)
+    return "foreign key" if constraint and constraint.type == "f" else node.kind
+
+
+def _constraint(node: Node, catalog: Catalog) -> Constraint | None:
+    if node.kind != "constraint" or not isinstance(node.name, ColumnName):
+        return None
+    table = catalog.tables.get(node.name.table)
+    return table.constraints.get(node.name.column) if table else None
+
+
+def _taken(node: Node, catalog: Catalog) -> Name | None:
+    """Return the name that an object takes from the tables, indexes, sequences and types of its schema."""
+    if isinstance(node.name, ColumnName):
+        constraint = _constraint(node, catalog)
+        has_index = node.kind == "index" or (constraint is not None and constraint.type in _KEYS)
+        return Name(node.name.table.schema, node.name.column) if has_index else None
+    return node.name if isinstance(node.name, Name) else None
 
 
 def shown_node(node: Node) -> str:
@@ -100,9 +157,32 @@ def _needed(steps: Sequence[Step], change: Change) -> dict[int, set[int]]:
             found[later].update(places)
         for later in places & made:
             found[later].update(places - made)
+    for place, other in (*_named(makers, droppers, change), *_said(steps, makers, droppers)):
+        found[place].add(other)
     for place, others in found.items():
         others.discard(place)
     return found
+
+
+def _named(makers: Places, droppers: Places, change: Change) -> Iterator[tuple[int, int]]:
+    """Yield an operation, and one that frees the name which it takes for something else."""
+    freed: dict[Name, set[int]] = defaultdict(set)
+    for node, places in droppers.items():
+        if name := _taken(node, change.before):
+            freed[name] |= places
+    for node, places in makers.items():
+        if node not in droppers and (name := _taken(node, change.after)):
+            yield from ((place, other) for place in places for other in freed[name])
+
+
+def _said(steps: Sequence[Step], makers: Places, droppers: Places) -> Iterator[tuple[int, int]]:
+    """Yield an operation, and one that comes before it because one of them says so."""
+    for place, step in enumerate(steps):
+        for node in step.needs:
+            if step.makes:
+                yield from ((place, other) for other in makers.get(node, ()))
+            else:
+                yield from ((other, place) for other in droppers.get(node, ()))
 
 
 def _places(nodes: Iterable[Collection[Node]]) -> dict[Node, set[int]]:

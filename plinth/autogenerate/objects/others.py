@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from plinth.autogenerate.objects.quoting import literal
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Forced, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
 _ROUTINES = {"function", "procedure"}
@@ -110,22 +110,16 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         if key in after and key not in remade:
             continue
         _refuse_loss(old, change)
-        phase = Phase.DROP_OTHERS
-        if old.kind in _ROUTINES:
-            phase = Phase.DROP_TABLES
-        elif old.kind in _FIRST:
-            phase = Phase.DROP_TYPES
         again = "What only another database grants on it goes with it: grant it there again."
         note = again if key in remade and old.kind in _GRANTED else None
         drop = SqlOp(drop_sql(old), f"drop {old.kind} {old.bare}", note=note)
-        yield Step(phase, drop).dropping(old.node)
+        yield Step(drop, "drop type" if old.kind in _FIRST else None).dropping(old.node)
     for key, new in after.items():
         found = None if key in remade else before.get(key)
         if found is None or found.definition != new.definition:
             yield from _make(change, found, new)
         for op in _detail_ops(found, new, before.get(key)):
-            is_part = new.kind in _FIRST
-            yield Step(Phase.TYPES, op).making(new.node) if is_part else Step(Phase.OTHERS, op)
+            yield Step(op, "type").making(new.node) if new.kind in _FIRST else Step(op, "other")
 
 
 def _refuse_loss(old: Other, change: Change) -> None:
@@ -179,7 +173,7 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
             refuse(_refused_move(old, new))
             return
         moved = SqlOp(f"ALTER EXTENSION {new.name} SET SCHEMA {new.definition.rpartition(' SCHEMA ')[2]}")
-        yield Step(Phase.SCHEMAS, moved).making(new.node)
+        yield Step(moved, "schema").making(new.node)
         return
     if old and new.kind == "composite type":
         for action in _attribute_changes(old, new, change) or ():
@@ -192,17 +186,17 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
                     )
                 )
             sql = f"ALTER TYPE {_sql_name(new)} {action}"
-            step = Step(Phase.TYPES, SqlOp(sql, f"change {new.bare}")).making(new.node)
+            step = Step(SqlOp(sql, f"change {new.bare}"), "type").making(new.node)
             yield step if action.startswith("ADD") else step.dropping(new.node)
         return
-    phase = Phase.OTHERS
-    if new.kind in _FIRST:
-        phase = Phase.SCHEMAS if new.kind == "extension" else Phase.TYPES
     sql = new.definition.strip()
     if old and new.kind == "view":
         sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
     create = SqlOp(sql, f"create {new.kind} {new.bare}")
-    step = Step(phase, create).making(new.node)
+    about = None
+    if new.kind in _FIRST:
+        about = "schema" if new.kind == "extension" else "type"
+    step = Step(create, about).making(new.node)
     yield step.dropping(new.node) if old else step
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from plinth.autogenerate.objects.columns import continue_sequence, default_sequence, is_serial
 from plinth.autogenerate.objects.quoting import literal, quoted, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
 
@@ -71,11 +71,9 @@ def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]
             continue
         if owner and (owner[0].name, owner[1].name) not in kept_columns:
             continue  # goes with its column
-        # A column's default is off by then.
-        phase = Phase.COLUMNS if owner else Phase.DROP_SEQUENCES
         summary = None if owner else f"drop {name.name}"
         drop = SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", summary)
-        yield Step(phase, drop).dropping(Node("sequence", name))
+        yield Step(drop).dropping(Node("sequence", name))
 
 
 def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
@@ -85,20 +83,20 @@ def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
     """
     aside = Name(old.name.schema, temporary_name(old.name.name, "_old"))
     rename = f"ALTER SEQUENCE {sql_name(old.name, change.before)} RENAME TO {quoted(aside.name)}"
-    yield Step(Phase.SEQUENCES, SqlOp(rename))
+    yield Step(SqlOp(rename), "sequence")
     place = f"{literal(sql_name(new.name, change.after))}, last_value, is_called"
     go_on = SqlOp(f"SELECT setval({place}) FROM {sql_name(aside, change.before)}")  # noqa: S608 - quoted names
     owner = owner_of(new, change.after)
     if new.is_identity:
-        yield Step(Phase.OWNERS, go_on)
-        yield Step(Phase.OWNERS, SqlOp(f"DROP SEQUENCE {sql_name(aside, change.before)}"))
+        yield Step(go_on, "owner")
+        yield Step(SqlOp(f"DROP SEQUENCE {sql_name(aside, change.before)}"), "owner")
     else:  # the other one is dropped with DROP IDENTITY
-        yield Step(Phase.SEQUENCES, SqlOp(create_sql(new, change.after)))
-        yield Step(Phase.SEQUENCES, go_on)
+        yield Step(SqlOp(create_sql(new, change.after)), "sequence")
+        yield Step(go_on, "sequence")
         if owner:
-            yield Step(Phase.OWNERS, _own(change, new, *owner))
+            yield Step(_own(change, new, *owner), "owner")
     if new.comment is not None:
-        yield Step(Phase.COMMENTS, _comment(change, new))
+        yield Step(_comment(change, new), "comment")
 
 
 def _create(
@@ -114,15 +112,15 @@ def _create(
         return  # SERIAL makes it
     summary = None if owner else f"create {sequence.name.name}"
     create = SqlOp(create_sql(sequence, change.after), summary)
-    yield Step(Phase.SEQUENCES, create).making(Node("sequence", sequence.name))
+    yield Step(create).making(Node("sequence", sequence.name))
     if sequence.comment is not None:
-        yield Step(Phase.COMMENTS, _comment(change, sequence))
+        yield Step(_comment(change, sequence), "comment")
     if owner:
-        yield Step(Phase.OWNERS, _own(change, sequence, *owner))
+        yield Step(_own(change, sequence, *owner), "owner")
     for table, column in _askers(sequence, change.goal or change.after):
         # A default that is new begins where its sequence does; one that comes back goes on.
         if (owner or change.is_downgrade) and (table.name, column.name) in kept_columns:
-            yield Step(Phase.OWNERS, continue_sequence(change, sequence, table, column))
+            yield Step(continue_sequence(change, sequence, table, column), "owner")
 
 
 def _askers(sequence: Sequence, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
@@ -174,24 +172,25 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
         words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
         if words:
             # A bound that the narrower type hasn't got has to be lowered before the column gets it.
-            phase = Phase.ADD_COLUMNS if _is_narrowed(old, new) else Phase.COLUMNS
-            yield Step(phase, _alter_identity(change, *owner, words))
+            about = "sequence" if _is_narrowed(old, new) else "column"
+            yield Step(_alter_identity(change, *owner, words), about)
     elif words:
         summary = None if owner else f"change {new.name.name}"
-        yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} {' '.join(words)}", summary))
+        yield Step(SqlOp(f"ALTER SEQUENCE {name} {' '.join(words)}", summary), "column")
     if "RESTART" in words:
         for table, column in [owner] if owner else _askers(new, change.after):
-            yield Step(Phase.OWNERS, continue_sequence(change, new, table, column))
+            yield Step(continue_sequence(change, new, table, column), "owner")
     if "persistence" in changed and not new.is_identity and owner is None:
         word = "UNLOGGED" if new.persistence == "u" else "LOGGED"
-        yield Step(Phase.COLUMNS, SqlOp(f"ALTER SEQUENCE {name} SET {word}", f"change {new.name.name}"))
+        yield Step(SqlOp(f"ALTER SEQUENCE {name} SET {word}", f"change {new.name.name}"), "column")
     if "owner" in changed:
         if owner:
-            yield Step(Phase.OWNERS, _own(change, new, *owner))
+            yield Step(_own(change, new, *owner), "owner")
         else:
-            yield Step(Phase.DROP_FIRST, SqlOp(f"ALTER SEQUENCE {name} OWNED BY NONE"))
+            step = Step(SqlOp(f"ALTER SEQUENCE {name} OWNED BY NONE"), "sequence")
+            yield step.needing(Node("column", old.owner)) if old.owner else step
     if "comment" in changed:
-        yield Step(Phase.COMMENTS, _comment(change, new))
+        yield Step(_comment(change, new), "comment")
 
 
 def _begins_anew(old: Sequence, new: Sequence) -> bool:

@@ -1,6 +1,5 @@
-"""What a change is made of: Alembic's operations, each in its phase, and the two that Alembic lacks."""
+"""What a change is made of: Alembic's operations, what they make and drop, and those that Alembic lacks."""
 
-import enum
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,38 +10,6 @@ from sqlalchemy import text
 from plinth.autogenerate.objects.casts import Casts, Using, is_a_matter_of_zone
 from plinth.autogenerate.objects.quoting import literal, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
-
-
-class Phase(enum.IntEnum):
-    """In which order operations run: what is used before its users, what is dropped after them."""
-
-    SCHEMAS = enum.auto()
-    DROP_OTHERS = enum.auto()
-    DROP_FOREIGN_KEYS = enum.auto()
-    DROP_CONSTRAINTS = enum.auto()
-    DROP_FIRST = enum.auto()  # what stands in the way of something new with its name
-    TYPES = enum.auto()
-    DOMAINS = enum.auto()
-    FUNCTIONS = enum.auto()
-    SEQUENCES = enum.auto()
-    CREATE_TABLES = enum.auto()
-    TABLES = enum.auto()
-    ADD_COLUMNS = enum.auto()
-    COLUMNS = enum.auto()
-    ADD_GENERATED_COLUMNS = enum.auto()
-    OWNERS = enum.auto()
-    CONSTRAINTS = enum.auto()
-    INDEXES = enum.auto()
-    FOREIGN_KEYS = enum.auto()
-    COMMENTS = enum.auto()
-    OTHERS = enum.auto()
-    DROP_COLUMNS = enum.auto()
-    HEIRS = enum.auto()  # which have by now what they will inherit
-    DROP_TABLES = enum.auto()
-    DROP_SEQUENCES = enum.auto()
-    DROP_DOMAINS = enum.auto()
-    DROP_TYPES = enum.auto()
-    DROP_SCHEMAS = enum.auto()
 
 
 class SqlOp(ops.ExecuteSQLOp):
@@ -183,16 +150,18 @@ class Step:
     """An operation, and what it has to do with others.
 
     Args:
-        phase: when it runs, among those that don't depend on each other.
         op: what.
+        about: where a reader expects it (`order`), if what it makes and drops doesn't say so.
         makes: the objects that are as they should be when it has run.
         drops: those that aren't as they were any more.
+        needs: those that have to be made before, or, when it makes nothing, to be there still.
     """
 
-    phase: Phase
     op: ops.MigrateOperation
+    about: str | None = None
     makes: frozenset[Node] = NOTHING
     drops: frozenset[Node] = NOTHING
+    needs: frozenset[Node] = NOTHING
 
     def making(self, *nodes: Node) -> "Step":
         """Return it as one that makes objects."""
@@ -201,6 +170,10 @@ class Step:
     def dropping(self, *nodes: Node) -> "Step":
         """Return it as one that drops objects."""
         return replace(self, drops=self.drops.union(nodes))
+
+    def needing(self, *nodes: Node) -> "Step":
+        """Return it as one that needs objects."""
+        return replace(self, needs=self.needs.union(nodes))
 
 
 @dataclass

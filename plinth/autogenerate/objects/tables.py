@@ -11,7 +11,7 @@ from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import column_sql, default_sql, is_serial, native_column, settings
 from plinth.autogenerate.objects.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Phase, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
 _INTEGERS = {"smallint", "integer", "bigint"}
@@ -113,26 +113,26 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
         create: ops.MigrateOperation = SqlOp(create_sql(table, inline, catalog), f"create {table.name.name}")
         written = {each.name for each in inline}
         if table.comment is not None:
-            yield Step(Phase.COMMENTS, _comment(table, catalog))
+            yield Step(_comment(table, catalog), "comment")
         for column in table.columns:
             if column.comment is not None:
-                yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
+                yield Step(_column_comment(table, column, catalog), "comment")
     else:
         create, written = native
-    made = Step(Phase.CREATE_TABLES, create).making(*nodes)
+    made = Step(create).making(*nodes)
     yield made.making(*(table.part("constraint", each) for each in written))
     for constraint in _own_constraints(table):
         if constraint.name not in written:
-            phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
-            step = Step(phase, constraints.add_op(constraint, table, catalog))
+            about = None if constraint.type == "f" else "table"
+            step = Step(constraints.add_op(constraint, table, catalog), about)
             yield step.making(table.part("constraint", constraint.name))
         if constraint.comment is not None:
-            yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
+            yield Step(constraints.comment_op(constraint, table, catalog), "comment")
     for index in table.indexes.values():
-        step = Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        step = Step(indexes.add_op(index, table, catalog), "table")
         yield step.making(table.part("index", index.name))
         for each in indexes.detail_ops(None, index, table.name, catalog):
-            yield Step(Phase.COMMENTS, each)
+            yield Step(each, "comment")
     for column in table.columns:
         yield from settings(change, table, Column(column.name, column.type), column)
     yield from _security(Table(table.name), table, catalog)
@@ -160,29 +160,29 @@ def _create_partition(change: Change, table: Table) -> Iterator[Step]:
     sql = create_sql(table, (), catalog)
     parent = catalog.tables.get(table.parents[0])
     own = own_of_partition(table, parent) if parent else table
-    created = Step(Phase.CREATE_TABLES, SqlOp(sql, f"create {table.name.name}"))
+    created = Step(SqlOp(sql, f"create {table.name.name}"))
     yield created.making(*table.column_nodes, *(table.nodes - own.nodes))
     if table.comment is not None:
-        yield Step(Phase.COMMENTS, _comment(table, catalog))
+        yield Step(_comment(table, catalog), "comment")
     for column in own.columns:
         if column.default is not None:
             alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
-            step = Step(Phase.CREATE_TABLES, SqlOp(f"{alter} SET DEFAULT {default_sql(column)}"))
+            step = Step(SqlOp(f"{alter} SET DEFAULT {default_sql(column)}"), "table")
             yield step.making(table.part("default", column.name))
         if column.comment is not None:
-            yield Step(Phase.COMMENTS, _column_comment(table, column, catalog))
+            yield Step(_column_comment(table, column, catalog), "comment")
         yield from settings(change, table, Column(column.name, column.type), column)
     for constraint in own.constraints.values():
-        phase = Phase.FOREIGN_KEYS if constraint.type == "f" else Phase.CREATE_TABLES
-        step = Step(phase, constraints.add_op(constraint, table, catalog))
+        about = None if constraint.type == "f" else "table"
+        step = Step(constraints.add_op(constraint, table, catalog), about)
         yield step.making(table.part("constraint", constraint.name))
         if constraint.comment is not None:
-            yield Step(Phase.COMMENTS, constraints.comment_op(constraint, table, catalog))
+            yield Step(constraints.comment_op(constraint, table, catalog), "comment")
     for index in own.indexes.values():
-        step = Step(Phase.CREATE_TABLES, indexes.add_op(index, table, catalog))
+        step = Step(indexes.add_op(index, table, catalog), "table")
         yield step.making(table.part("index", index.name))
         for op in indexes.detail_ops(None, index, table.name, catalog):
-            yield Step(Phase.COMMENTS, op)
+            yield Step(op, "comment")
     yield from _security(Table(table.name), table, catalog)
 
 
@@ -335,13 +335,8 @@ def _column_comment(table: Table, column: Column, catalog: Catalog) -> ops.Alter
     return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_comment=column.comment)
 
 
-def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
-    """Yield what drops the tables that should not be there.
-
-    Args:
-        change: the whole.
-        early: those that stand in the way of something new with a name of theirs.
-    """
+def drop_steps(change: Change) -> Iterator[Step]:
+    """Yield what drops the tables that should not be there."""
     before = change.before
     gone = set(before.tables) - set(change.after.tables)
     ordered = in_order(gone, before)
@@ -355,15 +350,14 @@ def drop_steps(change: Change, early: set[Name]) -> Iterator[Step]:
             if key and (comes_first or not stands_firm(constraint, before, change.after)):
                 node = table.part("constraint", constraint.name)
                 keys.add(node)
-                step = Step(Phase.DROP_FOREIGN_KEYS, constraints.drop_op(constraint, table, before))
+                step = Step(constraints.drop_op(constraint, table, before))
                 yield step.dropping(node)
     for name in reversed(ordered):
-        phase = Phase.DROP_FIRST if name in early else Phase.DROP_TABLES
         table = before.tables[name]
         parts = {table.part("constraint", each) for each in table.constraints} - keys
         parts |= {table.part("index", each) for each in table.indexes}
         parts |= table.sequences_but(change.after.sequences)
-        step = Step(phase, ops.DropTableOp(name.name, schema=schema_of(name, before)))
+        step = Step(ops.DropTableOp(name.name, schema=schema_of(name, before)))
         yield step.dropping(*table.column_nodes, *parts)
 
 
@@ -396,7 +390,7 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     summary = f"change {name.name}"
 
     def step(action: str) -> Step:
-        return Step(Phase.TABLES, SqlOp(f"{sql} {action}", summary, name))
+        return Step(SqlOp(f"{sql} {action}", summary, name), "table")
 
     if before.persistence != after.persistence:
         yield step("SET UNLOGGED" if after.persistence == "u" else "SET LOGGED")
@@ -414,13 +408,14 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     for parent in before.parents:
         if parent not in after.parents and not before.partition_bound:
             op = SqlOp(f"{sql} NO INHERIT {sql_name(parent, change.before)}", summary, name)
-            yield Step(Phase.DROP_FOREIGN_KEYS, op)  # what is inherited can't be dropped
+            # What is inherited can't be dropped: this comes first.
+            yield Step(op).dropping(before.part("inheritance", str(parent)))
     for parent in after.parents:
         if parent not in before.parents and not after.partition_bound:
             op = SqlOp(f"{sql} INHERIT {sql_name(parent, change.after)}", summary, name)
-            yield Step(Phase.HEIRS, op)
+            yield Step(op).making(after.part("inheritance", str(parent)))
     if before.comment != after.comment:
-        yield Step(Phase.COMMENTS, _comment(after, change.after))
+        yield Step(_comment(after, change.after), "comment")
     yield from _security(before, after, change.after)
 
 
@@ -442,25 +437,14 @@ def _security(before: Table, after: Table, catalog: Catalog) -> Iterator[Step]:
     ):
         if (word in before.row_security) != (word in after.row_security):
             action = on if word in after.row_security else off
-            yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+            yield Step(SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name), "other")
     if before.replica_identity != after.replica_identity:
         action = f"REPLICA IDENTITY {after.replica_identity or 'DEFAULT'}"
-        yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
+        yield Step(SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name), "other")
     if before.clustered_on != after.clustered_on:
         index = after.clustered_on
         action = f"CLUSTER ON {quoted(index)}" if index else "SET WITHOUT CLUSTER"
-        yield Step(Phase.OTHERS, SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name))
-
-
-def relation_names(table: Table, catalog: Catalog) -> set[Name]:
-    """Return the names in a table's schema that it takes: its own, its indexes' and its sequences'."""
-    names = {table.name.name, *table.indexes}
-    names |= {each.name for each in table.constraints.values() if each.type in {"p", "u", "x"}}
-    found = {Name(table.name.schema, name) for name in names}
-    owned = {
-        each.name for each in catalog.sequences.values() if each.owner and each.owner.table == table.name
-    }
-    return found | owned
+        yield Step(SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name), "other")
 
 
 def columns_kept(change: Change) -> set[ColumnName]:

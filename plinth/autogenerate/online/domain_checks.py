@@ -10,7 +10,6 @@ from plinth.autogenerate.objects.domains import (
     add_check,
     comment_op,
     drop_check,
-    in_order,
     is_kept,
     is_rebuilt,
     refuse_in_arrays,
@@ -54,7 +53,7 @@ def rewrites(way: Way, type_: Name | None) -> bool:
 def add_checks(way: Way) -> None:
     """Go on by the transactions that give domains their new checks."""
     wanted = way.change.after
-    for name in in_order(wanted):
+    for name in sorted(wanted.domains):
         domain = way.at.domains.get(name)
         if domain is None or is_rebuilt(domain, wanted.domains[name]) or not _is_used(way, name, way.at):
             continue

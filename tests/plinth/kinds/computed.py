@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, Computed, Index, Integer, Numeric, Text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from tests.plinth.kinds.kind import Kind, Models, check, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
 
 ROWS = ("insert into t (a, b) values (3, 4)",)
 
@@ -32,6 +32,11 @@ def without(m: Any) -> None:
     t(m, Column("a", Integer), Column("b", Integer))
 
 
+def measured(m: Any) -> None:
+    having(stored("a + 1"))(m)
+    also(m, "alter table t alter column c set statistics 500")
+
+
 def change(name: str, before: Models, after: Models, up: object, down: object, **options: Any) -> Kind:
     return Kind(
         f"computed.{name}",
@@ -49,6 +54,13 @@ KINDS = [
         rows=ROWS,
         checks=(check("select c from t", up=4),),
         listed=True,
+    ),
+    Kind(
+        "computed.add_with_a_statistics_target",
+        without,
+        measured,
+        rows=ROWS,
+        checks=(check("select c from t", up=4),),
     ),
     Kind(
         "computed.drop_column",

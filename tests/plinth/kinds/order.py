@@ -1,8 +1,9 @@
 """Objects that stand on each other: made in order, dropped in order, made anew with what stands on them."""
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Sequence, Table, Text, text
 from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 from sqlalchemy.types import UserDefinedType
 
@@ -102,6 +103,14 @@ def _mood_of_domain(m: MetaData, *values: str) -> None:
     mood = ENUM(*values, name="mood", metadata=m)
     domain = DOMAIN("feeling", mood, check="value::text <> 'q'", metadata=m)
     t(m, Column("n", Integer), Column("d", domain))
+
+
+def _things(made: Callable[..., Any]) -> Models:
+    def models(m: MetaData) -> None:
+        table(m)
+        made(m)
+
+    return models
 
 
 ATOMIC = "create function atomic() returns bigint begin atomic select count(*) + f(1) from t; end"
@@ -313,5 +322,17 @@ KINDS = [
             )
         ),
         schemas_may_stay=True,
+    ),
+    changed(
+        "table_takes_the_name_of_a_sequence",
+        _things(lambda m: Sequence("things", metadata=m)),
+        _things(lambda m: Table("things", m, Column("id", Integer, primary_key=True))),
+        x=("drop=things", "online=no"),
+    ),
+    changed(
+        "table_takes_the_name_of_an_enum",
+        _things(lambda m: ENUM("a", name="things", metadata=m)),
+        _things(lambda m: Table("things", m, Column("id", Integer, primary_key=True))),
+        x=("drop=things", "online=no"),
     ),
 ]
