@@ -162,7 +162,7 @@ def name_plinth(site: Site) -> None:
     """Write the line that names Plinth into env.py."""
     path = site.root / site.env
     text = path.read_text()
-    given = r"(?s)(context\.configure\(\s*connection=.*?target_metadata=[\w.]+(?:\(\w*\))?),?"
+    given = r"(?s)(context\.configure\(\s*connection=.*?target_metadata=[\w.]+(?:\([\w.]*\))?),?"
     assert len(re.findall(given, text)) == 1, text
     text = re.sub(given, r"\1, **plinth.options(),", text)
     path.write_text(

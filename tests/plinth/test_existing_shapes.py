@@ -3,6 +3,7 @@
 Each has an environment of its own, into which the wheel is installed.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,17 @@ from tests.plinth.shapes import MODELS, Site, name_plinth, shown, stock
 
 pytestmark = pytest.mark.slow
 
-LIBRARIES = ("psycopg[binary]", "asyncpg", "flask-migrate", "flask-sqlalchemy")
+LIBRARIES = (
+    "psycopg[binary]",
+    "asyncpg",
+    "flask-migrate",
+    "flask-sqlalchemy",
+    "fastapi",
+    "httpx",
+    "sqlmodel",
+    "advanced-alchemy[cli]",
+    "pytest-alembic",
+)
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +206,235 @@ def alembic_config():
 """
 
 
-def test_flask_migrate(site: Site) -> None:
+FLASK_ENV = """
+from alembic import context
+from flask import current_app
+from plinth.env import run
+
+db = current_app.extensions["migrate"].db
+context.config.attributes.setdefault("connection", db.engine)
+run(db.metadata)
+"""
+
+
+@pytest.mark.parametrize("level", ["write", "apply"])
+def test_flask_migrate(site: Site, level: str) -> None:
     site.models, site.source = "shop.py", FLASK.replace("= URL", f"= {shown(site.urls[0])!r}")
     site.program, site.plinth = ("flask", "--app", "shop", "db"), ("-c", "shop:alembic_config")
     site.commands = {"revision --autogenerate": ("migrate",), "downgrade": ("downgrade", "--")}
     site.stage(1)
     site.ok("init")
+
+    def adopt(site: Site) -> None:
+        if level == "write":
+            name_plinth(site)
+            return
+        site.variables = {"PLINTH_CONFIRM": str(site.urls[0].database)}
+        site.write(site.env, FLASK_ENV)
+
+    journey(site, adopt)
+
+
+SQLMODEL = """
+from fastapi import FastAPI
+from sqlalchemy import String
+from sqlmodel import Field, SQLModel
+
+
+class User(SQLModel, table=True):
+    __tablename__ = "users"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=50)
+    email: str | None = Field(default=None, index=True)  # 2
+    nick: str = Field(max_length=50, index=True, sa_column_kwargs={"info": {"backfill": "name"}})  # 4
+
+
+class Order(SQLModel, table=True):  # 3
+    __tablename__ = "orders"  # 3
+
+    id: int | None = Field(default=None, primary_key=True)  # 3
+    user_id: int = Field(foreign_key="users.id", index=True)  # 3
+
+
+Base = SQLModel
+"""
+LIFESPAN = """
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+
+from alembic import command
+from alembic.config import Config
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+
+@asynccontextmanager
+async def lifespan(app):
+    await asyncio.to_thread(command.upgrade, Config("alembic.ini"), "head")
+    yield
+
+
+logging.getLogger("shop").addHandler(logging.NullHandler())
+app = FastAPI(lifespan=lifespan)
+app.get("/")(lambda: "here")
+with TestClient(app) as client:
+    print(client.get("/").text)
+assert not logging.getLogger("shop").disabled
+"""
+
+
+@pytest.mark.parametrize("adopt", [name_plinth, run_instead])
+def test_fastapi_with_sqlmodel_on_asyncpg(site: Site, adopt: Callable[[Site], None]) -> None:
+    site.source = SQLMODEL
+    stock(site, "async", "postgresql+asyncpg")
+    site.edit(
+        "migrations/script.py.mako", "import sqlalchemy as sa\n", "import sqlalchemy as sa\nimport sqlmodel\n"
+    )
+    site.edit("migrations/env.py", "from logging.config import fileConfig\n", "")
+    site.edit("migrations/env.py", "fileConfig(config.config_file_name)", "pass")
+    journey(site, adopt)
+    site.ok("downgrade", "base")
+    site.environment.install()
+    before = (site.root / site.env).read_text()
+    adopt(site)
+    site.write("serve.py", LIFESPAN)
+    assert "here" in site.python("serve.py")
+    (site.root / site.env).write_text(before)
+
+
+ADVANCED = """
+from advanced_alchemy.alembic.commands import AlembicCommands
+from advanced_alchemy.base import BigIntBase
+from advanced_alchemy.config import AlembicAsyncConfig, SQLAlchemyAsyncConfig
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class User(BigIntBase):
+    __tablename__ = "users"
+
+    name: Mapped[str] = mapped_column(String(50))
+    email: Mapped[str | None] = mapped_column(String(100), index=True)  # 2
+    nick: Mapped[str] = mapped_column(String(50), index=True, info={"backfill": "name"})  # 4
+
+
+class Order(BigIntBase):  # 3
+    __tablename__ = "orders"  # 3
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)  # 3
+
+
+config = SQLAlchemyAsyncConfig(
+    connection_string=URL, alembic_config=AlembicAsyncConfig(script_location="migrations")
+)
+
+
+def alembic_config():
+    return AlembicCommands(config).config
+"""
+
+
+def test_advanced_alchemy(site: Site) -> None:
+    url = shown(site.urls[0], "postgresql+asyncpg")
+    site.models, site.source = "shop.py", ADVANCED.replace("=URL", f"={url!r}")
+    site.program, site.plinth = ("advanced_alchemy", "--config", "shop.config"), ("-c", "shop:alembic_config")
+    site.commands = {
+        "revision --autogenerate": ("make-migrations", "--no-prompt"),
+        "upgrade": ("upgrade", "--no-prompt"),
+        "downgrade": ("downgrade", "--no-prompt", "--"),
+    }
+    site.stage(1)
+    site.ok("init --no-prompt", "migrations")
+
+    def adopt(site: Site) -> None:
+        """Name Plinth; the template's way of committing each statement leaves no room for steps."""
+        name_plinth(site)
+        site.stage(4)
+        refused = site.python(
+            "-m", *site.program, *site.commands["revision --autogenerate"], "-m", "nick", code=1
+        )
+        assert "script.py.mako runs all of a revision in an autocommit_block()" in refused
+        assert len(site.written()) == 3
+        template = site.root / "migrations" / "script.py.mako"
+        block = (
+            r"        with op\.get_context\(\)\.autocommit_block\(\):\n            (.*)\n            (.*)\n"
+        )
+        text, count = re.subn(block, r"        \1\n        \2\n", template.read_text())
+        assert count == 2
+        template.write_text(text)
+
+    journey(site, adopt)
+
+
+BILLING = """
+from sqlalchemy import String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Invoice(Base):
+    __tablename__ = "invoices"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50))
+"""
+
+
+def test_two_version_tables_in_one_database(site: Site) -> None:
+    stock(site, "generic")
+    own = "target_metadata=target_metadata"
+    known = ", include_name=lambda name, kind, _: kind != 'table' or name in target_metadata.tables"
+    site.edit("migrations/env.py", own, own + known)
+    site.write("billing/models.py", BILLING)
+    ini = (site.root / "alembic.ini").read_text()
+    section = ini.partition("[alembic]\n")[2].partition("\n[")[0].replace("/migrations", "/billing")
+    site.write("alembic.ini", f"{ini}\n[billing]\n{section}\n")
+    site.write(
+        "billing/env.py", (site.root / site.env).read_text().replace("from models", "from billing.models")
+    )
+    site.edit("billing/env.py", own, f"{own}, version_table='billing_version'")
+    site.write("billing/script.py.mako", (site.root / "migrations/script.py.mako").read_text())
+    site.write("billing/versions/.keep", "")
+    site.python("-m", "alembic", "-n", "billing", "revision", "--autogenerate", "-m", "invoices")
+    site.python("-m", "alembic", "-n", "billing", "upgrade", "head")
     journey(site)
+    site.environment.install()
+    assert "in order" in site.python("-m", "plinth", "-n", "billing", "status")
+    assert "1 revision, each tried up and down" in site.python("-m", "plinth", "-n", "billing", "check")
+
+
+PYTEST_ALEMBIC = """
+import pytest
+from pytest_alembic.tests import *
+from sqlalchemy import create_engine
+
+
+@pytest.fixture
+def alembic_config():
+    return {"file": "alembic.ini"}
+
+
+@pytest.fixture
+def alembic_engine():
+    return create_engine(URL)
+"""
+
+
+@pytest.mark.parametrize("adopt", [name_plinth, run_instead])
+def test_pytest_alembic(site: Site, adopt: Callable[[Site], None]) -> None:
+    stock(site, "generic")
+    taking = "connectable = config.attributes.get('connection') or engine_from_config("
+    site.edit("migrations/env.py", "connectable = engine_from_config(", taking)
+    site.live()
+    site.environment.install()
+    adopt(site)
+    site.stage(4)
+    site.revision("nick")
+    site.ok("downgrade", "base")
+    site.write("test_chain.py", PYTEST_ALEMBIC.replace("URL", repr(shown(site.urls[0]))))
+    assert "4 passed" in site.python("-m", "pytest", "-q", "test_chain.py")
