@@ -16,7 +16,6 @@ from urllib.parse import quote
 import pytest
 import yaml
 from jinja2 import Environment, FunctionLoader
-from sqlalchemy.engine import URL
 
 from plinth import settings
 from tests.plinth.documents import read
@@ -467,21 +466,6 @@ def test_each_variant_begins_green(
         assert_green(project)
     finally:
         run(project.root, "make", "db-stop")
-
-
-@pytest.mark.slow
-def test_a_container_gets_the_runtime_dependencies_only(
-    template: Repository, tmp_path: Path, empty_url: URL
-) -> None:
-    project = new_project(template, tmp_path / "my app")
-    steps = re.findall(r"^RUN python (install.py .*)$", project.read("Dockerfile"), re.MULTILINE)
-    assert steps == ["install.py requirements.lock"]
-    run(project.root, sys.executable, *steps[0].split())
-    url = empty_url.render_as_string(hide_password=False)
-    project.write(".env", f"APP_ENV=production\nDATABASE_URL={url}\n")
-    assert "Running upgrade" in run(project.root, ".venv/bin/alembic", "upgrade", "head")
-    installed = run(project.root, ".venv/bin/python", "-m", "pip", "list")
-    assert not re.search(r"pytest|ruff|embedded", installed)
 
 
 @pytest.mark.slow
