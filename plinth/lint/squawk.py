@@ -89,7 +89,7 @@ def program() -> str:
     for place in [*places, Path(sysconfig.get_path("scripts")) / "squawk"]:
         if place.is_file():
             return str(place)
-    raise SquawkError("Squawk is not installed. Run: make install")
+    raise SquawkError("Squawk is not installed. Run: pip install 'alembic-plinth[lint]'")
 
 
 def _closed(text: str) -> str:

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
 from plinth import settings
-from plinth.lint import rules
+from plinth.lint import rules, squawk
 from plinth.lint.linting import Checked, Finding, Lint, lint
 from tests.plinth.history import CONCURRENTLY, History
 from tests.plinth.project import HEAD, Project
@@ -267,6 +268,13 @@ def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: Histo
         "rename": [("renames", "refused")],
         "reads": [("not-checked", "refused")],
     }
+
+
+def test_without_squawk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.metadata.files", lambda _: None)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    with pytest.raises(squawk.SquawkError, match=re.escape("pip install 'alembic-plinth[lint]'")):
+        squawk.program()
 
 
 def test_every_rule_of_squawk_s_is_chosen_or_left_out_with_a_reason() -> None:
