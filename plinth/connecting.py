@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -66,6 +66,11 @@ def engine(url: URL) -> Engine:
     return made
 
 
+def is_ours(dialect: Dialect) -> bool:
+    """Whether a dialect is psycopg's, and not the asynchronous one, which has the same name."""
+    return dialect.driver == "psycopg" and not dialect.is_async
+
+
 def on_our_driver(given: Engine) -> Engine:
     """Return an engine that leads where a given one does, on psycopg.
 
@@ -76,7 +81,7 @@ def on_our_driver(given: Engine) -> Engine:
         raise ConnectError(
             f"The connection that was handed over is {given.dialect.name}'s: only PostgreSQL is supported."
         )
-    if given.dialect.driver == "psycopg":
+    if is_ours(given.dialect):
         return given
     led_to = redirecting.target()
     if led_to:
@@ -91,7 +96,7 @@ def on_our_driver_too(given: Connection) -> Iterator[Connection]:
     Raises:
         ConnectError: it isn't PostgreSQL's, or there is none.
     """
-    if given.dialect.driver in {"psycopg", "psycopg_async"}:
+    if is_ours(given.dialect):
         yield given
         return
     other = on_our_driver(given.engine)

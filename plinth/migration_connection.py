@@ -59,9 +59,11 @@ def _refuse_other_drivers(given: Connection, *, in_transaction: bool) -> None:
         raise connecting.ConnectError(
             f"The connection that was handed over is {dialect.name}'s: only PostgreSQL is supported."
         )
-    if dialect.driver not in {"psycopg", "psycopg_async"} and not in_transaction:
+    if not connecting.is_ours(dialect) and not in_transaction:
+        driver = f"{dialect.driver}'s{' (asynchronous)' if dialect.is_async else ''}"
         raise connecting.ConnectError(
-            f"The connection that was handed over is {dialect.driver}'s, beside which the lock of the "
-            "migrations can't be held. Hand over one of psycopg's (postgresql+psycopg://), or one in a "
-            "transaction (with engine.begin() as connection), or none: then it is DATABASE_URL's database."
+            f"The connection that was handed over is {driver}, beside which the lock of the migrations can't "
+            "be held. Hand over one of psycopg's (postgresql+psycopg://, create_engine), an engine of any "
+            "driver's, a connection in a transaction (with engine.begin() as connection), or none: then it "
+            "is DATABASE_URL's database."
         )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,12 @@ _TABLE = """
     select n.nspname || '.' || c.relname, greatest(c.reltuples, 0), s.null_frac,
            row_security_active(c.oid)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = %s
-    where c.oid = to_regclass(%s) and c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'select')
-      and (%s::text is null or exists (select from pg_attribute where attrelid = c.oid and attname = %s))
+    cross join (select cast(:column as name) as name) wanted
+    left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = wanted.name
+    where c.oid = to_regclass(cast(:table as text)) and c.relkind in ('r', 'p')
+      and has_table_privilege(c.oid, 'select')
+      and (wanted.name is null or exists (
+          select from pg_attribute where attrelid = c.oid and attname = wanted.name))
     """
 
 
@@ -77,7 +80,7 @@ def _filled(connection: Connection, table: str, column: str | None) -> str | Non
     plain = column
     if column is not None:
         plain = column[1:-1].replace('""', '"') if column.startswith('"') else column.lower()
-    found = connection.exec_driver_sql(_TABLE, (plain, table, plain, plain)).one_or_none()
+    found = connection.execute(text(_TABLE), {"table": table, "column": plain}).one_or_none()
     if found is None:
         return None
     name, estimate, null_fraction, is_hidden = found

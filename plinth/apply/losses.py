@@ -36,7 +36,7 @@ _TABLES = """
     """
 _COLUMNS = """
     select attrelid, attnum, attname from pg_attribute
-    where attrelid = any(%(tables)s) and attnum > 0 and not attisdropped order by attrelid, attnum
+    where attrelid = any(cast(:tables as oid[])) and attnum > 0 and not attisdropped order by attrelid, attnum
     """
 _LARGE_OBJECTS = """
     select pg_stat_get_xact_tuples_deleted('pg_catalog.pg_largeobject_metadata'::regclass),
@@ -309,7 +309,7 @@ class _Picture:
     @staticmethod
     def of(connection: Connection) -> "_Picture":
         tables = {row[0]: Table(*row) for row in connection.exec_driver_sql(_TABLES)}
-        rows = connection.exec_driver_sql(_COLUMNS, {"tables": list(tables)})
+        rows = connection.execute(text(_COLUMNS), {"tables": list(tables)})
         columns = [Column(tables[table], number, name) for table, number, name in rows]
         objects = connection.exec_driver_sql(_LARGE_OBJECTS).one()
         return _Picture(tables, {column.key: column for column in columns}, (objects[0], objects[1]))

@@ -16,6 +16,7 @@ import psycopg
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from plinth import settings
 from plinth.__main__ import libpq_url
@@ -73,7 +74,7 @@ class History:
         assert given in env.read_text()
         env.write_text(env.read_text().replace(given, ", ".join((given, *options))))
 
-    def config(self, connection: Engine | Connection | None = None) -> Config:
+    def config(self, connection: "Engine | Connection | AsyncEngine | None" = None) -> Config:
         """Return a configuration for Alembic's commands in this process."""
         config = Config()
         config.set_main_option("script_location", str(self.folder).replace("%", "%%"))

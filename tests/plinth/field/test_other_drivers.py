@@ -1,12 +1,18 @@
 """The application's driver may be another one: migrations run on psycopg, or say why they can't."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from plinth.settings import SettingsError, parse_url
-from tests.plinth.history import History
+from tests.plinth.history import History, do, rows
 from tests.plinth.project import HEAD, Project
 
 
@@ -50,3 +56,40 @@ def test_a_connection_that_isnt_postgresqls_is_refused(history: History) -> None
         command.upgrade(history.config(engine), "head")
     with engine.connect() as connection, pytest.raises(CommandError, match="is sqlite's"):
         command.upgrade(history.config(connection), "head")
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_what_an_asynchronous_application_hands_over_works_or_is_refused(
+    history: History,
+    empty_url: URL,
+    driver: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
+    history.tables("a")
+    history.add("b", "a", 'op.drop_column("t_a", "n")', 'op.add_column("t_a", sa.Column("n", sa.Integer()))')
+    made = create_async_engine(empty_url.set(drivername=f"postgresql+{driver}"), poolclass=NullPool)
+    command.upgrade(history.config(made), "a")
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 2)")
+
+    def on(connection: Connection) -> None:
+        command.upgrade(history.config(connection), "head")
+
+    def back(connection: Connection) -> None:
+        command.downgrade(history.config(connection), "base")
+
+    async def in_a_transaction(run: Callable[[Connection], None]) -> None:
+        async with made.begin() as connection:
+            await connection.run_sync(run)
+
+    async def in_none() -> None:
+        async with made.connect() as connection:
+            await connection.run_sync(back)
+
+    with pytest.raises(CommandError, match=rf"is {driver}'s \(asynchronous\).*in a transaction"):
+        asyncio.run(in_none())
+    asyncio.run(in_a_transaction(on))
+    assert "This drops column public.t_a.n (1 row)." in caplog.text
+    asyncio.run(in_a_transaction(back))
+    assert rows(empty_url, "select to_regclass('t_a')") == [(None,)]
