@@ -120,6 +120,12 @@ def test_what_is_said_of_versions_is_what_is_tried() -> None:
     assert project()["requires-python"] == f">={min(pythons)}"
     asked = yaml.safe_load((settings.root() / "copier.yml").read_text())["python"]
     assert set(asked["choices"]) == pythons
-    [alchemy] = (each for each in project()["dependencies"] if each.startswith("sqlalchemy"))
-    assert re.search(r">=2\.0\.\d+,<2\.2$", alchemy)
+    allowed = {each.partition(">=")[0]: each for each in project()["dependencies"]}
     assert {each for _, each in TRIED} - {OLDEST} == {"2.0", "2.1"}
+    assert allowed["sqlalchemy"].endswith(",<2.2")
+    assert allowed["alembic"].endswith(",<1.21"), "the newest one is tried with the newest of all else"
+    oldest_alchemy, oldest_alembic = (bounds(allowed[name])[1] for name in ("sqlalchemy", "alembic"))
+    document = " ".join((settings.root() / "docs/adopting.md").read_text().split())
+    assert f"Tried are Python {min(pythons)} to {max(pythons)}, " in document
+    assert f"SQLAlchemy 2.0 (from {oldest_alchemy} on) and 2.1, " in document
+    assert f"and Alembic 1.20 (from {oldest_alembic} on)." in document
