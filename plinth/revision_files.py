@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alembic.script import Script, ScriptDirectory
@@ -93,3 +93,19 @@ def _describe(path: Path, error: BaseException) -> str:
 def _shown(path: Path) -> str:
     shown = os.path.relpath(path)
     return str(path) if shown.startswith("..") else shown
+
+
+def read_anew(given: ScriptDirectory, folders: Iterable[str | Path]) -> ScriptDirectory:
+    """Return the revisions in some folders, read as others are."""
+    return ScriptDirectory(
+        given.dir,
+        file_template=given.file_template,
+        truncate_slug_length=given.truncate_slug_length,
+        version_locations=list(map(str, folders)),
+        sourceless=given.sourceless,
+        output_encoding=given.output_encoding,
+        timezone=given.timezone,
+        hooks=given.hooks,
+        recursive_version_locations=given.recursive_version_locations,
+        messaging_opts={"quiet": True},
+    )

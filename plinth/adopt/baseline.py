@@ -9,7 +9,7 @@ import io
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from plinth.autogenerate.write.rendering import as_ours, use_renderers
 from plinth.catalog import Catalog, differences
 from plinth.check import Report, is_others, try_all
 from plinth.errors import PlinthError
+from plinth.revision_files import read_anew
 from plinth.revision_names import next_id
 from plinth.scratch.baseline import copy_standing, take_back
 from plinth.scratch.databases import scratch_database
@@ -153,23 +154,7 @@ def _copied(history: History) -> Iterator[tuple[ScriptDirectory, dict[Path, Path
             if each.exists():
                 shutil.copytree(each, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
             folders[copy] = each
-        yield _again(given, map(str, folders)), folders
-
-
-def _again(given: ScriptDirectory, folders: Iterable[str]) -> ScriptDirectory:
-    """Return the revisions in some folders, read anew."""
-    return ScriptDirectory(
-        given.dir,
-        file_template=given.file_template,
-        truncate_slug_length=given.truncate_slug_length,
-        version_locations=[*folders],
-        sourceless=given.sourceless,
-        output_encoding=given.output_encoding,
-        timezone=given.timezone,
-        hooks=given.hooks,
-        recursive_version_locations=given.recursive_version_locations,
-        messaging_opts={"quiet": True},
-    )
+        yield read_anew(given, folders), folders
 
 
 def _render(
@@ -232,7 +217,7 @@ def _on_top_of(source: str, below: Path) -> str:
 
 def _prove(history: History, script: ScriptDirectory, engine: Engine, seen: Seen, target: Connection) -> None:
     """Return if all revisions, the new one first, make from nothing what is there, and go down and up."""
-    fresh = history.with_script(_again(script, map(str, script._version_locations)))
+    fresh = history.with_script(read_anew(script, script._version_locations))
     report = Report()
     try_all(engine, fresh, report)
     if report.problems:

@@ -252,9 +252,9 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
             yield Step(op)
         if column.default is not None:
             default = server_default(column)
-            yield Step(_alter_op(change, table, column.name, modify_server_default=default))
+            yield Step(alter_op(table, column.name, change.after, modify_server_default=default))
         if column.not_null:
-            yield Step(_alter_op(change, table, column.name, modify_nullable=False))
+            yield Step(alter_op(table, column.name, change.after, modify_nullable=False))
     yield from settings(change, table, Column(column.name, column.type), column)
 
 
@@ -288,8 +288,9 @@ def _update(
     return [update, SqlOp("SET CONSTRAINTS ALL IMMEDIATE", table=table.name)] if waits else [update]
 
 
-def _alter_op(change: Change, table: Table, column: str, **what: object) -> ops.AlterColumnOp:
-    schema = schema_of(table.name, change.after)
+def alter_op(table: Table, column: str, catalog: Catalog, **what: object) -> ops.AlterColumnOp:
+    """Return what alters a column: `what` is as Alembic's operation has it."""
+    schema = schema_of(table.name, catalog)
     return ops.AlterColumnOp(table.name.name, column, schema=schema, **what)  # type: ignore[arg-type]
 
 
@@ -305,7 +306,7 @@ def _alter(change: Change, table: Table, before: Column, after: Column, forced: 
         yield drop.dropping(Node("sequence", before.sequence)) if before.sequence else drop
     yield from _retype_around_default(change, table, before, after, forced)
     if before.not_null and not after.not_null:
-        yield Step(_alter_op(change, table, after.name, modify_nullable=True), "column")
+        yield Step(alter_op(table, after.name, change.after, modify_nullable=True), "column")
     if after.not_null and not before.not_null:
         yield from _require(change, table, after)
     if after.identity and not before.identity:
@@ -314,7 +315,7 @@ def _alter(change: Change, table: Table, before: Column, after: Column, forced: 
         kind = "ALWAYS" if after.identity == "a" else "BY DEFAULT"
         yield Step(SqlOp(f"{sql} SET GENERATED {kind}", summary, table.name), "column")
     if before.comment != after.comment:
-        yield Step(_alter_op(change, table, after.name, modify_comment=after.comment), "comment")
+        yield Step(alter_op(table, after.name, change.after, modify_comment=after.comment), "comment")
     if is_retyped(before, after):
         before = replace(before, storage="", compression="")  # another type has its own
     yield from settings(change, table, before, after)
@@ -332,7 +333,7 @@ def _retype_around_default(
         after.default is None or bool(after.identity) or (retyped and not stands_by)
     )
     if drops_default:
-        drop = _alter_op(change, table, after.name, modify_server_default=None)
+        drop = alter_op(table, after.name, change.after, modify_server_default=None)
         yield Step(drop, "column").dropping(its_default)
     if retyped:
         step = Step(retype(change, table, before, after)).making(node)
@@ -344,7 +345,7 @@ def _retype_around_default(
     ):
         # An identity column's sequence gives its name to the one that the default asks.
         about = "owner" if before.identity else "column"
-        set_ = _alter_op(change, table, after.name, modify_server_default=server_default(after))
+        set_ = alter_op(table, after.name, change.after, modify_server_default=server_default(after))
         step = Step(set_, about).making(its_default)
         yield step.dropping(its_default) if has_default and not drops_default else step
 
@@ -381,7 +382,7 @@ def _type_op(
             table.name,
         )
     options = {"postgresql_using": expression} if expression else {}
-    return _alter_op(change, table, after.name, modify_type=type_, **options)
+    return alter_op(table, after.name, change.after, modify_type=type_, **options)
 
 
 def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
@@ -390,7 +391,7 @@ def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
     if value is not None and not change.is_downgrade and not column.generated:
         for op in _update(change, table, column, value):
             yield Step(op, "column")
-    yield Step(_alter_op(change, table, column.name, modify_nullable=False), "column")
+    yield Step(alter_op(table, column.name, change.after, modify_nullable=False), "column")
 
 
 def _become_identity(change: Change, table: Table, column: Column) -> Iterator[Step]:
@@ -412,22 +413,19 @@ def continue_sequence(change: Change, sequence: Sequence, table: Table, column: 
 
 def settings(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:
     """Yield how a column is stored and measured."""
-    sql = _alter_sql(change, table, after)
+    actions = []
     if before.storage != after.storage:
-        word = _STORAGE.get(after.storage, "DEFAULT")
-        yield Step(SqlOp(f"{sql} SET STORAGE {word}", table=table.name), "column")
+        actions.append(f"SET STORAGE {_STORAGE.get(after.storage, 'DEFAULT')}")
     if before.compression != after.compression:
-        word = _COMPRESSION.get(after.compression, "DEFAULT")
-        yield Step(SqlOp(f"{sql} SET COMPRESSION {word}", table=table.name), "column")
+        actions.append(f"SET COMPRESSION {_COMPRESSION.get(after.compression, 'DEFAULT')}")
     if before.statistics != after.statistics:
-        number = -1 if after.statistics is None else after.statistics
-        yield Step(SqlOp(f"{sql} SET STATISTICS {number}", table=table.name), "column")
-    gone = [each.partition("=")[0] for each in before.options if each not in after.options]
-    if gone:
-        yield Step(SqlOp(f"{sql} RESET ({', '.join(gone)})", table=table.name), "column")
-    new = [each for each in after.options if each not in before.options]
-    if new:
-        yield Step(SqlOp(f"{sql} SET ({', '.join(new)})", table=table.name), "column")
+        actions.append(f"SET STATISTICS {-1 if after.statistics is None else after.statistics}")
+    if gone := [each.partition("=")[0] for each in before.options if each not in after.options]:
+        actions.append(f"RESET ({', '.join(gone)})")
+    if new := [each for each in after.options if each not in before.options]:
+        actions.append(f"SET ({', '.join(new)})")
+    for action in actions:
+        yield Step(SqlOp(f"{_alter_sql(change, table, after)} {action}", table=table.name), "column")
 
 
 def is_replaced(before: Column, after: Column) -> bool:

@@ -9,7 +9,15 @@ from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.heirs import is_constraint_inherited, may_be_inherited
-from plinth.autogenerate.objects.quoting import literal, made_name, quoted, schema_of, sql_name, without_binds
+from plinth.autogenerate.objects.quoting import (
+    comment_sql,
+    literal,
+    made_name,
+    quoted,
+    schema_of,
+    sql_name,
+    without_binds,
+)
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, SqlOp, Step
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
@@ -157,12 +165,8 @@ def drop_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropC
 
 def comment_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
     """Return what puts a comment on a constraint, or takes it off."""
-    text = "NULL" if constraint.comment is None else literal(constraint.comment)
-    return SqlOp(
-        f"COMMENT ON CONSTRAINT {quoted(constraint.name)} ON {sql_name(table.name, catalog)} IS {text}",
-        f"comment {constraint.name}",
-        table.name,
-    )
+    on = f"CONSTRAINT {quoted(constraint.name)} ON {sql_name(table.name, catalog)}"
+    return SqlOp(comment_sql(on, constraint.comment), f"comment {constraint.name}", table.name)
 
 
 def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp:

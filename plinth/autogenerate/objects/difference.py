@@ -13,7 +13,7 @@ from plinth.autogenerate.objects import (
     tables,
 )
 from plinth.autogenerate.objects.order import ordered
-from plinth.autogenerate.objects.quoting import literal, quoted, shown
+from plinth.autogenerate.objects.quoting import comment_sql, quoted, shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import ColumnName, Name, Node
@@ -57,8 +57,7 @@ def _schemas(change: Change) -> Iterator[Step]:
             create = SqlOp(f"CREATE SCHEMA {quoted(name)}", f"create schema {name}")
             yield Step(create).making(Node("schema", name))
         if comment != before.get(name):
-            text = "NULL" if comment is None else literal(comment)
-            yield Step(SqlOp(f"COMMENT ON SCHEMA {quoted(name)} IS {text}"), "schema")
+            yield Step(SqlOp(comment_sql(f"SCHEMA {quoted(name)}", comment)), "schema")
     for name in before:
         if name not in after:
             drop = SqlOp(f"DROP SCHEMA {quoted(name)}", f"drop schema {name}")

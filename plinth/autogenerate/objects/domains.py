@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from plinth.autogenerate.objects.enums import columns_of, rebuild
 from plinth.autogenerate.objects.expressions import as_said
-from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.objects.quoting import comment_sql, quoted, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
@@ -50,8 +50,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         else:
             yield from _alter(change, old, domain, forced.of(forced.parts("domain constraint"), name))
         if domain.comment != (old.comment if old else None):
-            text = "NULL" if domain.comment is None else literal(domain.comment)
-            sql = f"COMMENT ON DOMAIN {sql_name(name, after)} IS {text}"
+            sql = comment_sql(f"DOMAIN {sql_name(name, after)}", domain.comment)
             yield Step(SqlOp(sql, f"comment {name.name}"), "comment")
         is_new = old is None or name in rebuilt
         for check in domain.constraints.values():
@@ -118,9 +117,8 @@ def is_kept(before: DomainConstraint, after: DomainConstraint | None) -> bool:
 
 def comment_op(check: DomainConstraint, domain: Name, catalog: Catalog) -> SqlOp:
     """Return what puts a comment on a check, or takes it off."""
-    text = "NULL" if check.comment is None else literal(check.comment)
-    on = f"{quoted(check.name)} ON DOMAIN {sql_name(domain, catalog)}"
-    return SqlOp(f"COMMENT ON CONSTRAINT {on} IS {text}", f"comment {check.name}")
+    on = f"CONSTRAINT {quoted(check.name)} ON DOMAIN {sql_name(domain, catalog)}"
+    return SqlOp(comment_sql(on, check.comment), f"comment {check.name}")
 
 
 def add_check(check: DomainConstraint) -> str:

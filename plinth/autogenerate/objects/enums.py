@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from alembic.operations import ops
-
-from plinth.autogenerate.objects.columns import retype, server_default
-from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, temporary_name
+from plinth.autogenerate.objects.columns import alter_op, retype, server_default
+from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, Enum, Name, Node, Table
 
@@ -83,8 +81,7 @@ def steps(change: Change) -> Iterator[Step]:
         elif old.values != enum.values:
             yield from _add_values(change, old, enum)
         if enum.comment != (old.comment if old else None):
-            text = "NULL" if enum.comment is None else literal(enum.comment)
-            sql = f"COMMENT ON TYPE {sql_name(name, after)} IS {text}"
+            sql = comment_sql(f"TYPE {sql_name(name, after)}", enum.comment)
             yield Step(SqlOp(sql, f"comment {name.name}"), "comment")
     for name in before.enums:
         if name not in after.enums:
@@ -143,19 +140,13 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
         new = new_table.column(column.name) if new_table else None
         if new is None or new.named_type != name or column.generated or not column.is_local:
             continue
-        schema = schema_of(table.name, change.after)
         if column.default is not None:
-            yield Step(
-                ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=None),
-                "type",
-            ).dropping(table.part("default", column.name))
+            unset = alter_op(table, column.name, change.after, modify_server_default=None)
+            yield Step(unset, "type").dropping(table.part("default", column.name))
         yield Step(retype(change, table, column, new), "type").making(table.part("column", column.name))
         if new.default is not None and not new.generated:
-            default = server_default(new)
-            yield Step(
-                ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_server_default=default),
-                "type",
-            ).making(table.part("default", column.name))
+            set_ = alter_op(table, column.name, change.after, modify_server_default=server_default(new))
+            yield Step(set_, "type").making(table.part("default", column.name))
     drop = Step(SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}")).dropping(Node("type", dropped))
     base = change.before.domains[name].base if name in change.before.domains else None
     yield drop.needing(Node("type", _aside(base))) if base else drop

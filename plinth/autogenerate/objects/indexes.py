@@ -8,7 +8,7 @@ from alembic.operations import ops
 from sqlalchemy.sql.elements import TextClause, conv
 
 from plinth.autogenerate.objects.expressions import as_said, bare
-from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, without_binds
+from plinth.autogenerate.objects.quoting import comment_sql, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, Index, Name, Table
 
@@ -69,8 +69,7 @@ def detail_ops(before: Index | None, after: Index, table: Name, catalog: Catalog
     """
     name = sql_name(Name(table.schema, after.name), catalog)
     if after.comment != (before.comment if before else None):
-        text = "NULL" if after.comment is None else literal(after.comment)
-        yield SqlOp(f"COMMENT ON INDEX {name} IS {text}", f"comment {after.name}", table)
+        yield SqlOp(comment_sql(f"INDEX {name}", after.comment), f"comment {after.name}", table)
     old, new = dict(before.statistics if before else ()), dict(after.statistics)
     for number in sorted({*old, *new}):
         if old.get(number) != new.get(number):

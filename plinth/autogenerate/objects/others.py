@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from plinth.autogenerate.objects.quoting import literal
+from plinth.autogenerate.objects.quoting import comment_sql
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
@@ -18,23 +18,11 @@ _WHAT_IT_CAN = {"composite type": ": it can only get further attributes at its e
 _ATTRIBUTE = re.compile(r'((?:"(?:[^"]|"")*"|[^",()]|\([^()]*\))+)')
 
 
-def drop_sql(other: Other) -> str:
-    """Return the statement that drops an object."""
+def address(other: Other) -> str:
+    """Return an object as DROP and COMMENT ON name it."""
     kind = "TYPE" if other.kind.endswith("type") else other.kind.upper()
-    name = (
-        other.name.replace(" on ", " ON ", 1) if other.kind in {"trigger", "policy", "rule"} else other.name
-    )
-    return f"DROP {kind} {name}"
-
-
-def comment_sql(other: Other) -> str:
-    """Return the statement that comments an object."""
-    kind = "TYPE" if other.kind.endswith("type") else other.kind.upper()
-    name = (
-        other.name.replace(" on ", " ON ", 1) if other.kind in {"trigger", "policy", "rule"} else other.name
-    )
-    text = "NULL" if other.comment is None else literal(other.comment)
-    return f"COMMENT ON {kind} {name} IS {text}"
+    on_table = other.kind in {"trigger", "policy", "rule"}
+    return f"{kind} {other.name.replace(' on ', ' ON ', 1) if on_table else other.name}"
 
 
 def is_replaced(old: Other, new: Other, change: Change) -> bool:
@@ -112,7 +100,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         _refuse_loss(old, change)
         again = "What only another database grants on it goes with it: grant it there again."
         note = again if key in remade and old.kind in _GRANTED else None
-        drop = SqlOp(drop_sql(old), f"drop {old.kind} {old.bare}", note=note)
+        drop = SqlOp(f"DROP {address(old)}", f"drop {old.kind} {old.bare}", note=note)
         yield Step(drop, "drop type" if old.kind in _FIRST else None).dropping(old.node)
     for key, new in after.items():
         found = None if key in remade else before.get(key)
@@ -157,7 +145,7 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
             for statement in detail.statements:
                 yield SqlOp(statement, f"change {after.bare}")
     if after.comment != (before.comment if before else None):
-        yield SqlOp(comment_sql(after), f"comment {after.bare}" if before else None)
+        yield SqlOp(comment_sql(address(after), after.comment), f"comment {after.bare}" if before else None)
     if before is None:
         for statement in after.privileges or (standing.privileges if standing else ()):
             yield SqlOp(statement)

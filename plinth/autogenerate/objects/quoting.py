@@ -53,6 +53,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def comment_sql(on: str, comment: str | None) -> str:
+    """Return the statement that puts a comment on something, or takes it off."""
+    return f"COMMENT ON {on} IS {'NULL' if comment is None else literal(comment)}"
+
+
 def sql_name(name: Name, catalog: Catalog) -> str:
     """Return a name as SQL has it: bare in the default schema."""
     bare = quoted(name.name)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from plinth.autogenerate.objects.columns import continue_sequence, default_sequence, is_serial
-from plinth.autogenerate.objects.quoting import literal, quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
@@ -140,9 +140,8 @@ def _own(change: Change, sequence: Sequence, table: Table, column: Column) -> Sq
 
 
 def _comment(change: Change, sequence: Sequence) -> SqlOp:
-    text = "NULL" if sequence.comment is None else literal(sequence.comment)
-    name = sql_name(sequence.name, change.after)
-    return SqlOp(f"COMMENT ON SEQUENCE {name} IS {text}", f"comment {sequence.name.name}")
+    sql = comment_sql(f"SEQUENCE {sql_name(sequence.name, change.after)}", sequence.comment)
+    return SqlOp(sql, f"comment {sequence.name.name}")
 
 
 def _changed_words(old: Sequence, new: Sequence) -> list[str]:

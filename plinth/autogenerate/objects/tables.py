@@ -1,6 +1,6 @@
 """Tables: created, dropped, and what they are beside their columns, constraints and indexes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,14 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import column_sql, default_sql, is_serial, native_column, settings
+from plinth.autogenerate.objects.columns import (
+    alter_op,
+    column_sql,
+    default_sql,
+    is_serial,
+    native_column,
+    settings,
+)
 from plinth.autogenerate.objects.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
@@ -116,12 +123,21 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
             yield Step(_comment(table, catalog), "comment")
         for column in table.columns:
             if column.comment is not None:
-                yield Step(_column_comment(table, column, catalog), "comment")
+                yield Step(alter_op(table, column.name, catalog, modify_comment=column.comment), "comment")
     else:
         create, written = native
     made = Step(create).making(*nodes)
     yield made.making(*(table.part("constraint", each) for each in written))
-    for constraint in _own_constraints(table):
+    yield from _create_parts(table, _own_constraints(table), written, catalog)
+    for column in table.columns:
+        yield from settings(change, table, Column(column.name, column.type), column)
+
+
+def _create_parts(
+    table: Table, own: Iterable[Constraint], written: Collection[str], catalog: Catalog
+) -> Iterator[Step]:
+    """Yield what gives a new table its constraints, those aside that are written already, and indexes."""
+    for constraint in own:
         if constraint.name not in written:
             about = None if constraint.type == "f" else "table"
             step = Step(constraints.add_op(constraint, table, catalog), about)
@@ -131,10 +147,8 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     for index in table.indexes.values():
         step = Step(indexes.add_op(index, table, catalog), "table")
         yield step.making(table.part("index", index.name))
-        for each in indexes.detail_ops(None, index, table.name, catalog):
-            yield Step(each, "comment")
-    for column in table.columns:
-        yield from settings(change, table, Column(column.name, column.type), column)
+        for op in indexes.detail_ops(None, index, table.name, catalog):
+            yield Step(op, "comment")
     yield from _security(Table(table.name), table, catalog)
 
 
@@ -170,20 +184,9 @@ def _create_partition(change: Change, table: Table) -> Iterator[Step]:
             step = Step(SqlOp(f"{alter} SET DEFAULT {default_sql(column)}"), "table")
             yield step.making(table.part("default", column.name))
         if column.comment is not None:
-            yield Step(_column_comment(table, column, catalog), "comment")
+            yield Step(alter_op(table, column.name, catalog, modify_comment=column.comment), "comment")
         yield from settings(change, table, Column(column.name, column.type), column)
-    for constraint in own.constraints.values():
-        about = None if constraint.type == "f" else "table"
-        step = Step(constraints.add_op(constraint, table, catalog), about)
-        yield step.making(table.part("constraint", constraint.name))
-        if constraint.comment is not None:
-            yield Step(constraints.comment_op(constraint, table, catalog), "comment")
-    for index in own.indexes.values():
-        step = Step(indexes.add_op(index, table, catalog), "table")
-        yield step.making(table.part("index", index.name))
-        for op in indexes.detail_ops(None, index, table.name, catalog):
-            yield Step(op, "comment")
-    yield from _security(Table(table.name), table, catalog)
+    yield from _create_parts(table, own.constraints.values(), (), catalog)
 
 
 def is_same_partition(before: Table, after: Table) -> bool:
@@ -330,11 +333,6 @@ def _comment(table: Table, catalog: Catalog) -> ops.MigrateOperation:
     return ops.CreateTableCommentOp(table.name.name, table.comment, schema=schema)
 
 
-def _column_comment(table: Table, column: Column, catalog: Catalog) -> ops.AlterColumnOp:
-    schema = schema_of(table.name, catalog)
-    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_comment=column.comment)
-
-
 def drop_steps(change: Change) -> Iterator[Step]:
     """Yield what drops the tables that should not be there."""
     before = change.before
@@ -430,21 +428,22 @@ def _options(options: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _security(before: Table, after: Table, catalog: Catalog) -> Iterator[Step]:
-    sql = f"ALTER TABLE {sql_name(after.name, catalog)}"
-    for word, on, off in (
-        ("enabled", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
-        ("forced", "FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"),
-    ):
-        if (word in before.row_security) != (word in after.row_security):
-            action = on if word in after.row_security else off
-            yield Step(SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name), "other")
+    actions = [
+        on if word in after.row_security else off
+        for word, on, off in (
+            ("enabled", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
+            ("forced", "FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"),
+        )
+        if (word in before.row_security) != (word in after.row_security)
+    ]
     if before.replica_identity != after.replica_identity:
-        action = f"REPLICA IDENTITY {after.replica_identity or 'DEFAULT'}"
-        yield Step(SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name), "other")
+        actions.append(f"REPLICA IDENTITY {after.replica_identity or 'DEFAULT'}")
     if before.clustered_on != after.clustered_on:
         index = after.clustered_on
-        action = f"CLUSTER ON {quoted(index)}" if index else "SET WITHOUT CLUSTER"
-        yield Step(SqlOp(f"{sql} {action}", f"change {after.name.name}", after.name), "other")
+        actions.append(f"CLUSTER ON {quoted(index)}" if index else "SET WITHOUT CLUSTER")
+    for action in actions:
+        sql = f"ALTER TABLE {sql_name(after.name, catalog)} {action}"
+        yield Step(SqlOp(sql, f"change {after.name.name}", after.name), "other")
 
 
 def columns_kept(change: Change) -> set[ColumnName]:

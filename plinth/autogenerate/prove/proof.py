@@ -29,6 +29,7 @@ from plinth.autogenerate.prove.rows import Rows, WrongValues, put_rows
 from plinth.catalog import Catalog, Difference, Name, differences
 from plinth.connecting import on_our_driver_too
 from plinth.errors import PlinthError
+from plinth.revision_files import read_anew
 from plinth.scratch.baseline import begins_with_what_stands, copy_standing, is_missing
 from plinth.scratch.copying import CopyError
 from plinth.scratch.databases import NoScratchError, scratch_database
@@ -185,7 +186,9 @@ def rendered(
     with tempfile.TemporaryDirectory(prefix="plinth-proof-") as name:
         folder = Path(name)
         trial = copy.copy(given)
-        trial.script_directory = _with_folder(given.script_directory, folder)
+        trial.script_directory = read_anew(
+            given.script_directory, [*given.script_directory._version_locations, folder]
+        )
         revisions = [_written(trial, directive, folder) for directive in directives]
         yield trial.script_directory, revisions
 
@@ -211,22 +214,6 @@ def _written(trial: RevisionContext, directive: MigrationScript, folder: Path) -
             f"name that Alembic doesn't take for a revision's. {NOTHING_WRITTEN}"
         )
     return script
-
-
-def _with_folder(given: ScriptDirectory, folder: Path) -> ScriptDirectory:
-    """Return the same revisions, those in one more folder included."""
-    return ScriptDirectory(
-        given.dir,
-        file_template=given.file_template,
-        truncate_slug_length=given.truncate_slug_length,
-        version_locations=[*map(str, given._version_locations), str(folder)],
-        sourceless=given.sourceless,
-        output_encoding=given.output_encoding,
-        timezone=given.timezone,
-        hooks=given.hooks,
-        recursive_version_locations=given.recursive_version_locations,
-        messaging_opts={"quiet": True},
-    )
 
 
 def _refuse_to_begin_in_the_middle(history: History, claim: Claim) -> None:
