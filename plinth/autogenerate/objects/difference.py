@@ -30,16 +30,15 @@ def difference(change: Change) -> list[Step]:
 
 def _steps(change: Change) -> Iterator[Step]:
     found = forced(change)
-    kept = tables.as_they_change(sorted(change.before.tables.keys() & change.after.tables.keys()), change)
+    touched = tables.as_they_change(sorted(_touched(change, found)), change)
     yield from _schemas(change)
     yield from enums.steps(change)
     yield from domains.steps(change, found)
     yield from tables.create_steps(change)
-    kept_columns = {(each.table, each.column) for each in tables.columns_kept(change) - found.parts("column")}
-    for name in kept:
+    for name in touched:
         yield from columns.steps(change, name, found)
-    yield from sequences.steps(change, kept_columns)
-    for name in kept:
+    yield from sequences.steps(change, found)
+    for name in touched:
         yield from tables.alter_steps(change, name)
         yield from constraints.steps(change, name, found)
         yield from indexes.steps(change, name, found)
@@ -48,6 +47,16 @@ def _steps(change: Change) -> Iterator[Step]:
     _refuse_dependents(change)
     _refuse_published(change, found)
     yield from others.steps(change, found)
+
+
+def _touched(change: Change, forced: Forced) -> Iterator[Name]:
+    """Yield the standing tables that change, or have something that does."""
+    moved = {node.name.table for node in forced.anew if isinstance(node.name, ColumnName)}
+    moved |= {place.table for place in forced.retyped}
+    for name, table in change.before.tables.items():
+        wanted = change.after.tables.get(name)
+        if wanted is not None and (name in moved or (wanted is not table and wanted != table)):
+            yield name
 
 
 def _schemas(change: Change) -> Iterator[Step]:
@@ -97,12 +106,16 @@ def _types_made_anew(change: Change) -> set[Name]:
 def _find_columns(change: Change, found: Forced) -> None:
     """Find the columns that are dropped and made anew for their own sake, and those that get another type."""
     types = found.types
-    for place in tables.columns_kept(change):
-        old, new = (each.tables[place.table][place.column] for each in (change.before, change.after))
-        if columns.is_replaced(old, new):
-            found.anew.add(Node("column", place))
-        elif columns.is_retyped(old, new) or old.named_type in types:
-            found.retyped.add(place)
+    for name, table in change.before.tables.items():
+        wanted = change.after.tables.get(name)
+        if wanted is None or (wanted is table and not types):
+            continue
+        for old in table.columns:
+            new = wanted.column(old.name)
+            if new and columns.is_replaced(old, new):
+                found.anew.add(table.part("column", old.name))
+            elif new and (columns.is_retyped(old, new) or old.named_type in types):
+                found.retyped.add(ColumnName(name, old.name))
 
 
 def _not_kept(change: Change) -> Iterator[Node]:
@@ -173,6 +186,7 @@ def _refuse_dependents(change: Change) -> None:
     dropped = {
         ColumnName(name, column.name)
         for name, table in change.before.tables.items()
+        if change.after.tables.get(name) is not table
         for column in table.columns
         if name not in change.after.tables or change.after.tables[name].column(column.name) is None
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from plinth.autogenerate.objects.columns import continue_sequence, default_sequence, is_serial
 from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import Change, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
 
@@ -49,18 +49,18 @@ def rename_op(old: Name, new: str, catalog: Catalog) -> SqlOp:
     return SqlOp(f"ALTER SEQUENCE {sql_name(old, catalog)} RENAME TO {quoted(new)}")
 
 
-def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]:
+def steps(change: Change, forced: Forced) -> Iterator[Step]:
     """Yield what makes the sequences as they should be.
 
     Args:
         change: the whole.
-        kept_columns: those that are there before and after; what belongs to others comes and goes with them.
+        forced: what is made anew; what belongs to such a column, or a new one, comes and goes with it.
     """
     before, after = change.before, change.after
     for name, sequence in after.sequences.items():
         old = before.sequences.get(name)
         if old is None:
-            yield from _create(change, sequence, owner_of(sequence, after), kept_columns)
+            yield from _create(change, sequence, owner_of(sequence, after), forced)
         elif old.is_identity != sequence.is_identity:
             yield from _take_turns(change, old, sequence)
         elif old != sequence:
@@ -69,7 +69,7 @@ def steps(change: Change, kept_columns: set[tuple[Name, str]]) -> Iterator[Step]
         owner = owner_of(sequence, before)
         if name in after.sequences or sequence.is_identity:
             continue
-        if owner and (owner[0].name, owner[1].name) not in kept_columns:
+        if owner and not _stays(change, forced, *owner):
             continue  # goes with its column
         summary = None if owner else f"drop {name.name}"
         drop = SqlOp(f"DROP SEQUENCE {sql_name(name, before)}", summary)
@@ -99,15 +99,19 @@ def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
         yield Step(_comment(change, new), "comment")
 
 
+def _stays(change: Change, forced: Forced, table: Table, column: Column) -> bool:
+    """Whether a column is there before and after, and isn't made anew."""
+    found = (each.tables.get(table.name) for each in (change.before, change.after))
+    is_there = all(each is not None and each.column(column.name) for each in found)
+    return is_there and table.part("column", column.name) not in forced.anew
+
+
 def _create(
-    change: Change,
-    sequence: Sequence,
-    owner: tuple[Table, Column] | None,
-    kept_columns: set[tuple[Name, str]],
+    change: Change, sequence: Sequence, owner: tuple[Table, Column] | None, forced: Forced
 ) -> Iterator[Step]:
     if sequence.is_identity:
         return
-    is_new = owner is not None and (owner[0].name, owner[1].name) not in kept_columns
+    is_new = owner is not None and not _stays(change, forced, *owner)
     if owner and is_new and is_serial(owner[1], owner[0], change.after):
         return  # SERIAL makes it
     summary = None if owner else f"create {sequence.name.name}"
@@ -119,7 +123,7 @@ def _create(
         yield Step(_own(change, sequence, *owner), "owner")
     for table, column in _askers(sequence, change.goal or change.after):
         # A default that is new begins where its sequence does; one that comes back goes on.
-        if (owner or change.is_downgrade) and (table.name, column.name) in kept_columns:
+        if (owner or change.is_downgrade) and _stays(change, forced, table, column):
             yield Step(continue_sequence(change, sequence, table, column), "owner")
 
 
