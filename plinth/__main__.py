@@ -205,9 +205,11 @@ def reset(_: argparse.Namespace) -> int:
     from plinth import development
 
     began = time.monotonic()
-    database = development.reset()
+    database, is_copy = development.reset()
     done = "new, migrated and seeded" if settings.configured().seeds else "new and migrated"
-    say(f"Database {database.database} is {done} ({time.monotonic() - began:.1f} s).")
+    took = f"{time.monotonic() - began:.1f} s"
+    how = f"{took}, a copy of what the same revisions made before" if is_copy else took
+    say(f"Database {database.database} is {done} ({how}).")
     say('Connect with: make db-shell, or psql "$(make -s db-url)"')
     return 0
 

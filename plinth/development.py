@@ -22,16 +22,25 @@ from plinth import settings
 from plinth.apply.standing import forks
 from plinth.connecting import MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
-from plinth.safety import Identity, SafetyError, identity, refuse_unless_development, same, write_marker
+from plinth.reset_template import ResetTemplate
+from plinth.safety import (
+    Identity,
+    SafetyError,
+    identity,
+    is_on_development_server,
+    refuse_unless_development,
+    same,
+    write_marker,
+)
 
 POLL_INTERVAL = 0.1  # seconds
 
 
-def reset() -> URL:
+def reset() -> tuple[URL, bool]:
     """Drop, create, migrate and seed the database; two at once take turns.
 
     Returns:
-        The database.
+        The database, and whether it is a copy of what the same revisions made at an earlier reset.
 
     Raises:
         SafetyError: it isn't development.
@@ -57,10 +66,13 @@ def reset() -> URL:
                 f"Refused to drop database {name!r}: the session that would drop it sees another one under "
                 "that name. Use a URL that leads to the server directly, and to one host."
             )
+        template = ResetTemplate(server, url) if is_on_development_server(url) else None
+        kept = template and template.find()
         quoted = _escaped(Identifier(name).as_string())
         if judged:
             server.execute(text(f"drop database {quoted} with (force)"))
-        server.execute(text(f"create database {quoted}"))
+        like = f" template {_escaped(Identifier(kept).as_string())}" if kept else ""
+        server.execute(text(f"create database {quoted}{like}"))
         made = identity(server, name)
         with connect(url) as connection:
             if not (same(made, identity(connection)) and same(made, _identity(application))):
@@ -69,9 +81,12 @@ def reset() -> URL:
                 )
             write_marker(connection, settings.app_env() or "development")
             connection.commit()
-        command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
+        if kept is None:
+            command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
+            if template:
+                template.keep()
         _load_seeds()
-    return url
+    return url, kept is not None
 
 
 def seed() -> None:

@@ -292,6 +292,11 @@ def is_on_local_server(url: URL) -> bool:
     return _is_on(url, _development_server) or _is_on(url, _test_server)
 
 
+def is_on_development_server(url: URL) -> bool:
+    """Whether `url` leads to the project's own local server, and not to that of its tests."""
+    return _is_on(url, _development_server)
+
+
 def _place(connection: Connection) -> URL:
     """Return where a session's server is, by the driver's own word; nowhere, for another driver than ours."""
     info = getattr(connection.connection.driver_connection, "info", None)

@@ -231,18 +231,30 @@ def _files() -> Iterator[Path]:
     folder = Path(location).absolute()
     yield file
     yield from _of_environment(folder / "env.py", root)
-    versions = [*os.scandir(folder / "versions")]
-    _be_certain(versions)
-    for each in versions:
-        if each.name.endswith((".py", ".pyc", ".pyo")):
-            _be_certain(each.name.endswith(".py") and each.is_file())
-            yield Path(each.path)
+    found = [*_revisions(folder)]
+    _be_certain(found)
+    yield from found
     yield from Path(__file__).parent.glob("*.py")
     yield from (Path(__file__).parent / "apply").glob("*.py")
     for name in _LIBRARIES:  # each has its version there
         spec = importlib.util.find_spec(name)
         _be_certain(spec and spec.origin)
         yield Path(str(spec and spec.origin))
+
+
+def revisions() -> list[Path]:
+    """Return the files of the revisions; only where there is a fingerprint are these all."""
+    _, config = _ini()
+    return [*_revisions(Path(config.get("alembic", "script_location")).absolute())]
+
+
+def _revisions(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder / "versions") as found:
+        entries = [*found]
+    for each in entries:
+        if each.name.endswith((".py", ".pyc", ".pyo")):
+            _be_certain(each.name.endswith(".py") and each.is_file())
+            yield Path(each.path)
 
 
 def _of_environment(env: Path, root: Path) -> Iterator[Path]:

@@ -1,0 +1,123 @@
+"""A second reset is a copy of what the revisions made at the first one, unless anything differs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from plinth import reset_template, settings
+from plinth.local_server import LocalServer
+from tests.plinth.history import do, heads, ledger, rows
+from tests.plinth.project import HEAD, Project, copy_project
+
+COPIED = "a copy of what the same revisions made before"
+KEPT = "select datname from pg_database where datname like 'plinth\\_reset\\_%'"
+NEXT = "29990101000000"
+
+
+@pytest.fixture
+def project(open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A copy of the scaffold with a local server of its own."""
+    home = open_folder / "home"
+    monkeypatch.setenv("PLINTH_HOME", str(home))
+    server = LocalServer("development", options=("fsync=off",))
+    server.start()
+    try:
+        yield copy_project(tmp_path / "my app", PLINTH_HOME=str(home))
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def url(project: Project) -> URL:
+    return LocalServer("development", ()).url("app_development")
+
+
+def has_copied(project: Project) -> bool:
+    return COPIED in project.ok("plinth", "reset")
+
+
+def test_a_reset_is_a_copy_while_nothing_differs(project: Project, url: URL) -> None:
+    assert not has_copied(project)
+    whole = ledger(url), rows(url, "select count(*) from users")
+    do(url, "drop table users cascade; update plinth.ledger set batch = 9")
+    assert has_copied(project)
+    assert (ledger(url), rows(url, "select count(*) from users")) == whole
+    assert heads(url) == {HEAD}
+    assert project.ok("plinth", "environment").strip() == "development"
+    assert project.run("plinth", "status").returncode == 0
+    # Nobody can change what is kept.
+    (kept,) = rows(url, KEPT)
+    assert rows(url, "select datallowconn from pg_database where datname = %s", *kept) == [(False,)]
+    # A changed revision is run, and what was kept of the others is gone.
+    project.write_revision(NEXT, HEAD, "op.execute('create table later (id int)')")
+    assert not has_copied(project)
+    assert heads(url) == {NEXT}
+    assert len(rows(url, KEPT)) == 1
+    assert rows(url, KEPT) != [kept]
+    assert has_copied(project)
+    assert rows(url, "select to_regclass('later')::text") == [("later",)]
+    # One that is edited, too.
+    project.write_revision(NEXT, HEAD, "op.execute('create table other (id int)')")
+    assert not has_copied(project)
+    assert rows(url, "select to_regclass('other')::text") == [("other",)]
+    # What was kept half-way, before it was closed, is none.
+    (kept,) = rows(url, KEPT)
+    do(url, f'alter database "{kept[0]}" allow_connections true')
+    assert not has_copied(project)
+    # New databases aren't empty any more.
+    do(url.set(database="template1"), "create function f() returns int language sql as 'select 1'")
+    assert not has_copied(project)
+    assert rows(url, "select f()") == [(1,)]
+    assert rows(url, KEPT) == []
+
+
+def test_what_a_copy_would_not_have_is_made_anew(project: Project, url: URL) -> None:
+    """A database's own settings, and what a revision reads elsewhere."""
+    project.write_revision(
+        NEXT,
+        HEAD,
+        "op.execute(\"do $$begin execute format('alter datab' || 'ase %I set work_mem = 77777', "
+        "'app_development'); end$$\")",
+    )
+    assert not has_copied(project)
+    assert not has_copied(project)
+    assert rows(url, "show work_mem") == [("77777kB",)]
+
+
+PURE = (
+    b'"""m"""\nimport sqlalchemy as sa\nfrom alembic import op\n\n\ndef upgrade():\n    op.drop_table("t")\n'
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import os",
+        "import re, os",
+        "import sqlalchemy; import os",
+        "import \\\n  os",
+        "from app.models import User",
+        "from . import helper",
+        "rows = open('rows.csv')",
+        "rows = getattr(op, 'x')()",
+        "place = __file__",
+        "op.execute('CREATE ROLE reader')",
+        "op.execute('alter  system set x = y')",
+        "op.execute('grant connect on database x to y')",
+        "op.get_context().config",
+    ],
+)
+def test_revisions_that_depend_on_more_than_their_file_are_run(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "revision.py"
+    file.write_bytes(PURE)
+    assert reset_template._is_pure(file)
+    file.write_bytes(PURE + line.encode() + b"\n")
+    assert not reset_template._is_pure(file)
+
+
+def test_the_scaffolds_revisions_depend_on_their_files_alone() -> None:
+    files = [*(settings.root() / "alembic" / "versions").glob("*.py")]
+    assert files
+    assert all(map(reset_template._is_pure, files))
