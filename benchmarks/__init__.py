@@ -8,5 +8,6 @@
 - `changes`: what is changed in a busy table, as models say it and as plain Alembic writes it.
 - `stalls`: how long the application waits while a table is changed.
 - `autogenerate`: how long `alembic revision --autogenerate` and `alembic check` take.
+- `reset`: `make db-reset` again.
 - `apply`: many pending revisions, none pending, and eight at once.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [stalls] [autogenerate] [apply]`: all of them unless some are named."""
+"""`python -m benchmarks [stalls] [autogenerate] [apply] [reset]`: all of them unless some are named."""
 
 import argparse
 import sys
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import apply, autogenerate, stalls
+from benchmarks import apply, autogenerate, reset, stalls
 from benchmarks.changes import CHANGES
 
-BENCHMARKS = {"stalls": stalls.run, "autogenerate": autogenerate.run, "apply": apply.run}
+BENCHMARKS = {"stalls": stalls.run, "autogenerate": autogenerate.run, "apply": apply.run, "reset": reset.run}
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
@@ -38,15 +38,17 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     size.add_argument("--tables", type=int, default=200, help="for alembic revision --autogenerate")
     size.add_argument("--check-tables", type=int, default=200, help="for alembic check")
     size.add_argument("--runs", type=int, default=3, help="the median counts (of apply, too)")
-    many = parser.add_argument_group("apply")
+    many = parser.add_argument_group("apply, reset")
     many.add_argument("--revisions", type=int, nargs="+", default=[2, 100, 1000], help="pending")
     many.add_argument("--trials", type=int, default=5, help="of eight at once")
     parsed = parser.parse_args(arguments)
     unknown = set(parsed.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: {', '.join(BENCHMARKS)}")
+    if console is None:
+        console = Console() if sys.stdout.isatty() else Console(width=140)
     for name in parsed.names or BENCHMARKS:
-        BENCHMARKS[name](parsed, console or Console())
+        BENCHMARKS[name](parsed, console)
     return 0
 
 

@@ -63,6 +63,14 @@ def test_apply(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "cores" in markdown
 
 
+def test_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    output = printed("reset", "--revisions", "5", "--runs=1")
+    assert " ours: db-reset again " in output
+    saved = json.loads((tmp_path / "reset.json").read_text())
+    assert {each["what"] for each in saved["measured"]} == {"5 revisions"}
+
+
 @pytest.mark.parametrize("number", [1, 9])
 def test_what_all_programs_do_is_the_same(number: int, empty_url: URL, tmp_path: Path) -> None:
     """Columns, indexes and foreign keys are alike, whoever made them; names and what they keep aside."""
