@@ -102,6 +102,10 @@ NO_ONLINE_FORM = {
         "table.chain_to_unlogged",
         "table.to_logged",
         "table.to_unlogged",
+        "table.unlogged_when_a_logged_one_that_refers_goes",
+    ],
+    ("rewrites", "stored-generated-column"): [
+        "table.unlogged_when_a_logged_one_that_refers_goes_and_a_column_is_made_anew",
     ],
 }
 

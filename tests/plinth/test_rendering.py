@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic.autogenerate import render_python_code
+from alembic.autogenerate.render import renderers
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
@@ -69,6 +70,13 @@ OTHERS = {
     *(ops.MigrateOperation, ops.OpContainer, ops.UpgradeOps, ops.DowngradeOps, ops.MigrationScript),
     *(ops.AddConstraintOp, ops.AlterTableOp, ops.BulkInsertOp),
 }
+
+
+def test_however_often_it_is_asked_for_each_is_written_by_one_renderer() -> None:
+    use_renderers()
+    before = dict(renderers._registry)
+    use_renderers()
+    assert renderers._registry == before
 
 
 def test_each_operation_of_alembics_is_among_them() -> None:

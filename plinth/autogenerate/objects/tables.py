@@ -88,6 +88,8 @@ def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
     here, there = catalog.tables.get(target), other.tables.get(target)
     if here is None or there is None:
         return True
+    if here.persistence != there.persistence:  # no key of a logged table refers to an unlogged one
+        return False
     for name in key.reference.columns:
         old, new = here.column(name), there.column(name)
         if old is None or new is None or (old.type, old.collation) != (new.type, new.collation):

@@ -475,6 +475,8 @@ def use_renderers() -> None:
     """Let Alembic write our operations our way, and those that it can't write itself."""
     for operation, ours in _OURS.items():
         alembics = renderers._registry.get((operation, "default"))
+        if alembics is not None and alembics.__module__ == __name__:
+            continue  # an earlier command in this process has done it
         if alembics is None or operation is ops.CreatePrimaryKeyOp:  # for which it has but an error
             alembics = ours
         renderers.dispatch_for(operation, replace=True)(_of_either(ours, alembics))

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -68,6 +69,26 @@ def chain(m: MetaData) -> None:
     t(m, name="zparent")
     t(m, Column("p_id", ForeignKey("zparent.id")), name="mchild")
     t(m, Column("p_id", ForeignKey("mchild.id")), name="achild")
+
+
+def unlogged_when_gone(name: str, before: str | None, after: str | None) -> Kind:
+    """Return a kind in which a logged table goes, and what it refers to becomes unlogged."""
+
+    def models(made: str | None, *, is_late: bool) -> Models:
+        def make(m: MetaData) -> None:
+            number = Column("n", Integer, *([Computed(made, persisted=True)] if made else []))
+            t(m, number, prefixes=["UNLOGGED"] if is_late else [])
+            if not is_late:
+                t(m, Column("t_id", ForeignKey("t.id"), nullable=False), name="gone")
+
+        return make
+
+    return Kind(
+        f"table.unlogged_when_a_logged_one_that_refers_goes{name}",
+        models(before, is_late=False),
+        models(after, is_late=True),
+        rows=("insert into t default values", "insert into gone (t_id) values (1)"),
+    )
 
 
 def links(**options: Any) -> Models:
@@ -393,6 +414,8 @@ KINDS = [
     Kind("table.to_unlogged", plain, with_options(prefixes=["UNLOGGED"]), rows=TWO),
     Kind("table.to_logged", with_options(prefixes=["UNLOGGED"]), plain, rows=TWO),
     Kind("table.chain_to_unlogged", links(), links(prefixes=["UNLOGGED"])),
+    unlogged_when_gone("", None, None),
+    unlogged_when_gone("_and_a_column_is_made_anew", "id + 2", "id + 1"),
     Kind("table.chain_to_logged", links(prefixes=["UNLOGGED"]), links()),
     Kind(
         "table.without_columns",
