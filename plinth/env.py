@@ -59,7 +59,8 @@ def run(
         given = configured.get("autogenerate_plugins", ())
         configured["autogenerate_plugins"] = [*alembic_plugin.options()["autogenerate_plugins"], *given]
     if context.is_offline_mode():
-        _migrate(offline({**configured, **alembic_command.OFFLINE}))
+        with as_command_errors():
+            _migrate(offline({**configured, **alembic_command.OFFLINE}))
     elif command.needs_database:
         with migration_connection(config) as connection:
             # Once, and once more after each lock that didn't come.

@@ -139,17 +139,23 @@ def offline(options: Options) -> Options:
             for statement in writers[0].offline_preparation():
                 context.execute(statement)
         for step in planned:
-            run = step.migration_fn
+            run, name = step.migration_fn, _name(step)
 
             @functools.wraps(run)
-            def bounded(run: Callable[..., None] = run, **arguments: object) -> None:
+            def bounded(run: Callable[..., None] = run, name: str = name, **arguments: object) -> None:
                 # LOCAL: outside the transaction, a concurrent build must wait as long as it takes.
                 context.execute(f"SET LOCAL lock_timeout = {round(1000 * lock_timeout.total_seconds())}")
                 if statement_timeout:
                     context.execute(
                         f"SET LOCAL statement_timeout = {round(1000 * statement_timeout.total_seconds())}"
                     )
-                run(**arguments)
+                try:
+                    run(**arguments)
+                except (AttributeError, TypeError) as error:  # there is no answer that it could go on with
+                    raise ApplyError(
+                        f"Revision {name} can't be printed as SQL, for it asks the database what is there "
+                        f"({error}). Apply it with a connection: leave out --sql."
+                    ) from error
 
             step.migration_fn = bounded
             yield step

@@ -298,3 +298,10 @@ def test_the_status_says_where_a_revision_stands_and_what_to_type(
     let_pass(empty_url)
     command.upgrade(table.config(empty_engine), "head")
     assert status(table.config(empty_engine)).problems == []
+
+
+def test_what_asks_the_database_can_not_be_printed_as_sql(table: History) -> None:
+    asks = 'for (name,) in op.get_bind().execute(sa.text("select id from t_a")).all():\n    print(name)'
+    table.add("b", "a", asks)
+    with pytest.raises(CommandError, match="Revision b can't be printed as SQL, for it asks the database"):
+        command.upgrade(table.config(), "a:b", sql=True)
