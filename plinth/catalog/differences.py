@@ -11,17 +11,17 @@ _NOT_COMPARED = {
     "Column": {"name", "named_type", "sequence", "uses"},
     "Constraint": {
         *("name", "type", "columns", "expression", "foreign_key", "deferrable", "deferred", "include"),
-        *("nulls_not_distinct", "types", "validated"),
+        *("nulls_not_distinct", "validated"),
     },
     "Index": {
         *("name", "keys", "key_columns", "include", "unique", "method", "where", "nulls_not_distinct"),
-        *("options", "columns", "types"),
+        *("options", "columns"),
     },
     "Table": {"name", "columns", "constraints", "indexes"},
     "Sequence": {"name"},
     "Enum": {"name"},
     "Domain": {"name", "base"},
-    "Other": {"kind", "name", "schema", "table", "uses", "columns", "types", "privileges", "bare"},
+    "Other": {"kind", "name", "schema", "table", "columns", "privileges", "bare"},
 }
 
 

@@ -51,6 +51,11 @@ class Node(NamedTuple):
 NOTHING: frozenset[Node] = frozenset()
 
 
+def types_in(needs: Collection[Node]) -> frozenset[Name]:
+    """Return the enums and domains among what something stands on."""
+    return frozenset(node.name for node in needs if node.kind == "type" and isinstance(node.name, Name))
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table.
@@ -147,7 +152,6 @@ class Constraint:
         comment: if there is one.
         is_local: it isn't merely inherited from a parent; not compared, as no statement changes that.
         validated: it holds for all rows; a new one is checked against none of the old.
-        types: the types of ours that its expression mentions.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
         words: of models: for what is printed of it, how they say it; not compared.
     """
@@ -166,7 +170,6 @@ class Constraint:
     comment: str | None = None
     is_local: bool = field(default=True, compare=False)
     validated: bool = True
-    types: frozenset[Name] = frozenset()
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
     words: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -215,7 +218,6 @@ class Index:
         comment: if there is one.
         valid: whether it is complete.
         columns: all that it mentions.
-        types: the types of ours that its expressions mention.
         statistics: the targets of its expressions, by their number.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
         words: of models: for what is printed of it, how they say it; not compared.
@@ -234,7 +236,6 @@ class Index:
     comment: str | None = None
     valid: bool = True
     columns: frozenset[str] = frozenset()
-    types: frozenset[Name] = frozenset()
     statistics: tuple[tuple[int, int], ...] = ()
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
     words: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -341,6 +342,11 @@ class Table:
         if column is None:
             return NOTHING
         return column.default_needs if kind == "default" else column.needs | {self.node}
+
+    @property
+    def parts(self) -> tuple[Constraint | Index, ...]:
+        """Its constraints and indexes."""
+        return (*self.constraints.values(), *self.indexes.values())
 
     @property
     def primary_key(self) -> Constraint | None:
@@ -473,10 +479,8 @@ class Other:
         schema: the schema that it stands in, if any.
         table: the table that it belongs to, if any.
         comment: if there is one.
-        uses: the columns that it depends on.
         details: what else is said of it: a disabled trigger, the indexes of a materialized view.
         columns: of a view, in their order.
-        types: the enums and domains that it depends on.
         privileges: the statements that grant them; not compared, as no model says it.
         bare: its name alone, without quotes.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
@@ -489,10 +493,8 @@ class Other:
     schema: str | None = None
     table: Name | None = None
     comment: str | None = None
-    uses: frozenset[ColumnName] = frozenset()
     details: tuple[Detail, ...] = ()
     columns: tuple[str, ...] = ()
-    types: frozenset[Name] = frozenset()
     privileges: tuple[str, ...] = ()
     bare: str = ""
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
@@ -502,6 +504,12 @@ class Other:
     def node(self) -> Node:
         """What others can stand on."""
         return Node(self.kind, self.name)
+
+    @property
+    def uses(self) -> frozenset[ColumnName]:
+        """The columns of tables that it stands on."""
+        columns = (node.name for node in self.needs if node.kind == "column")
+        return frozenset(name for name in columns if isinstance(name, ColumnName))
 
 
 @dataclass(frozen=True)

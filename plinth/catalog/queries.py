@@ -120,20 +120,14 @@ INDEXES = f"""
     order by i.indrelid, c.relname
     """
 
-# What expressions mention: columns of the table that they belong to, and types of ours.
+# The columns that expressions mention, of the table that they belong to.
 EXPRESSIONS = f"""
-    select d.objid, a.attname, null, null
+    select d.objid, a.attname
     from pg_depend d
     join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
     join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
     where d.classid in ('pg_class'::regclass, 'pg_attrdef'::regclass) and d.refclassid = 'pg_class'::regclass
       and d.refobjsubid > 0 and {_SCHEMAS}
-    union all
-    select d.objid, null, n.nspname, t.typname
-    from pg_depend d
-    join pg_type t on t.oid = d.refobjid {_NAMESPACE} t.typnamespace
-    where d.classid in ('pg_class'::regclass, 'pg_constraint'::regclass) and d.refclassid = 'pg_type'::regclass
-      and {_SCHEMAS}
     """
 
 SEQUENCES = f"""
@@ -286,27 +280,6 @@ OTHERS = f"""
     """
 
 EXTENSIONS_THAT_STAY = "select oid from pg_extension where not extrelocatable"
-
-OTHERS_USE = f"""
-    select distinct d.classid, d.objid, n.nspname, c.relname, a.attname
-    from pg_depend d
-    join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-    join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
-    where d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
-                        'pg_statistic_ext'::regclass)
-      and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0 and {_SCHEMAS}
-    """
-
-OTHERS_TYPES = f"""
-    select distinct d.classid, d.objid, n.nspname, t.typname
-    from pg_depend d
-    join pg_type b on b.oid = d.refobjid and d.refclassid = 'pg_type'::regclass
-    join pg_type t on t.oid = case when b.typcategory = 'A' and b.typelem <> 0 then b.typelem else b.oid end
-    {_NAMESPACE} t.typnamespace
-    where d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
-                        'pg_class'::regclass, 'pg_type'::regclass, 'pg_statistic_ext'::regclass)
-      and t.typtype in ('d', 'e') and {_SCHEMAS}
-    """
 
 # The columns of views, in their order: CREATE OR REPLACE keeps them, and may add more.
 VIEW_COLUMNS = f"""

@@ -37,7 +37,7 @@ VERSION_TABLE = "alembic_version"
 
 Rows = Callable[[str], list[Any]]  # of a query
 Numbers = dict[tuple[int, int], str]  # a table's oid and a column's number: its name
-Expressions = dict[int, tuple[set[str], set[Name]]]
+Expressions = dict[int, set[str]]
 
 
 class Here(NamedTuple):
@@ -206,15 +206,15 @@ def _tables(rows: Rows) -> dict[int, Table]:
                 comment=comment,
                 sequence=sequences.get((table, name)),
                 is_local=is_local,
-                uses=frozenset(expressions[default_oid][0] - {name})
-                if generated.strip("\0") and default_oid in expressions
+                uses=frozenset(expressions.get(default_oid, set()) - {name})
+                if generated.strip("\0")
                 else frozenset(),
                 has_privileges=has_privileges,
                 has_volatile_default=is_volatile,
                 options=tuple(sorted(column_options)),
             )
         )
-    constraints = _constraints(rows, expressions, numbers)
+    constraints = _constraints(rows, numbers)
     indexes = _indexes(rows, expressions, numbers)
     tables = {}
     for (
@@ -244,19 +244,16 @@ def _tables(rows: Rows) -> dict[int, Table]:
 
 
 def _expressions(rows: Rows) -> Expressions:
-    found: Expressions = defaultdict(lambda: (set(), set()))
-    for owner, column, type_schema, type_name in rows(queries.EXPRESSIONS):
-        if column is not None:
-            found[owner][0].add(column)
-        else:
-            found[owner][1].add(Name(type_schema, type_name))
+    found: Expressions = defaultdict(set)
+    for owner, column in rows(queries.EXPRESSIONS):
+        found[owner].add(column)
     return found
 
 
-def _constraints(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int, list[Constraint]]:
+def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
     found: dict[int, list[Constraint]] = defaultdict(list)
     for (
-        table, oid, name, type_, definition, keys, expression, other_oid, other_schema, other, other_keys,
+        table, _, name, type_, definition, keys, expression, other_oid, other_schema, other, other_keys,
         on_update, on_delete, match, deferrable, deferred, all_keys, key_count, nulls_not_distinct, options,
         comment, is_local, validated,
     ) in rows(queries.CONSTRAINTS):  # fmt: skip
@@ -282,7 +279,6 @@ def _constraints(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict
                 comment=comment,
                 is_local=is_local,
                 validated=validated,
-                types=frozenset(expressions[oid][1]) if oid in expressions else frozenset(),
             )
         )
     return found
@@ -301,7 +297,6 @@ def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int
     ) in rows(queries.INDEXES):  # fmt: skip
         columns = [numbers.get((table, key)) for key in keys]  # an expression's key is 0
         definition = reread(definition)  # noqa: PLW2901
-        mentioned, types = expressions.get(oid, (set(), set()))
         found[table].append(
             Index(
                 name=name,
@@ -316,8 +311,7 @@ def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int
                 options=tuple(options),
                 comment=comment,
                 valid=valid,
-                columns=frozenset(mentioned) | frozenset(filter(None, columns)),
-                types=frozenset(types),
+                columns=frozenset(expressions.get(oid, ())) | frozenset(filter(None, columns)),
                 statistics=tuple(map(tuple, statistics)),
             )
         )
@@ -371,12 +365,6 @@ def _domains(rows: Rows) -> Iterator[Domain]:
 
 
 def _others(rows: Rows, listed: Iterable[Any], tables: dict[int, Table]) -> Iterator[Other]:
-    uses: dict[tuple[int, int], set[ColumnName]] = defaultdict(set)
-    for catalog, oid, schema, table, column in rows(queries.OTHERS_USE):
-        uses[catalog, oid].add(ColumnName(Name(schema, table), column))
-    types: dict[tuple[int, int], set[Name]] = defaultdict(set)
-    for catalog, oid, schema, name in rows(queries.OTHERS_TYPES):
-        types[catalog, oid].add(Name(schema, name))
     details: dict[tuple[int, int], list[Detail]] = defaultdict(list)
     for catalog, oid, statements, undo in rows(queries.DETAILS):
         details[catalog, oid].append(Detail(tuple(map(reread, statements)), undo))
@@ -394,10 +382,8 @@ def _others(rows: Rows, listed: Iterable[Any], tables: dict[int, Table]) -> Iter
             schema,
             owner.name if owner else None,
             comment,
-            uses=frozenset(uses.get((catalog, oid), ())),
             details=tuple(sorted(details.get((catalog, oid), ()))),
             columns=tuple(columns.get(oid, ()) if kind == "view" else ()),
-            types=frozenset(types.get((catalog, oid), ())),
             privileges=tuple(privileges.get((catalog, oid), ())),
             bare=bare,
             can_move=kind != "extension" or oid not in staying,

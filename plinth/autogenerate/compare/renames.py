@@ -293,8 +293,7 @@ def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
     moves = list(_moves_of_sequences(before, after))
     taken = {_Key(each.schema, each.name) for each in (*before.tables, *before.sequences)}
     for name, table in before.tables.items():
-        parts: list[Constraint | Index] = [*table.constraints.values(), *table.indexes.values()]
-        taken |= {_key(table, each) for each in parts}
+        taken |= {_key(table, each) for each in table.parts}
         wanted = after.tables.get(name)
         if wanted is not None:
             moves += _moves_of_constraints(table, wanted, before)

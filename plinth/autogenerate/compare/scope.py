@@ -11,7 +11,18 @@ from typing import Any, TypeVar
 from plinth.autogenerate.compare.leaving import with_what_leaves
 from plinth.autogenerate.objects.quoting import quoted, shown
 from plinth.autogenerate.objects.tables import is_same_partition, own_of_partition
-from plinth.catalog.picture import Catalog, Column, ColumnName, Domain, Enum, Name, Other, Sequence, Table
+from plinth.catalog.picture import (
+    Catalog,
+    Column,
+    ColumnName,
+    Domain,
+    Enum,
+    Name,
+    Other,
+    Sequence,
+    Table,
+    types_in,
+)
 
 T = TypeVar("T")
 _VIEWS = {"view", "materialized view"}
@@ -200,7 +211,7 @@ def _with_types(
         if name not in before.tables
         for type_ in _types_of(table)
     }
-    foreign_users |= {type_ for other in after.others.values() for type_ in other.types}
+    foreign_users |= {type_ for other in after.others.values() for type_ in types_in(other.needs)}
     every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
     for name in {*database.enums, *database.domains, *models.enums, *models.domains}:
         is_made = name in {**models.enums, **models.domains} and name not in models.leaned_on
@@ -225,9 +236,7 @@ def _with_types(
 
 def _types_of(table: Table) -> set[Name]:
     found = {column.named_type for column in table.columns if column.named_type}
-    found.update(*(each.types for each in table.constraints.values()))
-    found.update(*(each.types for each in table.indexes.values()))
-    return found
+    return found.union(*(types_in(each.needs) for each in table.parts))
 
 
 def _with_others(before: Catalog, after: Catalog, scope: Scope) -> tuple[Catalog, Catalog]:

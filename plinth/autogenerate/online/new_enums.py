@@ -31,13 +31,10 @@ def is_shared(way: Way, name: Name) -> bool:
         users += [each.needs for each in catalog.others.values()]
         columns = [column for table in catalog.tables.values() for column in table.columns]
         users += [each.default_needs for each in columns if each.named_type != name]
+        for table in catalog.tables.values():
+            users += [each.needs for each in table.parts]
         if any(Node("type", name) in needs for needs in users):
             return True
-        for table in catalog.tables.values():
-            mentioned = [*(each.types for each in table.constraints.values())]
-            mentioned += [each.types for each in table.indexes.values()]
-            if any(name in types for types in mentioned):
-                return True
     return False
 
 
