@@ -313,6 +313,9 @@ def _of_module(name: str, root: Path) -> Sequence[Path]:
     """Return the project's files that are run when a module, or a name of one, is imported."""
     first, *parts = name.split(".")
     if first in sys.stdlib_module_names or first in {*_LIBRARIES, "plinth"}:
+        package = root / first / "__init__.py"  # the project's own would go first
+        is_ours = first == "plinth" and package.parent == Path(__file__).parent
+        _be_certain(not (root / f"{first}.py").exists() and (is_ours or not package.exists()))
         return ()
     found: list[Path] = []
     folder = root / first

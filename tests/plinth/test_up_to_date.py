@@ -203,6 +203,7 @@ EDITS: list[tuple[str, Callable[[str], str]]] = [
     ("pyproject.toml", lambda text: f"{text}\n[tool.alembic]\nscript_location = 'other'\n"),
     ("pyproject.toml", replaced("timestamps = true", "timestamps = false")),
     ("plinth/apply/phases.py", lambda text: f"{text}\n"),
+    ("sqlalchemy.py", lambda _: ""),
     (".env", lambda _: "PLINTH_LOCK_TIMEOUT=soon\n"),
     (".env", lambda _: "MIGRATION_DATABASE_URL=mysql://elsewhere/x\n"),
 ]
