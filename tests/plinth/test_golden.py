@@ -37,8 +37,9 @@ def models(
     author: Any = None,  # noqa: ANN401
     likes: Any = sa.Integer,  # noqa: ANN401
     posts: str = "posts",
+    key: Any = sa.Integer,  # noqa: ANN401
 ) -> MetaData:
-    """Return users and posts.
+    """Return users, posts, and notes on users.
 
     Args:
         columns: further ones of users, or its constraints.
@@ -47,12 +48,13 @@ def models(
         author: takes the place of the column author_id.
         likes: the type of that column.
         posts: what that table is called.
+        key: the type of the users' key, and of what refers to it.
     """
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     sa.Table(
         "users",
         metadata,
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", key, primary_key=True),
         sa.Column("email", sa.String(255), unique=True) if email is None else email,
         sa.Column("name", sa.String(255)),
         *columns,
@@ -65,6 +67,12 @@ def models(
         *([sa.Column("author_id", sa.Integer)] if author is None else author),
         sa.Column("likes", likes, server_default="0", nullable=False),
         info={} if posts == "posts" else {"renamed_from": "posts"},
+    )
+    sa.Table(
+        "notes",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("user_id", key, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     )
     return metadata
 
@@ -104,6 +112,7 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     "add_unique_constraint": lambda: models(sa.UniqueConstraint("name")),
     "add_foreign_key": lambda: models(author=[sa.Column("author_id", sa.ForeignKey("users.id"))]),
     "add_check": lambda: models(sa.CheckConstraint("name <> ''", name="name_not_empty")),
+    "key_to_bigint": lambda: models(key=sa.BigInteger),
     "int_to_bigint": lambda: models(likes=sa.BigInteger),
     "varchar_to_text": lambda: models(email=sa.Column("email", sa.Text, unique=True)),
     "drop_column": lambda: models(author=[]),
@@ -113,7 +122,7 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
 
 
 # What lint names in any case.
-NAMED = ("rename", "shorten", "int_to", "drop", "remove")
+NAMED = ("rename", "shorten", "int_to", "key_to", "drop", "remove")
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,8 @@ def _timing_options(constraint: Constraint) -> dict[str, object]:
     return options | ({"initially": "DEFERRED"} if constraint.deferred else {})
 
 
-def _foreign_key_tail(constraint: Constraint) -> str:
+def foreign_key_tail(constraint: Constraint) -> str:
+    """Return what a foreign key says behind its columns, as far as SQLAlchemy can say it."""
     key = constraint.reference
     words = " MATCH FULL" if key.match == "f" else ""
     words += f" ON UPDATE {_ACTIONS[key.on_update]}" if key.on_update != "a" else ""
@@ -61,7 +62,7 @@ def is_native(constraint: Constraint) -> bool:
     if constraint.type == "c":
         return definition == f"CHECK ({constraint.expression})"
     if constraint.type == "f":
-        return definition.endswith(f"){_foreign_key_tail(constraint)}") and "PERIOD" not in definition
+        return definition.endswith(f"){foreign_key_tail(constraint)}") and "PERIOD" not in definition
     return False
 
 

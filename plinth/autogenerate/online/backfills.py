@@ -10,11 +10,11 @@ ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of
 PAUSE = 0.01  # seconds between two batches, for others and for the replicas
 
 
-def _block(table: Table, name: str, column: str, value: str) -> str:
+def _block(table: Table, name: str, column: str, value: str, missing: str) -> str:
     """Return a block that goes through the table by its primary key, up to the last one that is there now.
 
-    It passes over rows that have a value, so it may be run again. What it tells (RAISE DEBUG) is for the
-    display of an upgrade; psql doesn't show it.
+    It passes over rows in which nothing is missing, so it may be run again. What it tells (RAISE DEBUG) is
+    for the display of an upgrade; psql doesn't show it.
     """
     key = [] if table.primary_key is None else [quoted(each) for each in table.primary_key.columns]
     taken = {each.name for each in table.columns}
@@ -37,7 +37,7 @@ def _block(table: Table, name: str, column: str, value: str) -> str:
             f"{row(last)} ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
             f"        {high} := CASE WHEN FOUND THEN {high} ELSE {last} END;",
             f"        UPDATE {name} SET {column} = {value}"  # noqa: S608
-            f" WHERE {column} IS NULL AND {row()} BETWEEN {row(low)} AND {row(high)};",
+            f" WHERE {missing} AND {row()} BETWEEN {row(low)} AND {row(high)};",
             "        COMMIT;",
             f"        RAISE DEBUG '% of %', {high}, {last};",
             f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
@@ -48,10 +48,20 @@ def _block(table: Table, name: str, column: str, value: str) -> str:
     )
 
 
-def backfill_op(table: Table, column: str, value: str, catalog: Catalog) -> ops.MigrateOperation:
-    """Return what gives rows their values: in batches, where there is a primary key to go by."""
+def backfill_op(
+    table: Table, column: str, value: str, catalog: Catalog, missing: str | None = None
+) -> ops.MigrateOperation:
+    """Return what gives rows their values: in batches, where there is a primary key to go by.
+
+    Args:
+        table: whose rows.
+        column: its name.
+        value: SQL.
+        catalog: the schema by then.
+        missing: the condition that a row hasn't got its value; that it has none, if None.
+    """
     name = sql_name(table.name, catalog)
+    missing = missing or f"{quoted(column)} IS NULL"
     if table.primary_key is None:
-        where = f"WHERE {quoted(column)} IS NULL"
-        return SqlOp(f"UPDATE {name} SET {quoted(column)} = {value} {where}", None, table.name)  # noqa: S608
-    return SqlOp(_block(table, name, quoted(column), value), None, table.name)
+        return SqlOp(f"UPDATE {name} SET {quoted(column)} = {value} WHERE {missing}", None, table.name)  # noqa: S608
+    return SqlOp(_block(table, name, quoted(column), value, missing), None, table.name)

@@ -1,6 +1,6 @@
 """Indexes and constraints of a busy table: added and dropped without holding anybody up."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from alembic.operations import ops
@@ -18,7 +18,7 @@ from plinth.autogenerate.online.checks import (
     validate_op,
 )
 from plinth.autogenerate.online.way import Part, Way
-from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 Piece = Constraint | Index
 
@@ -45,7 +45,7 @@ def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops
         index = key_index(constraint, table)
         return [
             *_build(index, table, catalog),
-            _use_index(constraint, table, catalog),
+            use_index(constraint, constraint.name, table, catalog),
             *comment_ops(constraint, table, catalog),
         ]
     return None
@@ -98,7 +98,7 @@ def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False)
     to = way.with_table(
         replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
     )
-    up = [_use_index(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
+    up = [use_index(constraint, constraint.name, table, way.at), *comment_ops(constraint, table, way.at)]
     way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
 
 
@@ -112,8 +112,48 @@ def on_column(table: Table, column: str) -> list[Piece]:
     return [*own, *(each for each in table.indexes.values() if column in each.columns)]
 
 
-def moved(part: Piece, column: str, to: str, name: str) -> Piece:
-    """Return an index or constraint with another name, on another column in the place of the one."""
+def keys_on(catalog: Catalog, places: Collection[ColumnName]) -> list[tuple[Name, Constraint]]:
+    """Return the foreign keys, with their tables, that have or refer to any of some columns."""
+    return [
+        (name, each)
+        for name, table in catalog.tables.items()
+        for each in table.constraints.values()
+        if each.foreign_key and not columns_of_key(name, each).isdisjoint(places)
+    ]
+
+
+def columns_of_key(table: Name, key: Constraint) -> set[ColumnName]:
+    """Return the columns of a foreign key, and those that it refers to."""
+    own = {ColumnName(table, each) for each in key.columns}
+    return own | {ColumnName(key.reference.table, each) for each in key.reference.columns}
+
+
+def moved_key(
+    key: Constraint, own: Mapping[str, str], referred: Mapping[str, str], name: str, catalog: Catalog
+) -> Constraint:
+    """Return a foreign key with another name, on and to other columns in the place of some."""
+    reference = key.reference
+    columns = tuple(own.get(each, each) for each in key.columns)
+    target = tuple(referred.get(each, each) for each in reference.columns)
+    table = sql_name(reference.table, catalog)
+    head = f"FOREIGN KEY ({quoted_list(columns)}) REFERENCES {table}({quoted_list(target)})"
+    return replace(
+        key,
+        name=name,
+        definition=head + constraints.foreign_key_tail(key),
+        columns=columns,
+        foreign_key=replace(reference, columns=target),
+    )
+
+
+def moved(part: Piece, columns: Mapping[str, str], name: str) -> Piece:
+    """Return an index or constraint with another name, on other columns in the place of some."""
+    for column, to in columns.items():
+        part = _moved(part, column, to)
+    return replace(part, name=name)
+
+
+def _moved(part: Piece, column: str, to: str) -> Piece:
 
     def rename(text: str) -> str:
         return with_name(text, column, quoted(to))
@@ -122,7 +162,6 @@ def moved(part: Piece, column: str, to: str, name: str) -> Piece:
     if isinstance(part, Constraint):
         return replace(
             part,
-            name=name,
             definition=rename(part.definition),
             columns=tuple(to if each == column else each for each in part.columns),
             include=include,
@@ -131,7 +170,6 @@ def moved(part: Piece, column: str, to: str, name: str) -> Piece:
     head, using, tail = part.definition.partition(" USING ")
     return replace(
         part,
-        name=name,
         definition=f"{head}{using}{rename(tail)}",
         keys=tuple(map(rename, part.keys)),
         key_columns=tuple(to if each == column else each for each in part.key_columns),
@@ -186,10 +224,11 @@ def _concurrent_drop(index: Index, table: Table, catalog: Catalog) -> ops.DropIn
     return ops.DropIndexOp(conv(index.name), table.name.name, schema=schema, postgresql_concurrently=True)
 
 
-def _use_index(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+def use_index(constraint: Constraint, index: str, table: Table, catalog: Catalog) -> SqlOp:
+    """Return what adds a unique constraint or primary key on an index, which gets its name."""
     kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
     name = quoted(constraint.name)
-    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {name}{constraints.timing(constraint)}"
+    add = f"ADD CONSTRAINT {name} {kind} USING INDEX {quoted(index)}{constraints.timing(constraint)}"
     return SqlOp(
         f"ALTER TABLE {sql_name(table.name, catalog)} {add}",
         f"add constraint {constraint.name}",

@@ -28,6 +28,7 @@ from plinth.autogenerate.online.checks import (
     with_not_null,
 )
 from plinth.autogenerate.online.domain_checks import add_checks, new_domains
+from plinth.autogenerate.online.exchange import swap
 from plinth.autogenerate.online.in_place import change_in_place
 from plinth.autogenerate.online.kept_names import (
     drop_old_names,
@@ -50,7 +51,7 @@ from plinth.autogenerate.online.parts import (
     drop_index,
     has_plain_index,
 )
-from plinth.autogenerate.online.swaps import objection, swap, swaps
+from plinth.autogenerate.online.swaps import groups, objection, spare_keys, swaps
 from plinth.autogenerate.online.way import Part, Way, between
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
@@ -84,6 +85,7 @@ def _begun(change: Change) -> Way:
     way.swapped |= swaps(way)
     _refuse_rewrites(way)
     refuse_unkept(way)
+    spare_keys(way)
     return way
 
 
@@ -108,6 +110,7 @@ def sequence(change: Change) -> list[Part]:
     way.go(_beside(way))
     _drop_keys_of_gone(way)
     change_in_place(way)
+    spare_keys(way)
     keep_names(way)
     split = [name for name in standing if _is_split(way, name)]
     filled = {ColumnName(name, column.name) for name in split for column in _new_and_filled(way, name)}
@@ -116,8 +119,8 @@ def sequence(change: Change) -> list[Part]:
         way.go(_eased(way, name), through=_without_defaults(way, name))
     # Running code may still use a value that goes.
     late = {column for column in way.swapped if rebuilt_enum(way, column)}
-    for column in sorted(way.swapped - late):
-        swap(way, column)
+    for group in groups(way, way.swapped - late):
+        swap(way, group)
     for name in split:
         _drop_keys(way, name)
     for name in split:
@@ -139,7 +142,7 @@ def sequence(change: Change) -> list[Part]:
     way.is_after = True
     _drop_views(way)
     for column in sorted(late):
-        swap(way, column)
+        swap(way, [column])
         _drop_parts(way, column.table)
     drop_old_names(way)
     _drop_columns(way, split)
@@ -299,7 +302,8 @@ def _eased(way: Way, name: Name) -> Catalog:
     sequences = {key: each for key, each in way.at.sequences.items() if key not in own}
     for key, each in way.change.after.sequences.items():
         if each.owner and each.owner.table == name:
-            sequences[key] = each
+            is_late = each.is_identity and each.owner in way.swapped
+            sequences[key] = way.at.sequences[key] if is_late else each
         elif key in own and not each.is_identity:  # it goes on where it stands, though it isn't the column's
             sequences[key] = replace(each, owner=None)
     return replace(way.with_table(table), sequences=sequences)

@@ -55,6 +55,7 @@ def upgrade() -> None:
             postgresql_not_valid=True,
         )
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_likes_new_required")
+        op.execute("ANALYZE posts (likes_new)")
     op.execute("DROP TRIGGER posts_likes_new ON posts")
     op.execute("DROP FUNCTION posts_likes_new()")
     op.alter_column("posts", "likes", server_default=None)
@@ -67,15 +68,50 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # What the old column has missed is written first: writers wait as long as that takes.
-    op.execute("LOCK TABLE posts IN SHARE ROW EXCLUSIVE MODE")
     op.execute(
-        "UPDATE posts SET likes_old = likes WHERE likes_old::bigint::text IS DISTINCT FROM likes::text"
+        "CREATE FUNCTION posts_likes_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
+        "NEW.likes_old::bigint::text IS DISTINCT FROM NEW.likes::text THEN NEW.likes_old := "
+        "NEW.likes; END IF; RETURN NEW; END $keep$"
     )
+    op.execute(
+        "CREATE TRIGGER posts_likes_old BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
+        "FUNCTION posts_likes_old()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE posts SET likes_old = likes WHERE likes_old::bigint::text IS DISTINCT
+                        FROM likes::text AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_check_constraint(
+            op.f("posts_likes_old_required"),
+            "posts",
+            "likes_old IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_likes_old_required")
+        op.execute("ANALYZE posts (likes_old)")
+    op.execute("DROP TRIGGER posts_likes_old ON posts")
+    op.execute("DROP FUNCTION posts_likes_old()")
     op.alter_column("posts", "likes", server_default=None)
     op.alter_column("posts", "likes", nullable=True)
     op.alter_column("posts", "likes", new_column_name="likes_new")
     op.alter_column("posts", "likes_old", new_column_name="likes")
     op.alter_column("posts", "likes", server_default=sa.text("0"))
     op.alter_column("posts", "likes", nullable=False)
+    op.drop_constraint(op.f("posts_likes_old_required"), "posts", type_="check")
     op.drop_column("posts", "likes_new")

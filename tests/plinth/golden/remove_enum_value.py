@@ -63,6 +63,7 @@ def upgrade() -> None:
             postgresql_not_valid=True,
         )
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_new_required")
+        op.execute("ANALYZE posts (state_new)")
     op.execute("DROP TRIGGER posts_state_new ON posts")
     op.execute("DROP FUNCTION posts_state_new()")
     op.alter_column("posts", "state", nullable=True)
@@ -86,17 +87,52 @@ def downgrade() -> None:
             nullable=True,
         ),
     )
-    # What the old column has missed is written first: writers wait as long as that takes.
-    op.execute("LOCK TABLE posts IN SHARE ROW EXCLUSIVE MODE")
+    op.execute(
+        "CREATE FUNCTION posts_state_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
+        "NEW.state_old::text::post_state::text IS DISTINCT FROM NEW.state::text THEN NEW.state_old "
+        ":= NEW.state::text::post_state_old; END IF; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER posts_state_old BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
+        "FUNCTION posts_state_old()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE posts SET state_old = state::text::post_state_old
+                        WHERE state_old::text::post_state::text IS DISTINCT
+                        FROM state::text AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_check_constraint(
+            op.f("posts_state_old_required"),
+            "posts",
+            "state_old IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_old_required")
+        op.execute("ANALYZE posts (state_old)")
+    op.execute("DROP TRIGGER posts_state_old ON posts")
+    op.execute("DROP FUNCTION posts_state_old()")
+    op.alter_column("posts", "state", nullable=True)
     op.execute("ALTER TYPE post_state RENAME TO post_state_new")
     op.execute("ALTER TYPE post_state_old RENAME TO post_state")
-    op.execute(
-        "UPDATE posts SET state_old = state::text::post_state WHERE "
-        "state_old::text::post_state_new::text IS DISTINCT FROM state::text"
-    )
-    op.alter_column("posts", "state", nullable=True)
     op.alter_column("posts", "state", new_column_name="state_new")
     op.alter_column("posts", "state_old", new_column_name="state")
     op.alter_column("posts", "state", nullable=False)
+    op.drop_constraint(op.f("posts_state_old_required"), "posts", type_="check")
     op.drop_column("posts", "state_new")
     op.execute("DROP TYPE post_state_new")

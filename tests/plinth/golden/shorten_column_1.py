@@ -56,7 +56,10 @@ def upgrade() -> None:
             unique=True,
             postgresql_concurrently=True,
         )
-    op.execute("ALTER TABLE users ADD CONSTRAINT uq_users_email_new UNIQUE USING INDEX uq_users_email_new")
+        op.execute(
+            "ALTER TABLE users ADD CONSTRAINT uq_users_email_new UNIQUE USING INDEX uq_users_email_new"
+        )
+        op.execute("ANALYZE users (email_new)")
     op.execute("DROP TRIGGER users_email_new ON users")
     op.execute("DROP FUNCTION users_email_new()")
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_old")
@@ -78,14 +81,43 @@ def downgrade() -> None:
         op.execute(
             "ALTER TABLE users ADD CONSTRAINT uq_users_email_old UNIQUE USING INDEX uq_users_email_old"
         )
-    # What the old column has missed is written first: writers wait as long as that takes.
-    op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
     op.execute(
-        "UPDATE users SET email_old = email WHERE (SELECT left(email, 100) FROM (SELECT email_old "
-        "AS email) AS users)::character varying(100)::text IS DISTINCT FROM email::text"
+        "CREATE FUNCTION users_email_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
+        "(SELECT (SELECT left(email, 100) FROM (SELECT email_old AS email) AS users)::character "
+        "varying(100)::text IS DISTINCT FROM email::text FROM (SELECT NEW.*) AS users) THEN "
+        "NEW.email_old := (SELECT email FROM (SELECT NEW.*) AS users); END IF; RETURN NEW; END "
+        "$keep$"
     )
-    op.alter_column("users", "email", new_column_name="email_new")
-    op.alter_column("users", "email_old", new_column_name="email")
+    op.execute(
+        "CREATE TRIGGER users_email_old BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
+        "FUNCTION users_email_old()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM users ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE users SET email_old = email WHERE (SELECT left(email, 100)
+                        FROM (SELECT email_old AS email) AS users)::character varying(100)::text IS DISTINCT
+                        FROM email::text AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.execute("ANALYZE users (email_old)")
+    op.execute("DROP TRIGGER users_email_old ON users")
+    op.execute("DROP FUNCTION users_email_old()")
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_new")
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email_old TO uq_users_email")
+    op.alter_column("users", "email", new_column_name="email_new")
+    op.alter_column("users", "email_old", new_column_name="email")
     op.drop_column("users", "email_new")

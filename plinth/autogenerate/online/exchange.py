@@ -1,0 +1,433 @@
+"""Columns of another type take the place of those that stand: a key's together with all that refer to it.
+
+Beside each column stands a second one, which a trigger keeps equal. It is filled in batches, and gets all
+that will stand on it: checks, indexes, foreign keys. Then they exchange their names, in one transaction that
+changes the catalog only. The way back is the same with the columns that were left.
+"""
+
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from alembic.operations import ops
+
+from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects.columns import identity_sql, native_column, server_default
+from plinth.autogenerate.objects.quoting import (
+    literal,
+    quoted,
+    quoted_list,
+    schema_of,
+    shown,
+    sql_name,
+    temporary_name,
+)
+from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.objects.tables import in_order
+from plinth.autogenerate.online.backfills import backfill_op
+from plinth.autogenerate.online.checks import add_not_valid, comment_ops, not_null_check, validate
+from plinth.autogenerate.online.keepers import Keeper, Turn
+from plinth.autogenerate.online.new_enums import new_enum
+from plinth.autogenerate.online.parts import (
+    Piece,
+    add_checked,
+    add_index,
+    add_key,
+    key_index,
+    keys_on,
+    moved,
+    moved_key,
+    on_column,
+    use_index,
+)
+from plinth.autogenerate.online.way import Operations, Part, Way
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
+
+_SIZES = {"smallint": 2, "integer": 4, "bigint": 8}
+_WIDTH = 90  # of a comment's lines
+_WHY = "in place, the table would be written anew while nobody can use it."
+
+
+def swap(way: Way, places: Sequence[ColumnName]) -> None:
+    """Go the whole way of columns that change together, but for the drop of the old ones."""
+    turns = [_begin(way, place, places) for place in places]
+    there = _Exchange(way, turns, way.change.after)
+    for keeper in there.keepers:
+        op = backfill_op(
+            way.at.tables[keeper.turn.table], keeper.turn.beside.name, keeper.value, way.at, keeper.missing
+        )
+        way.step(way.at, Part([AutocommitOp([op])], []))
+    there.prepare()
+    before, reached = way.at, there.reached()
+    back_way = replace(way, at=reached, parts=[], change=replace(way.change, is_downgrade=True))
+    back = _Exchange(back_way, [turn.back for turn in turns], before)
+    back.begin()
+    back.prepare()
+    way.step(reached, Part(there.take_over(), back.take_over()))
+    for part in reversed(back_way.parts):
+        way.step(reached, Part([], part.up))
+
+
+def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
+    """Go on by a second column beside one, kept equal to it."""
+    name, column = place
+    enum = new_enum(way, place)
+    if enum:
+        way.go(enum.made(way.at))
+    table, wanted = way.at.tables[name], way.change.after.tables[name][column]
+    taken = {each.name for each in table.columns}
+    new, old = (temporary_name(column, ending, taken) for ending in ("_new", "_old"))
+    beside, left = _bare(wanted, new), _bare(table[column], old)
+    if enum:
+        beside, left = enum.typed(beside, enum.new, way.at), enum.typed(left, enum.old, way.at)
+    turn = Turn(name, table[column], wanted, beside, left, enum)
+    to = way.with_table(replace(table, columns=(*table.columns, beside)))
+    native = native_column(beside, table, way.at)
+    if native is None:
+        raise TypeError(wanted.type)
+    schema = schema_of(name, way.at)
+    up = [ops.AddColumnOp(name.name, native, schema=schema), *Keeper(way, turn).make()]
+    if place == places[0]:
+        up.insert(0, CommentOp(_comment(way, places)))
+    way.step(to, Part(up, [ops.DropColumnOp(name.name, new, schema=schema)]))
+    return turn
+
+
+def _bare(column: Column, name: str) -> Column:
+    """Return a column under another name that nobody has to give a value."""
+    return replace(column, name=name, not_null=False, default=None, identity="", sequence=None)
+
+
+def _comment(way: Way, places: Sequence[ColumnName]) -> str:
+    if len(places) == 1:
+        text = f"A second column takes the place of {places[0].column}: {_WHY}"
+        keep = "Until then a trigger keeps the two equal."
+    else:
+        names = ", ".join(f"{shown(each.table, way.at)}.{each.column}" for each in places)
+        text = f"Second columns take the places of {names}, all at once: {_WHY}"
+        keep = "Until then triggers keep them equal."
+    return "\n".join(textwrap.wrap(f"{text} {keep}", _WIDTH, break_on_hyphens=False))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What will stand on the columns that take over.
+
+    Args:
+        table: whose.
+        name: what it is called until then.
+        piece: as it will be; a primary key is but an index until then.
+    """
+
+    table: Name
+    name: str
+    piece: Piece
+
+
+class _Exchange:
+    """Columns that take over the names of others, all at once.
+
+    Args:
+        way: so far.
+        turns: the columns.
+        goal: a schema that says what will stand on them.
+    """
+
+    def __init__(self, way: Way, turns: Sequence[Turn], goal: Catalog) -> None:
+        self.way = way
+        self.turns = turns
+        self.goal = goal
+        self.keepers = [Keeper(way, turn) for turn in turns]
+        self.places = {turn.place for turn in turns}
+        self.required: dict[ColumnName, Constraint] = {}
+        self.made: list[_Made] = []
+
+    def _of(self, table: Name) -> list[Turn]:
+        return [turn for turn in self.turns if turn.table == table]
+
+    def _beside(self, table: Name) -> dict[str, str]:
+        return {turn.old.name: turn.beside.name for turn in self._of(table)}
+
+    @property
+    def own_tables(self) -> list[Name]:
+        """The tables of the columns, in their order."""
+        return list(dict.fromkeys(turn.table for turn in self.turns))
+
+    def pieces(self, table: Table) -> list[Piece]:
+        """Return what stands on the columns of a table, foreign keys aside."""
+        found = {
+            each.name: each
+            for turn in self._of(table.name)
+            for each in on_column(table, turn.old.name)
+            if not (isinstance(each, Constraint) and each.type == "f")
+        }
+        return list(found.values())
+
+    # What happens beside the work of the application
+
+    def begin(self) -> None:
+        """Let the columns that were left be equal again, as the way back begins."""
+        too_large = [op for turn in self.turns for op in self._refuse_too_large(turn)]
+        if too_large:
+            self.way.step(self.way.at, Part([AutocommitOp(too_large)], []))
+        for keeper in self.keepers:
+            self.way.step(self.way.at, Part(keeper.make(), []))
+        for turn, keeper in zip(self.turns, self.keepers, strict=True):
+            table = self.way.at.tables[turn.table]
+            op = backfill_op(table, turn.beside.name, keeper.value, self.way.at, keeper.missing)
+            self.way.step(self.way.at, Part([AutocommitOp([op])], []))
+
+    def _refuse_too_large(self, turn: Turn) -> Iterator[SqlOp]:
+        """Yield what stops if a number of a key is too large for its old type, before any trigger would."""
+        table = self.way.at.tables[turn.table]
+        column, key = quoted(turn.old.name), table.primary_key
+        if _SIZES.get(turn.beside.type, 8) >= _SIZES.get(turn.old.type, 0):
+            return
+        asked = []
+        if key is not None and key.columns[0] == turn.old.name:
+            asked += [f"{each}({column})::{turn.beside.type}" for each in ("max", "min")]
+        sequence = turn.old.sequence
+        if sequence is not None:
+            source = sql_name(sequence, self.way.at)
+            asked.append(f"(SELECT last_value::{turn.beside.type} FROM {source})")  # noqa: S608 - quoted names
+        if asked:
+            yield SqlOp(
+                f"SELECT {', '.join(asked)} FROM {sql_name(turn.table, self.way.at)}",  # noqa: S608
+                table=turn.table,
+                note=f"stops if a number is too large for {turn.beside.type}, before any trigger would",
+            )
+
+    def prepare(self) -> None:
+        """Go on by all that will stand on the columns, without holding anybody up."""
+        for turn in self.turns:
+            if turn.new.not_null:
+                check = not_null_check(self.way.at.tables[turn.table], turn.beside)
+                self.required[turn.place] = check
+                add_not_valid(self.way, turn.table, check, goes=True)
+                validate(self.way, turn.table, check)
+        for name in self.own_tables:
+            for piece in self.pieces(self.goal.tables[name]):
+                self._make(name, piece)
+        self._analyze()
+        for owner, key in keys_on(self.goal, self.places):
+            at = self.way.at.tables.get(owner)
+            if at is not None and key.name in at.constraints:
+                self._make_key(owner, key)
+
+    def _analyze(self) -> None:
+        """Let the planner know the columns, before anybody asks for them."""
+        for name in self.own_tables:
+            columns = quoted_list(tuple(self._beside(name).values()))
+            op = SqlOp(f"ANALYZE {sql_name(name, self.way.at)} ({columns})", table=name)
+            self.way.step(self.way.at, Part([AutocommitOp([op])], []))
+
+    def _free(self, table: Table, name: str) -> str:
+        ending = "_old" if self.turns[0].is_back else "_new"
+        return temporary_name(name, ending, {*table.constraints, *table.indexes})
+
+    def _make(self, name: Name, piece: Piece) -> None:
+        table = self.way.at.tables[name]
+        own = self._free(table, piece.name)
+        self.made.append(_Made(name, own, piece))
+        beside = moved(piece, self._beside(name), own)
+        if isinstance(beside, Index):
+            add_index(self.way, name, beside, goes=True)
+        elif beside.type == "u":
+            add_key(self.way, name, beside, goes=True)
+        elif beside.type == "p":
+            add_index(self.way, name, key_index(beside, table), goes=True)
+        else:
+            add_checked(self.way, name, beside, goes=True)
+
+    def _make_key(self, owner: Name, key: Constraint) -> None:
+        own = self._free(self.way.at.tables[owner], key.name)
+        self.made.append(_Made(owner, own, key))
+        referred = self._beside(key.reference.table)
+        beside = moved_key(key, self._beside(owner), referred, own, self.way.at)
+        add_checked(self.way, owner, beside, goes=True)
+
+    # The exchange
+
+    def _dropped(self) -> list[tuple[Name, Piece]]:
+        """Return what goes with the columns that are left, as these get no values any more.
+
+        Not every check would let them, and a foreign key's actions would be those of an older value.
+        """
+        found: list[tuple[Name, Piece]] = [*keys_on(self.way.at, self.places)]
+        for name in self.own_tables:
+            found += [(name, each) for each in self.pieces(self.way.at.tables[name])]
+        return found
+
+    def take_over(self) -> Operations:
+        """Return the operations of the transaction in which the columns exchange their names."""
+        at = self.way.at
+        dropped = self._dropped()
+        names = {*self.own_tables, *(name for name, _ in dropped)}
+        names |= {key.reference.table for _, key in keys_on(at, self.places)}
+        found: list[ops.MigrateOperation] = []
+        if len(names) > 1:
+            found.append(_lock(in_order(names, at), at))
+        for keeper in self.keepers:
+            found += keeper.drop()
+        found += self._unchosen()
+        for turn in self.turns:
+            if turn.old.default is not None:
+                found.append(self._alter(turn, turn.old.name, modify_server_default=None))
+            if turn.enum:
+                found += turn.enum.give_back(at) if turn.is_back else turn.enum.take_over(at)
+        found += [_drop(each, at.tables[name], at) for name, each in dropped]
+        for turn in self.turns:
+            if turn.old.not_null and not turn.old.identity:
+                found.append(self._alter(turn, turn.old.name, modify_nullable=True))
+        found += [self._rename(each) for each in self.made if not _is_primary(each.piece)]
+        for turn in self.turns:
+            found += [
+                self._alter(turn, turn.old.name, modify_name=turn.left.name),
+                self._alter(turn, turn.beside.name, modify_name=turn.old.name),
+            ]
+        for turn in self.turns:
+            found += self._settle(turn)
+        for each in self.made:
+            if _is_primary(each.piece) and isinstance(each.piece, Constraint):
+                table = at.tables[each.table]
+                found.append(use_index(each.piece, each.name, table, at))
+                found += comment_ops(each.piece, table, at)
+        return [*found, *self._chosen()]
+
+    def _alter(self, turn: Turn, column: str, **what: object) -> ops.AlterColumnOp:
+        schema = schema_of(turn.table, self.way.at)
+        return ops.AlterColumnOp(turn.table.name, column, schema=schema, **what)  # type: ignore[arg-type]
+
+    def _rename(self, made: _Made) -> ops.MigrateOperation:
+        if isinstance(made.piece, Index):
+            return indexes.rename_op(made.table, made.name, made.piece.name, self.way.at)
+        until_then = replace(made.piece, name=made.name)
+        return constraints.rename_op(made.table, until_then, made.piece.name, self.way.at)
+
+    def _settle(self, turn: Turn) -> Iterator[ops.MigrateOperation]:
+        """Yield what a column gets when it has its name: its default, NOT NULL, its sequence."""
+        column, check = turn.new, self.required.get(turn.place)
+        table = self.way.at.tables[turn.table]
+        if column.default is not None:
+            yield self._alter(turn, column.name, modify_server_default=server_default(column))
+        if turn.old.identity:
+            yield self._pass_identity(turn)
+        elif check:
+            yield self._alter(turn, column.name, modify_nullable=False)
+        if check:
+            yield from constraints.not_null_name_ops(self.goal.tables[turn.table], column.name, self.way.at)
+            yield constraints.drop_op(check, table, self.way.at)
+        if turn.old.sequence and not turn.old.identity:
+            place = f"{sql_name(turn.table, self.way.at)}.{quoted(column.name)}"
+            sequence = sql_name(turn.old.sequence, self.way.at)
+            yield SqlOp(f"ALTER SEQUENCE {sequence} OWNED BY {place}", table=turn.table)
+        if turn.old.identity and column.sequence:
+            sequence_after = self.goal.sequences[column.sequence]
+            if sequence_after.comment is not None:
+                name = sql_name(column.sequence, self.way.at)
+                yield SqlOp(
+                    f"COMMENT ON SEQUENCE {name} IS {literal(sequence_after.comment)}", table=turn.table
+                )
+
+    def _pass_identity(self, turn: Turn) -> SqlOp:
+        """Return what gives the new column an identity that goes on where the old one's stands."""
+        column = turn.new
+        if column.sequence is None:
+            raise TypeError(f"{column.name} has no sequence")
+        sequence = sql_name(column.sequence, self.way.at)
+        alter = f"ALTER TABLE {sql_name(turn.table, self.way.at)} ALTER COLUMN"
+        tag = "$$" if "$$" not in f"{alter}{sequence}{column.name}" else "$identity$"
+        lines = [
+            f"DO {tag} DECLARE value bigint; called boolean; BEGIN",
+            f"    SELECT last_value, is_called INTO value, called FROM {sequence};",  # noqa: S608 - quoted names
+            f"    {alter} {quoted(turn.left.name)} DROP IDENTITY;",
+            f"    {alter} {quoted(turn.left.name)} DROP NOT NULL;",
+            f"    {alter} {quoted(column.name)} SET NOT NULL;",
+            f"    {alter} {quoted(column.name)} ADD {identity_sql(column, self.goal)};",
+            f"    PERFORM setval({literal(sequence)}, value, called);",
+            f"END {tag}",
+        ]
+        return SqlOp("\n".join(lines), table=turn.table)
+
+    def _unchosen(self) -> Iterator[SqlOp]:
+        """Yield what lets rows be told apart by the primary key meanwhile, where it was another index."""
+        for name, index in self._indexes():
+            if self.way.at.tables[name].replica_identity == f"USING INDEX {quoted(index)}":
+                yield SqlOp(f"ALTER TABLE {sql_name(name, self.way.at)} REPLICA IDENTITY DEFAULT", table=name)
+
+    def _chosen(self) -> Iterator[SqlOp]:
+        """Yield what says again by which index rows are told apart, or ordered."""
+        for name, index in self._indexes():
+            table, sql = self.way.at.tables[name], f"ALTER TABLE {sql_name(name, self.way.at)}"
+            if table.replica_identity == f"USING INDEX {quoted(index)}":
+                yield SqlOp(f"{sql} REPLICA IDENTITY {table.replica_identity}", table=name)
+            if table.clustered_on == index:
+                yield SqlOp(f"{sql} CLUSTER ON {quoted(index)}", table=name)
+
+    def _indexes(self) -> list[tuple[Name, str]]:
+        """Return the names of the indexes, those of constraints included, that are others afterwards."""
+        return sorted({(each.table, each.piece.name) for each in self.made})
+
+    def reached(self) -> Catalog:
+        """Return the schema after the exchange."""
+        at, tables = self.way.at, dict(self.way.at.tables)
+        dropped = {(name, each.name) for name, each in self._dropped()}
+        dropped |= {(place.table, check.name) for place, check in self.required.items()}
+        made = {(each.table, each.name): each.piece for each in self.made}
+        for name in {*self.own_tables, *(table for table, _ in made)}:
+            table, left = tables[name], {turn.old.name for turn in self._of(name)}
+            parts: list[Piece] = []
+            own: list[Piece] = [*table.constraints.values(), *table.indexes.values()]
+            for each in own:
+                key = name, each.name
+                if key in made:
+                    parts.append(made[key])
+                elif key not in dropped and not _is_not_null(each, left):
+                    parts.append(each)
+            parts += [
+                each for each in self.goal.tables[name].constraints.values() if _is_not_null(each, left)
+            ]
+            tables[name] = replace(
+                table,
+                columns=self._columns(table),
+                constraints={each.name: each for each in parts if isinstance(each, Constraint)},
+                indexes={each.name: each for each in parts if isinstance(each, Index)},
+            )
+        sequences = {
+            sequence: self.goal.sequences[sequence]
+            for turn in self.turns
+            if turn.new.identity and (sequence := turn.new.sequence)
+        }
+        found = replace(at, tables=tables, sequences={**at.sequences, **sequences})
+        for turn in self.turns:
+            found = turn.enum.taken_over(found) if turn.enum else found
+        return found
+
+    def _columns(self, table: Table) -> tuple[Column, ...]:
+        turns = self._of(table.name)
+        gone = {name for turn in turns for name in (turn.old.name, turn.beside.name)}
+        kept = [each for each in table.columns if each.name not in gone]
+        return (*kept, *(each for turn in turns for each in (turn.new, turn.left)))
+
+
+def _lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
+    """Return what locks tables, always in the same order: what is referred to first, as applications do."""
+    tables = ", ".join(sql_name(each, catalog) for each in names)
+    return SqlOp(
+        f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE",
+        note="all at once, in a transaction that changes the catalog only",
+    )
+
+
+def _is_primary(piece: Piece) -> bool:
+    return isinstance(piece, Constraint) and piece.type == "p"
+
+
+def _drop(piece: Piece, table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    if isinstance(piece, Index):
+        return indexes.drop_op(piece, table, catalog)
+    return constraints.drop_op(piece, table, catalog)
+
+
+def _is_not_null(piece: Piece, columns: Collection[str]) -> bool:
+    return isinstance(piece, Constraint) and piece.type == "n" and piece.columns[0] in columns

@@ -1,0 +1,127 @@
+"""The trigger that keeps a column equal to another one, until it takes over its name."""
+
+from dataclasses import dataclass, replace
+
+from plinth.autogenerate.objects import casts
+from plinth.autogenerate.objects.expressions import with_name
+from plinth.autogenerate.objects.quoting import made_name, quoted, sql_name
+from plinth.autogenerate.objects.steps import SqlOp
+from plinth.autogenerate.online.new_enums import NewEnum
+from plinth.autogenerate.online.way import Operations, Way
+from plinth.catalog.picture import Column, ColumnName, Name
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A column, and the one that takes over its name.
+
+    Args:
+        table: theirs.
+        old: the column that has the name.
+        new: the one that will have it, as it is by then.
+        beside: the same, as it is until then.
+        left: what the old one is from then on.
+        enum: the type, where that is made anew.
+        is_back: the old one comes back on the way back: it has most of its values already.
+    """
+
+    table: Name
+    old: Column
+    new: Column
+    beside: Column
+    left: Column
+    enum: NewEnum | None = None
+    is_back: bool = False
+
+    @property
+    def place(self) -> ColumnName:
+        """The name that both have, one after the other."""
+        return ColumnName(self.table, self.old.name)
+
+    @property
+    def back(self) -> "Turn":
+        """The same the other way round."""
+        return Turn(self.table, self.new, self.old, self.left, self.beside, self.enum, is_back=True)
+
+
+class Keeper:
+    """The trigger that keeps one column equal to another.
+
+    Args:
+        way: so far.
+        turn: whose.
+    """
+
+    def __init__(self, way: Way, turn: Turn) -> None:
+        self.turn = turn
+        self.table = sql_name(turn.table, way.at)
+        label = "old" if turn.is_back else "new"
+        self.function = Name(turn.table.schema, made_name(turn.table.name, turn.old.name, label))
+        self._function = sql_name(self.function, way.at)
+        self._way = way
+        # All is assigned: a value that doesn't fit stops, where a cast would cut it.
+        self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
+        # On the way back a value that is there stays, unless another one has been written since.
+        self.missing = self._missed() if turn.is_back else f"{quoted(turn.beside.name)} IS NULL"
+
+    def _said(self, before: Column, after: Column, *, is_back: bool) -> str | None:
+        before, after = (replace(each, name=self.turn.old.name) for each in (before, after))
+        change = replace(self._way.change, is_downgrade=is_back)
+        return change.using(self.turn.place, before, after)
+
+    def _conversion(self, before: Column, after: Column, *, is_back: bool) -> str:
+        """Return the expression that makes one column's values of the other's, called by its later name."""
+        said = self._said(before, after, is_back=is_back)
+        before, after = (replace(each, name=self.turn.old.name) for each in (before, after))
+        at = self._way.at
+        return said or casts.using(before, after, at, at, self._way.change.casts) or quoted(before.name)
+
+    def _missed(self) -> str:
+        """Return the condition that a row's new value isn't what the old one, which comes back, becomes."""
+        new, old = self.turn.old, self.turn.beside
+        was, name = quoted(old.name), quoted(new.name)
+        value = self._conversion(old, new, is_back=False)
+        if self._said(old, new, is_back=False):
+            row = f"SELECT {was} AS {name}"
+            was = f"(SELECT {value} FROM ({row}) AS {quoted(self.turn.table.name)})"  # noqa: S608 - quoted names
+        elif value != name:
+            was = with_name(value, new.name, was)
+        cast = f"::{new.type}"
+        # As text: json has no equality.
+        return f"{was.removesuffix(cast)}{cast}::text IS DISTINCT FROM {name}::text"
+
+    def make(self) -> Operations:
+        """Return what makes it."""
+        new = f"NEW.{quoted(self.turn.beside.name)}"
+        body = f"{new} := {self._of_new_row(self.value)};"
+        if self.turn.is_back:
+            body = f"IF {self._of_new_row(self.missing)} THEN {body} END IF;"
+        trigger = quoted(self.function.name)
+        return [
+            SqlOp(
+                f"CREATE FUNCTION {self._function}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$keep$ BEGIN {body} RETURN NEW; END $keep$"
+            ),
+            SqlOp(
+                f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {self.table} "
+                f"FOR EACH ROW EXECUTE FUNCTION {self._function}()",
+                table=self.turn.table,
+            ),
+        ]
+
+    def _of_new_row(self, expression: str) -> str:
+        """Return an expression of the table's columns as one of the row that is written."""
+        turn = self.turn
+        if any(self._said(turn.old, turn.beside, is_back=each) for each in (False, True)):
+            row = quoted(turn.table.name)
+            return f"(SELECT {expression} FROM (SELECT NEW.*) AS {row})"  # noqa: S608 - quoted names
+        for each in (turn.old, turn.beside):
+            expression = with_name(expression, each.name, f"NEW.{quoted(each.name)}")
+        return expression
+
+    def drop(self) -> Operations:
+        """Return what drops it."""
+        return [
+            SqlOp(f"DROP TRIGGER {quoted(self.function.name)} ON {self.table}"),
+            SqlOp(f"DROP FUNCTION {self._function}()"),
+        ]

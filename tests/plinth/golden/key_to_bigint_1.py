@@ -1,0 +1,284 @@
+"""key to bigint to the shop
+
+Revision ID: 20260101000001
+Revises: 20260101000000
+Create Date: 2026-01-01 00:00:00
+
+Change: 20260101000001, step 1 of 2
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "20260101000001"
+down_revision = "20260101000000"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER SEQUENCE users_id_seq AS bigint")
+    # Second columns take the places of notes.user_id, users.id, all at once: in place, the
+    # table would be written anew while nobody can use it. Until then triggers keep them equal.
+    op.add_column("notes", sa.Column("user_id_new", sa.BigInteger(), nullable=True))
+    op.execute(
+        "CREATE FUNCTION notes_user_id_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
+        "NEW.user_id_new := NEW.user_id; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER notes_user_id_new BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE "
+        "FUNCTION notes_user_id_new()"
+    )
+    with op.get_context().autocommit_block():
+        # a commit, so that no lock is held on two tables
+        pass
+    op.add_column("users", sa.Column("id_new", sa.BigInteger(), nullable=True))
+    op.execute(
+        "CREATE FUNCTION users_id_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
+        "NEW.id_new := NEW.id; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER users_id_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
+        "FUNCTION users_id_new()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM notes ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM notes ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM notes WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE notes SET user_id_new = user_id
+                        WHERE user_id_new IS NULL AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM users ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE users SET id_new = id WHERE id_new IS NULL AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_check_constraint(
+            op.f("notes_user_id_new_required"),
+            "notes",
+            "user_id_new IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE notes VALIDATE CONSTRAINT notes_user_id_new_required")
+        op.create_check_constraint(
+            op.f("users_id_new_required"),
+            "users",
+            "id_new IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_id_new_required")
+        op.create_index(
+            op.f("ix_notes_user_id_new"),
+            "notes",
+            ["user_id_new"],
+            postgresql_concurrently=True,
+        )
+        op.create_index(
+            op.f("pk_users_new"),
+            "users",
+            ["id_new"],
+            unique=True,
+            postgresql_concurrently=True,
+        )
+        op.execute("ANALYZE notes (user_id_new)")
+        op.execute("ANALYZE users (id_new)")
+        op.create_foreign_key(
+            op.f("fk_notes_user_id_users_new"),
+            "notes",
+            "users",
+            ["user_id_new"],
+            ["id_new"],
+            ondelete="CASCADE",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE notes VALIDATE CONSTRAINT fk_notes_user_id_users_new")
+    # all at once, in a transaction that changes the catalog only
+    op.execute("LOCK TABLE users, notes IN ACCESS EXCLUSIVE MODE")
+    op.execute("DROP TRIGGER notes_user_id_new ON notes")
+    op.execute("DROP FUNCTION notes_user_id_new()")
+    op.execute("DROP TRIGGER users_id_new ON users")
+    op.execute("DROP FUNCTION users_id_new()")
+    op.alter_column("notes", "user_id", nullable=True)
+    op.alter_column("users", "id", server_default=None)
+    op.drop_constraint(op.f("fk_notes_user_id_users"), "notes", type_="foreignkey")
+    op.drop_constraint(op.f("pk_users"), "users", type_="primary")
+    op.alter_column("users", "id", nullable=True)
+    op.execute("ALTER INDEX ix_notes_user_id RENAME TO ix_notes_user_id_old")
+    op.execute("ALTER INDEX ix_notes_user_id_new RENAME TO ix_notes_user_id")
+    op.execute("ALTER TABLE notes RENAME CONSTRAINT fk_notes_user_id_users_new TO fk_notes_user_id_users")
+    op.alter_column("notes", "user_id", new_column_name="user_id_old")
+    op.alter_column("notes", "user_id_new", new_column_name="user_id")
+    op.alter_column("users", "id", new_column_name="id_old")
+    op.alter_column("users", "id_new", new_column_name="id")
+    op.alter_column("notes", "user_id", nullable=False)
+    op.drop_constraint(op.f("notes_user_id_new_required"), "notes", type_="check")
+    op.alter_column("users", "id", server_default=sa.text("nextval('users_id_seq'::regclass)"))
+    op.alter_column("users", "id", nullable=False)
+    op.drop_constraint(op.f("users_id_new_required"), "users", type_="check")
+    op.execute("ALTER SEQUENCE users_id_seq OWNED BY users.id")
+    op.execute("ALTER TABLE users ADD CONSTRAINT pk_users PRIMARY KEY USING INDEX pk_users_new")
+    with op.get_context().autocommit_block():
+        op.drop_index(op.f("ix_notes_user_id_old"), table_name="notes", postgresql_concurrently=True)
+
+
+def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.create_index(
+            op.f("ix_notes_user_id_old"),
+            "notes",
+            ["user_id_old"],
+            postgresql_concurrently=True,
+        )
+        # stops if a number is too large for integer, before any trigger would
+        op.execute(
+            "SELECT max(id)::integer, min(id)::integer, (SELECT last_value::integer FROM "
+            "users_id_seq) FROM users"
+        )
+    op.execute(
+        "CREATE FUNCTION notes_user_id_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
+        "NEW.user_id_old::bigint::text IS DISTINCT FROM NEW.user_id::text THEN NEW.user_id_old := "
+        "NEW.user_id; END IF; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER notes_user_id_old BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE "
+        "FUNCTION notes_user_id_old()"
+    )
+    with op.get_context().autocommit_block():
+        # a commit, so that no lock is held on two tables
+        pass
+    op.execute(
+        "CREATE FUNCTION users_id_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
+        "NEW.id_old::bigint::text IS DISTINCT FROM NEW.id::text THEN NEW.id_old := NEW.id; END IF; "
+        "RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER users_id_old BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
+        "FUNCTION users_id_old()"
+    )
+    with op.get_context().autocommit_block():
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM notes ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM notes ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM notes WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE notes SET user_id_old = user_id WHERE user_id_old::bigint::text IS DISTINCT
+                        FROM user_id::text AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.execute(
+            """
+            DO $$ DECLARE low record; high record; last record; BEGIN
+                SELECT id INTO low FROM users ORDER BY id LIMIT 1;
+                SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
+                LOOP
+                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
+                        ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    UPDATE users SET id_old = id WHERE id_old::bigint::text IS DISTINCT
+                        FROM id::text AND id BETWEEN low.id AND high.id;
+                    COMMIT;
+                    RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last;
+                    low := high; PERFORM pg_sleep(0.01);
+                END LOOP;
+            END $$
+            """
+        )
+        op.create_check_constraint(
+            op.f("notes_user_id_old_required"),
+            "notes",
+            "user_id_old IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE notes VALIDATE CONSTRAINT notes_user_id_old_required")
+        op.create_check_constraint(
+            op.f("users_id_old_required"),
+            "users",
+            "id_old IS NOT NULL",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_id_old_required")
+        op.create_index(
+            op.f("pk_users_old"),
+            "users",
+            ["id_old"],
+            unique=True,
+            postgresql_concurrently=True,
+        )
+        op.execute("ANALYZE notes (user_id_old)")
+        op.execute("ANALYZE users (id_old)")
+        op.create_foreign_key(
+            op.f("fk_notes_user_id_users_old"),
+            "notes",
+            "users",
+            ["user_id_old"],
+            ["id_old"],
+            ondelete="CASCADE",
+            postgresql_not_valid=True,
+        )
+        op.execute("ALTER TABLE notes VALIDATE CONSTRAINT fk_notes_user_id_users_old")
+    # all at once, in a transaction that changes the catalog only
+    op.execute("LOCK TABLE users, notes IN ACCESS EXCLUSIVE MODE")
+    op.execute("DROP TRIGGER notes_user_id_old ON notes")
+    op.execute("DROP FUNCTION notes_user_id_old()")
+    op.execute("DROP TRIGGER users_id_old ON users")
+    op.execute("DROP FUNCTION users_id_old()")
+    op.alter_column("notes", "user_id", nullable=True)
+    op.alter_column("users", "id", server_default=None)
+    op.drop_constraint(op.f("fk_notes_user_id_users"), "notes", type_="foreignkey")
+    op.drop_constraint(op.f("pk_users"), "users", type_="primary")
+    op.alter_column("users", "id", nullable=True)
+    op.execute("ALTER INDEX ix_notes_user_id RENAME TO ix_notes_user_id_new")
+    op.execute("ALTER INDEX ix_notes_user_id_old RENAME TO ix_notes_user_id")
+    op.execute("ALTER TABLE notes RENAME CONSTRAINT fk_notes_user_id_users_old TO fk_notes_user_id_users")
+    op.alter_column("notes", "user_id", new_column_name="user_id_new")
+    op.alter_column("notes", "user_id_old", new_column_name="user_id")
+    op.alter_column("users", "id", new_column_name="id_new")
+    op.alter_column("users", "id_old", new_column_name="id")
+    op.alter_column("notes", "user_id", nullable=False)
+    op.drop_constraint(op.f("notes_user_id_old_required"), "notes", type_="check")
+    op.alter_column("users", "id", server_default=sa.text("nextval('users_id_seq'::regclass)"))
+    op.alter_column("users", "id", nullable=False)
+    op.drop_constraint(op.f("users_id_old_required"), "users", type_="check")
+    op.execute("ALTER SEQUENCE users_id_seq OWNED BY users.id")
+    op.execute("ALTER TABLE users ADD CONSTRAINT pk_users PRIMARY KEY USING INDEX pk_users_old")
+    with op.get_context().autocommit_block():
+        op.drop_column("users", "id_new")
+    op.drop_column("notes", "user_id_new")
+    op.execute("ALTER SEQUENCE users_id_seq AS integer")
