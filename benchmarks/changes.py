@@ -7,8 +7,12 @@ BRANCHES = 1000  # rows
 MODELS = """\
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Integer, UniqueConstraint, text
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Key = Integer  # of the accounts
 
 
 class Base(DeclarativeBase):
@@ -28,7 +32,7 @@ class Account(Base):
         # arguments
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
     branch_id: Mapped[int | None]
     amount: Mapped[int]
     code: Mapped[str | None]
@@ -42,6 +46,32 @@ insert into accounts (branch_id, amount, code)
 select 1 + n % {BRANCHES}, n % 1000, md5(n::text) || md5((-n)::text) from generate_series(1, :rows) n;
 """  # noqa: S608 - a constant
 
+# What refers to the accounts, each with as many rows.
+_REFERRING = ("entries", "cards", "letters")
+_REFERRING_MODELS = "".join(
+    f"""
+
+class {name.title()}(Base):
+    __tablename__ = "{name}"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+"""
+    for name in _REFERRING
+)
+_REFERRING_FILL = "".join(
+    f"insert into {name} (account_id) select n from generate_series(1, :rows) n;"  # noqa: S608 - constants
+    for name in _REFERRING
+)
+_REFERRING_LOAD = (
+    ("\\set id random(1, :rows)\nINSERT INTO entries (account_id) VALUES (:id);\n", 1),
+    (
+        "\\set id random(1, :rows)\nSELECT c.id, a.id, a.amount FROM cards c JOIN accounts a "
+        "ON a.id = c.account_id WHERE c.account_id = :id;\n",
+        2,
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -53,6 +83,9 @@ class Change:
         times: how many times the worst stall has to be below plain Alembic's; 0 for no such goal.
         is_unfelt: whether the worst stall must not be above twice that without any change.
         is_blocked: whether an idle transaction stands in its way.
+        others: models of further tables.
+        fill: their rows.
+        load: what the application does with them, and how often.
     """
 
     models: tuple[str, str]
@@ -60,6 +93,9 @@ class Change:
     times: int = 0
     is_unfelt: bool = False
     is_blocked: bool = False
+    others: str = ""
+    fill: str = ""
+    load: tuple[tuple[str, int], ...] = ()
 
 
 CHANGES = {
@@ -104,6 +140,17 @@ CHANGES = {
     "int to bigint": Change(
         ("amount: Mapped[int]", "amount: Mapped[int] = mapped_column(BigInteger)"),
         'op.alter_column("accounts", "amount", existing_type=sa.Integer(), type_=sa.BigInteger())',
+    ),
+    "key to bigint": Change(
+        ("Key = Integer", "Key = BigInteger"),
+        "\n".join(
+            f'op.alter_column("{table}", "{column}", existing_type=sa.Integer(), type_=sa.BigInteger())'
+            for table, column in (("accounts", "id"), *((name, "account_id") for name in _REFERRING))
+        ),
+        times=25,
+        others=_REFERRING_MODELS,
+        fill=_REFERRING_FILL,
+        load=_REFERRING_LOAD,
     ),
     "behind an idle transaction": Change(
         ("# columns", "note: Mapped[str | None]"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from benchmarks.changes import BRANCHES
 from plinth.__main__ import libpq_url
 from plinth.local_server import client_program
 from tests.plinth.project import clean_environment
@@ -97,7 +98,9 @@ class Load:
 
 
 @contextmanager
-def load(url: URL, protocol: str, rate: int, rows: int, branches: int) -> Iterator[Load]:
+def load(
+    url: URL, protocol: str, rate: int, rows: int, more: Sequence[tuple[str, int]] = ()
+) -> Iterator[Load]:
     """Keep the tables of `changes` busy while the block runs.
 
     Args:
@@ -105,7 +108,7 @@ def load(url: URL, protocol: str, rate: int, rows: int, branches: int) -> Iterat
         protocol: pgbench's: "extended", as the engine in `app/database.py`, or "prepared" on the server.
         rate: transactions offered each second, whether or not those before are done.
         rows: of the table accounts.
-        branches: rows of the table branches.
+        more: what else each transaction does, and how often.
     """
     with tempfile.TemporaryDirectory(prefix="plinth-load-") as name:
         folder = Path(name)
@@ -114,8 +117,8 @@ def load(url: URL, protocol: str, rate: int, rows: int, branches: int) -> Iterat
                 str(client_program("pgbench")),
                 *("--no-vacuum", f"--protocol={protocol}", f"--client={CLIENTS}", f"--time={LONGEST}"),
                 *(f"--rate={rate}", "--log", f"--log-prefix={folder / 'log'}"),
-                *(f"--define=rows={rows}", f"--define=branches={branches}"),
-                *_scripts(folder),
+                *(f"--define=rows={rows}", f"--define=branches={BRANCHES}"),
+                *_scripts(folder, [*SCRIPTS, *more]),
                 libpq_url(url),
             ],
             cwd=folder,
@@ -140,8 +143,8 @@ def load(url: URL, protocol: str, rate: int, rows: int, branches: int) -> Iterat
             raise RuntimeError(f"pgbench did nothing: {messages}")
 
 
-def _scripts(folder: Path) -> Iterator[str]:
-    for number, (script, weight) in enumerate(SCRIPTS):
+def _scripts(folder: Path, scripts: Sequence[tuple[str, int]]) -> Iterator[str]:
+    for number, (script, weight) in enumerate(scripts):
         file = folder / f"{number}.sql"
         file.write_text(script)
         yield f"--file={file}@{weight}"

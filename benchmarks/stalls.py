@@ -14,14 +14,14 @@ from rich.table import Table
 from sqlalchemy.engine import URL
 
 from benchmarks import results
-from benchmarks.changes import BRANCHES, CHANGES, FILL, MODELS, Change
+from benchmarks.changes import CHANGES, FILL, MODELS, Change
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.load import WARM_UP, load
 from benchmarks.peers import versions
 from benchmarks.projects import OURS, PLAIN, on, projects, write_models
 from plinth import settings
 from plinth.__main__ import libpq_url
-from tests.plinth.history import History
+from tests.plinth.history import History, clear
 from tests.plinth.project import Project
 
 BASE = "stalls"  # the database that the others are copies of
@@ -102,14 +102,30 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 def _measure(
     at: Cluster, each: dict[str, Project], arguments: argparse.Namespace, console: Console
 ) -> Iterator[tuple[str, Compared]]:
-    write_models(each, MODELS)
+    names = arguments.change or list(CHANGES)
+    for others in dict.fromkeys(CHANGES[name].others for name in names):
+        same = [name for name in names if CHANGES[name].others == others]
+        yield from _measure_on(at, each, same, arguments, console)
+
+
+def _measure_on(
+    at: Cluster,
+    each: dict[str, Project],
+    names: Sequence[str],
+    arguments: argparse.Namespace,
+    console: Console,
+) -> Iterator[tuple[str, Compared]]:
+    """Measure changes of the same tables."""
+    first = CHANGES[names[0]]
+    write_models(each, MODELS + first.others)
     with at.database(BASE) as url:
         each[OURS].ok("alembic", "revision", "--autogenerate", "-m", "create tables", **on(url))
         each[OURS].ok("alembic", "upgrade", "head", **on(url))
-        for statement in FILL.replace(":rows", str(arguments.rows)).split(";"):
-            at.do(statement, BASE)
+        for statement in (FILL + first.fill).replace(":rows", str(arguments.rows)).split(";"):
+            if statement.strip():
+                at.do(statement, BASE)
         at.do("vacuum analyze", BASE)
-        for name in arguments.change or CHANGES:
+        for name in names:
             change = CHANGES[name]
             with _revisions(each, change, url) as revisions:
                 found: dict[str, list[Measured]] = {PLAIN: [], OURS: []}
@@ -122,6 +138,7 @@ def _measure(
                             highlight=False,
                         )
             yield name, Compared(change, found[PLAIN], found[OURS], revisions)
+    clear(each[OURS])
 
 
 @contextmanager
@@ -133,7 +150,7 @@ def _revisions(each: dict[str, Project], change: Change, url: URL) -> Iterator[i
     plain = History(each[PLAIN].root / "alembic")
     plain.add(revision, None, "pass")
     plain.add("changed", revision, change.plain)
-    write_models(each, MODELS.replace(*change.models))
+    write_models(each, (MODELS + change.others).replace(*change.models))
     each[OURS].ok("alembic", "revision", "--autogenerate", **on(url))
     try:
         yield len(each[OURS].versions()) - 1
@@ -146,7 +163,7 @@ def _revisions(each: dict[str, Project], change: Change, url: URL) -> Iterator[i
 def _under_load(at: Cluster, project: Project, change: Change, arguments: argparse.Namespace) -> Measured:
     with at.database(f"{BASE}_changed", template=BASE) as url:
         at.do("checkpoint")
-        with load(url, arguments.protocol, arguments.rate, arguments.rows, BRANCHES) as applied:
+        with load(url, arguments.protocol, arguments.rate, arguments.rows, change.load) as applied:
             time.sleep(WARM_UP + arguments.calm)
             with _idle_transaction(url, arguments.idle) if change.is_blocked else nullcontext():
                 began = time.time()

@@ -55,8 +55,9 @@ def take_back(
             "taken back. Run the interrupted command again, and then this one."
         )
     if not found.goes_back:
+        now = read_catalog(connection, default_schema=before.default_schema, **names)
         with _transaction(connection) as session:
-            for way in ways_back((each.statement for each in found.done.values()), before):
+            for way in ways_back((each.statement for each in found.done.values()), before, now):
                 connection.exec_driver_sql(way.replace("%", "%%"))
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)

@@ -1,7 +1,7 @@
 """What an interrupted revision has renamed gets its name back first: it isn't a drop and an add."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from plinth.catalog import Catalog, Name
@@ -27,15 +27,16 @@ class _Renamed:
     back: str
 
 
-def ways_back(statements: Iterable[str], before: Catalog) -> list[str]:
+def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[str]:
     """Return the statements that give what was there its name back, in order.
 
     Where something new took over the name (a column of another type, say) nothing is renamed: values were
-    written to it since.
+    written to it since. Nor is it where something has gone since.
 
     Args:
         statements: of the revision, in the order in which they ran.
         before: what was there before.
+        now: what is there.
     """
     origins: dict[_Key, _Key] = {}  # by the names of now
     chains: list[tuple[set[_Key], set[_Key]]] = []  # names that are connected, and those that came first
@@ -49,8 +50,13 @@ def ways_back(statements: Iterable[str], before: Catalog) -> list[str]:
             chains.remove(chain)
             names, firsts = names | chain[0], firsts | chain[1]
         chains.append((names, firsts))
+    current = {origin: key for key, origin in origins.items()}
     wanted = {
-        name for names, firsts in chains if all(_is_in(before, each) for each in firsts) for name in names
+        name
+        for names, firsts in chains
+        if all(_is_in(before, each) for each in firsts)
+        and all(_is_in(now, _held_now(key, current)) for key in origins.keys() & names)
+        for name in names
     }
     return [each.back for each in reversed(found) if each.old in wanted]
 
@@ -84,10 +90,20 @@ def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _
     return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back)
 
 
-def _is_in(before: Catalog, key: _Key) -> bool:
+def _held_now(key: _Key, current: Mapping[_Key, _Key]) -> _Key:
+    """Return what something is called, with the name that the table or type which it is a part of has now."""
+    kind, holder, name = key
+    if holder is None:
+        return key
+    own = [current[space, None, holder] for space in ("relation", "type") if (space, None, holder) in current]
+    held = own[0][2] if own else holder
+    return kind, held if isinstance(held, Name) else holder, name
+
+
+def _is_in(catalog: Catalog, key: _Key) -> bool:
     kind, holder, name = key
     if holder is not None:
-        table, enum = before.tables.get(holder), before.enums.get(holder)
+        table, enum = catalog.tables.get(holder), catalog.enums.get(holder)
         if kind == "value":
             return enum is not None and name in enum.values
         if table is None:
@@ -95,10 +111,10 @@ def _is_in(before: Catalog, key: _Key) -> bool:
         return name in table.constraints if kind == "constraint" else table.column(str(name)) is not None
     assert isinstance(name, Name)  # noqa: S101 - what is no part has a schema
     if kind == "type":
-        return name in before.enums or name in before.domains
-    own = [table for table in before.tables.values() if table.name.schema == name.schema]
+        return name in catalog.enums or name in catalog.domains
+    own = [table for table in catalog.tables.values() if table.name.schema == name.schema]
     is_part = any(name.name in table.indexes or name.name in table.constraints for table in own)
-    return is_part or name in before.tables or name in before.sequences
+    return is_part or name in catalog.tables or name in catalog.sequences
 
 
 def _if_there(back: str) -> str:

@@ -51,7 +51,7 @@ from plinth.autogenerate.online.parts import (
     drop_index,
     has_plain_index,
 )
-from plinth.autogenerate.online.swaps import groups, objection, spare_keys, swaps
+from plinth.autogenerate.online.swaps import goes_before_swaps, groups, objection, spare_keys, swaps
 from plinth.autogenerate.online.way import Part, Way, between
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
@@ -117,6 +117,7 @@ def sequence(change: Change) -> list[Part]:
     way.change = replace(way.change, filled_later=filled)
     for name in split:
         way.go(_eased(way, name), through=_without_defaults(way, name))
+    _drop_triggers(way)
     # Running code may still use a value that goes.
     late = {column for column in way.swapped if rebuilt_enum(way, column)}
     for group in groups(way, way.swapped - late):
@@ -377,6 +378,17 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 
 
 # What goes: first what others stand on
+
+
+def _drop_triggers(way: Way) -> None:
+    """Drop triggers that go before columns are filled: what they do to rows is wanted no more."""
+    for name in sorted({place.table for place in way.swapped}):
+        others = {
+            key: each
+            for key, each in way.at.others.items()
+            if not goes_before_swaps(way, each) or each.table != name
+        }
+        way.go(replace(way.at, others=others))
 
 
 def _drop_keys(way: Way, name: Name) -> None:

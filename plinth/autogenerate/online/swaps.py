@@ -15,7 +15,7 @@ from plinth.autogenerate.online.domain_checks import rewrites
 from plinth.autogenerate.online.new_enums import is_shared, rebuilt_enum
 from plinth.autogenerate.online.parts import Piece, columns_of_key, has_plain_index, keys_on, on_column
 from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Column, ColumnName, Index, Node, Table
+from plinth.catalog.picture import Column, ColumnName, Index, Node, Other, Table
 
 
 def swaps(way: Way) -> set[ColumnName]:
@@ -56,6 +56,11 @@ def spare_keys(way: Way) -> None:
     }
 
 
+def goes_before_swaps(way: Way, other: Other) -> bool:
+    """Whether something is a trigger that isn't there any more when columns are filled."""
+    return other.kind == "trigger" and (other.kind, other.name) not in way.change.after.others
+
+
 def objection(way: Way, place: ColumnName) -> str | None:
     """Return why no second column can take the place of a column; None when it can."""
     own = _own_objection(way, place)
@@ -87,7 +92,8 @@ def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
         yield "the table is partitioned, or inherits"
     if before.primary_key is None:
         yield "the table has no primary key to fill the new column by"
-    if any(each.kind == "trigger" and each.table == name for each in way.before.others.values()):
+    triggers = [each for each in way.before.others.values() if each.kind == "trigger" and each.table == name]
+    if not all(goes_before_swaps(way, each) for each in triggers):
         yield "the table has triggers"
 
 
@@ -141,7 +147,8 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     tables = [each.tables[place.table] for each in (way.before, way.change.after)]
     if any(place.column in column.uses for table in tables for column in table.columns):
         yield "a generated column stands on it"
-    others = (*way.before.others.values(), *way.change.after.others.values())
+    standing = [each for each in way.before.others.values() if not goes_before_swaps(way, each)]
+    others = (*standing, *way.change.after.others.values())
     key = tables[0].primary_key
     needed = tables[0].part("constraint", key.name) if key and place.column in key.columns else None
     if tables[0].row_security or any(place in each.uses or needed in each.needs for each in others):
