@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.expressions import with_name
-from plinth.autogenerate.objects.quoting import quoted, quoted_list, schema_of, sql_name
+from plinth.autogenerate.objects.quoting import quoted, quoted_list, schema_of, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp
 from plinth.autogenerate.online.checks import (
     add_not_valid,
@@ -100,6 +100,43 @@ def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False)
     )
     up = [use_index(constraint, constraint.name, table, way.at), *comment_ops(constraint, table, way.at)]
     way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
+
+
+def replace_index(way: Way, name: Name, old: Index, new: Index) -> None:
+    """Build another index of the same name: beside the old one, whose name it takes when that is gone."""
+    table = way.at.tables[name]
+    own = temporary_name(new.name, "_new", {*table.constraints, *table.indexes})
+    add_index(way, name, replace(new, name=own))
+    drop_index(way, name, old)
+    table = way.at.tables[name]
+    left = {each.name: each for each in table.indexes.values() if each.name != own}
+    to = way.with_table(replace(table, indexes={**left, new.name: new}))
+    up, down = (indexes.rename_op(name, *pair, way.at) for pair in ((own, new.name), (new.name, own)))
+    way.step(to, Part([up], [down]))
+
+
+def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
+    """Let a unique constraint or primary key take the place of another one, its index being there before."""
+    table = way.at.tables[name]
+    taken = {*table.constraints, *table.indexes}
+    ahead, back = (temporary_name(each.name, "_new", taken) for each in (new, old))
+    add_index(way, name, key_index(replace(new, name=ahead), table), goes=True)
+    left = {each.name: each for each in table.constraints.values() if each.name != old.name}
+    to = way.with_table(replace(table, constraints={**left, new.name: new}))
+    way.step(
+        to,
+        Part(_take_turns(old, new, ahead, table, way.at), _take_turns(new, old, back, table, way.at)),
+    )
+    again = _build(key_index(replace(old, name=back), table), table, way.at)
+    way.step(to, Part([], [AutocommitOp(again)]))
+
+
+def _take_turns(
+    old: Constraint, new: Constraint, index: str, table: Table, catalog: Catalog
+) -> list[ops.MigrateOperation]:
+    """Return what drops a key and adds another one on an index that is there."""
+    drop, add = constraints.drop_op(old, table, catalog), use_index(new, index, table, catalog)
+    return [drop, add, *comment_ops(new, table, catalog)]
 
 
 def on_column(table: Table, column: str) -> list[Piece]:

@@ -50,6 +50,8 @@ from plinth.autogenerate.online.parts import (
     drop_constraint,
     drop_index,
     has_plain_index,
+    replace_index,
+    replace_key,
 )
 from plinth.autogenerate.online.swaps import goes_before_swaps, groups, objection, spare_keys, swaps
 from plinth.autogenerate.online.way import Part, Way, between
@@ -132,6 +134,7 @@ def sequence(change: Change) -> list[Part]:
         _require(way, name)
         _add_parts(way, name)
         _choose_index(way, name)
+        _loosen_columns(way, name)
     for name in split:
         _add_foreign_keys(way, name)
     for name in sorted(way.at.tables.keys() & change.after.tables.keys() - change.before.tables.keys()):
@@ -413,15 +416,32 @@ def _goes_with_table(way: Way, name: Name, key: Constraint) -> bool:
 def _drop_parts(way: Way, name: Name) -> None:
     table = way.at.tables[name]
     for constraint in sorted(table.constraints.values(), key=lambda each: each.type):
-        if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint):
+        is_replaced = _successor(way, name, constraint) is not None
+        if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint) and not is_replaced:
             drop_constraint(way, name, constraint)
     forced_indexes = way.forced.of(way.forced.parts("index"), name)
     wanted = way.change.after.tables[name].indexes
     for index in table.indexes.values():
         if is_kept_with(way, name, index):
             continue
-        if index.name in forced_indexes or not indexes.is_kept(index, wanted.get(index.name)):
+        if index.name in forced_indexes or index.name not in wanted:
             drop_index(way, name, index)
+
+
+def _successor(way: Way, name: Name, constraint: Constraint) -> Constraint | None:
+    """Return the key that takes the place of one that goes, without a moment in which neither is there."""
+    is_forced = (name, constraint.name) in way.forced.parts("constraint")
+    if is_forced or not has_plain_index(constraint) or is_kept_with(way, name, constraint):
+        return None
+    wanted = way.change.after.tables[name]
+    found = wanted.primary_key if constraint.type == "p" else wanted.constraints.get(constraint.name)
+    if found is None or found.type != constraint.type or not has_plain_index(found):
+        return None
+    return None if constraints.is_kept(constraint, found) else found
+
+
+def _loosen_columns(way: Way, name: Name) -> None:
+    """Let columns be NULL that may be, or that go, when no key has them any more."""
     for column in way.change.after.tables[name].columns:
         old = way.at.tables[name].column(column.name)
         was = way.before.tables[name].column(column.name)
@@ -531,8 +551,15 @@ def _require(way: Way, name: Name) -> None:
 def _add_parts(way: Way, name: Name) -> None:
     wanted = way.change.after.tables[name]
     for index in wanted.indexes.values():
-        if index.name not in way.at.tables[name].indexes:
+        old = way.at.tables[name].indexes.get(index.name)
+        if old is None:
             add_index(way, name, index)
+        elif not indexes.is_kept(old, index):
+            replace_index(way, name, old, index)
+    for key in list(way.at.tables[name].constraints.values()):
+        successor = _successor(way, name, key)
+        if successor is not None:
+            replace_key(way, name, key, successor)
     for constraint in wanted.constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and _waits(standing, constraint):
