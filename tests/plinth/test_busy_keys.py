@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData, event
 
 from app import database
+from plinth.autogenerate.objects.refusals import Refusal, Refusals
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.judge import dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION
@@ -97,6 +98,36 @@ def test_a_number_that_is_too_large_stops_the_way_back_before_the_application_fe
     do(url, f"delete from branches where id >= {BEYOND}")
     command.downgrade(history.config(empty_engine), "-1")
     assert rows(url, "select pg_typeof(id)::text, count(*) from branches group by 1") == [("integer", 50)]
+
+
+@pytest.mark.parametrize(
+    ("made_by_hand", "reason"),
+    [
+        (
+            "create function f() returns trigger language plpgsql as 'begin return new; end'; "
+            "create trigger f before insert on accounts for each row execute function f()",
+            "accounts.branch_id would have to change together with it, and there the table has triggers",
+        ),
+        (
+            "alter table accounts drop constraint fk_accounts_branch_id_branches, "
+            "add constraint fk_accounts_branch_id_branches foreign key (branch_id) references branches "
+            "on delete set default",
+            "the foreign key fk_accounts_branch_id_branches of accounts changes as well",
+        ),
+        (
+            "alter table branches drop constraint pk_branches cascade, "
+            "add constraint pk_branches primary key (id) deferrable",
+            "the primary key changes as well",
+        ),
+    ],
+)
+def test_where_second_columns_would_lose_something_it_is_refused(
+    history: History, empty_engine: Engine, made_by_hand: str, reason: str
+) -> None:
+    do(empty_engine.url, made_by_hand)
+    with pytest.raises((Refusal, Refusals), match="-x rewrite=branches") as refused:
+        write(history, empty_engine, models(sa.BigInteger))
+    assert reason in str(refused.value)
 
 
 class _Interrupted(Exception):  # noqa: N818 - a test's

@@ -71,7 +71,7 @@ def objection(way: Way, place: ColumnName) -> str | None:
             theirs = _own_objection(way, other)
             if theirs is not None:
                 name = f"{shown(other.table, way.change.after)}.{other.column}"
-                return f"{name} would have to change together with it, and of that {theirs}"
+                return f"{name} would have to change together with it, and there {theirs}"
     return None
 
 

@@ -124,12 +124,12 @@ def upgrade() -> None:
     op.execute("DROP FUNCTION notes_user_id_new()")
     op.execute("DROP TRIGGER users_id_new ON users")
     op.execute("DROP FUNCTION users_id_new()")
-    op.alter_column("notes", "user_id", nullable=True)
     op.alter_column("users", "id", server_default=None)
     op.drop_constraint(op.f("fk_notes_user_id_users"), "notes", type_="foreignkey")
+    op.drop_index(op.f("ix_notes_user_id"), table_name="notes")
     op.drop_constraint(op.f("pk_users"), "users", type_="primary")
+    op.alter_column("notes", "user_id", nullable=True)
     op.alter_column("users", "id", nullable=True)
-    op.execute("ALTER INDEX ix_notes_user_id RENAME TO ix_notes_user_id_old")
     op.execute("ALTER INDEX ix_notes_user_id_new RENAME TO ix_notes_user_id")
     op.execute("ALTER TABLE notes RENAME CONSTRAINT fk_notes_user_id_users_new TO fk_notes_user_id_users")
     op.alter_column("notes", "user_id", new_column_name="user_id_old")
@@ -143,18 +143,10 @@ def upgrade() -> None:
     op.drop_constraint(op.f("users_id_new_required"), "users", type_="check")
     op.execute("ALTER SEQUENCE users_id_seq OWNED BY users.id")
     op.execute("ALTER TABLE users ADD CONSTRAINT pk_users PRIMARY KEY USING INDEX pk_users_new")
-    with op.get_context().autocommit_block():
-        op.drop_index(op.f("ix_notes_user_id_old"), table_name="notes", postgresql_concurrently=True)
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
-        op.create_index(
-            op.f("ix_notes_user_id_old"),
-            "notes",
-            ["user_id_old"],
-            postgresql_concurrently=True,
-        )
         # stops if a number is too large for integer, before any trigger would
         op.execute(
             "SELECT max(id)::integer, min(id)::integer, (SELECT last_value::integer FROM "
@@ -235,6 +227,12 @@ def downgrade() -> None:
         )
         op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_id_old_required")
         op.create_index(
+            op.f("ix_notes_user_id_old"),
+            "notes",
+            ["user_id_old"],
+            postgresql_concurrently=True,
+        )
+        op.create_index(
             op.f("pk_users_old"),
             "users",
             ["id_old"],
@@ -259,12 +257,12 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION notes_user_id_old()")
     op.execute("DROP TRIGGER users_id_old ON users")
     op.execute("DROP FUNCTION users_id_old()")
-    op.alter_column("notes", "user_id", nullable=True)
     op.alter_column("users", "id", server_default=None)
     op.drop_constraint(op.f("fk_notes_user_id_users"), "notes", type_="foreignkey")
+    op.drop_index(op.f("ix_notes_user_id"), table_name="notes")
     op.drop_constraint(op.f("pk_users"), "users", type_="primary")
+    op.alter_column("notes", "user_id", nullable=True)
     op.alter_column("users", "id", nullable=True)
-    op.execute("ALTER INDEX ix_notes_user_id RENAME TO ix_notes_user_id_new")
     op.execute("ALTER INDEX ix_notes_user_id_old RENAME TO ix_notes_user_id")
     op.execute("ALTER TABLE notes RENAME CONSTRAINT fk_notes_user_id_users_old TO fk_notes_user_id_users")
     op.alter_column("notes", "user_id", new_column_name="user_id_new")

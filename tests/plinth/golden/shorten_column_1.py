@@ -62,25 +62,13 @@ def upgrade() -> None:
         op.execute("ANALYZE users (email_new)")
     op.execute("DROP TRIGGER users_email_new ON users")
     op.execute("DROP FUNCTION users_email_new()")
-    op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_old")
+    op.drop_constraint(op.f("uq_users_email"), "users", type_="unique")
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email_new TO uq_users_email")
     op.alter_column("users", "email", new_column_name="email_old")
     op.alter_column("users", "email_new", new_column_name="email")
-    op.drop_constraint(op.f("uq_users_email_old"), "users", type_="unique")
 
 
 def downgrade() -> None:
-    with op.get_context().autocommit_block():
-        op.create_index(
-            op.f("uq_users_email_old"),
-            "users",
-            ["email_old"],
-            unique=True,
-            postgresql_concurrently=True,
-        )
-        op.execute(
-            "ALTER TABLE users ADD CONSTRAINT uq_users_email_old UNIQUE USING INDEX uq_users_email_old"
-        )
     op.execute(
         "CREATE FUNCTION users_email_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
         "(SELECT (SELECT left(email, 100) FROM (SELECT email_old AS email) AS users)::character "
@@ -113,10 +101,20 @@ def downgrade() -> None:
             END $$
             """
         )
+        op.create_index(
+            op.f("uq_users_email_old"),
+            "users",
+            ["email_old"],
+            unique=True,
+            postgresql_concurrently=True,
+        )
+        op.execute(
+            "ALTER TABLE users ADD CONSTRAINT uq_users_email_old UNIQUE USING INDEX uq_users_email_old"
+        )
         op.execute("ANALYZE users (email_old)")
     op.execute("DROP TRIGGER users_email_old ON users")
     op.execute("DROP FUNCTION users_email_old()")
-    op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_new")
+    op.drop_constraint(op.f("uq_users_email"), "users", type_="unique")
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email_old TO uq_users_email")
     op.alter_column("users", "email", new_column_name="email_new")
     op.alter_column("users", "email_old", new_column_name="email")

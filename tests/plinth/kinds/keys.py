@@ -281,9 +281,11 @@ KINDS = [
     change("alone", _key_alone, USERS, ORDERS, checks=(NEXT, FEW)),
     change("reference_alone", _reference_alone, USERS, ORDERS, checks=(NEXT, FEW)),
     change(
-        "refused_with_a_default_on_delete",
+        "no_second_column_where_a_default_is_set",
         lambda m, kind: (users(m, kind), orders(m, kind, ondelete="SET DEFAULT")),
-        refusal="sets a default",
-        x=("online=yes",),
+        USERS,
+        ORDERS,
+        checks=(NEXT, FEW),
+        x=("rewrite=users.id", "rewrite=orders.user_id"),
     ),
 ]
