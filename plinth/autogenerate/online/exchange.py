@@ -60,7 +60,7 @@ def swap(way: Way, places: Sequence[ColumnName]) -> None:
     there.prepare()
     before, reached = way.at, there.reached()
     back_way = replace(way, at=reached, parts=[], change=replace(way.change, is_downgrade=True))
-    back = _Exchange(back_way, [turn.back for turn in turns], before)
+    back = _Exchange(back_way, [turn.back for turn in turns], before, there.names)
     back.begin()
     back.prepare()
     way.step(reached, Part(there.take_over(), back.take_over()))
@@ -131,12 +131,16 @@ class _Exchange:
         way: so far.
         turns: the columns.
         goal: a schema that says what will stand on them.
+        names: of what has to make place, or comes back, although it stands on other columns.
     """
 
-    def __init__(self, way: Way, turns: Sequence[Turn], goal: Catalog) -> None:
+    def __init__(
+        self, way: Way, turns: Sequence[Turn], goal: Catalog, names: Collection[tuple[Name, str]] = ()
+    ) -> None:
         self.way = way
         self.turns = turns
         self.goal = goal
+        self.names = set(names)
         self.keepers = [Keeper(way, turn) for turn in turns]
         self.places = {turn.place for turn in turns}
         self.required: dict[ColumnName, Constraint] = {}
@@ -154,14 +158,11 @@ class _Exchange:
         return list(dict.fromkeys(turn.table for turn in self.turns))
 
     def pieces(self, table: Table) -> list[Piece]:
-        """Return what stands on the columns of a table, foreign keys aside."""
-        found = {
-            each.name: each
-            for turn in self._of(table.name)
-            for each in on_column(table, turn.old.name)
-            if not (isinstance(each, Constraint) and each.type == "f")
-        }
-        return list(found.values())
+        """Return what stands on the columns of a table, or has a name that is taken; foreign keys aside."""
+        own: list[Piece] = [each for each in table.constraints.values() if each.type not in {"n", "f"}]
+        own += table.indexes.values()
+        on_columns = {each.name for turn in self._of(table.name) for each in on_column(table, turn.old.name)}
+        return [each for each in own if each.name in on_columns or (table.name, each.name) in self.names]
 
     # What happens beside the work of the application
 
@@ -229,6 +230,7 @@ class _Exchange:
         table = self.way.at.tables[name]
         own = self._free(table, piece.name)
         self.made.append(_Made(name, own, piece))
+        self.names.add((name, piece.name))
         beside = moved(piece, self._beside(name), own)
         if isinstance(beside, Index):
             add_index(self.way, name, beside, goes=True)
