@@ -7,6 +7,7 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `irreversible`, `losses`: what stops a downgrade before anything ran.
 - `retry`, `watch`, `progress`: waiting for other sessions, naming them, showing how far things are.
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
+- `grants`: privileges on what a revision makes anew.
 - `half_way`, `renamed`: taking back what an interrupted revision has done.
 - `ledger`, `checksum`: what is remembered of each application.
 """

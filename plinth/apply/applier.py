@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from plinth import alembic_command, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, losses, phases, session
+from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
 from plinth.apply.lock import Lock, one_applier
@@ -243,6 +244,7 @@ class _Applier:
         self._planned: list[MigrationStep] | None = None
         self._to_take_back: list[Interrupted] = []
         self._done = 0
+        self._grants = Grants()
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
         self._step_began = 0.0
@@ -273,6 +275,7 @@ class _Applier:
             self._online = OnlineStatements(connection, table, *timeouts)
             stack.enter_context(self._online.watched())
             stack.enter_context(drops.announced(connection, self._is_upgrading))
+            stack.enter_context(self._grants.kept(connection))
             pid = session.backend_pid(connection)
             self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._online.batches, self._display)
             stack.enter_context(self._watcher.looking())
@@ -493,6 +496,7 @@ class _Applier:
             else:
                 self._flushing.resume()
             self._begin(step)
+            self._grants.follow()
             self._online.follow(Step(_name(step), is_upgrade=step.is_upgrade, points=points))
             self._step_began = time.monotonic()
             self._look_after(step)

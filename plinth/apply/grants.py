@@ -1,0 +1,162 @@
+"""What was granted on an object that a revision makes anew is granted on the new one, too.
+
+Which roles may use a view, a type or a column, each database says for itself: no revision knows all of them.
+So what is there before something is dropped or renamed is compared with what bears the same name when the
+transaction ends.
+"""
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, event
+
+from plinth.apply.points import driver_session
+
+log = logging.getLogger(__name__)
+
+_MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
+_REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
+
+_SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
+# Objects and columns, with what others than their owner may do: who, what, and whether it may be passed on.
+_GRANTED = f"""
+    select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
+           case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
+           privilege_type, is_grantable
+    from (
+        select case relkind when 'S' then 'SEQUENCE ' else '' end || c.oid::regclass shown,
+               null::name attname, c.oid object, 0 number, relowner owner, relacl is not null is_said,
+               coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)) acl
+        from pg_class c join pg_namespace n on n.oid = relnamespace
+        where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {_SCHEMAS}
+        union all
+        select c.oid::regclass::text, attname, c.oid, attnum, relowner, attacl is not null, attacl
+        from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = c.oid
+        where attnum > 0 and not attisdropped and (attacl is not null or %(columns)s) and {_SCHEMAS}
+          and relkind in ('r', 'p', 'v', 'm', 'f')
+        union all
+        select 'ROUTINE ' || p.oid::regprocedure, null, p.oid, 0, proowner, proacl is not null,
+               coalesce(proacl, acldefault('f', proowner))
+        from pg_proc p join pg_namespace n on n.oid = pronamespace where {_SCHEMAS}
+        union all
+        select 'TYPE ' || t.oid::regtype, null, t.oid, 0, typowner, typacl is not null,
+               coalesce(typacl, acldefault('T', typowner))
+        from pg_type t join pg_namespace n on n.oid = typnamespace left join pg_class c on c.oid = typrelid
+        where typtype in ('d', 'e', 'r', 'c') and coalesce(relkind, 'c') = 'c' and {_SCHEMAS}
+    ) o left join lateral aclexplode(acl) g on grantee <> owner
+    """  # noqa: S608 - a constant
+
+Place = tuple[str, str]  # an object as GRANT names it, and a column of it or nothing
+Privilege = tuple[str, str, bool]  # who, what, and whether it may be passed on
+
+
+@dataclass
+class _Granted:
+    """What was granted on one object or column.
+
+    Args:
+        identity: which it is.
+        is_said: somebody has granted or revoked something.
+        privileges: of others than its owner.
+    """
+
+    identity: tuple[int, int]
+    is_said: bool
+    privileges: set[Privilege] = field(default_factory=set)
+
+
+class Grants:
+    """The privileges on what the running revision makes anew."""
+
+    def __init__(self) -> None:
+        self._before: dict[Place, _Granted] = {}
+        self._is_known = False  # as it is before this transaction
+
+    def follow(self) -> None:
+        """Forget what an earlier revision has dropped: what comes later under its name is another thing."""
+        self._before.clear()
+        self._is_known = False
+
+    @contextmanager
+    def kept(self, connection: Connection) -> Iterator[None]:
+        """Put back what goes, as long as the block runs.
+
+        Args:
+            connection: the migrations'.
+        """
+
+        def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
+            if _REVOKES.search(statement):  # the revision says itself who may use what it names
+                self._before = {
+                    place: each for place, each in self._before.items() if not _names(statement, place)
+                }
+            elif not self._is_known and _MAKES_ROOM.search(statement):
+                self._is_known = True
+                self._before = _granted(driver_session(conn), columns=False) | self._before
+
+        def put_back(conn: Connection) -> None:
+            self._is_known = False
+            if self._before:
+                self._put_back(driver_session(conn))
+
+        def forget(_: Connection) -> None:
+            self._is_known = False
+
+        listeners: list[tuple[str, Any]] = [
+            ("before_cursor_execute", before),
+            ("commit", put_back),
+            ("rollback", forget),
+        ]
+        for listener in listeners:
+            event.listen(connection, *listener)
+        try:
+            yield
+        finally:
+            for listener in listeners:
+                event.remove(connection, *listener)
+
+    def _put_back(self, session: "psycopg.Connection[Any]") -> None:
+        said = {place: each for place, each in self._before.items() if each.is_said}
+        now = _granted(session, columns=any(column for _, column in said))
+        for place, was in said.items():
+            found = now.get(place)
+            if found is None or found.identity == was.identity:
+                continue
+            for statement in _statements(place, was, found):
+                session.execute(statement.encode())
+                log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
+            was.identity = found.identity
+
+
+def _names(statement: str, place: Place) -> bool:
+    return place[0].partition("(")[0].rpartition(" ")[2] in statement
+
+
+def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place, _Granted]:
+    found: dict[Place, _Granted] = {}
+    for shown, column, object_, number, is_said, who, what, passed_on in session.execute(
+        _GRANTED.encode(), {"columns": columns}
+    ):
+        one = found.setdefault((shown, column), _Granted((object_, number), is_said))
+        if what is not None:
+            one.privileges.add((who, what, passed_on))
+    return found
+
+
+def _statements(place: Place, was: _Granted, found: _Granted) -> Iterator[str]:
+    """Yield what gives a new object the privileges of the old one, and takes from PUBLIC what it hadn't."""
+    name, column = place
+    of = f" ({column})" if column else ""
+    missing: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    for who, what, passed_on in sorted(was.privileges - found.privileges):
+        missing[who, passed_on].append(f"{what}{of}")
+    for (who, passed_on), words in missing.items():
+        yield f"GRANT {', '.join(words)} ON {name} TO {who}{' WITH GRANT OPTION' if passed_on else ''}"
+    if any(who == "PUBLIC" for who, *_ in found.privileges - was.privileges):
+        yield f"REVOKE ALL ON {name} FROM PUBLIC"

@@ -1,0 +1,103 @@
+"""What was granted on objects that change is granted on them afterwards, or the change is refused by name."""
+# ruff: noqa: S608 - SQL made of constants
+
+import argparse
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Engine, MetaData
+
+from plinth.autogenerate.objects.refusals import Refusal, Refusals
+from tests.plinth.history import History, clear, do, rows
+from tests.plinth.kinds.kind import NAMING_CONVENTION, also
+from tests.plinth.project import Project
+
+READER = f"plinth_test_reader_{secrets.token_hex(4)}"
+GRANTED = f"""
+    select format('%s %s', kind, name), string_agg(privilege_type, ',' order by privilege_type)
+    from (
+        select 'relation' kind, relname::text name, relacl acl from pg_class
+        union all select 'function', proname, proacl from pg_proc
+        union all select 'type', typname, typacl from pg_type
+        union all select 'schema', nspname, nspacl from pg_namespace
+        union all select 'column', relname || '.' || attname, attacl
+        from pg_attribute join pg_class c on c.oid = attrelid
+        union all select 'public', typname, typacl from pg_type where typname = 'mood'
+    ) each, aclexplode(acl)
+    where grantee = case kind when 'public' then 0 else '{READER}'::regrole::oid end
+    group by kind, name order by 1
+    """
+GRANTS = f"""
+    grant select, insert, update on t to {READER};
+    grant usage on sequence t_id_seq to {READER};
+    grant select on few, counted to {READER};
+    revoke all on type mood from public;
+    grant usage on type mood to {READER};
+    grant select (same) on few to {READER} with grant option;
+    grant execute on function twice(int) to {READER};
+    """
+TWICE = "create function twice(n int) returns int language sql as 'select {} * n'"
+FEW = "create view few as select {} from t where id < 10"
+COUNTED = "create materialized view counted as select {} from t"
+
+
+def models(*, new: bool) -> MetaData:
+    """Return a table, an enum, views and a function, before or after all of them have changed."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    moods = ("well", "ill") if new else ("well", "so so", "ill")
+    table = sa.Table(
+        "t",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.BigInteger if new else sa.Integer, nullable=False, index=True),
+        sa.Column("mood", sa.Enum(*moods, name="mood"), server_default="well", nullable=False),
+        *([sa.Column("more", sa.Text, nullable=False, info={"backfill": "'x'"})] if new else []),
+        sa.CheckConstraint("n > 1" if new else "n > 0", name="positive"),
+    )
+    also(table, TWICE.format(2 if new else 1))
+    also(table, FEW.format("1 as same, id" if new else "id, id as same"))
+    also(table, COUNTED.format("count(*) + 0" if new else "count(*)"))
+    return metadata
+
+
+@pytest.fixture
+def history(project: Project, empty_engine: Engine) -> Iterator[History]:
+    """The objects, made by a revision, with a role's privileges."""
+    found = clear(project)
+    write(found, empty_engine, models(new=False))
+    command.upgrade(found.config(empty_engine), "head")
+    do(empty_engine.url, f"drop role if exists {READER}; create role {READER}")
+    do(empty_engine.url, GRANTS)
+    do(empty_engine.url, "insert into t (n) select n from generate_series(2, 50) n")
+    yield found
+    do(empty_engine.url, f"drop owned by {READER}; drop role {READER}")
+
+
+def write(history: History, engine: Engine, metadata: MetaData, *x: str) -> None:
+    """Let autogenerate write revisions."""
+    config = history.config(engine)
+    config.attributes["target_metadata"] = metadata
+    config.cmd_opts = argparse.Namespace(x=list(x))
+    command.revision(config, "let t be otherwise", autogenerate=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("x", [[], ["online=no"]], ids=["online", "in one revision"])
+def test_what_was_granted_is_granted_afterwards(history: History, empty_engine: Engine, x: list[str]) -> None:
+    before: list[tuple[Any, ...]] = rows(empty_engine.url, GRANTED)
+    assert len(before) == 7
+    write(history, empty_engine, models(new=True), *x)
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, GRANTED) == before
+    command.downgrade(history.config(empty_engine), "-2" if not x else "-1")
+    assert rows(empty_engine.url, GRANTED) == before
+
+
+def test_a_column_with_privileges_of_its_own_is_not_swapped(history: History, empty_engine: Engine) -> None:
+    do(empty_engine.url, f"grant select (n) on t to {READER}")
+    with pytest.raises((Refusal, Refusals), match="privileges were granted on it"):
+        write(history, empty_engine, models(new=True))
