@@ -132,6 +132,9 @@ def url_of(connection: Connection) -> URL:
     parameters = info.get_parameters() | {"host": info.host, "port": info.port}
     if "hostaddr" in parameters:
         parameters["hostaddr"] = info.hostaddr
+    # What libpq takes unasked, pg_dump of a PostgreSQL before 16 doesn't know.
+    if parameters.get("sslcertmode") == "allow":
+        del parameters["sslcertmode"]
     return URL.create(
         "postgresql+psycopg",
         username=parameters.pop("user", None),

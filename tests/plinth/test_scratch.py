@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from plinth.local_server import development_server
 from plinth.safety import is_on_local_server, write_marker
-from plinth.scratch.databases import NoScratchError, objection_to_scratch, scratch_database
+from plinth.scratch.databases import NoScratchError, objection_to_scratch, scratch_database, url_of
 from tests.plinth.history import psql, rows
 from tests.plinth.test_safety import elsewhere
 
@@ -82,6 +82,10 @@ def test_roles_that_are_there_are_left_alone_and_new_ones_go_with_it(
     finally:
         with psql(empty_url) as server:
             server.execute(f"drop role {quoted[standing]}".encode())
+
+
+def test_its_url_says_nothing_that_an_older_libpq_does_not_know(target: Connection) -> None:
+    assert set(url_of(target).query) <= {"host", "port", "hostaddr"}
 
 
 def test_sessions_that_are_still_in_it_are_ended(target: Connection, empty_url: URL) -> None:
