@@ -41,6 +41,7 @@ _OPTIONS = re.compile(
     r"|gssencmode|gsslib|gssdelegation|krbsrvname|scram_\w+|oauth_\w+"
 )
 _RENAMED = {"ssl": "sslmode", "timeout": "connect_timeout"}
+_SOCKET = "unix_sock"  # pg8000's: the file, where libpq takes its folder and a port
 _SSL_MODES = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 _ELSEWHERE = {
     "dbname": "write the database behind the host's slash",
@@ -367,9 +368,14 @@ def _as_libpq_has_it(query: Mapping[str, Any]) -> dict[str, Any]:
     The rest is the driver's own matter (its caches, for instance).
     """
     renamed = {_RENAMED.get(name, name): value for name, value in query.items()}
+    socket = re.fullmatch(r"(/.*)/\.s\.PGSQL\.(\d+)", str(renamed.get(_SOCKET, "")))
+    if socket:
+        del renamed[_SOCKET]
+        renamed |= {"host": socket[1], "port": socket[2]}
     if "sslmode" in renamed:
         renamed["sslmode"] = _SSL_MODES.get(str(renamed["sslmode"]).lower(), renamed["sslmode"])
-    return {name: value for name, value in renamed.items() if name in _ELSEWHERE or _OPTIONS.fullmatch(name)}
+    known = {*_ELSEWHERE, _SOCKET}
+    return {name: value for name, value in renamed.items() if name in known or _OPTIONS.fullmatch(name)}
 
 
 def _check_options(url: "URL", setting: str) -> None:

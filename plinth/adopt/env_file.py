@@ -9,7 +9,8 @@ from pathlib import Path
 
 import alembic
 
-PLINTH, FLASK, SEVERAL, HAND_MADE = "Plinth", "Flask-Migrate", "multidb", "hand-made"
+PLINTH, FLASK, ADVANCED = "Plinth", "Flask-Migrate", "advanced-alchemy"
+SEVERAL, HAND_MADE = "multidb", "hand-made"
 
 # What run() says itself, of `context.configure()`.
 _OURS = {"connection", "url", "target_metadata", "literal_binds", "dialect_opts", "dialect_name", "as_sql"}
@@ -21,7 +22,7 @@ _HARMLESS = {
     *_RUNS,
     *_ENGINES,
     *_FROM_CONFIG,
-    *("AsyncEngine", "connect", "run_sync", "dispose", "close"),
+    *("AsyncEngine", "cast", "connect", "run_sync", "dispose", "close"),
     *("get_main_option", "get_section", "get_section_option", "get", "getattr", "isinstance", "str", "dict"),
     *("asyncio.run", "asyncio.get_event_loop", "run_until_complete", "render_as_string", "replace"),
     *("is_empty", "logger.info", "logger.debug", "log.info", "print", "plinth.options"),
@@ -55,7 +56,7 @@ class EnvFile:
         text: all of it.
         tree: what Python reads there.
         template: "generic", "async", "pyproject", "pyproject_async", "multidb"; "Flask-Migrate",
-            "hand-made", or "Plinth" where it calls `run()` already.
+            "advanced-alchemy", "hand-made", or "Plinth" where it calls `run()` already.
         is_named: whether `plinth.options()` is said.
         dropped: top-level statements that do what `run()` does.
         configured: the calls of `context.configure()` on a connection.
@@ -111,6 +112,8 @@ def read_env(text: str, *, in_pyproject: bool = False) -> EnvFile:
         env.template = HAND_MADE
     elif "extensions['migrate']" in text.replace('"', "'"):
         env.template = FLASK
+    elif "from advanced_alchemy." in text:
+        env.template = ADVANCED
     else:
         is_async = any(name in {"run_sync"} or name.endswith(".run_sync") for name, _ in calls)
         env.template = {
@@ -178,13 +181,23 @@ class _Reading:
                 is_dropped = statement.name in self.running
             else:
                 calls = {name.rpartition(".")[2] for name, _ in _calls(statement)}
-                is_dropped = self._is_running([statement], self.running) or "fileConfig" in calls
+                is_dropped = (
+                    self._is_running([statement], self.running)
+                    or "fileConfig" in calls
+                    or self._only_names_running(statement)
+                )
             if is_dropped:
                 env.dropped.append(statement)
         for statement in env.dropped:
             self._read_statement(statement)
         for statement in env.dropped:
             self._refuse_others(statement)
+
+    def _only_names_running(self, statement: ast.stmt) -> bool:
+        """Whether it is an `__all__` of functions that go."""
+        if not isinstance(statement, ast.Assign) or ast.unparse(statement.targets[0]) != "__all__":
+            return False
+        return {each.value for each in ast.walk(statement) if isinstance(each, ast.Constant)} <= self.running
 
     def _read_statement(self, statement: ast.stmt) -> None:
         scope = _Scope(statement)
@@ -296,6 +309,8 @@ class _Reading:
     def _refuse_others(self, statement: ast.stmt) -> None:
         """Note calls of what isn't known to leave nothing behind."""
         for_nothing = {id(each.value) for each in ast.walk(statement) if isinstance(each, ast.Expr)}
+        for each in filter(_is_about_nothing, ast.walk(statement)):
+            self.kept.update(map(id, ast.walk(each)))
         for name, call in _calls(statement):
             last = name.rpartition(".")[2]
             if id(call) in self.kept or last == "fileConfig" or name in self.running:
@@ -347,8 +362,20 @@ class _Scope:
                     self.values[name] = node.value
 
 
-def _is(node: ast.AST, value: str) -> bool:
+def _is(node: ast.AST, value: str | None) -> bool:
     return isinstance(node, ast.Constant) and node.value == value
+
+
+def _is_about_nothing(node: ast.AST) -> bool:
+    """Whether it only raises an error where there is no connection: `if connectable is None: …`."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.ops[0], ast.Is)
+        and _is(node.test.comparators[0], None)
+        and isinstance(node.body[-1], ast.Raise)
+        and not node.orelse
+    )
 
 
 def _is_plinths(keyword: ast.keyword) -> bool:

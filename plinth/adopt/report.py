@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from plinth.adopt.adoption import Adoption
-from plinth.adopt.env_file import FLASK, HAND_MADE, PLINTH, SEVERAL
+from plinth.adopt.env_file import ADVANCED, FLASK, HAND_MADE, PLINTH, SEVERAL
 from plinth.adopt.origins import BY_HAND
 from plinth.autogenerate.objects.quoting import shown_names
 
@@ -26,6 +26,7 @@ def _of_env(found: Adoption) -> Iterator[str]:
     origins = {
         PLINTH: "calls plinth.env.run()",
         FLASK: "is Flask-Migrate's",
+        ADVANCED: "is advanced-alchemy's",
         HAND_MADE: "is made by hand",
         SEVERAL: "comes from Alembic's template multidb",
     }

@@ -649,3 +649,83 @@ def test_flask_migrates_own_arguments_are_kept() -> None:
     assert new.endswith("\nrun(get_metadata, **current_app.extensions['migrate'].configure_args)\n")
     assert "config.set_main_option('sqlalchemy.url'" in new
     assert "run_migrations_online" not in new
+
+
+ADVANCED = """
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from alembic.autogenerate import rewriter
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import AsyncEngine, async_engine_from_config
+
+from advanced_alchemy.base import metadata_registry
+from alembic import context
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+__all__ = ("do_run_migrations", "run_migrations_offline", "run_migrations_online")
+
+config = context.config
+writer = rewriter.Rewriter()
+
+
+def run_migrations_offline() -> None:
+    context.configure(url=config.db_url, target_metadata=metadata_registry.get(config.bind_key))
+
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def do_run_migrations(connection: "Connection") -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata_registry.get(config.bind_key),
+        version_table=config.version_table_name,
+        process_revision_directives=writer,
+    )
+
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run_migrations_online() -> None:
+    configuration = config.get_section(config.config_ini_section) or {}
+    configuration["sqlalchemy.url"] = config.db_url
+
+    connectable = cast(
+        "AsyncEngine",
+        config.engine or async_engine_from_config(configuration, prefix="sqlalchemy."),
+    )
+    if connectable is None:  # pyright: ignore[reportUnnecessaryComparison]
+        msg = "Could not get engine from config."
+        raise RuntimeError(
+            msg,
+        )
+
+    async with connectable.connect() as connection:
+        await connection.run_sync(do_run_migrations)
+
+    await connectable.dispose()
+
+
+if context.is_offline_mode():
+    run_migrations_offline()
+else:
+    asyncio.run(run_migrations_online())
+"""
+
+
+def test_advanced_alchemys_own_database_and_options_are_kept() -> None:
+    env = read_env(ADVANCED)
+    assert (env.template, env.obstacles, env.url) == ("advanced-alchemy", [], "config.db_url")
+    new = rewritten(env, "apply")
+    assert "make_url(config.db_url)" in new
+    assert new.endswith(
+        "run(\n    metadata_registry.get(config.bind_key),\n    version_table=config.version_table_name,\n"
+        "    process_revision_directives=writer,\n)\n"
+    )
+    assert "run_migrations" not in new
+    guarded = ADVANCED.replace("if connectable is None:", "if not is_allowed(connectable):")
+    assert "is_allowed" in "; ".join(map(str, in_the_way(read_env(guarded), "apply")))

@@ -35,6 +35,13 @@ def test_a_url_of_another_driver_is_postgresqls(given: str, query: dict[str, str
     assert url.query == query
 
 
+def test_a_socket_of_pg8000s_is_one_of_libpqs() -> None:
+    url = parse_url("postgresql+pg8000://u@/d?unix_sock=/tmp/a/.s.PGSQL.5433", "DATABASE_URL")
+    assert (url.host, url.query) == (None, {"host": "/tmp/a", "port": "5433"})
+    with pytest.raises(SettingsError, match="unix_sock"):
+        parse_url("postgresql+pg8000://u@/d?unix_sock=/tmp/socket", "DATABASE_URL")
+
+
 def test_what_leads_elsewhere_is_refused_under_any_driver() -> None:
     with pytest.raises(SettingsError, match="dbname"):
         parse_url("postgresql+asyncpg://u:p@h/d?dbname=other", "DATABASE_URL")
