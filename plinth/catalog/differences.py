@@ -6,6 +6,7 @@ from typing import Any
 
 from plinth.catalog.picture import Catalog, Table
 
+_UNSET = "not set"
 # Derived from other fields, or compared by themselves.
 _NOT_COMPARED = {
     "Column": {"name", "named_type", "sequence", "uses"},
@@ -47,9 +48,9 @@ class Difference:
         """Return it as a line of a message."""
         if not self.attribute:
             return f"{self.kind} {self.name} is {'missing' if self.actual is None else 'too much'}"
-        return (
-            f"{self.kind} {self.name}: {self.attribute} is {_shown(self.actual)}, not {_shown(self.wanted)}"
-        )
+        wanted = _shown(self.wanted)
+        instead = "and should not be set" if wanted == _UNSET else f"not {wanted}"
+        return f"{self.kind} {self.name}: {self.attribute} is {_shown(self.actual)}, {instead}"
 
 
 def differences(actual: Catalog, wanted: Catalog) -> list[Difference]:
@@ -128,7 +129,7 @@ def _there(names: Mapping[str, Any], name: str) -> str | None:
 
 def _shown(value: object) -> str:
     if value is None or value in ("", ()):
-        return "not set"
+        return _UNSET
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, bool):

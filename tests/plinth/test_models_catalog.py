@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, MetaData, event, text
 from sqlalchemy.dialects.postgresql import CITEXT, DOMAIN, ENUM
 
 from plinth.autogenerate.compare.models import ModelsError, models_catalog
-from plinth.catalog import Catalog, Name, differences, read_catalog
+from plinth.catalog import Catalog, Difference, Name, differences, read_catalog
 from plinth.safety import write_marker
 from plinth.scratch import cache
 from plinth.scratch.databases import NoScratchError
@@ -259,3 +259,12 @@ def test_a_protected_database_is_left_alone(
     with pytest.raises(NoScratchError):
         models_catalog(shop(), target)
     assert left_scratch_databases(empty_engine.url) == set()
+
+
+def test_a_difference_says_what_should_be_there() -> None:
+    said = [Difference("column", "t.n", "default", *each) for each in (("1", None), (None, "1"), ("1", "2"))]
+    assert list(map(str, said)) == [
+        "column t.n: default is 1, and should not be set",
+        "column t.n: default is not set, not 1",
+        "column t.n: default is 1, not 2",
+    ]
