@@ -9,7 +9,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects import casts
 from plinth.autogenerate.objects.expressions import as_said, bare
-from plinth.autogenerate.objects.heirs import heirs_of, is_column_inherited, may_be_inherited
+from plinth.autogenerate.objects.heirs import in_heirs, is_column_inherited, may_be_inherited
 from plinth.autogenerate.objects.quoting import (
     literal,
     made_name,
@@ -189,7 +189,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         is_new = column.name in replaced or before.column(column.name) is None
         if is_new and not is_column_inherited(change, name, column, change.after):
             nodes = _nodes(after, column, change.before)
-            theirs = _of_heirs(change.after, name, column)
+            theirs = in_heirs(name, column, change.after)
             yield from (step.making(*nodes).needing(*theirs) for step in _add(change, after, column))
     for column in before.columns:
         wanted = after.column(column.name)
@@ -197,7 +197,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         if column.name in replaced or goes:
             about = "drop generated column" if column.generated else None
             drop = Step(_drop(change, before, column), about).dropping(*_nodes(before, column, change.after))
-            yield drop.needing(*_of_heirs(change.before, name, column))
+            yield drop.needing(*in_heirs(name, column, change.before))
         elif (
             wanted and after.part("default", column.name) in forced.anew and column.default == wanted.default
         ):
@@ -213,11 +213,6 @@ def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
     """Return what comes with a column that isn't in another schema, or goes with it."""
     alone = replace(table, columns=(column,))
     return (alone.column_nodes - {table.node}) | alone.sequences_but(other.sequences)
-
-
-def _of_heirs(catalog: Catalog, table: Name, column: Column) -> Iterator[Node]:
-    """Yield the columns of that name that heirs have: theirs come before, and go after, to stay their own."""
-    return (Node.part("column", heir, column.name) for heir in heirs_of(table, catalog))
 
 
 def _drop(change: Change, table: Table, column: Column) -> ops.DropColumnOp:

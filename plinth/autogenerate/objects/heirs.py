@@ -5,12 +5,16 @@ PostgreSQL calls local (`attislocal`) then depends on how a table came to be wha
 """
 
 from plinth.autogenerate.objects.steps import Change
-from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
+from plinth.catalog.picture import Catalog, Column, Constraint, Name, Node, Table
 
 
-def heirs_of(name: Name, catalog: Catalog) -> list[Name]:
-    """Return the tables that inherit from one."""
-    return [each.name for each in catalog.tables.values() if name in each.parents]
+def in_heirs(name: Name, column: Column, catalog: Catalog) -> list[Node]:
+    """Return the columns that a table's heirs have of that name.
+
+    They are added before the table's, and dropped after it: so they stay the heirs' own.
+    """
+    heirs = (each for each in catalog.tables.values() if name in each.parents)
+    return [each.part("column", column.name) for each in heirs]
 
 
 def is_column_inherited(change: Change, name: Name, column: Column, catalog: Catalog) -> bool:

@@ -22,12 +22,7 @@ _CLEARED = (
 )
 _MADE = ("type", "sequence", "table", "column", "owner", "constraint", "index", "foreign key")
 _GONE = (
-    "drop column",
-    "inheritance",
-    "drop table",
-    "drop function",
-    "drop sequence",
-    "drop type",
+    *("drop column", "inheritance", "drop table", "drop function", "drop sequence", "drop type"),
     "drop schema",
 )
 # What is in none of these is one of the others: views, triggers, functions that are made, and the like.
