@@ -89,7 +89,7 @@ def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
     up = [ops.AddColumnOp(name.name, native, schema=schema), *Keeper(way, turn).make()]
     if place == places[0]:
         up.insert(0, CommentOp(_comment(way, places)))
-    way.step(to, Part(up, [ops.DropColumnOp(name.name, new, schema=schema)]))
+    way.step(to, Part(up, []))
     return turn
 
 
@@ -294,7 +294,14 @@ class _Exchange:
                 table = at.tables[each.table]
                 found.append(use_index(each.piece, each.name, table, at))
                 found += comment_ops(each.piece, table, at)
-        return [*found, *self._chosen()]
+        found += self._chosen()
+        # In the same transaction: nobody could tell later that it misses what was written since.
+        found += [
+            ops.DropColumnOp(turn.table.name, turn.left.name, schema=schema_of(turn.table, at))
+            for turn in self.turns
+            if turn.is_back
+        ]
+        return found
 
     def _alter(self, turn: Turn, column: str, **what: object) -> ops.AlterColumnOp:
         schema = schema_of(turn.table, self.way.at)

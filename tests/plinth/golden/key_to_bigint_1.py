@@ -276,7 +276,7 @@ def downgrade() -> None:
     op.drop_constraint(op.f("users_id_old_required"), "users", type_="check")
     op.execute("ALTER SEQUENCE users_id_seq OWNED BY users.id")
     op.execute("ALTER TABLE users ADD CONSTRAINT pk_users PRIMARY KEY USING INDEX pk_users_old")
-    with op.get_context().autocommit_block():
-        op.drop_column("users", "id_new")
     op.drop_column("notes", "user_id_new")
-    op.execute("ALTER SEQUENCE users_id_seq AS integer")
+    op.drop_column("users", "id_new")
+    with op.get_context().autocommit_block():
+        op.execute("ALTER SEQUENCE users_id_seq AS integer")
