@@ -25,11 +25,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         for number in arguments.revisions:
             each, results.missing = peers.with_changes(at.folder / f"pending_{number}", number, at.home)
             results.measured += _pending(at, each, number, arguments.runs, console)
+            results.versions = peers.versions()
+            results.save()  # a long run that is ended has what it measured until then
         failed = _at_once(at, arguments.trials)
     for which, counts in failed.items():
         words = ", ".join(map(str, counts))
         results.notes.append(f"Of {AT_ONCE} at once on an empty database there failed, {which}: {words}.")
-    results.versions = peers.versions()
     results.say(console)
     results.save()
 

@@ -131,7 +131,7 @@ def with_changes(folder: Path, number: int, home: Path) -> tuple[dict[str, Peer]
     made: dict[str, Peer] = {}
     missing: dict[str, str] = {}
     for name, make in _PEERS.items():
-        place = folder / name.replace(" ", "_").replace(",", "")
+        place = folder / re.sub(r"\W+", "_", name)
         place.mkdir(parents=True)
         try:
             made[name] = make(place, number, home)
