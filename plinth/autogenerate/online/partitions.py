@@ -35,7 +35,7 @@ def _to_come(way: Way, name: Name) -> list[Piece]:
     """Return the indexes and constraints that a table hasn't got, or has others of their names."""
     at, wanted = way.at.tables[name], way.change.after.tables[name]
     return [
-        *(each for each in wanted.indexes.values() if not _is_there(way, name, each, at)),
+        *(each for each in wanted.indexes.values() if not _is_there(way, each, at)),
         *(
             each
             for each in wanted.constraints.values()
@@ -46,7 +46,7 @@ def _to_come(way: Way, name: Name) -> list[Piece]:
     ]
 
 
-def _is_there(way: Way, name: Name, index: Index, at: Table) -> bool:
+def _is_there(way: Way, index: Index, at: Table) -> bool:
     standing = at.indexes.get(index.name)
     return (
         standing is not None
