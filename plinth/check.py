@@ -192,7 +192,8 @@ def place(config: Config, report: Report) -> Iterator[tuple[Connection, bool]]:
         try:
             at_hand = stack.enter_context(connect(url))
         except MissingDatabaseError:
-            report.notes.append(f"There is no database {url.database!r} to compare: make db-reset makes it.")
+            makes = settings.to_type("db-reset", "plinth reset")
+            report.notes.append(f"There is no database {url.database!r} to compare: {makes} makes it.")
             at_hand = None
         except ConnectError as error:
             report.notes.append(f"The database was not compared. {error}")

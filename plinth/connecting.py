@@ -162,9 +162,10 @@ def explain(url: URL, error: DBAPIError) -> ConnectError:
     if remedy:
         return ConnectError(f"There is no session at {place}: {words} {remedy}")
     if _is_missing(url):
+        makes = settings.to_type("db-reset", "plinth reset")
         return MissingDatabaseError(
             f"There is no database {url.database!r} at {place}: {words} "
-            "Create it (createdb, or make db-reset for development), or correct DATABASE_URL."
+            f"Create it (createdb, or {makes} for development), or correct DATABASE_URL."
         )
     if isinstance(error.orig, psycopg.OperationalError) and _was_asked_for_password(error.orig):
         return ConnectError(

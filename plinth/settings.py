@@ -103,6 +103,18 @@ def root() -> Path:
     return _chosen or project_of(Path.cwd()) or _source() or Path.cwd()
 
 
+def to_type(target: str, otherwise: str) -> str:
+    """Return what a user types: a target of the project's Makefile if it has that, or else a program.
+
+    Args:
+        target: `db-upgrade`, for instance.
+        otherwise: the program.
+    """
+    makefile = root() / "Makefile"
+    has_it = makefile.is_file() and f"\n{target}:" in makefile.read_text(encoding="utf-8", errors="replace")
+    return f"make {target}" if has_it else otherwise
+
+
 def use_root(place: Path, *, again: bool = True) -> None:
     """Choose the project.
 

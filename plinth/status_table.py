@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plinth import settings
 from plinth.apply.phases import AFTER
 from plinth.status import Line, Status
 
@@ -36,13 +37,16 @@ def show(status: Status) -> None:
 
 def _what_to_type(status: Status) -> str:
     pending, waiting = len(status.pending), len(status.waiting)
+    upgrade = settings.to_type("db-upgrade", "alembic upgrade head")
+    before = settings.to_type("db-upgrade-before", "plinth upgrade --before")
+    after = settings.to_type("db-upgrade-after", "plinth upgrade --after")
     if not waiting:
-        return f"{pending} pending: make db-upgrade"
+        return f"{pending} pending: {upgrade}"
     if waiting == pending:
-        return f"{pending} pending, after the code: when no older code runs, make db-upgrade-after"
+        return f"{pending} pending, after the code: when no older code runs, {after}"
     return (
-        f"{pending} pending, {waiting} of them after the code: make db-upgrade for all; where code runs, "
-        "make db-upgrade-before, then the new code, then make db-upgrade-after"
+        f"{pending} pending, {waiting} of them after the code: {upgrade} for all; where code runs, {before}, "
+        f"then the new code, then {after}"
     )
 
 

@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from plinth import settings
 from plinth.alembic_command import AlembicCommand
 from plinth.apply.ledger import APPLIED, Entry, ancestors, history_name, newest, read, version_table
 from plinth.errors import PlinthError
@@ -160,10 +161,11 @@ def say_unknown(script: ScriptDirectory, head: str, entries: Mapping[str, Entry]
     known = _files(script)
     common = _tops(script, {name for name in _recorded(entries) if name in known})
     back = ", ".join(common) or "base"
+    anew = settings.to_type("db-reset", "plinth reset")
     return (
         f"The database is ahead of the code: it stands at {head}, which has no file here"
         f"{_by(entries.get(head))}. If it is another branch's, go back to that branch and undo it there "
-        f"(alembic downgrade {back}), or make a development database anew (make db-reset). If the code is "
+        f"(alembic downgrade {back}), or make a development database anew ({anew}). If the code is "
         "older than the database, use the code that has it."
     )
 

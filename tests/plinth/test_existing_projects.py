@@ -137,6 +137,7 @@ def test_it_gets_exact_online_and_proved_revisions(project: Existing, empty_url:
     assert rows(empty_url, "select email from users order by id") == [("u1",), ("u2",)]
     assert "No new upgrade operations" in project.ok("alembic", "check")
     project.ok("alembic", "downgrade", "-1", PLINTH_CONFIRM=str(empty_url.database))
+    assert "1 pending: alembic upgrade head" in project.run("plinth", "status").stdout  # it has no Makefile
     project.ok("alembic", "upgrade", "head")
     assert "in order" in project.ok("plinth", "status")
     assert "agree" in project.ok("plinth", "check")
