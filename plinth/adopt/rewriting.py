@@ -35,8 +35,13 @@ def in_the_way(env: EnvFile, level: str) -> list[Obstacle]:
     """Return what must be changed by hand before."""
     if is_done(env, level):
         return []
-    if env.template == SEVERAL:
-        return [Obstacle(1, "several databases are migrated at once, and Plinth does one at a time")]
+    if env.template == SEVERAL and level == "apply":
+        return [
+            Obstacle(
+                1,
+                "several databases are migrated at once, and run() does one: take --level write",
+            )
+        ]
     if not env.configured:
         return [Obstacle(1, "there is no context.configure(connection=…)")]
     if level == "apply":

@@ -145,7 +145,13 @@ def test_several_databases(site: Site, second_url: URL) -> None:
         address = "driver://user:pass@localhost/dbname" + ("2" if name == "second" else "")
         site.edit("alembic.ini", f"{address}\n", shown(url).replace("%", "%%") + "\n")
     site.edit("migrations/env.py", "target_metadata = {}", TWO)
-    journey(site)
+
+    def adopt(site: Site) -> None:
+        assert "take --level write" in site.python("-m", "plinth", "adopt", code=1)
+        said = site.python("-m", "plinth", "adopt", "--level", "write", "--write", code=0)
+        assert "comes from Alembic's template multidb" in said
+
+    journey(site, adopt)
     assert rows(
         second_url, "select column_name from information_schema.columns where table_name = 'events'"
     ) == [
