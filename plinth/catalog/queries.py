@@ -217,9 +217,18 @@ OTHERS = f"""
     from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
     where r.rulename <> '_RETURN' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
     union all
-    select 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname), pg_get_statisticsobjdef(s.oid),
+    select 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname),
+           -- Columns by name: PostgreSQL has them as they stand in the table, whatever was said.
+           coalesce(replace(pg_get_statisticsobjdef(s.oid), ' ON ' || k.as_they_stand, ' ON ' || k.by_name),
+                    pg_get_statisticsobjdef(s.oid)),
            n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass, s.stxname
-    from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where {_SCHEMAS}
+    from pg_statistic_ext s {_NAMESPACE} s.stxnamespace
+    cross join lateral (
+        select string_agg(quote_ident(attname), ', ' order by attnum) as_they_stand,
+               string_agg(quote_ident(attname), ', ' order by attname) by_name
+        from pg_attribute where attrelid = s.stxrelid and attnum = any(s.stxkeys)
+    ) k
+    where {_SCHEMAS}
     union all
     select 'composite type', {_RELATION}, 'CREATE TYPE ' || c.reltype::regtype::text || ' AS (' || coalesce((
                select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', '

@@ -572,10 +572,18 @@ def _sorted_storage(parameters: re.Match[str]) -> str:
     return ", ".join(sorted(parameters[0].split(", ")))
 
 
+_STATISTICS = re.compile(r"(?<=^CREATE STATISTICS )(\S+ (?:\([\w, ]+\) )?ON )(.*)(?= FROM )")
+
+
+def _sorted_columns(said: re.Match[str]) -> str:
+    """Return the columns of statistics sorted: the server has them as they stand in the table."""
+    return said[1] + ", ".join(sorted(said[2].split(", ")))
+
+
 def normalised(statements: str) -> str:
     """Return an object's SQL without settings of the session, columns of a table sorted."""
     kept = [
-        _STORAGE.sub(_sorted_storage, line)
+        _STATISTICS.sub(_sorted_columns, _STORAGE.sub(_sorted_storage, line))
         for line in statements.splitlines()
         if line and not line.startswith("SET default_")
     ]

@@ -384,6 +384,15 @@ KINDS = [
         (),
     ),
     Kind(
+        "listener.statistics_of_columns_that_stand_otherwise",
+        plain,
+        lambda m: also(
+            t(m, Column("more", Integer), Column("n", Integer), Column("name", Text)),
+            "create statistics st (ndistinct) on n, more, (n + 1) from t",
+        ),
+        rows=ROWS,
+    ),
+    Kind(
         "partition.with_things_of_its_own",
         parted(),
         parted(OLD_PARTED, *OF_OLD, f"create table old_a partition of old {A_YEAR}"),
