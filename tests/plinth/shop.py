@@ -565,7 +565,6 @@ NOTICED = {
     *("create reviews, and add products shout", "shout louder"),  # stored generated columns
     *("add customers postcode", "let postcodes be shorter, and cups be of interest"),  # a domain's check
     "remove order status lost",  # an index names the enum
-    "add visits page and offers note",  # an index of a partitioned table
 }
 
 
