@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from plinth import settings
+try:
+    from plinth import settings
+except KeyboardInterrupt:  # what is imported takes its time
+    sys.stderr.write("plinth: interrupted\n")
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
