@@ -63,6 +63,7 @@ def test_a_connection_that_isnt_postgresqls_is_refused(history: History) -> None
         command.upgrade(history.config(engine), "head")
     with engine.connect() as connection, pytest.raises(CommandError, match="is sqlite's"):
         command.upgrade(history.config(connection), "head")
+    engine.dispose()
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
