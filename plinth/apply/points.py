@@ -25,6 +25,7 @@ _READS = re.compile(
     rf"\A{_SPACE}\(?{_SPACE}(?:select|show|set|reset|values|table|explain|savepoint|release|rollback\s+to)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_COUNTS = re.compile(r"\b(?:setval|nextval)\s*\(", re.IGNORECASE)  # a SELECT that changes a sequence
 _ENDS = re.compile(rf"\A{_SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
 _TYPES = "select format_type(oid, null) from unnest(%s::oid[]) with ordinality t (oid, n) order by n"
@@ -52,7 +53,7 @@ class PointError(PlinthError):
 
 def reads(statement: str) -> bool:
     """Whether a statement only reads, or sets something for its session or transaction."""
-    return _READS.match(statement) is not None
+    return _READS.match(statement) is not None and not _COUNTS.search(statement)
 
 
 def ends_transaction(statement: str) -> bool:

@@ -305,3 +305,16 @@ def test_what_asks_the_database_can_not_be_printed_as_sql(table: History) -> Non
     table.add("b", "a", asks)
     with pytest.raises(CommandError, match="Revision b can't be printed as SQL, for it asks the database"):
         command.upgrade(table.config(), "a:b", sql=True)
+
+
+def test_a_query_that_sets_a_sequence_is_not_repeated(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    count = 'op.execute("select setval(\'counted\', 7)")\nop.execute("drop sequence counted")'
+    add = 'op.add_column("t_a", sa.Column("n", sa.Integer()))'
+    table.add("b", "a", f'{add}\nop.execute("create sequence counted")\n{count}\n{STATEMENTS[2]}\n{STOP}')
+    with pytest.raises(CommandError, match="The rows don't bear revision b"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}

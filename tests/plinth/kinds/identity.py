@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Integer, MetaData, SmallInteger, Table, Text
 
 from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
 
@@ -175,5 +175,11 @@ KINDS = [
             check("insert into u (name) values ('c') returning id", up=3),
             check(NEXT, down=4),
         ),
+    ),
+    change(
+        "serial_takes_turns_beside_a_new_key",
+        lambda m: (keyed()(m), t(m, name="u")),
+        lambda m: (keyed(ident(always=True))(m), t(m, Column("t_id", ForeignKey("t.id")), name="u")),
+        checks=KEPT_KEYS,
     ),
 ]
