@@ -85,6 +85,7 @@ def test_an_application_notices_nothing(
     do(url, f"insert into accounts (branch_id, amount) values ({BEYOND}, 0)")
 
 
+@pytest.mark.slow
 def test_a_number_that_is_too_large_stops_the_way_back_before_the_application_feels_it(
     history: History, empty_engine: Engine
 ) -> None:

@@ -38,6 +38,7 @@ def has_copied(project: Project) -> bool:
     return COPIED in project.ok("plinth", "reset")
 
 
+@pytest.mark.slow
 def test_a_reset_is_a_copy_while_nothing_differs(project: Project, url: URL) -> None:
     assert not has_copied(project)
     whole = ledger(url), rows(url, "select count(*) from users")

@@ -221,6 +221,7 @@ def test_a_file_that_is_gone_takes_the_long_way(here: Project) -> None:
     assert looked() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     [
