@@ -307,7 +307,7 @@ def url_of(config: "Config") -> "URL | None":
     Raises:
         SettingsError: it is no PostgreSQL URL.
     """
-    text = config.get_main_option("sqlalchemy.url")
+    text = config.get_alembic_option("sqlalchemy.url")  # of alembic.ini, or of pyproject.toml
     return None if not text or text.startswith("driver://") else parse_url(text, "sqlalchemy.url")
 
 

@@ -1,8 +1,11 @@
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from alembic.config import Config
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.engine import make_url
 
 from plinth import settings
 from plinth.__main__ import libpq_url
@@ -94,3 +97,12 @@ def test_the_guide_names_every_duration() -> None:
     for setting in fields(Settings):
         if setting.type is timedelta:
             assert f"| `{setting.name}` | `PLINTH_{setting.name.upper()}` |" in guide
+
+
+def test_the_url_may_stand_in_pyproject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    (tmp_path / "alembic.ini").write_text("[alembic]\n")
+    said = '[tool.alembic]\nscript_location = "migrations"\n"sqlalchemy.url" = "postgresql://u:p@h/shop"\n'
+    (tmp_path / "pyproject.toml").write_text(said)
+    config = Config(tmp_path / "alembic.ini", toml_file=tmp_path / "pyproject.toml")
+    assert settings.migration_url(config) == make_url("postgresql+psycopg://u:p@h/shop")
