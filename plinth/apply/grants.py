@@ -2,7 +2,7 @@
 
 Which roles may use a view, a type or a column, each database says for itself: no revision knows all of them.
 So what is there before something is dropped or renamed is compared with what bears the same name when the
-transaction ends.
+transaction ends. What has only changed its name keeps its own privileges: they are those of its rows.
 """
 
 import logging
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
 _REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
 
+_TYPE = "TYPE "  # holds no rows that somebody may not see
 _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
 # Objects and columns, with what others than their owner may do: who, what, and whether it may be passed on.
 _GRANTED = f"""
@@ -45,7 +46,7 @@ _GRANTED = f"""
                coalesce(proacl, acldefault('f', proowner))
         from pg_proc p join pg_namespace n on n.oid = pronamespace where {_SCHEMAS}
         union all
-        select 'TYPE ' || t.oid::regtype, null, t.oid, 0, typowner, typacl is not null,
+        select '{_TYPE}' || t.oid::regtype, null, t.oid, 0, typowner, typacl is not null,
                coalesce(typacl, acldefault('T', typowner))
         from pg_type t join pg_namespace n on n.oid = typnamespace left join pg_class c on c.oid = typrelid
         where typtype in ('d', 'e', 'r', 'c') and coalesce(relkind, 'c') = 'c' and {_SCHEMAS}
@@ -124,13 +125,23 @@ class Grants:
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
         said = {place: each for place, each in self._before.items() if each.is_said}
         now = _granted(session, columns=any(column for _, column in said))
+        standing = {each.identity for each in now.values()}
         for place, was in said.items():
             found = now.get(place)
             if found is None or found.identity == was.identity:
                 continue
-            for statement in _statements(place, was, found):
-                session.execute(statement.encode())
-                log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
+            statements = list(_statements(place, was, found))
+            if place[0].startswith(_TYPE) or was.identity not in standing:
+                for statement in statements:
+                    session.execute(statement.encode())
+                    log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
+            elif statements:
+                log.warning(
+                    "What was called %s has another name now, and its privileges go with it. If what has the "
+                    "name now should have them too: %s",
+                    ".".join(filter(None, place)),
+                    "; ".join(statements),
+                )
             was.identity = found.identity
 
 

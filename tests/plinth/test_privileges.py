@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData
+from sqlalchemy.engine import URL
 
 from plinth.autogenerate.objects.refusals import Refusal, Refusals
 from tests.plinth.history import History, clear, do, rows
@@ -65,7 +66,7 @@ def models(*, new: bool) -> MetaData:
 
 
 @pytest.fixture
-def history(project: Project, empty_engine: Engine) -> Iterator[History]:
+def granted(project: Project, empty_engine: Engine) -> Iterator[History]:
     """The objects, made by a revision, with a role's privileges."""
     found = clear(project)
     write(found, empty_engine, models(new=False))
@@ -87,17 +88,66 @@ def write(history: History, engine: Engine, metadata: MetaData, *x: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("x", [[], ["online=no"]], ids=["online", "in one revision"])
-def test_what_was_granted_is_granted_afterwards(history: History, empty_engine: Engine, x: list[str]) -> None:
+def test_what_was_granted_is_granted_afterwards(granted: History, empty_engine: Engine, x: list[str]) -> None:
     before: list[tuple[Any, ...]] = rows(empty_engine.url, GRANTED)
     assert len(before) == 7
-    write(history, empty_engine, models(new=True), *x)
-    command.upgrade(history.config(empty_engine), "head")
+    write(granted, empty_engine, models(new=True), *x)
+    command.upgrade(granted.config(empty_engine), "head")
     assert rows(empty_engine.url, GRANTED) == before
-    command.downgrade(history.config(empty_engine), "-2" if not x else "-1")
+    command.downgrade(granted.config(empty_engine), "-2" if not x else "-1")
     assert rows(empty_engine.url, GRANTED) == before
 
 
-def test_a_column_with_privileges_of_its_own_is_not_swapped(history: History, empty_engine: Engine) -> None:
+def test_a_column_with_privileges_of_its_own_is_not_swapped(granted: History, empty_engine: Engine) -> None:
     do(empty_engine.url, f"grant select (n) on t to {READER}")
     with pytest.raises((Refusal, Refusals), match="privileges were granted on it"):
-        write(history, empty_engine, models(new=True))
+        write(granted, empty_engine, models(new=True))
+
+
+@pytest.fixture
+def reader(two: History, empty_url: URL) -> Iterator[str]:
+    """A role that may read the first of two tables, and not the second one."""
+    do(empty_url, f"create role {READER}; grant select on t_a to {READER}")
+    yield READER
+    do(empty_url, f"drop owned by {READER}; drop role {READER}")
+
+
+@pytest.fixture
+def two(history: History, empty_engine: Engine) -> History:
+    """A history with two tables, applied."""
+    history.tables("a", "b")
+    command.upgrade(history.config(empty_engine), "head")
+    return history
+
+
+MAY = "select has_table_privilege('{}', 't_a', 'select'), has_table_privilege('{}', 't_b', 'select')"
+
+
+def test_tables_that_exchange_their_names_keep_their_own(
+    two: History, reader: str, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = (("t_a", "aside"), ("t_b", "t_a"), ("aside", "t_b"))
+    two.add("c", "b", "\n".join(f'op.rename_table("{old}", "{new}")' for old, new in names))
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(empty_engine.url, MAY.format(reader, reader)) == [(False, True)]
+    assert f"should have them too: GRANT SELECT ON t_a TO {reader}" in caplog.text
+
+
+def test_a_table_that_is_built_anew_by_hand_gets_them(
+    two: History, reader: str, empty_engine: Engine
+) -> None:
+    by_hand = (
+        "create table t_new (id int primary key)",
+        "drop table t_a",
+        "alter table t_new rename to t_a",
+    )
+    two.add("c", "b", "\n".join(f'op.execute("{each}")' for each in by_hand))
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(empty_engine.url, MAY.format(reader, reader)) == [(True, False)]
+
+
+def test_what_the_revision_revokes_stays_revoked(two: History, reader: str, empty_engine: Engine) -> None:
+    by_hand = ("drop table t_a", "create table t_a (id int)", f"revoke all on t_a from {reader}")
+    two.add("c", "b", "\n".join(f'op.execute("{each}")' for each in by_hand))
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(empty_engine.url, MAY.format(reader, reader)) == [(False, False)]
