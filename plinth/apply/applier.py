@@ -152,7 +152,9 @@ def offline(options: Options) -> Options:
                     )
                 try:
                     run(**arguments)
-                except (AttributeError, TypeError) as error:  # there is no answer that it could go on with
+                except (AttributeError, TypeError) as error:
+                    if "NoneType" not in str(error):  # which is what every question is answered with
+                        raise
                     raise ApplyError(
                         f"Revision {name} can't be printed as SQL, for it asks the database what is there "
                         f"({error}). Apply it with a connection: leave out --sql."

@@ -307,6 +307,12 @@ def test_what_asks_the_database_can_not_be_printed_as_sql(table: History) -> Non
         command.upgrade(table.config(), "a:b", sql=True)
 
 
+def test_a_mistake_is_not_taken_for_a_question(table: History) -> None:
+    table.add("b", "a", "op.creat_table()")
+    with pytest.raises(AttributeError, match="creat_table"):
+        command.upgrade(table.config(), "a:b", sql=True)
+
+
 def test_a_query_that_sets_a_sequence_is_not_repeated(
     table: History, empty_engine: Engine, empty_url: URL
 ) -> None:
