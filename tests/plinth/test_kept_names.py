@@ -125,7 +125,6 @@ def test_both_versions_of_the_code_work_at_once(history: History, empty_engine: 
     with at_work(clients(empty_engine), models(new=False)) as errors:
         command.upgrade(history.config(empty_engine), first)
         with at_work(clients(empty_engine), models(new=True)) as newer:
-            command.upgrade(history.config(empty_engine), first)
             assert rows(url, f"select has_table_privilege('{READER}', 'members', 'select')") == [(True,)]
             different = (
                 "select from people where title is distinct from name or amount is distinct from number"

@@ -1,4 +1,4 @@
-"""The trigger that keeps a column equal to another one, until it takes over its name."""
+"""The triggers that keep a column equal to another one, until it takes over its name or goes."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,35 @@ from plinth.autogenerate.objects.quoting import made_name, quoted, sql_name
 from plinth.autogenerate.objects.steps import SqlOp
 from plinth.autogenerate.online.new_enums import NewEnum
 from plinth.autogenerate.online.way import Operations, Way
-from plinth.catalog.picture import Column, ColumnName, Name
+from plinth.catalog.picture import Catalog, Column, ColumnName, Name
+
+
+def make_trigger(function: Name, body: str, table: Name, catalog: Catalog) -> Operations:
+    """Return what lets a function look at each row that is written, the trigger being called like it.
+
+    Args:
+        function: its name.
+        body: what it does, in PL/pgSQL.
+        table: whose rows.
+        catalog: the schema.
+    """
+    name = sql_name(function, catalog)
+    return [
+        SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $keep$ {body} $keep$"),
+        SqlOp(
+            f"CREATE TRIGGER {quoted(function.name)} BEFORE INSERT OR UPDATE ON {sql_name(table, catalog)} "
+            f"FOR EACH ROW EXECUTE FUNCTION {name}()",
+            table=table,
+        ),
+    ]
+
+
+def drop_trigger(function: Name, table: Name, catalog: Catalog) -> Operations:
+    """Return what drops it, and the function."""
+    return [
+        SqlOp(f"DROP TRIGGER {quoted(function.name)} ON {sql_name(table, catalog)}"),
+        SqlOp(f"DROP FUNCTION {sql_name(function, catalog)}()"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -54,10 +82,8 @@ class Keeper:
 
     def __init__(self, way: Way, turn: Turn) -> None:
         self.turn = turn
-        self.table = sql_name(turn.table, way.at)
         label = "old" if turn.is_back else "new"
         self.function = Name(turn.table.schema, made_name(turn.table.name, turn.old.name, label))
-        self._function = sql_name(self.function, way.at)
         self._way = way
         # All is assigned: a value that doesn't fit stops, where a cast would cut it.
         self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
@@ -96,18 +122,8 @@ class Keeper:
         body = f"{new} := {self._of_new_row(self.value)};"
         if self.turn.is_back:
             body = f"IF {self._of_new_row(self.missing)} THEN {body} END IF;"
-        trigger = quoted(self.function.name)
-        return [
-            SqlOp(
-                f"CREATE FUNCTION {self._function}() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$keep$ BEGIN {body} RETURN NEW; END $keep$"
-            ),
-            SqlOp(
-                f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {self.table} "
-                f"FOR EACH ROW EXECUTE FUNCTION {self._function}()",
-                table=self.turn.table,
-            ),
-        ]
+        body = f"BEGIN {body} RETURN NEW; END"
+        return make_trigger(self.function, body, self.turn.table, self._way.at)
 
     def _of_new_row(self, expression: str) -> str:
         """Return an expression of the table's columns as one of the row that is written."""
@@ -121,7 +137,4 @@ class Keeper:
 
     def drop(self) -> Operations:
         """Return what drops it."""
-        return [
-            SqlOp(f"DROP TRIGGER {quoted(self.function.name)} ON {self.table}"),
-            SqlOp(f"DROP FUNCTION {self._function}()"),
-        ]
+        return drop_trigger(self.function, self.turn.table, self._way.at)

@@ -11,12 +11,13 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import default_sql, native_column, server_default
-from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, sql_name, temporary_name
+from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, temporary_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
 from plinth.autogenerate.online.backfills import backfill_op
 from plinth.autogenerate.online.checks import loosen
-from plinth.autogenerate.online.parts import Piece, drop_constraint, drop_index, on_column
+from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
+from plinth.autogenerate.online.parts import Piece, drop_constraint, drop_index, keys_on, on_column
 from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
@@ -31,14 +32,27 @@ def refuse_unkept(way: Way) -> None:
         why = next(_objections(way, place, old), None)
         if why:
             where = f"{shown(place.table, way.change.after)}.{place.column}"
-            refuse(
-                Refusal(
-                    "kept name",
-                    f"Column {where} can't keep its old name {old} beside the new one, for {why}. Without "
-                    '"keep_old": True in its info it is renamed at once, while no code runs that uses the '
-                    "old name.",
-                )
-            )
+            refuse_kept_name(f"Column {where}", old, why)
+
+
+def refuse_kept_name(what: str, old: str, why: str) -> None:
+    """Refuse to keep an old name.
+
+    Args:
+        what: has it.
+        old: the name.
+        why: it can't be kept.
+
+    Raises:
+        Refusal: refusals aren't collected.
+    """
+    refuse(
+        Refusal(
+            "kept name",
+            f"{what} can't keep its old name {old} beside the new one, for {why}. Without "
+            '"keep_old": True in its info it is renamed at once, while no code runs that uses the old name.',
+        )
+    )
 
 
 def _objections(way: Way, place: ColumnName, name: str) -> Iterator[str]:
@@ -71,15 +85,12 @@ def _objections(way: Way, place: ColumnName, name: str) -> Iterator[str]:
 def _is_referred_to(way: Way, table: Name, column: str) -> bool:
     key = way.before.tables[table].primary_key
     return bool(key and column in key.columns) or any(
-        each.foreign_key is not None
-        and each.foreign_key.table == table
-        and column in each.foreign_key.columns
-        for other in way.before.tables.values()
-        for each in other.constraints.values()
+        each.reference.table == table and column in each.reference.columns
+        for _, each in keys_on(way.before, {ColumnName(table, column)})
     )
 
 
-def kept_columns(way: Way, name: Name) -> set[str]:
+def old_columns(way: Way, name: Name) -> set[str]:
     """Return the columns of a table that stay until the code that uses their names is gone."""
     return {old for place, old in way.change.kept_names.items() if place.table == name}
 
@@ -87,7 +98,7 @@ def kept_columns(way: Way, name: Name) -> set[str]:
 def is_kept_with(way: Way, name: Name, part: Piece) -> bool:
     """Whether an index or constraint stands on such a column, and goes with it."""
     table = way.at.tables[name]
-    return any(part in on_column(table, column) for column in kept_columns(way, name))
+    return any(part in on_column(table, column) for column in old_columns(way, name))
 
 
 def keep_names(way: Way) -> None:
@@ -191,15 +202,13 @@ class _Pair:
         self.new = way.change.after.tables[self.name][place.column]
         self._before = way.before
         self._after = way.change.after
-        self._trigger = made_name(self.name.name, old, "kept")
+        self._function = Name(self.name.schema, made_name(self.name.name, old, "kept"))
 
     def add(self, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
         """Return what adds one of the two; with its default for rows to come, and no value in those there."""
-        one, schema_it_is_in = (
-            (self.new, self._after) if column == self.new.name else (self.old, self._before)
-        )
-        table = schema_it_is_in.tables[self.name]
-        native = native_column(replace(one, not_null=False, default=None), table, schema_it_is_in)
+        is_new = column == self.new.name
+        one, home = (self.new, self._after) if is_new else (self.old, self._before)
+        native = native_column(replace(one, not_null=False, default=None), home.tables[self.name], home)
         if native is None:
             raise TypeError(one.type)
         schema = schema_of(self.name, catalog)
@@ -224,10 +233,9 @@ class _Pair:
         old, new = (quoted(each.name) for each in (self.old, self.new))
         default = default_sql(self.new)
         left_out = f"({default})::{self.new.type}::text" if default else "NULL"
-        function = sql_name(Name(self.name.schema, self._trigger), catalog)
         # As text: json has no equality.
         body = [
-            f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN",
+            "BEGIN",
             "    IF TG_OP = 'INSERT' THEN",
             f"        IF NEW.{new}::text IS DISTINCT FROM {left_out} THEN NEW.{old} := NEW.{new};",
             f"        ELSE NEW.{new} := NEW.{old}; END IF;",
@@ -235,20 +243,10 @@ class _Pair:
             f"    ELSIF NEW.{old}::text IS DISTINCT FROM OLD.{old}::text THEN NEW.{new} := NEW.{old};",
             "    END IF;",
             "    RETURN NEW;",
-            "END $keep$",
+            "END",
         ]
-        return [
-            SqlOp("\n".join(body)),
-            SqlOp(
-                f"CREATE TRIGGER {quoted(self._trigger)} BEFORE INSERT OR UPDATE ON "
-                f"{sql_name(self.name, catalog)} FOR EACH ROW EXECUTE FUNCTION {function}()"
-            ),
-        ]
+        return make_trigger(self._function, "\n".join(body), self.name, catalog)
 
     def stop(self, catalog: Catalog) -> Operations:
         """Return what drops the trigger."""
-        function = sql_name(Name(self.name.schema, self._trigger), catalog)
-        return [
-            SqlOp(f"DROP TRIGGER {quoted(self._trigger)} ON {sql_name(self.name, catalog)}"),
-            SqlOp(f"DROP FUNCTION {function}()"),
-        ]
+        return drop_trigger(self._function, self.name, catalog)

@@ -10,8 +10,8 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, CommentOp, SqlOp
+from plinth.autogenerate.online.kept_names import refuse_kept_name
 from plinth.autogenerate.online.way import Part
 from plinth.catalog.picture import Catalog, Name, Table
 
@@ -31,15 +31,7 @@ def refuse_unkept_tables(change: Change, kept: Sequence[Renamed]) -> None:
     for old, new in kept:
         why = next(_objections(change, old, new), None)
         if why:
-            refuse(
-                Refusal(
-                    "kept name",
-                    f"Table {shown(new.name, change.after)} can't keep its old name "
-                    f"{shown(old.name, change.before)} beside the new one, for {why}. Without "
-                    '"keep_old": True in its info it is renamed at once, while no code runs that uses the '
-                    "old name.",
-                )
-            )
+            refuse_kept_name(f"Table {shown(new.name, change.after)}", shown(old.name, change.before), why)
 
 
 def _objections(change: Change, old: Table, new: Table) -> Iterator[str]:

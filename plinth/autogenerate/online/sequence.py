@@ -34,7 +34,7 @@ from plinth.autogenerate.online.kept_names import (
     drop_old_names,
     is_kept_with,
     keep_names,
-    kept_columns,
+    old_columns,
     refuse_unkept,
 )
 from plinth.autogenerate.online.new_enums import rebuilt_enum
@@ -450,7 +450,7 @@ def _loosen_columns(way: Way, name: Name) -> None:
     kept = way.change.after.tables[name]
     for column in way.before.tables[name].columns:
         old = way.at.tables[name].column(column.name)
-        stays = column.name in kept_columns(way, name)
+        stays = column.name in old_columns(way, name)
         if old and old.is_required and kept.column(column.name) is None and not stays:
             loosen(way, name, old)  # code that doesn't know it any more inserts rows without it
 
@@ -531,9 +531,8 @@ def _require(way: Way, name: Name) -> None:
         add_not_valid(way, name, check, goes=True)
         place = ColumnName(name, column.name)
         value = way.change.backfills.get(place)
-        if (
-            value is not None and place not in way.change.kept_names
-        ):  # for rows that came between the first time and the check
+        # For rows that came between the first time and the check; a kept name's trigger fills them.
+        if value is not None and place not in way.change.kept_names:
             _fill_column(way, name, column.name, value)
         validate(way, name, check)
         to = with_not_null(way, name, column.name, True)
