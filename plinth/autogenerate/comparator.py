@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -194,9 +195,10 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
         before, after = in_scope(subject.database, subject.models, subject.scope)
         _name_what_stays(subject, after)
         online_too = questions.is_online(context.migration_context)
+        hints = subject.hints if online_too else replace(subject.hints, kept=())
         renames, before = apply_renames(
             connection,
-            subject.hints.without_kept() if online_too else subject.hints,
+            hints.without_kept(),
             before,
             after,
             lambda: in_scope(subject.read(), subject.models, subject.scope)[0],
@@ -205,7 +207,7 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             after = in_scope(subject.read(), subject.models, subject.scope)[1]
         if not renames and not differences(before, after):
             return None
-        kept = kept_columns(subject.hints, before, after) if online_too else {}
+        kept = kept_columns(hints, before, after)
         change = Change(
             before,
             after,
@@ -221,7 +223,12 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             difference(change)  # refuses what can't be done at all
         if online_too:
             online.ask(change)
-            refuse_unkept_tables(change, kept_tables(subject.hints, subject.database, before))
+            refuse_unkept_tables(change, kept_tables(hints, subject.database, before))
+        elif renames and subject.hints.kept:
+            log.warning(
+                '"keep_old" says nothing in a plain file: what it renames has its new name at once, and code '
+                "that runs and uses the old one fails. For two revisions: alembic -x online=yes revision …"
+            )
         return Comparison(change, renames, subject)
     finally:
         savepoint.rollback()

@@ -208,8 +208,11 @@ def test_where_the_column_changes_otherwise_or_is_a_key_it_is_refused(
         write(history, empty_engine, metadata)
 
 
-def test_a_plain_file_renames_at_once(history: History, empty_engine: Engine) -> None:
+def test_a_plain_file_renames_at_once_and_that_is_said(
+    history: History, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     assert len(write(history, empty_engine, models(new=True), "online=no")) == 1
+    assert '"keep_old" says nothing in a plain file' in caplog.text
     command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_engine.url, "select count(title), to_regclass('members') from people group by 2") == [
         (ROWS, None)
