@@ -4,6 +4,7 @@ Each command imports what it needs when it runs: what is asked most is answered 
 """
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -232,6 +233,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
 
     known = up_to_date.fingerprint() if arguments.revision == "heads" else None
     heads = up_to_date.heads(known) if known else None
+    gc.freeze()  # when Python ends, no collection looks at the modules: see plinth/env.py
     done, after, waiting = _apply(arguments, known) if heads is None else ([], heads, [])
     answer(
         arguments,
@@ -287,6 +289,7 @@ def status(arguments: argparse.Namespace) -> int:
     from plinth import development
     from plinth.status import WRONG, statuses
 
+    gc.freeze()
     arguments.exit_code_of_errors = WRONG
     found = statuses(development.alembic_config())
     if arguments.json:

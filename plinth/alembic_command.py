@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import alembic.command
 from alembic import context
 from alembic.runtime.migration import MigrationContext
 
@@ -63,6 +64,20 @@ def running() -> AlembicCommand:
     """
     refuse_unloadable(context.script)
     return of_options(_options())
+
+
+def is_typed_upgrade() -> bool:
+    """Whether `alembic upgrade head` (or `heads`) was typed, without anything that changes what it does."""
+    typed, options = context.config.cmd_opts, _options()
+    revision = getattr(typed, "revision", None)
+    return (
+        getattr(typed, "cmd", [None])[0] is alembic.command.upgrade
+        and revision in {"head", "heads"}
+        and not any(getattr(typed, name, True) for name in ("sql", "tag", "x"))
+        and of_options(options).name == "upgrade"
+        and options.get("destination_rev") == revision
+        and not any(options.get(name) for name in ("as_sql", "starting_rev", "tag", "dont_mutate"))
+    )
 
 
 def work() -> Callable[..., Iterable[Any]]:

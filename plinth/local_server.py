@@ -22,14 +22,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil
 import psycopg
-from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.errors import PlinthError
+
+if TYPE_CHECKING:  # where the server runs, all that is asked is where
+    import psutil
+    from sqlalchemy.engine import URL
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +76,15 @@ class LocalServer:
     name: str
     options: Sequence[str]
 
-    def url(self, database: str) -> URL:
+    def url(self, database: str) -> "URL":
         """Return the URL of a database on this server, running or not."""
-        place = {"host": str(self._socket_folder()), "port": str(PORT)}
-        return URL.create("postgresql+psycopg", username=SUPERUSER, database=database, query=place)
+        from sqlalchemy.engine import URL  # noqa: PLC0415
+
+        return URL.create("postgresql+psycopg", username=SUPERUSER, database=database, query=self.place())
+
+    def place(self) -> dict[str, str]:
+        """Return the host and the port of this server, running or not."""
+        return {"host": str(self._socket_folder()), "port": str(PORT)}
 
     def exists(self) -> bool:
         """Whether its cluster has been made; asking makes nothing."""
@@ -115,6 +122,8 @@ class LocalServer:
         Raises:
             ServerError: it doesn't end, or belongs to another user.
         """
+        import psutil  # noqa: PLC0415
+
         if not self._data().is_dir():
             return False
         with _one_at_a_time():
@@ -268,11 +277,13 @@ class LocalServer:
                 "or set PLINTH_HOME to a folder of your own."
             ) from error
 
-    def _postmaster(self) -> psutil.Process | None:
+    def _postmaster(self) -> "psutil.Process | None":
         """Return the running server of this cluster; the pid of a zombie or another program is none."""
         lines = self._postmaster_file()
         if not lines:
             return None
+        import psutil  # noqa: PLC0415
+
         try:
             process = psutil.Process(int(lines[0]))
             if process.status() == psutil.STATUS_ZOMBIE or Path(process.cwd()) != self._data():
@@ -365,6 +376,8 @@ def _remove_orphans() -> None:
     A project on a disk that isn't there at the moment is not gone. One that was moved writes its new
     place down when its server is started.
     """
+    import psutil  # noqa: PLC0415
+
     link = _default_place()
     if not _account() or not link.is_symlink() or link.resolve().parent != REACHABLE:
         return
@@ -547,7 +560,9 @@ def _quoted_in_list(path: Path) -> str:
     return f'"{escaped}"'
 
 
-def _processes_in(data: Path) -> list[psutil.Process]:
+def _processes_in(data: Path) -> "list[psutil.Process]":
+    import psutil  # noqa: PLC0415
+
     def uses(process: psutil.Process) -> bool:
         try:
             return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data
@@ -558,13 +573,17 @@ def _processes_in(data: Path) -> list[psutil.Process]:
 
 
 def _lives(pid: int) -> bool:
+    import psutil  # noqa: PLC0415
+
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def _wait_for_end(process: psutil.Process) -> None:
+def _wait_for_end(process: "psutil.Process") -> None:
+    import psutil  # noqa: PLC0415
+
     deadline = time.monotonic() + STOP_TIMEOUT
     # A container may have nobody who reaps: a zombie has ended all the same.
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:

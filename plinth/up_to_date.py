@@ -1,4 +1,4 @@
-"""`plinth upgrade` where nothing is pending: said without Alembic, if that is certain.
+"""`plinth upgrade` and `alembic upgrade head` where nothing is pending: said at once, if that is certain.
 
 The long way, through Alembic and `env.py`, notes in `plinth.up_to_date` that it left nothing to do, and what
 it saw: a fingerprint of all files that an upgrade depends on, the heads, the ledger's last row. While all of
@@ -6,7 +6,8 @@ that is as it was, the long way would say the same again. What can't be told fro
 way: a file that differs in a byte, an `env.py` of another form, a lock that is held, something half done, a
 privilege that is missing.
 
-Neither Alembic nor SQLAlchemy is imported: that takes longer than all that is asked here.
+Neither Alembic nor SQLAlchemy is imported: that takes longer than all that is asked here. The program
+`alembic` has imported them by then; it is spared the revisions' files, the models, and two sessions.
 """
 
 import ast
@@ -29,6 +30,7 @@ from plinth.errors import PlinthError
 
 if TYPE_CHECKING:
     import psycopg
+    from alembic.config import Config
 
 ATTRIBUTE = "plinth.up_to_date"  # of Alembic's configuration: the fingerprint, for the one who writes it down
 _WITHIN = 5  # seconds until the long way is taken, which waits longer
@@ -121,6 +123,29 @@ def fingerprint() -> str | None:
     return digest.hexdigest()
 
 
+def is_so_for(config: "Config") -> bool:
+    """Whether nothing is pending for `alembic upgrade head`, which was typed; if not, it is noted when it is.
+
+    Args:
+        config: Alembic's. What a program has set there, and no file says, takes the long way.
+    """
+    try:
+        file, read = _ini()
+        _be_certain(not config.attributes and config.config_ini_section == "alembic")
+        _be_certain(config.config_file_name and Path(config.config_file_name).absolute() == file.absolute())
+        _be_certain(_options(config.file_config) == _options(read))
+    except (_Uncertain, PlinthError, OSError, ValueError, configparser.Error):
+        return False
+    known = fingerprint()
+    config.attributes[ATTRIBUTE] = known
+    found = heads(known) if known else None
+    return found is not None and (len(found) == 1 or getattr(config.cmd_opts, "revision", None) == "heads")
+
+
+def _options(config: configparser.ConfigParser) -> dict[str, str]:
+    return dict(config.items("alembic", raw=True))
+
+
 def heads(known: str) -> list[str] | None:
     """Return the heads of the database if nothing is pending there; None where the long way has to be taken.
 
@@ -139,7 +164,7 @@ def heads(known: str) -> list[str] | None:
             if app_env == "production" or place["host"][:1] in {"", "/"}:  # perhaps the local server
                 _look(session, _MARKED, {"name": "production" if app_env == "production" else None})
             session.rollback()
-    except (_Uncertain, PlinthError, psycopg.Error):
+    except (_Uncertain, PlinthError, ImportError, OSError, psycopg.Error):
         return None
     _log_as_alembic_does()
     return found
@@ -181,6 +206,13 @@ def _place() -> dict[str, Any]:
     """Return what psycopg is told of the database that migrations go to."""
     settings.forget_libpq_places()
     text = settings.variable("MIGRATION_DATABASE_URL") or settings.variable("DATABASE_URL")
+    if text is None and settings.app_env() != "production":
+        # Imported late: with a URL it isn't needed, nor is what it imports there. If the server doesn't
+        # run, there is no session, and the long way starts it.
+        from plinth.local_server import SUPERUSER, development_server  # noqa: PLC0415
+
+        at = {**development_server().place(), "user": SUPERUSER, "dbname": settings.development_database()}
+        return at | {"connect_timeout": _WITHIN}
     match = _URL.fullmatch(text or "")
     if match is None:
         raise _Uncertain

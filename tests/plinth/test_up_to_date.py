@@ -1,13 +1,17 @@
 """`plinth upgrade` with nothing pending: what may be said without Alembic, and all that may not."""
 
 import json
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from alembic.command import stamp, upgrade
+from alembic.config import CommandLine, Config
+from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from plinth import advisory, settings, up_to_date
+from plinth import advisory, alembic_command, local_server, settings, up_to_date
 from tests.plinth.history import do, psql, rows
 from tests.plinth.project import HEAD, Project
 
@@ -53,6 +57,88 @@ def test_it_says_what_the_long_way_says(here: Project, empty_url: URL) -> None:
     long = here.run("plinth", "upgrade", "--json")
     assert json.loads(short.stdout) == {"applied": [], "heads": [HEAD], "waiting": []}
     assert (short.returncode, short.stdout, short.stderr) == (long.returncode, long.stdout, long.stderr)
+
+
+def test_alembic_says_what_the_long_way_says(here: Project, empty_url: URL) -> None:
+    noted = "select files, xmin::text from plinth.up_to_date"
+    before = rows(empty_url, noted)
+    short = here.run("alembic", "upgrade", "head", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in short.stderr.splitlines() if "|" in line}
+    assert "plinth.up_to_date" in imported
+    assert not {"plinth.apply", "plinth.connecting", "app.models"} & imported
+    said = [line for line in short.stderr.splitlines() if not line.startswith("import time:")]
+    assert rows(empty_url, noted) == before
+    do(empty_url, "drop table plinth.up_to_date")
+    long = here.run("alembic", "upgrade", "head")
+    assert (short.returncode, short.stdout, said) == (long.returncode, long.stdout, long.stderr.splitlines())
+    assert rows(empty_url, "select files from plinth.up_to_date") == [(before[0][0],)]
+
+
+OTHERWISE = [
+    ("upgrade", HEAD),
+    ("upgrade", "head", "--sql"),
+    ("upgrade", "head", "--tag", "shop"),
+    ("-x", "shop=1", "upgrade", "head"),
+    ("-n", "post_write_hooks", "upgrade", "head"),
+    ("-c", "other.ini", "upgrade", "head"),
+    ("downgrade", "-0"),
+    ("stamp", "head"),
+    ("current",),
+]
+
+
+def test_what_is_typed_otherwise_takes_the_long_way(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    class LongWay(Exception):  # noqa: N818 - no error
+        pass
+
+    def refuse(*_: object) -> None:
+        raise LongWay
+
+    monkeypatch.setattr(alembic_command, "running", refuse)
+    (here.root / "other.ini").write_text((here.root / "alembic.ini").read_text())
+    program = CommandLine()
+
+    def type_(*arguments: str) -> Config:
+        parsed = program.parser.parse_args(arguments)
+        return Config((parsed.config or ["alembic.ini"])[0], ini_section=parsed.name, cmd_opts=parsed)
+
+    def run(config: Config) -> None:
+        typed = vars(config.cmd_opts or Namespace())
+        command, positional, named = typed["cmd"]
+        command(config, *(typed[name] for name in positional), **{name: typed[name] for name in named})
+
+    run(type_("upgrade", "head"))
+    for arguments in OTHERWISE:
+        with pytest.raises((LongWay, CommandError)):
+            run(type_(*arguments))
+    with pytest.raises(LongWay):  # another command than the one that was typed
+        stamp(type_("upgrade", "head"), "head")
+    handed_over = type_("upgrade", "head")
+    handed_over.attributes["connection"] = None
+    told = type_("upgrade", "head")
+    told.set_main_option("sqlalchemy.url", "postgresql://elsewhere/x")
+    for config in (handed_over, told, Config("alembic.ini")):
+        with pytest.raises(LongWay):
+            upgrade(config, "head")
+
+
+def test_the_local_server_is_asked_where_no_url_is_set(
+    here: Project, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = {
+        "host": empty_url.query.get("host") or empty_url.host,
+        "port": empty_url.query.get("port", "5432"),
+    }
+    monkeypatch.setattr(local_server.LocalServer, "place", lambda _: place)
+    monkeypatch.setattr(local_server, "SUPERUSER", empty_url.username)
+    monkeypatch.setenv("PLINTH_DATABASE", str(empty_url.database))
+    monkeypatch.delenv("DATABASE_URL")
+    assert looked() == [HEAD]
+    monkeypatch.setenv("PLINTH_DATABASE", "missing")
+    assert looked() is None
+    monkeypatch.setenv("PLINTH_DATABASE", str(empty_url.database))
+    place["host"] = str(here.root)  # nobody answers there: the long way starts the server
+    assert looked() is None
 
 
 # What is done to the database, and what takes it back; none where the lock is let go of.
@@ -236,7 +322,6 @@ def test_a_file_that_is_gone_takes_the_long_way(here: Project) -> None:
         "postgresql+asyncpg://host/x",
         "mysql://host/x",
         "postgresql://host",
-        "",
     ],
 )
 def test_a_url_that_may_be_read_otherwise_takes_the_long_way(
