@@ -148,6 +148,12 @@ def connect_to_maintenance_database(url: URL) -> Iterator[Connection]:
         yield _enter_first(stack, [url.set(database=name) for name in MAINTENANCE_DATABASES])
 
 
+def server_version(connection: Connection) -> int:
+    """Return the major version of the server."""
+    version = connection.dialect.server_version_info
+    return int(version[0]) if version else 0
+
+
 def explain(url: URL, error: DBAPIError) -> ConnectError:
     """Return why there is no connection to `url`, in one line.
 

@@ -52,6 +52,7 @@ _ELSEWHERE = {
 
 ENVIRONMENTS = ("development", "test", "production")
 SERVERS_OWN_DATABASES = ("postgres", "template0", "template1")
+OLDEST_SERVER = 14  # the major version of PostgreSQL
 LONGEST_NAME = 63  # bytes, of anything in PostgreSQL
 LONGEST_DURATION = timedelta(milliseconds=2**31 - 1)  # PostgreSQL's own limit
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}  # as PostgreSQL writes them
@@ -77,6 +78,7 @@ class Settings:
         online: whether autogenerate writes revisions that a busy database doesn't feel.
         leaving: tables and columns (`table.column`) that have left the models, and aren't to be dropped yet.
         hold_after: whether `alembic upgrade` leaves out, outside of development, what comes after the code.
+        oldest_server: the oldest PostgreSQL that new revisions are for, by its major version.
         lint_since: the newest revision that `make db-lint` doesn't look at, nor those before it.
         timestamps: whether a revision's id is the time at which it was written, in UTC.
         messages: whether a revision needs a message that says what it changes.
@@ -90,6 +92,7 @@ class Settings:
     online: bool = True
     leaving: tuple[str, ...] = ()
     hold_after: bool = False
+    oldest_server: int = OLDEST_SERVER
     lint_since: str = ""
     timestamps: bool = False
     messages: bool = False
@@ -281,9 +284,27 @@ def duration(value: object, setting: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def major_version(value: object, setting: str) -> int:
+    """Return a major version of PostgreSQL.
+
+    Args:
+        value: the number.
+        setting: where it comes from, for the message.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    if not re.fullmatch(r"\d{1,3}", str(value)) or int(str(value)) < OLDEST_SERVER:
+        raise SettingsError(
+            f"{setting} is {value!r}: write a major version of PostgreSQL, {OLDEST_SERVER} or newer."
+        )
+    return int(str(value))
+
+
 _READERS: dict[object, Callable[[object, str], object]] = {
     timedelta: duration,
     bool: yes_or_no,
+    int: major_version,
     tuple[str, ...]: names,
 }
 

@@ -29,6 +29,7 @@ from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, passes
 from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
+from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
 from plinth.own_schema import refuse_without_default_schema, refuse_without_version_table
 from plinth.server_errors import advice, words
@@ -400,7 +401,7 @@ class _Applier:
             ) from error
         if not passes(error):
             stays = f"{self._what_stays()} " if self._running else ""
-            log.warning("Stopped by an error%s. %s%s", during, stays, self.standing())
+            log.warning("Stopped by an error%s. %s%s%s", during, stays, self.standing(), self._too_old())
             raise error
         why = words(error) + (f" Blocked by {blockers}." if blockers else "")
         if self._online.step and self._online.step.is_half_done:
@@ -452,6 +453,17 @@ class _Applier:
         if step is None or not step.stands_half_way:
             return "It was rolled back: nothing of it has changed the database."
         return "What it had finished before stays, and the same command goes on behind it."
+
+    def _too_old(self) -> str:
+        """Return what to say where the server is older than those for which revisions are written."""
+        oldest = self._settings.oldest_server
+        version = server_version(self._connection)
+        if version >= oldest:
+            return ""
+        return (
+            f" The server is PostgreSQL {version}, and revisions are written for {oldest} and newer: if "
+            f"that is why, write oldest_server = {version} in [tool.plinth], and this revision anew."
+        )
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield the steps that are left.

@@ -12,7 +12,7 @@ from alembic.autogenerate.api import RevisionContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
-from plinth import revision_names
+from plinth import revision_names, settings
 from plinth.alembic_command import of_options
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
@@ -326,7 +326,12 @@ def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
     ]
     early = [each for each in parts if not each.is_after]
     late = [*without_views(kept, change.before), *(each for each in parts if each.is_after)]
-    found = files([*renamed, *early, *late], change.before, in_one=not online)
+    found = files(
+        [*renamed, *early, *late],
+        change.before,
+        in_one=not online,
+        oldest_server=settings.configured().oldest_server,
+    )
     if not online and _phases(comparison) == {True}:
         return [replace(each, is_after=True) for each in found]
     return found

@@ -201,6 +201,7 @@ def test_names_come_from_the_folder(project: Repository) -> None:
     assert pyproject(project)["tool"]["plinth"] == {
         "database": "my_app_development",
         "messages": True,
+        "oldest_server": 18,
         "seeds": "app.seeds",
         "timestamps": True,
     }
@@ -292,7 +293,16 @@ def test_the_answers_hold_no_secret_and_nothing_asks_for_trust(
     template: Repository, project: Repository
 ) -> None:
     answers = yaml.safe_load(project.read(".copier-answers.yml"))
-    assert set(answers) == {"_commit", "_src_path", "name", "database", "python", "async", "sample"}
+    assert set(answers) == {
+        "_commit",
+        "_src_path",
+        "name",
+        "database",
+        "python",
+        "postgresql",
+        "async",
+        "sample",
+    }
     assert answers["_commit"] == FIRST
     asked = yaml.safe_load(template.read("copier.yml"))
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & set(asked)

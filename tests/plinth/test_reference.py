@@ -110,6 +110,7 @@ def test_settings_and_their_variables_and_defaults() -> None:
     readers: dict[type, Callable[[str, str], object]] = {
         timedelta: settings.duration,
         bool: settings.yes_or_no,
+        int: settings.major_version,
         str: lambda value, _: value,
         tuple: settings.names,
     }

@@ -36,6 +36,9 @@ class SqlOp(ops.ExecuteSQLOp):
         return ("execute", self.sql)
 
 
+NAMED_NOT_NULL = 18  # the first PostgreSQL in which NOT NULL has a name
+
+
 class NotNullNamesOp(SqlOp):
     """Gives NOT NULL constraints other names. They have names since PostgreSQL 18 only.
 

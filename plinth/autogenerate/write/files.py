@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from alembic.operations import ops
 
 from plinth.autogenerate.objects.steps import (
+    NAMED_NOT_NULL,
     AutocommitOp,
     CommentOp,
     NamedTextOp,
@@ -39,28 +40,37 @@ class Revision:
     is_after: bool = False
 
 
-def files(parts: Sequence[Part], standing: Catalog, *, in_one: bool = False) -> list[Revision]:
+def files(
+    parts: Sequence[Part], standing: Catalog, *, in_one: bool = False, oldest_server: int = 14
+) -> list[Revision]:
     """Return the revisions of a change, in order.
 
     Args:
         parts: of the change, in order.
         standing: the schema in which it begins.
         in_one: transactions aren't taken apart for the sake of their locks (`-x online=no`).
+        oldest_server: the oldest PostgreSQL that they are for, by its major version.
     """
-    found = []
+    found, plainly = [], oldest_server >= NAMED_NOT_NULL
     if in_one:
         standing = replace(standing, tables={})
     for is_after in (False, True):
         own = [part for part in parts if part.is_after == is_after]
         if own:
-            up = _joined([part.up for part in own], standing)
-            down = _joined(_without_needless([part.down for part in reversed(own)]), standing)
+            ways = [part.up for part in own], _without_needless([part.down for part in reversed(own)])
+            up, down = (_joined(each, standing, plainly=plainly) for each in ways)
             found.append(Revision(up, down, is_after))
     return found
 
 
-def _joined(parts: Iterable[Operations], standing: Catalog) -> list[ops.MigrateOperation]:
-    """Return the operations of several transactions, one after the other, as one function has them."""
+def _joined(parts: Iterable[Operations], standing: Catalog, *, plainly: bool) -> list[ops.MigrateOperation]:
+    """Return the operations of several transactions, one after the other, as one function has them.
+
+    Args:
+        parts: the transactions.
+        standing: the schema in which they begin.
+        plainly: each server that they are for has names of NOT NULL constraints.
+    """
     blocks: list[_Block] = []
     for part in parts:
         outside = [each for each in part if isinstance(each, AutocommitOp)]
@@ -75,7 +85,7 @@ def _joined(parts: Iterable[Operations], standing: Catalog) -> list[ops.MigrateO
             last.ops += mine.ops
         else:
             blocks.append(mine)
-    return _with_names(list(_written(_absorbed(blocks))))
+    return _with_names(list(_written(_absorbed(blocks), plainly=plainly)))
 
 
 @dataclass
@@ -119,26 +129,28 @@ def _absorbed(blocks: Sequence[_Block]) -> list[_Block]:
     return found
 
 
-def _written(blocks: Sequence[_Block]) -> Iterator[ops.MigrateOperation]:
+def _written(blocks: Sequence[_Block], *, plainly: bool) -> Iterator[ops.MigrateOperation]:
     last: _Block | None = None
     for block in blocks:
         if block.is_outside:
-            yield AutocommitOp(_gathered(block.ops))
+            yield AutocommitOp(_gathered(block.ops, plainly=plainly))
         else:
             if last and not last.is_outside:
                 yield AutocommitOp(
                     [CommentOp("a commit, so that no lock is held on two tables"), TextOp("pass")]
                 )
-            yield from _gathered(block.ops)
+            yield from _gathered(block.ops, plainly=plainly)
         last = block
 
 
-def _gathered(operations: Iterable[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    """Return operations, with one statement for the names of a table's NOT NULL constraints."""
+def _gathered(operations: Iterable[ops.MigrateOperation], *, plainly: bool) -> list[ops.MigrateOperation]:
+    """Return operations, with plain statements or one block for names of a table's NOT NULL constraints."""
     found: list[ops.MigrateOperation] = []
     for op in operations:
         last = found[-1] if found else None
-        if isinstance(op, NotNullNamesOp) and isinstance(last, NotNullNamesOp) and op.about == last.about:
+        if isinstance(op, NotNullNamesOp) and plainly:
+            found += [SqlOp(each, None, op.about) for each in op.renames]
+        elif isinstance(op, NotNullNamesOp) and isinstance(last, NotNullNamesOp) and op.about == last.about:
             found[-1] = NotNullNamesOp([*last.renames, *op.renames], last.about)
         else:
             found.append(op)

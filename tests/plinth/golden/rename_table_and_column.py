@@ -16,17 +16,9 @@ depends_on = None
 def upgrade() -> None:
     op.rename_table("posts", "articles")
     op.execute("ALTER SEQUENCE posts_id_seq RENAME TO articles_id_seq")
-    op.execute(
-        """
-        DO $$ BEGIN
-            IF current_setting('server_version_num')::int >= 180000 THEN  -- before, NOT NULL has no name
-                ALTER TABLE articles RENAME CONSTRAINT posts_id_not_null TO articles_id_not_null;
-                ALTER TABLE articles RENAME CONSTRAINT posts_likes_not_null TO articles_likes_not_null;
-                ALTER TABLE articles RENAME CONSTRAINT posts_state_not_null TO articles_state_not_null;
-            END IF;
-        END $$
-        """
-    )
+    op.execute("ALTER TABLE articles RENAME CONSTRAINT posts_id_not_null TO articles_id_not_null")
+    op.execute("ALTER TABLE articles RENAME CONSTRAINT posts_likes_not_null TO articles_likes_not_null")
+    op.execute("ALTER TABLE articles RENAME CONSTRAINT posts_state_not_null TO articles_state_not_null")
     op.execute("ALTER TABLE articles RENAME CONSTRAINT pk_posts TO pk_articles")
     with op.get_context().autocommit_block():
         # a commit, so that no lock is held on two tables
@@ -42,16 +34,8 @@ def downgrade() -> None:
         # a commit, so that no lock is held on two tables
         pass
     op.execute("ALTER TABLE articles RENAME CONSTRAINT pk_articles TO pk_posts")
-    op.execute(
-        """
-        DO $$ BEGIN
-            IF current_setting('server_version_num')::int >= 180000 THEN  -- before, NOT NULL has no name
-                ALTER TABLE articles RENAME CONSTRAINT articles_state_not_null TO posts_state_not_null;
-                ALTER TABLE articles RENAME CONSTRAINT articles_likes_not_null TO posts_likes_not_null;
-                ALTER TABLE articles RENAME CONSTRAINT articles_id_not_null TO posts_id_not_null;
-            END IF;
-        END $$
-        """
-    )
+    op.execute("ALTER TABLE articles RENAME CONSTRAINT articles_state_not_null TO posts_state_not_null")
+    op.execute("ALTER TABLE articles RENAME CONSTRAINT articles_likes_not_null TO posts_likes_not_null")
+    op.execute("ALTER TABLE articles RENAME CONSTRAINT articles_id_not_null TO posts_id_not_null")
     op.execute("ALTER SEQUENCE articles_id_seq RENAME TO posts_id_seq")
     op.rename_table("articles", "posts")
