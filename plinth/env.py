@@ -44,14 +44,13 @@ def run(
     if config.config_file_name:
         settings.use_root(Path(config.config_file_name), again=False)
     if alembic_command.is_typed_upgrade() and up_to_date.is_so_for(config):
-        _keep_what_is_loaded(config)
+        gc.freeze()  # the last collection, when Python ends, would take a quarter of the time
         return
     # Imported late: where nothing is pending they aren't needed.
     from plinth import revision_names  # noqa: PLC0415
     from plinth.apply import apply, offline  # noqa: PLC0415
     from plinth.migration_connection import migration_connection  # noqa: PLC0415
 
-    _keep_what_is_loaded(config)
     command = alembic_command.running()
     _set_up_logging(config, quietly=not command.changes_database)
     with as_command_errors():
@@ -78,15 +77,6 @@ def run(
         context.run_migrations()
         if command.name == "merge":
             revision_names.name_merges(context.script)
-
-
-def _keep_what_is_loaded(config: Config) -> None:
-    """Let no collection look at the modules again, where the program `alembic` ends with this command.
-
-    The last one, when Python ends, would take a quarter of the time of a short command.
-    """
-    if hasattr(config.cmd_opts, "cmd"):
-        gc.freeze()
 
 
 def _migrate(options: dict[str, Any]) -> None:
