@@ -26,7 +26,7 @@ def refuse_unloadable(script: ScriptDirectory) -> None:
             raise
         raise CommandError(found) from error
     # Of files with one id Alembic keeps the last, and may then find several heads that can't be merged.
-    if known < sum(1 for path in _paths(script) if _is_revision(path)):
+    if known < sum(1 for path in _listed(script) if _is_revision(path)):
         found = objection(script)
         if found is not None:
             raise CommandError(found)
@@ -65,9 +65,13 @@ def objection(script: ScriptDirectory) -> str | None:
 
 
 def _paths(script: ScriptDirectory) -> Iterator[Path]:
+    yield from (path.resolve() for path in _listed(script))
+
+
+def _listed(script: ScriptDirectory) -> Iterator[Path]:
     for folder in map(Path, script._version_locations):
         if folder.exists():
-            yield from sorted(path.resolve() for path in Script._list_py_dir(script, folder))
+            yield from sorted(Script._list_py_dir(script, folder))
 
 
 def _is_revision(path: Path) -> bool:

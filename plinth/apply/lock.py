@@ -6,8 +6,10 @@ kill -9 of the client the server may go on with its last statement, and nobody s
 """
 
 import logging
+import math
 import os
 import random
+import select
 import socket
 import threading
 import time
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
 REMIND_INTERVAL = 60.0  # seconds
+ASK_INTERVAL = 1.0  # seconds
 ANSWER_TIMEOUT = 15.0  # seconds
 ORPHAN_GRACE = (
     3.0  # seconds; the server itself ends most orphans after one: see client_connection_check_interval
@@ -48,6 +51,7 @@ class Lock:
     """
 
     session: "psycopg.Connection[Any]"
+    _asked: float = -math.inf  # when the server last answered
 
     def is_alive(self) -> bool:
         """Whether the session still is there, and so is the server."""
@@ -60,16 +64,29 @@ class Lock:
     def check(self) -> None:
         """Return if the lock is still held.
 
+        A session that ends says so, or its socket does: the server is asked when there is something to read,
+        and else every second. Who takes the lock meanwhile waits for the session that migrates.
+
         Raises:
             LockError: its session has ended.
         """
+        if time.monotonic() - self._asked < ASK_INTERVAL and not self._has_something_to_say():
+            return
         try:
             self.session.execute("select 1")
+            self._asked = time.monotonic()
         except psycopg.Error as error:
             raise LockError(
                 "The session that holds the lock of the migrations has ended, so another command may be "
                 f"migrating now: {words(error)} Run the same command again."
             ) from error
+
+    def _has_something_to_say(self) -> bool:
+        with self.session.lock:  # the watcher asks it something, too
+            try:
+                return bool(select.select([self.session.fileno()], [], [], 0)[0])
+            except (psycopg.Error, OSError, ValueError):  # it is closed
+                return True
 
 
 @contextmanager

@@ -29,7 +29,10 @@ from tests.plinth.project import Project, copy_project
 
 HEAD = "alembic", "upgrade", "head"
 SLEEPS = "select from pg_stat_activity where query ~ '^select pg_sleep' and state = 'active'"
-END = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'alembic upgrade %'"
+END = """
+    select pg_terminate_backend(pid, 60000) /* until it has ended */ from pg_stat_activity
+    where application_name like 'alembic upgrade %'
+    """
 END_ONESELF = "select pg_terminate_backend(pg_backend_pid())"
 ROLE = "migrator"
 
