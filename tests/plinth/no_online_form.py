@@ -101,7 +101,10 @@ NO_ONLINE_FORM = {
         "table.chain_to_logged",
         "table.chain_to_unlogged",
         "table.to_logged",
+        "table.to_logged_and_a_key_to_it_comes",
         "table.to_unlogged",
+        "table.to_unlogged_and_a_key_to_it_changes",
+        "table.to_unlogged_and_a_key_to_it_goes",
         "table.unlogged_when_a_logged_one_that_refers_goes",
     ],
     ("rewrites", "stored-generated-column"): [

@@ -117,6 +117,7 @@ def sequence(change: Change) -> list[Part]:
     split = [name for name in standing if _is_split(way, name)]
     filled = {ColumnName(name, column.name) for name in split for column in _new_and_filled(way, name)}
     way.change = replace(way.change, filled_later=filled)
+    _drop_keys_to_unlogged(way, split)
     for name in split:
         way.go(_eased(way, name), through=_without_defaults(way, name))
     _drop_triggers(way)
@@ -288,11 +289,15 @@ def _eased(way: Way, name: Name) -> Catalog:
     columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
     kept = [column for column in before.columns if after.column(column.name) is None]
     to_come = _indexes_to_come(before, after)
+    gone = before.constraints.keys() - way.at.tables[name].constraints.keys()  # `_drop_keys_to_unlogged`
+    standing = {key: each for key, each in before.constraints.items() if key not in gone}
     identities = {f"USING INDEX {quoted(each)}" for each in to_come}
     table = replace(
         after,
         columns=(*columns, *kept),
-        constraints=_with_names_of_not_null(before, after, {column.name: column for column in columns}),
+        constraints=_with_names_of_not_null(
+            replace(before, constraints=standing), after, {column.name: column for column in columns}
+        ),
         indexes=before.indexes,
         clustered_on=None if after.clustered_on in to_come else after.clustered_on,
         replica_identity="" if after.replica_identity in identities else after.replica_identity,
@@ -392,6 +397,18 @@ def _drop_triggers(way: Way) -> None:
             if not goes_before_swaps(way, each) or each.table != name
         }
         way.go(replace(way.at, others=others))
+
+
+def _drop_keys_to_unlogged(way: Way, split: Sequence[Name]) -> None:
+    """Drop foreign keys that go before what they refer to becomes unlogged, which needs them gone."""
+    before, after = way.before.tables, way.change.after.tables
+    for name in split:
+        for key in list(way.at.tables[name].constraints.values()):
+            pair = (
+                [catalog.get(key.foreign_key.table) for catalog in (before, after)] if key.foreign_key else []
+            )
+            if len({each.persistence for each in pair if each}) > 1 and _goes(way, name, key):
+                drop_constraint(way, name, key)
 
 
 def _drop_keys(way: Way, name: Name) -> None:

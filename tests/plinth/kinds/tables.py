@@ -1,5 +1,6 @@
 """Tables: made, dropped, renamed, and what they are made with."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +31,8 @@ from sqlalchemy.sql.elements import conv
 from tests.plinth.kinds.kind import Kind, Models, also, check, kept, nothing, t
 
 TWO = ("insert into t (name) values ('a'), ('b')",)
+
+LINKED = ("insert into b (n) values (1), (2)", "insert into a (other) values (1), (2)")
 
 
 def plain(m: MetaData) -> Table:
@@ -98,6 +101,17 @@ def links(**options: Any) -> Models:
         for name, other in (("b", None), ("c", "b"), ("a", "c")):
             keys: list[Column[Any]] = [] if other is None else [Column("other", ForeignKey(f"{other}.id"))]
             t(m, *keys, name=name, **options)
+
+    return make
+
+
+def linked(*, key: bool = True, ondelete: str | None = None, unlogged: Collection[str] = ()) -> Models:
+    """Return two tables of which one refers to the other by a foreign key, or without any."""
+
+    def make(m: MetaData) -> None:
+        keys = [ForeignKey("b.id", ondelete=ondelete)] if key else []
+        for name, items in (("b", [Column("n", Integer)]), ("a", [Column("other", Integer, *keys)])):
+            t(m, *items, name=name, prefixes=["UNLOGGED"] if name in unlogged else [])
 
     return make
 
@@ -416,6 +430,14 @@ KINDS = [
     Kind("table.chain_to_unlogged", links(), links(prefixes=["UNLOGGED"])),
     unlogged_when_gone("", None, None),
     unlogged_when_gone("_and_a_column_is_made_anew", "id + 2", "id + 1"),
+    Kind("table.to_unlogged_and_a_key_to_it_goes", linked(), linked(key=False, unlogged={"b"}), rows=LINKED),
+    Kind(
+        "table.to_unlogged_and_a_key_to_it_changes",
+        linked(),
+        linked(ondelete="CASCADE", unlogged={"a", "b"}),
+        rows=LINKED,
+    ),
+    Kind("table.to_logged_and_a_key_to_it_comes", linked(key=False, unlogged={"b"}), linked(), rows=LINKED),
     Kind("table.chain_to_logged", links(prefixes=["UNLOGGED"]), links()),
     Kind(
         "table.without_columns",
