@@ -11,7 +11,7 @@ from alembic import context
 from alembic.config import Config
 from sqlalchemy import MetaData
 
-from plinth import alembic_command, alembic_plugin, settings, up_to_date
+from plinth import alembic_command, alembic_plugin, collector, settings, up_to_date
 from plinth.errors import PlinthError, as_command_errors
 
 Models = MetaData | Sequence[MetaData]
@@ -100,7 +100,8 @@ def _metadata(
         return given
     if not needed and naming_convention is not None:
         return MetaData(naming_convention=naming_convention)
-    return given()
+    with collector.paused():
+        return given()
 
 
 def _set_up_logging(config: Config, *, quietly: bool) -> None:
