@@ -75,8 +75,8 @@ SQUAWK = {
     "changing-column-type": Rule(
         "queries wait while the table is written anew",
         "a new column, a trigger that keeps it equal, a backfill in batches, and a swap of the names: "
-        "alembic revision --autogenerate writes it, but for what views and the like stand on; there, and "
-        "where the table is small, -x rewrite=table.column writes an exception into the file",
+        "alembic revision --autogenerate writes it, but not under a materialized view, for instance; there, "
+        "and where the table is small, -x rewrite=table.column writes an exception into the file",
         judged=True,
     ),
     "adding-required-field": Rule(

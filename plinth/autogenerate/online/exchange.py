@@ -24,6 +24,7 @@ from plinth.autogenerate.objects.quoting import (
 )
 from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.objects.tables import in_order
+from plinth.autogenerate.online import dependents
 from plinth.autogenerate.online.backfills import backfill_op
 from plinth.autogenerate.online.checks import add_not_valid, comment_ops, not_null_check, validate
 from plinth.autogenerate.online.keepers import Keeper, Turn
@@ -41,7 +42,7 @@ from plinth.autogenerate.online.parts import (
     use_index,
 )
 from plinth.autogenerate.online.way import Operations, Part, Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 
 _SIZES = {"smallint": 2, "integer": 4, "bigint": 8}
 _WIDTH = 90  # of a comment's lines
@@ -266,7 +267,8 @@ class _Exchange:
         dropped = self._dropped()
         names = {*self.own_tables, *(name for name, _ in dropped)}
         names |= {key.reference.table for _, key in keys_on(at, self.places)}
-        found: list[ops.MigrateOperation] = []
+        # Views before their tables, as queries lock them.
+        found: list[ops.MigrateOperation] = [*self._drop_others()]
         if len(names) > 1:
             found.append(_lock(in_order(names, at), at))
         for keeper in self.keepers:
@@ -301,7 +303,21 @@ class _Exchange:
             for turn in self.turns
             if turn.is_back
         ]
+        found += self._make_others()
         return found
+
+    def _others(self) -> list[Other]:
+        """Return what goes with the old columns, and comes again on those that take over."""
+        nodes = {node for place in self.places for node in dependents.nodes_of(self.way.at, place)}
+        return dependents.standing_on(self.way.at, nodes)
+
+    def _drop_others(self) -> Operations:
+        at, gone = self.way.at, self._others()
+        return dependents.between(self.way, at, dependents.without(at, gone)) if gone else []
+
+    def _make_others(self) -> Operations:
+        reached, gone = self.reached(), self._others()
+        return dependents.between(self.way, dependents.without(reached, gone), reached) if gone else []
 
     def _alter(self, turn: Turn, column: str, **what: object) -> ops.AlterColumnOp:
         schema = schema_of(turn.table, self.way.at)
@@ -410,7 +426,7 @@ class _Exchange:
         found = replace(at, tables=tables, sequences={**at.sequences, **sequences})
         for turn in self.turns:
             found = turn.enum.taken_over(found) if turn.enum else found
-        return found
+        return dependents.with_again(found, self._others(), self.goal)
 
     def _columns(self, table: Table) -> tuple[Column, ...]:
         turns = self._of(table.name)

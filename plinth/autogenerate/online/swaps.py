@@ -11,6 +11,7 @@ from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.expressions import with_name
 from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.online import dependents
 from plinth.autogenerate.online.domain_checks import rewrites
 from plinth.autogenerate.online.new_enums import is_shared, rebuilt_enum
 from plinth.autogenerate.online.parts import Piece, columns_of_key, has_plain_index, keys_on, on_column
@@ -147,12 +148,10 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     tables = [each.tables[place.table] for each in (way.before, way.change.after)]
     if any(place.column in column.uses for table in tables for column in table.columns):
         yield "a generated column stands on it"
-    standing = [each for each in way.before.others.values() if not goes_before_swaps(way, each)]
-    others = (*standing, *way.change.after.others.values())
-    key = tables[0].primary_key
-    needed = tables[0].part("constraint", key.name) if key and place.column in key.columns else None
-    if tables[0].row_security or any(place in each.uses or needed in each.needs for each in others):
-        yield "a view, policy or the like stands on it"
+    if "forced" in tables[0].row_security:
+        yield "its policies hold for its owner too, who might not see all rows to fill"
+    gone = {each.node for each in way.before.others.values() if goes_before_swaps(way, each)}
+    yield from dependents.objections(way, place, gone)
     for part in (part for table in tables for part in _on_column(table, place.column)):
         if not _can_be_moved(way, place, part):
             yield f"{part.name} stands on it"

@@ -212,7 +212,6 @@ KINDS = [
         _view_of_bigint,
         rows=ROWS,
         checks=(kept("select sum(n)::int from v", 3),),
-        x=("rewrite=t.n",),
     ),
     Kind(
         "listener.index",

@@ -1,0 +1,99 @@
+"""What stands on columns that change their names: a view, or what stands on one, goes by the column itself.
+
+It is dropped before the columns exchange their names, and made anew after it, in the same transaction.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from plinth.autogenerate.objects.difference import difference
+from plinth.autogenerate.online.way import Operations, Way
+from plinth.catalog.picture import Catalog, ColumnName, Node, Other
+
+_MOVED = {"view", "rule", "trigger"}
+_BY_HAND = {
+    "materialized view": "filled anew, nobody could read it meanwhile: build a second one on the new column",
+}
+
+
+def standing_on(catalog: Catalog, nodes: Collection[Node]) -> list[Other]:
+    """Return what stands on some objects, or on what does."""
+    found: dict[Node, Other] = {}
+    shaken = {*nodes}
+    while more := {
+        each.node: each
+        for each in catalog.others.values()
+        if each.node not in found and not each.needs.isdisjoint(shaken)
+    }:
+        found |= more
+        shaken |= more.keys()
+    return list(found.values())
+
+
+def nodes_of(catalog: Catalog, place: ColumnName) -> set[Node]:
+    """Return a column, and the primary key that it is of: a view that groups by the key stands on that."""
+    table = catalog.tables[place.table]
+    key = table.primary_key
+    own = {table.part("column", place.column)}
+    return own | ({table.part("constraint", key.name)} if key and place.column in key.columns else set())
+
+
+def objections(way: Way, place: ColumnName, goes_before: Collection[Node]) -> Iterator[str]:
+    """Yield what stands on a column and can't be made on a second one.
+
+    Args:
+        way: so far.
+        place: the column.
+        goes_before: what isn't there any more by then.
+    """
+    before, after = way.before, way.change.after
+    for catalog in (before, after):
+        found = standing_on(catalog, nodes_of(catalog, place))
+        for each in found:
+            if each.node in goes_before:
+                continue
+            if each.kind not in _MOVED or (each.kind != "view" and each.table in catalog.tables):
+                why = _BY_HAND.get(each.kind)
+                yield f"{each.kind} {each.name} stands on it" + (f", and {why}" if why else "")
+            wanted = after.others.get((each.kind, each.name))
+            if catalog is before and wanted and not _can_be_made(way, each, wanted):
+                name = f"{each.kind} {each.name}"
+                yield f"{name}, which stands on it, changes as well: that is a revision of its own"
+        nodes = {each.node for each in found}
+        for node in catalog.nodes if nodes else ():
+            if node not in nodes and not catalog.needs(node).isdisjoint(nodes):
+                yield f"a {node.kind} of a table stands on what stands on it"
+
+
+def _can_be_made(way: Way, old: Other, new: Other) -> bool:
+    """Whether what stands on a column can be made as it should be when columns exchange their names."""
+    if old.definition == new.definition:
+        return True
+    before, after = way.before, way.change.after
+    there = before.nodes.union(
+        *(after.tables[name].column_nodes for name in before.tables.keys() & after.tables)
+    )
+    there |= {Node("type", name) for name in before.enums} | {
+        Node("sequence", name) for name in before.sequences
+    }
+    return new.needs <= there
+
+
+def without(catalog: Catalog, gone: Collection[Other]) -> Catalog:
+    """Return a schema in which some things aren't."""
+    keys = {(each.kind, each.name) for each in gone}
+    return replace(catalog, others={key: each for key, each in catalog.others.items() if key not in keys})
+
+
+def with_again(catalog: Catalog, gone: Collection[Other], goal: Catalog) -> Catalog:
+    """Return a schema in which they are again, as another one has them."""
+    others = dict(catalog.others)
+    for each in gone:
+        new = goal.others.get((each.kind, each.name), each)
+        others[each.kind, each.name] = replace(new, privileges=new.privileges or each.privileges)
+    return replace(catalog, others=others)
+
+
+def between(way: Way, before: Catalog, after: Catalog) -> Operations:
+    """Return what drops them, or makes them."""
+    return [step.op for step in difference(replace(way.change, before=before, after=after))]

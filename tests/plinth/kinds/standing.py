@@ -1,0 +1,150 @@
+"""Columns that get another type online under what stands on them: views, policies and the like."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+)
+
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
+
+ROWS = ("insert into t (n, s) values (1, 'a'), (2, 'b'), (null, 'c')",)
+SUM = kept("select sum(n)::int from v", 3)
+TOUCH = (
+    "create function put() returns trigger language plpgsql as "
+    "$$ begin insert into t (n, s) values (new.n, 'put'); return new; end $$"
+)
+
+
+def over(kind: Any, *statements: str, more: tuple[Any, ...] = ()) -> Models:
+    """Return models of a table, with statements that make what stands on its column n."""
+
+    def made(m: MetaData) -> None:
+        t(m, Column("n", kind), Column("s", Text), *more)
+        for statement in statements:
+            also(m, statement)
+
+    return made
+
+
+def under(name: str, *statements: str, checks: tuple[Any, ...] = (SUM,), **options: Any) -> Kind:
+    return Kind(
+        f"standing.{name}",
+        over(Integer, *statements),
+        over(options.pop("kind", BigInteger), *statements),
+        rows=ROWS,
+        checks=checks,
+        **options,
+    )
+
+
+def users(kind: Any, *statements: str) -> Models:
+    def made(m: MetaData) -> None:
+        Table("users", m, Column("id", kind, primary_key=True), Column("name", Text))
+        Table(
+            "orders",
+            m,
+            Column("id", Integer, primary_key=True),
+            Column("user_id", kind, ForeignKey("users.id"), index=True),
+        )
+        for statement in statements:
+            also(m, statement)
+
+    return made
+
+
+def under_key(name: str, *statements: str, checks: tuple[Any, ...] = (), **options: Any) -> Kind:
+    return Kind(
+        f"standing.{name}",
+        users(Integer, *statements),
+        users(BigInteger, *statements),
+        rows=(
+            "insert into users (name) values ('a'), ('b'), ('c')",
+            "insert into orders (user_id) values (1), (1), (2), (null)",
+        ),
+        checks=(check("insert into users (name) values ('d') returning id", up=4, down=5), *checks),
+        **options,
+    )
+
+
+VIEW = "create view v as select id, n from t"
+TWO = "create view v as select n + s as n from t where s > n - 1 or s > 0"
+KINDS = [
+    under("view", VIEW),
+    under(
+        "view_with_all_that_is_said_of_it",
+        "create view v with (security_barrier) as select id, n, n as again, s from t where n > 0 "
+        "with local check option",
+        "comment on view v is 'what it''s for: 100%'",
+        "comment on column v.n is 'how many'",
+        "alter view v alter column n set default 7",
+        TOUCH,
+        "create trigger instead instead of update on v for each row execute function put()",
+        "create rule quiet as on delete to v do instead nothing",
+        checks=(SUM, check("insert into v (s) values ('x') returning n::int", up=7, down=7)),
+    ),
+    under(
+        "views_on_views",
+        "create view b as select n, count(*) as many from t group by n",
+        "create view a as select b.n, t.s from b join t using (n)",
+        "create view v as select a.n from a",
+    ),
+    under("view_that_prints_otherwise", "create view v as select n from t where n > 0", kind=Numeric(10, 0)),
+    under(
+        "view_that_names_it_in_a_condition_only",
+        "create view v as select id from t where n > 1",
+        checks=(kept("select count(*) from v", 1),),
+        kind=Numeric(10, 0),
+    ),
+    Kind(
+        "standing.view_of_two_columns_that_change",
+        lambda m: (t(m, Column("n", Integer), Column("s", Integer)), also(m, TWO)),
+        lambda m: (t(m, Column("n", BigInteger), Column("s", Numeric(10, 0))), also(m, TWO)),
+        rows=("insert into t (n, s) values (1, 1), (2, 3)",),
+        checks=(kept("select sum(n)::int from v", 7),),
+    ),
+    under("view_by_hand", handmade=(VIEW,)),
+    Kind(
+        "standing.view_that_changes_too",
+        over(Integer, VIEW),
+        over(BigInteger, "create view v as select id, n, more from t", more=(Column("more", Text),)),
+        rows=ROWS,
+        checks=(SUM,),
+    ),
+    Kind(
+        "standing.view_that_goes",
+        over(Integer, VIEW),
+        over(BigInteger),
+        rows=ROWS,
+        x=("drop=v",),
+    ),
+    Kind(
+        "standing.view_that_comes",
+        over(Integer),
+        over(BigInteger, VIEW),
+        rows=ROWS,
+        checks=(check("select sum(n)::int from v", up=3),),
+    ),
+    Kind(
+        "standing.view_of_a_shorter_text",
+        lambda m: (t(m, Column("n", Text), Column("s", Text)), also(m, VIEW)),
+        lambda m: (t(m, Column("n", String(20)), Column("s", Text)), also(m, VIEW)),
+        rows=ROWS,
+        checks=(kept("select count(n) from v", 2),),
+    ),
+    under_key(
+        "view_of_a_key",
+        "create view v as select u.id, u.name, count(o.id) as orders from users u "
+        "left join orders o on o.user_id = u.id group by u.id",
+        "create view w as select * from v where orders > 0",
+        checks=(kept("select sum(orders)::int from v", 3), kept("select count(*) from w", 2)),
+    ),
+]

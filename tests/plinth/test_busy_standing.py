@@ -1,0 +1,87 @@
+"""A column gets another type under what stands on it, while an application reads and writes through that."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Engine, MetaData
+
+from app import database
+from tests.plinth.history import History, clear, do, rows
+from tests.plinth.kinds.kind import NAMING_CONVENTION, also
+from tests.plinth.project import Project
+from tests.plinth.test_busy_tables import at_work, write
+
+ROWS = 5000
+FILL = f"insert into goods (price, name) select n, 'name ' || n from generate_series(1, {ROWS}) n"  # noqa: S608
+VIEWS = (
+    "create view dear as select id, price, name from goods where price > 1",
+    "create view dearest as select d.id, d.price, g.name from goods g join dear d using (id)",
+)
+READ_AND_WRITE = (
+    "update goods set price = price + 1, name = cast(:state as text) where id = :id + 1 returning price",
+    "insert into goods (price, name) values (:id, 'mine') returning id",
+    "delete from goods where id = (select max(id) from goods where name = 'mine' and price = :id) "
+    "returning id",
+)
+
+
+def models(kind: type[sa.types.TypeEngine[int]], *statements: str) -> MetaData:
+    """Return goods with a price, and statements that make what stands on it."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    table = sa.Table(
+        "goods",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("price", kind, nullable=False, server_default="0"),
+        sa.Column("name", sa.Text, index=True),
+    )
+    for statement in statements:
+        also(table, statement)
+    return metadata
+
+
+Begin = Callable[..., tuple[History, list[str]]]
+
+
+@pytest.fixture
+def begin(project: Project, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """Let a table stand with what stands on it, and rows; and write the revisions that widen its prices."""
+
+    def begun(*statements: str) -> tuple[History, list[str]]:
+        monkeypatch.setenv("DATABASE_URL", empty_engine.url.render_as_string(hide_password=False))
+        found = clear(project)
+        write(found, empty_engine, models(sa.Integer, *statements))
+        command.upgrade(found.config(empty_engine), "head")
+        do(empty_engine.url, FILL)
+        return found, write(found, empty_engine, models(sa.BigInteger, *statements))
+
+    return begun
+
+
+def to_and_fro(history: History, engine: Engine, written: list[str], *statements: str) -> list[Exception]:
+    """Go up, down and up while an application is at work; return its errors."""
+    with at_work(database.engine.__wrapped__(), (*statements, *READ_AND_WRITE)) as errors:
+        command.upgrade(history.config(engine), "head")
+        command.downgrade(history.config(engine), f"-{len(written)}")
+        command.upgrade(history.config(engine), "head")
+    assert rows(engine.url, "select pg_typeof(price)::text from goods limit 1") == [("bigint",)]
+    return errors
+
+
+@pytest.mark.slow
+def test_who_reads_and_writes_through_views_notices_nothing(begin: Begin, empty_engine: Engine) -> None:
+    history, written = begin(*VIEWS)
+    errors = to_and_fro(
+        history,
+        empty_engine,
+        written,
+        "select price, name from dear where id = :id + 1",
+        "select a.price, b.name from dearest a join goods b using (id) where a.id = :id + 1",
+        "update dear set price = price + 1 where id = :id + 1 returning price",
+        "select sum(price) from dearest where id < 10",
+    )
+    assert errors == []
+    do(empty_engine.url, "update dear set price = 3000000000 where id = 2")
+    assert rows(empty_engine.url, "select price from dearest where id = 2") == [(3000000000,)]
