@@ -10,7 +10,8 @@ from plinth.autogenerate.objects.difference import difference
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
-_MOVED = {"view", "rule", "trigger"}
+_ON_VIEWS = {"rule", "trigger"}
+_MOVED = {"view", "policy", *_ON_VIEWS}
 _BY_HAND = {
     "materialized view": "filled anew, nobody could read it meanwhile: build a second one on the new column",
 }
@@ -52,7 +53,7 @@ def objections(way: Way, place: ColumnName, goes_before: Collection[Node]) -> It
         for each in found:
             if each.node in goes_before:
                 continue
-            if each.kind not in _MOVED or (each.kind != "view" and each.table in catalog.tables):
+            if each.kind not in _MOVED or (each.kind in _ON_VIEWS and each.table in catalog.tables):
                 why = _BY_HAND.get(each.kind)
                 yield f"{each.kind} {each.name} stands on it" + (f", and {why}" if why else "")
             wanted = after.others.get((each.kind, each.name))

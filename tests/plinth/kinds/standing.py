@@ -77,6 +77,12 @@ def under_key(name: str, *statements: str, checks: tuple[Any, ...] = (), **optio
 
 VIEW = "create view v as select id, n from t"
 TWO = "create view v as select n + s as n from t where s > n - 1 or s > 0"
+POLICIES = (
+    "alter table t enable row level security",
+    "create policy seen on t for select using (n > 0)",
+    "comment on policy seen on t is 'those: 100%'",
+    "create policy own on t for insert to public with check (n > 1 or s = current_user)",
+)
 KINDS = [
     under("view", VIEW),
     under(
@@ -139,6 +145,21 @@ KINDS = [
         lambda m: (t(m, Column("n", String(20)), Column("s", Text)), also(m, VIEW)),
         rows=ROWS,
         checks=(kept("select count(n) from v", 2),),
+    ),
+    under("policy", *POLICIES, checks=()),
+    under("policy_under_a_type_that_prints_otherwise", *POLICIES, checks=(), kind=Numeric(10, 0)),
+    under(
+        "policy_and_views",
+        *POLICIES,
+        VIEW,
+        "create view w as select count(*) as many from v where n > 1",
+        "create policy few on t as restrictive for update to public using (n <= (select many from w))",
+    ),
+    under_key(
+        "policy_of_another_table",
+        "alter table orders enable row level security",
+        "create policy own on orders using (exists (select from users u where u.id = user_id and name <> ''))",
+        "create policy named on users for select using (name = current_user)",
     ),
     under_key(
         "view_of_a_key",
