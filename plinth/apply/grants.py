@@ -125,13 +125,14 @@ class Grants:
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
         said = {place: each for place, each in self._before.items() if each.is_said}
         now = _granted(session, columns=any(column for _, column in said))
-        standing = {each.identity for each in now.values()}
+        standing = {each.identity: place for place, each in now.items()}
         for place, was in said.items():
             found = now.get(place)
             if found is None or found.identity == was.identity:
                 continue
             statements = list(_statements(place, was, found))
-            if place[0].startswith(_TYPE) or was.identity not in standing:
+            is_anew = place[0].startswith(_TYPE) or was.identity not in standing
+            if is_anew or _has_made_way(place, standing[was.identity]):
                 for statement in statements:
                     session.execute(statement.encode())
                     log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
@@ -143,6 +144,13 @@ class Grants:
                     "; ".join(statements),
                 )
             was.identity = found.identity
+
+
+def _has_made_way(place: Place, now: Place) -> bool:
+    """Whether a column has left its name to one that takes its place (`online.exchange`)."""
+    (table, column), (its_table, called) = place, now
+    is_old = re.fullmatch(r'"?(.+)_old(_\d+)?"?', called)
+    return bool(column and table == its_table and is_old and column.strip('"').startswith(is_old[1]))
 
 
 def _names(statement: str, place: Place) -> bool:

@@ -144,7 +144,6 @@ def test_an_application_notices_nothing(
 @pytest.mark.parametrize(
     ("made_by_hand", "reason"),
     [
-        ("grant select (amount) on accounts to pg_monitor", "privileges were granted on it"),
         (
             "create function f() returns trigger language plpgsql as 'begin return new; end'; "
             "create trigger f before insert on accounts for each row execute function f()",

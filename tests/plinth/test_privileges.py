@@ -2,6 +2,7 @@
 # ruff: noqa: S608 - SQL made of constants
 
 import argparse
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,6 @@ from alembic import command
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.engine import URL
 
-from plinth.autogenerate.objects.refusals import Refusal, Refusals
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
@@ -98,10 +98,49 @@ def test_what_was_granted_is_granted_afterwards(granted: History, empty_engine: 
     assert rows(empty_engine.url, GRANTED) == before
 
 
-def test_a_column_with_privileges_of_its_own_is_not_swapped(granted: History, empty_engine: Engine) -> None:
-    do(empty_engine.url, f"grant select (n) on t to {READER}")
-    with pytest.raises((Refusal, Refusals), match="privileges were granted on it"):
-        write(granted, empty_engine, models(new=True))
+ON_COLUMN = (
+    f"grant select (n), update (n) on t to {READER} with grant option; grant insert (n) on t to public"
+)
+OF_COLUMN = """
+    select grantee = 0, privilege_type, is_grantable
+    from pg_attribute, aclexplode(attacl) where attrelid = 't'::regclass and attname = 'n' order by 1, 2
+    """
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["where it is written", "where it is applied"])
+def test_a_column_that_takes_over_a_name_gets_what_was_granted_on_the_old_one(
+    granted: History, empty_engine: Engine, known: bool
+) -> None:
+    url = empty_engine.url
+    if known:
+        do(url, ON_COLUMN)
+    write(granted, empty_engine, models(new=True))
+    if not known:
+        do(url, ON_COLUMN)
+    before = rows(url, OF_COLUMN)
+    assert len(before) == 3
+    command.upgrade(granted.config(empty_engine), "+1")
+    assert rows(url, "select pg_typeof(n)::text, count(*) from t group by 1") == [("bigint", 49)]
+    assert rows(url, OF_COLUMN) == before
+    command.upgrade(granted.config(empty_engine), "head")
+    assert rows(url, OF_COLUMN) == before
+    command.downgrade(granted.config(empty_engine), "-2")
+    assert rows(url, OF_COLUMN) == before
+
+
+def test_a_file_that_is_printed_says_so_itself(granted: History, empty_engine: Engine) -> None:
+    url = empty_engine.url
+    do(url, ON_COLUMN)
+    before = rows(url, OF_COLUMN)
+    write(granted, empty_engine, models(new=True))
+    files = [file for file in granted.folder.glob("versions/*.py") if "GRANT %s (%I)" in file.read_text()]
+    assert len(files) == 1
+    # The statement alone, as psql would run it.
+    [found] = re.findall(r"DO \$\$ DECLARE said text;.*?END \$\$", files[0].read_text(), re.DOTALL)[:1]
+    do(url, "alter table t add n_new int")
+    do(url, found)
+    new = rows(url, OF_COLUMN.replace("'n'", "'n_new'"))
+    assert new == before
 
 
 @pytest.fixture

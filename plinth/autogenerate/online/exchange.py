@@ -81,7 +81,8 @@ def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
     beside, left = _bare(wanted, new), _bare(table[column], old)
     if enum:
         beside, left = enum.typed(beside, enum.new, way.at), enum.typed(left, enum.old, way.at)
-    turn = Turn(name, table[column], wanted, beside, left, enum)
+    later = replace(wanted, has_privileges=table[column].has_privileges)
+    turn = Turn(name, table[column], later, beside, left, enum)
     to = way.with_table(replace(table, columns=(*table.columns, beside)))
     native = native_column(beside, table, way.at)
     if native is None:
@@ -284,6 +285,7 @@ class _Exchange:
             if turn.old.not_null and not turn.old.identity:
                 found.append(self._alter(turn, turn.old.name, modify_nullable=True))
         found += [self._rename(each) for each in self.made if not _is_primary(each.piece)]
+        found += [self._grant(turn) for turn in self.turns if turn.old.has_privileges]
         for turn in self.turns:
             found += [
                 self._alter(turn, turn.old.name, modify_name=turn.left.name),
@@ -353,6 +355,24 @@ class _Exchange:
                 yield SqlOp(
                     f"COMMENT ON SEQUENCE {name} IS {literal(sequence_after.comment)}", table=turn.table
                 )
+
+    def _grant(self, turn: Turn) -> SqlOp:
+        """Return what gives the new column the privileges that the old one has in this database."""
+        table = sql_name(turn.table, self.way.at)
+        tag = "$$" if "$$" not in f"{table}{turn.beside.name}{turn.old.name}" else "$grant$"
+        lines = [
+            f"DO {tag} DECLARE said text; BEGIN",
+            "    FOR said IN",
+            "        SELECT format('GRANT %s (%I) ON %s TO %s %s', privilege_type, "
+            f"{literal(turn.beside.name)}, attrelid::regclass,",
+            "            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,",
+            "            CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END)",
+            "        FROM pg_attribute, aclexplode(attacl) "
+            f"WHERE attrelid = {literal(table)}::regclass AND attname = {literal(turn.old.name)}",
+            "    LOOP EXECUTE said; END LOOP;",
+            f"END {tag}",
+        ]
+        return SqlOp("\n".join(lines), table=turn.table)
 
     def _pass_identity(self, turn: Turn) -> SqlOp:
         """Return what gives the new column an identity that goes on where the old one's stands."""

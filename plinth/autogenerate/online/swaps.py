@@ -116,8 +116,6 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
         yield "SQLAlchemy has no name for its new type"
     if rewrites(way, new.named_type):
         yield "its new type is a domain with constraints, and no column of such a type is added without that"
-    if old.has_privileges:
-        yield "privileges were granted on it"
 
 
 def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:

@@ -158,7 +158,7 @@ KINDS = [
     under_key(
         "policy_of_another_table",
         "alter table orders enable row level security",
-        "create policy own on orders using (exists (select from users u where u.id = user_id and name <> ''))",
+        "create policy own on orders using (exists (select from users u where u.id = user_id))",
         "create policy named on users for select using (name = current_user)",
     ),
     under_key(
