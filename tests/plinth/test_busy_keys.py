@@ -105,9 +105,10 @@ def test_a_number_that_is_too_large_stops_the_way_back_before_the_application_fe
     ("made_by_hand", "reason"),
     [
         (
-            "create function f() returns trigger language plpgsql as 'begin return new; end'; "
-            "create trigger f before insert on accounts for each row execute function f()",
-            "accounts.branch_id would have to change together with it, and there the table has triggers",
+            "create function f() returns trigger language plpgsql as 'begin new := old; return new; end'; "
+            "create trigger f before update on accounts for each row execute function f()",
+            "accounts.branch_id would have to change together with it, and there trigger f on "
+            "public.accounts uses whole rows",
         ),
         (
             "alter table accounts drop constraint fk_accounts_branch_id_branches, "

@@ -36,6 +36,7 @@ def models(kind: type[sa.types.TypeEngine[int]], *statements: str) -> MetaData:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("price", kind, nullable=False, server_default="0"),
         sa.Column("name", sa.Text, index=True),
+        sa.Column("stamped", sa.Integer, nullable=False, server_default="0"),
     )
     for statement in statements:
         also(table, statement)
@@ -85,3 +86,31 @@ def test_who_reads_and_writes_through_views_notices_nothing(begin: Begin, empty_
     assert errors == []
     do(empty_engine.url, "update dear set price = 3000000000 where id = 2")
     assert rows(empty_engine.url, "select price from dearest where id = 2") == [(3000000000,)]
+
+
+TRIGGERS = (
+    "create table seen (good_id int, was numeric, is_now numeric)",
+    "create function stamp() returns trigger language plpgsql as "
+    "$$ begin if new.price > 1 then new.stamped := new.stamped + 1; end if; return new; end $$",
+    "create function see() returns trigger language plpgsql as "
+    "$$ begin insert into seen values (new.id, old.price, new.price); return null; end $$",
+    "create trigger stamp before update on goods for each row execute function stamp()",
+    "create trigger see after update of price on goods for each row "
+    "when (old.price is distinct from new.price) execute function see()",
+)
+
+
+@pytest.mark.slow
+def test_triggers_fire_for_the_application_and_not_for_what_fills(begin: Begin, empty_engine: Engine) -> None:
+    history, written = begin(*TRIGGERS)
+    errors = to_and_fro(history, empty_engine, written, "select stamped from goods where id = :id + 1")
+    assert errors == []
+    url = empty_engine.url
+    [(updated, seen)] = rows(
+        url,
+        "select (select sum(stamped)::int from goods), "
+        "(select count(*)::int from seen where is_now = was + 1)",
+    )
+    assert updated == seen > 4
+    assert rows(url, "select sum(price - id)::int from goods where id in (2, 3)") == [(seen,)]
+    assert rows(url, "select count(*) from goods where stamped > 0") == [(2,)]

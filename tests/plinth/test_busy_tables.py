@@ -145,9 +145,19 @@ def test_an_application_notices_nothing(
     ("made_by_hand", "reason"),
     [
         (
-            "create function f() returns trigger language plpgsql as 'begin return new; end'; "
+            "create function f() returns trigger language plpgsql as "
+            "'begin raise notice ''%'', new; return new; end'; "
             "create trigger f before insert on accounts for each row execute function f()",
-            "the table has triggers",
+            "trigger f on public.accounts uses whole rows",
+        ),
+        (
+            "create trigger f before update on accounts for each row "
+            "execute function suppress_redundant_updates_trigger()",
+            "what trigger f on public.accounts does can't be read",
+        ),
+        (
+            "create rule f as on update to accounts do also select 1",
+            "rule f on public.accounts would hold for what fills",
         ),
         (
             "create materialized view rich as select id from accounts where amount > 100",

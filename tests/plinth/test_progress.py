@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 
 from plinth.apply.progress import describe_batches, describe_build, describe_fill, table_of_batches
 from plinth.autogenerate.objects.steps import SqlOp
-from plinth.autogenerate.online.backfills import backfill_op
+from plinth.autogenerate.online.backfills import Fill, backfill_op
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 from plinth.status import PENDING, status
 from tests.plinth.history import CONCURRENTLY, History, clear, heads, leftovers, rows, start
@@ -155,7 +155,7 @@ def test_a_terminal_shows_how_far_a_backfill_in_one_block_is(project: Project, e
         columns=(Column("id", "integer"), Column("n", "integer")),
         constraints={"t_pkey": Constraint("t_pkey", "p", "PRIMARY KEY (id)", columns=("id",))},
     )
-    fill = backfill_op(table, "n", "1 + length(pg_sleep(0.0001)::text)", Catalog("public", 180000))
+    fill = backfill_op(table, Fill("n", "1 + length(pg_sleep(0.0001)::text)"), Catalog("public", 180000))
     assert isinstance(fill, SqlOp)
     history.add("a", None, make)
     history.add("b", "a", f"{CONCURRENTLY}op.execute({fill.sql!r})")

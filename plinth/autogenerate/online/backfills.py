@@ -1,5 +1,7 @@
 """Backfills: values for rows that have none, batch by batch, each with a commit of its own."""
 
+from dataclasses import dataclass
+
 from alembic.operations import ops
 
 from plinth.autogenerate.objects.quoting import quoted, sql_name, temporary_name
@@ -7,10 +9,33 @@ from plinth.autogenerate.objects.steps import SqlOp
 from plinth.catalog.picture import Catalog, Table
 
 ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of them
+FILLS = "plinth.fills"  # a setting that says so while columns are filled
 PAUSE = 0.01  # seconds between two batches, for others and for the replicas
 
 
-def _block(table: Table, name: str, column: str, value: str, missing: str) -> str:
+@dataclass(frozen=True)
+class Fill:
+    """Values for rows.
+
+    Args:
+        column: its name.
+        value: SQL.
+        missing: the condition that a row hasn't got its value; that it has none, if None.
+        says_so: a setting tells triggers of it (`triggers`).
+    """
+
+    column: str
+    value: str
+    missing: str | None = None
+    says_so: bool = False
+
+    @property
+    def condition(self) -> str:
+        """Which rows get it."""
+        return self.missing or f"{quoted(self.column)} IS NULL"
+
+
+def _block(table: Table, name: str, fill: Fill) -> str:
     """Return a block that goes through the table by its primary key, up to the last one that is there now.
 
     It passes over rows in which nothing is missing, so it may be run again. What it tells (RAISE DEBUG) is
@@ -25,7 +50,7 @@ def _block(table: Table, name: str, column: str, value: str, missing: str) -> st
         words = [f"{variable}.{each}" if variable else each for each in key]
         return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
-    tag = "$$" if "$$" not in value else "$backfill$"
+    tag = "$$" if "$$" not in fill.value else "$backfill$"
     backwards = ", ".join(f"{each} DESC" for each in key)
     return "\n".join(
         [
@@ -36,8 +61,9 @@ def _block(table: Table, name: str, column: str, value: str, missing: str) -> st
             f"        SELECT {keys} INTO {high} FROM {name} WHERE {row()} > {row(low)} AND {row()} <= "  # noqa: S608
             f"{row(last)} ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
             f"        {high} := CASE WHEN FOUND THEN {high} ELSE {last} END;",
-            f"        UPDATE {name} SET {column} = {value}"  # noqa: S608
-            f" WHERE {missing} AND {row()} BETWEEN {row(low)} AND {row(high)};",
+            *([f"        PERFORM set_config('{FILLS}', 'on', true);"] if fill.says_so else []),
+            f"        UPDATE {name} SET {quoted(fill.column)} = {fill.value}"  # noqa: S608
+            f" WHERE {fill.condition} AND {row()} BETWEEN {row(low)} AND {row(high)};",
             "        COMMIT;",
             f"        RAISE DEBUG '% of %', {high}, {last};",
             f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
@@ -48,20 +74,16 @@ def _block(table: Table, name: str, column: str, value: str, missing: str) -> st
     )
 
 
-def backfill_op(
-    table: Table, column: str, value: str, catalog: Catalog, missing: str | None = None
-) -> ops.MigrateOperation:
+def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperation:
     """Return what gives rows their values: in batches, where there is a primary key to go by.
 
     Args:
         table: whose rows.
-        column: its name.
-        value: SQL.
+        fill: what.
         catalog: the schema by then.
-        missing: the condition that a row hasn't got its value; that it has none, if None.
     """
     name = sql_name(table.name, catalog)
-    missing = missing or f"{quoted(column)} IS NULL"
     if table.primary_key is None:
-        return SqlOp(f"UPDATE {name} SET {quoted(column)} = {value} WHERE {missing}", None, table.name)  # noqa: S608
-    return SqlOp(_block(table, name, quoted(column), value, missing), None, table.name)
+        sql = f"UPDATE {name} SET {quoted(fill.column)} = {fill.value} WHERE {fill.condition}"  # noqa: S608
+        return SqlOp(sql, None, table.name)
+    return SqlOp(_block(table, name, fill), None, table.name)

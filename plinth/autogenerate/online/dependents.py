@@ -10,16 +10,15 @@ from plinth.autogenerate.objects.difference import difference
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
-_ON_VIEWS = {"rule", "trigger"}
-_MOVED = {"view", "policy", *_ON_VIEWS}
+_MOVED = {"view", "policy", "rule", "trigger"}
 _BY_HAND = {
     "materialized view": "filled anew, nobody could read it meanwhile: build a second one on the new column",
 }
 
 
-def standing_on(catalog: Catalog, nodes: Collection[Node]) -> list[Other]:
-    """Return what stands on some objects, or on what does."""
-    found: dict[Node, Other] = {}
+def standing_on(catalog: Catalog, nodes: Collection[Node], own: Collection[Other] = ()) -> list[Other]:
+    """Return what stands on some objects, or on what does; `own` are those of them that are such things."""
+    found = {each.node: each for each in own}
     shaken = {*nodes}
     while more := {
         each.node: each
@@ -53,7 +52,7 @@ def objections(way: Way, place: ColumnName, goes_before: Collection[Node]) -> It
         for each in found:
             if each.node in goes_before:
                 continue
-            if each.kind not in _MOVED or (each.kind in _ON_VIEWS and each.table in catalog.tables):
+            if each.kind not in _MOVED:
                 why = _BY_HAND.get(each.kind)
                 yield f"{each.kind} {each.name} stands on it" + (f", and {why}" if why else "")
             wanted = after.others.get((each.kind, each.name))

@@ -24,8 +24,8 @@ from plinth.autogenerate.objects.quoting import (
 )
 from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.objects.tables import in_order
-from plinth.autogenerate.online import dependents
-from plinth.autogenerate.online.backfills import backfill_op
+from plinth.autogenerate.online import dependents, triggers
+from plinth.autogenerate.online.backfills import Fill, backfill_op
 from plinth.autogenerate.online.checks import add_not_valid, comment_ops, not_null_check, validate
 from plinth.autogenerate.online.keepers import Keeper, Turn
 from plinth.autogenerate.online.new_enums import new_enum
@@ -51,15 +51,13 @@ _WHY = "in place, the table would be written anew while nobody can use it."
 
 def swap(way: Way, places: Sequence[ColumnName]) -> None:
     """Go the whole way of columns that change together, but for the drop of the old ones."""
+    others = way.at.others
+    _guard(way, {place.table for place in places})
     turns = [_begin(way, place, places) for place in places]
     there = _Exchange(way, turns, way.change.after)
-    for keeper in there.keepers:
-        op = backfill_op(
-            way.at.tables[keeper.turn.table], keeper.turn.beside.name, keeper.value, way.at, keeper.missing
-        )
-        way.step(way.at, Part([AutocommitOp([op])], []))
+    there.fill()
     there.prepare()
-    before, reached = way.at, there.reached()
+    before, reached = replace(way.at, others=others), there.reached()
     back_way = replace(way, at=reached, parts=[], change=replace(way.change, is_downgrade=True))
     back = _Exchange(back_way, [turn.back for turn in turns], before, there.names)
     back.begin()
@@ -67,6 +65,14 @@ def swap(way: Way, places: Sequence[ColumnName]) -> None:
     way.step(reached, Part(there.take_over(), back.take_over()))
     for part in reversed(back_way.parts):
         way.step(reached, Part([], part.up))
+
+
+def _guard(way: Way, names: Collection[Name]) -> None:
+    """Go on by triggers that don't fire when columns are filled, until these exchange their names."""
+    for name in in_order(sorted(names), way.at):
+        to = triggers.guarded(way.at, {name})
+        if to.others != way.at.others:
+            way.step(to, Part(dependents.between(way, way.at, to), []))
 
 
 def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
@@ -173,12 +179,20 @@ class _Exchange:
         too_large = [op for turn in self.turns for op in self._refuse_too_large(turn)]
         if too_large:
             self.way.step(self.way.at, Part([AutocommitOp(too_large)], []))
+        _guard(self.way, self.own_tables)
         for keeper in self.keepers:
             self.way.step(self.way.at, Part(keeper.make(), []))
-        for turn, keeper in zip(self.turns, self.keepers, strict=True):
-            table = self.way.at.tables[turn.table]
-            op = backfill_op(table, turn.beside.name, keeper.value, self.way.at, keeper.missing)
-            self.way.step(self.way.at, Part([AutocommitOp([op])], []))
+        self.fill()
+
+    def fill(self) -> None:
+        """Fill the columns, batch by batch."""
+        at = self.way.at
+        for keeper in self.keepers:
+            turn = keeper.turn
+            says_so = bool(triggers.own_triggers(at, {turn.table}))
+            fill = Fill(turn.beside.name, keeper.value, keeper.missing, says_so)
+            op = backfill_op(at.tables[turn.table], fill, at)
+            self.way.step(at, Part([AutocommitOp([op])], []))
 
     def _refuse_too_large(self, turn: Turn) -> Iterator[SqlOp]:
         """Yield what stops if a number of a key is too large for its old type, before any trigger would."""
@@ -268,10 +282,19 @@ class _Exchange:
         dropped = self._dropped()
         names = {*self.own_tables, *(name for name, _ in dropped)}
         names |= {key.reference.table for _, key in keys_on(at, self.places)}
+        gone = self._others()
+        names |= {each.table for each in gone if each.table and each.table in at.tables}
+        views = [each for each in gone if each.table not in at.tables]
+        if {node for each in gone if each not in views for node in each.needs} & {
+            each.node for each in views
+        }:
+            views = []
         # Views before their tables, as queries lock them.
-        found: list[ops.MigrateOperation] = [*self._drop_others()]
+        found: list[ops.MigrateOperation] = [*self._drop_others(at, views)]
         if len(names) > 1:
             found.append(_lock(in_order(names, at), at))
+        at = dependents.without(at, views)
+        found += self._drop_others(at, [each for each in gone if each not in views])
         for keeper in self.keepers:
             found += keeper.drop()
         found += self._unchosen()
@@ -311,10 +334,10 @@ class _Exchange:
     def _others(self) -> list[Other]:
         """Return what goes with the old columns, and comes again on those that take over."""
         nodes = {node for place in self.places for node in dependents.nodes_of(self.way.at, place)}
-        return dependents.standing_on(self.way.at, nodes)
+        own = triggers.own_triggers(self.way.at, self.own_tables)
+        return dependents.standing_on(self.way.at, nodes | {each.node for each in own}, own)
 
-    def _drop_others(self) -> Operations:
-        at, gone = self.way.at, self._others()
+    def _drop_others(self, at: Catalog, gone: Collection[Other]) -> Operations:
         return dependents.between(self.way, at, dependents.without(at, gone)) if gone else []
 
     def _make_others(self) -> Operations:

@@ -7,34 +7,38 @@ from plinth.autogenerate.objects.expressions import with_name
 from plinth.autogenerate.objects.quoting import made_name, quoted, sql_name
 from plinth.autogenerate.objects.steps import SqlOp
 from plinth.autogenerate.online.new_enums import NewEnum
+from plinth.autogenerate.online.triggers import last_name
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
 
-def make_trigger(function: Name, body: str, table: Name, catalog: Catalog) -> Operations:
-    """Return what lets a function look at each row that is written, the trigger being called like it.
+def make_trigger(
+    function: Name, body: str, table: Name, catalog: Catalog, trigger: str | None = None
+) -> Operations:
+    """Return what lets a function look at each row that is written.
 
     Args:
         function: its name.
         body: what it does, in PL/pgSQL.
         table: whose rows.
         catalog: the schema.
+        trigger: its name; the function's, if None.
     """
     name = sql_name(function, catalog)
     return [
         SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $keep$ {body} $keep$"),
         SqlOp(
-            f"CREATE TRIGGER {quoted(function.name)} BEFORE INSERT OR UPDATE ON {sql_name(table, catalog)} "
-            f"FOR EACH ROW EXECUTE FUNCTION {name}()",
+            f"CREATE TRIGGER {quoted(trigger or function.name)} BEFORE INSERT OR UPDATE "
+            f"ON {sql_name(table, catalog)} FOR EACH ROW EXECUTE FUNCTION {name}()",
             table=table,
         ),
     ]
 
 
-def drop_trigger(function: Name, table: Name, catalog: Catalog) -> Operations:
+def drop_trigger(function: Name, table: Name, catalog: Catalog, trigger: str | None = None) -> Operations:
     """Return what drops it, and the function."""
     return [
-        SqlOp(f"DROP TRIGGER {quoted(function.name)} ON {sql_name(table, catalog)}"),
+        SqlOp(f"DROP TRIGGER {quoted(trigger or function.name)} ON {sql_name(table, catalog)}"),
         SqlOp(f"DROP FUNCTION {sql_name(function, catalog)}()"),
     ]
 
@@ -85,6 +89,7 @@ class Keeper:
         label = "old" if turn.is_back else "new"
         self.function = Name(turn.table.schema, made_name(turn.table.name, turn.old.name, label))
         self._way = way
+        self._trigger = last_name(way.at, turn.table, self.function.name)
         # All is assigned: a value that doesn't fit stops, where a cast would cut it.
         self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
         # On the way back a value that is there stays, unless another one has been written since.
@@ -123,7 +128,7 @@ class Keeper:
         if self.turn.is_back:
             body = f"IF {self._of_new_row(self.missing)} THEN {body} END IF;"
         body = f"BEGIN {body} RETURN NEW; END"
-        return make_trigger(self.function, body, self.turn.table, self._way.at)
+        return make_trigger(self.function, body, self.turn.table, self._way.at, self._trigger)
 
     def _of_new_row(self, expression: str) -> str:
         """Return an expression of the table's columns as one of the row that is written."""
@@ -137,4 +142,4 @@ class Keeper:
 
     def drop(self) -> Operations:
         """Return what drops it."""
-        return drop_trigger(self.function, self.turn.table, self._way.at)
+        return drop_trigger(self.function, self.turn.table, self._way.at, self._trigger)

@@ -14,7 +14,7 @@ from plinth.autogenerate.objects.columns import default_sql, native_column, serv
 from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, temporary_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
-from plinth.autogenerate.online.backfills import backfill_op
+from plinth.autogenerate.online.backfills import Fill, backfill_op
 from plinth.autogenerate.online.checks import loosen
 from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
 from plinth.autogenerate.online.parts import Piece, drop_constraint, drop_index, keys_on, on_column
@@ -134,7 +134,7 @@ def drop_old_names(way: Way) -> None:
         pair = _Pair(way, place, old)
         if pair.old.not_null:
             loosen(way, name, pair.old)
-        filled = backfill_op(way.at.tables[name], old, quoted(place.column), way.at)
+        filled = backfill_op(way.at.tables[name], Fill(old, quoted(place.column)), way.at)
         way.step(way.at, Part([], [AutocommitOp([filled])]))
         table = way.at.tables[name]
         left = replace(

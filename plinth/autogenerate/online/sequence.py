@@ -18,7 +18,7 @@ from plinth.autogenerate.objects.quoting import quoted, shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import AutocommitOp, Change
 from plinth.autogenerate.objects.tables import as_they_change, in_order, stands_firm
-from plinth.autogenerate.online.backfills import backfill_op
+from plinth.autogenerate.online.backfills import Fill, backfill_op
 from plinth.autogenerate.online.checks import (
     add_not_valid,
     loosen,
@@ -520,7 +520,9 @@ def _fill(way: Way, name: Name) -> None:
 
 
 def _fill_column(way: Way, name: Name, column: str, value: str) -> None:
-    way.step(way.at, Part([AutocommitOp([backfill_op(way.at.tables[name], column, value, way.at)])], []))
+    way.step(
+        way.at, Part([AutocommitOp([backfill_op(way.at.tables[name], Fill(column, value), way.at)])], [])
+    )
 
 
 def _new_and_filled(way: Way, name: Name) -> list[Column]:

@@ -11,7 +11,7 @@ from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.expressions import with_name
 from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.online import dependents
+from plinth.autogenerate.online import dependents, triggers
 from plinth.autogenerate.online.domain_checks import rewrites
 from plinth.autogenerate.online.new_enums import is_shared, rebuilt_enum
 from plinth.autogenerate.online.parts import Piece, columns_of_key, has_plain_index, keys_on, on_column
@@ -93,9 +93,12 @@ def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
         yield "the table is partitioned, or inherits"
     if before.primary_key is None:
         yield "the table has no primary key to fill the new column by"
-    triggers = [each for each in way.before.others.values() if each.kind == "trigger" and each.table == name]
-    if not all(goes_before_swaps(way, each) for each in triggers):
-        yield "the table has triggers"
+    for each in triggers.own_triggers(way.before, {name}):
+        if not goes_before_swaps(way, each):
+            yield from triggers.objections(way.before, each)
+    for each in way.before.others.values():
+        if each.kind == "rule" and each.table == name:
+            yield f"rule {each.name} would hold for what fills the new column, too"
 
 
 def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:

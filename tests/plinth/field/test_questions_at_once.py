@@ -71,7 +71,9 @@ def test_a_rewrite_is_asked_with_the_others(changing: Changing) -> None:
     with psql(
         changing.engine.url
     ) as connection:  # no second column can take the place of one beside a trigger
-        connection.execute("create function f() returns trigger language plpgsql as 'begin return new; end'")
+        connection.execute(
+            "create function f() returns trigger language plpgsql as 'begin return old.*; end'"
+        )
         connection.execute("create trigger f before insert on t for each row execute function f()")
     config = changing.config()
     models = MetaData()

@@ -83,6 +83,31 @@ POLICIES = (
     "comment on policy seen on t is 'those: 100%'",
     "create policy own on t for insert to public with check (n > 1 or s = current_user)",
 )
+# Fired by updates of the application's, and by none that fills a column.
+TRIGGERS = (
+    "create table seen (n numeric)",
+    "create function stamp() returns trigger language plpgsql as "
+    "$$ begin new.s := new.s || '!'; return new; end $$  -- the new row is another one",
+    "create function see() returns trigger language plpgsql as "
+    "$$ begin insert into seen values (new.n); return null; end $$",
+    "create function hundred() returns trigger language plpgsql as "
+    "$$ begin new.n := 100 * new.n; return new; end $$",
+    "create trigger stamp before update on t for each row when (old.* is distinct from new.*) "
+    "execute function stamp()",
+    "create trigger \"it''s 100% :x\" after update on t for each row "
+    "execute function see('EXECUTE FUNCTION')",
+    "comment on trigger stamp on t is 'it''s'",
+    "create trigger zz_hundred before insert or update of n on t for each row when (new.n > 50) "
+    "execute function hundred()",
+    "create trigger none after update on t execute function see()",
+    "alter table t disable trigger none",
+)
+TRIGGERED = (
+    kept("select string_agg(s, ',' order by id) from t", "a,b,c"),
+    kept("select count(*) from seen", 0),
+    check("update t set n = 60 where id = 1 returning s || n", up="a!6000", down="a!6000"),
+    check("insert into t (n) values (70) returning n::int", up=7000, down=7000),
+)
 KINDS = [
     under("view", VIEW),
     under(
@@ -160,6 +185,28 @@ KINDS = [
         "alter table orders enable row level security",
         "create policy own on orders using (exists (select from users u where u.id = user_id))",
         "create policy named on users for select using (name = current_user)",
+    ),
+    under("trigger", *TRIGGERS, checks=TRIGGERED),
+    under("triggers_under_a_type_that_prints_otherwise", *TRIGGERS, checks=TRIGGERED, kind=Numeric(10, 0)),
+    under_key(
+        "trigger_of_a_key",
+        "create table seen (id bigint)",
+        "create function see() returns trigger language plpgsql as "
+        "$$ begin insert into seen values (old.id); return old; end $$",
+        "create trigger see after delete on users for each row execute function see()",
+        "create constraint trigger zz_see after update on orders deferrable initially deferred "
+        "for each row when (old.user_id is distinct from new.user_id) execute function see()",
+        "alter table orders disable trigger zz_see",
+        checks=(kept("select count(*) from seen", 0),),
+    ),
+    under(
+        "no_trigger_that_uses_whole_rows",
+        "create table seen (it jsonb)",
+        "create function see() returns trigger language plpgsql as "
+        "$$ begin insert into seen values (to_jsonb(new)); return new; end $$",
+        "create trigger see after update on t for each row execute function see()",
+        checks=(kept("select count(*) from seen", 0),),
+        x=("rewrite=t.n",),
     ),
     under_key(
         "view_of_a_key",

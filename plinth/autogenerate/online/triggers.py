@@ -1,0 +1,98 @@
+"""Triggers of the application's own on a table in which columns exchange their names.
+
+Filling a column updates each row, and that is none of the application's updates: triggers don't fire for it.
+They are made anew with the exchange: what a session has planned for one goes by the columns' old types.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from plinth.autogenerate.objects.expressions import tokens
+from plinth.autogenerate.objects.quoting import LONGEST_NAME
+from plinth.autogenerate.online.backfills import FILLS
+from plinth.catalog.picture import Catalog, Name, Other
+
+_NOT_FILLING = f"current_setting('{FILLS}', true) IS DISTINCT FROM 'on'"
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_ROWS = {"new", "old"}
+
+
+def own_triggers(catalog: Catalog, names: Collection[Name]) -> list[Other]:
+    """Return the triggers on some tables."""
+    return [each for each in catalog.others.values() if each.kind == "trigger" and each.table in names]
+
+
+def objections(catalog: Catalog, trigger: Other) -> Iterator[str]:
+    """Yield why a trigger would notice a second column."""
+    called = [
+        catalog.others[key] for key in sorted(catalog.others) if catalog.others[key].node in trigger.needs
+    ]
+    functions = [each for each in called if each.kind == "function"]
+    name = f"trigger {trigger.name}"
+    if not functions or any(
+        not re.search(r"^\s*LANGUAGE plpgsql\b", each.definition, re.MULTILINE) for each in functions
+    ):
+        yield f"what {name} does can't be read: its function isn't one in PL/pgSQL that revisions know"
+    elif "REFERENCING" in _words(trigger.definition) or any(map(_uses_whole_rows, functions)):
+        yield f"{name} uses whole rows, in which a second column would be seen"
+    elif _is_before(trigger) and len(trigger.bare.encode()) > LONGEST_NAME - 2:
+        yield f"no trigger could be called after {name}"
+
+
+def _words(sql: str) -> list[str]:
+    return [each for each in tokens(sql) if not each.isspace()]
+
+
+def _uses_whole_rows(function: Other) -> bool:
+    """Whether a function uses NEW or OLD otherwise than for one of its columns, or as its result."""
+    words = [each.lower() for each in _words(_COMMENT.sub(" ", function.definition))]
+    for place, word in enumerate(words):
+        follows = words[place + 1 : place + 3]
+        is_column = follows[:1] == ["."] and follows[1:] != ["*"]
+        is_result = words[place - 1] == "return" and follows[:1] == [";"]
+        if word in _ROWS and not (is_column or is_result):
+            return True
+    return False
+
+
+def _is_before(trigger: Other) -> bool:
+    """Whether it can change rows before they are written."""
+    words = _words(trigger.definition)
+    return "BEFORE" in words[3:5] and "ROW" in words
+
+
+def _fires_on_each_update(trigger: Other) -> bool:
+    words = _words(trigger.definition)
+    events = words[3 : words.index("ON", 3)]
+    return "UPDATE" in events and "OF" not in events
+
+
+def guarded(catalog: Catalog, names: Collection[Name]) -> Catalog:
+    """Return a schema in which the triggers on some tables don't fire while columns are filled."""
+    others = dict(catalog.others)
+    for each in own_triggers(catalog, names):
+        if _fires_on_each_update(each):
+            others[each.kind, each.name] = replace(each, definition=_guarded(each.definition))
+    return replace(catalog, others=others)
+
+
+def _guarded(definition: str) -> str:
+    """Return a trigger that doesn't fire while columns are filled."""
+    parts = tokens(definition)
+    end = max(
+        place for place, each in enumerate(parts) if parts[place : place + 3] == ["EXECUTE", " ", "FUNCTION"]
+    )
+    start = max(place for place, each in enumerate(parts[:end]) if parts[place : place + 2] == ["EACH", " "])
+    own = "".join(parts[start + 3 : end]).strip().removeprefix("WHEN ")
+    condition = f"({own} AND {_NOT_FILLING})" if own else f"({_NOT_FILLING})"
+    return f"{''.join(parts[: start + 3])} WHEN {condition} {''.join(parts[end:])}"
+
+
+def last_name(catalog: Catalog, table: Name, name: str) -> str:
+    """Return a trigger's name by which it fires after those that may change a row."""
+    others = [each.bare for each in own_triggers(catalog, {table}) if _is_before(each)]
+    last = max(others, key=str.encode, default="")
+    if name.encode() > last.encode():
+        return name
+    return f"{last}_{name}".encode()[:LONGEST_NAME].decode(errors="ignore")
