@@ -10,7 +10,7 @@ from plinth.autogenerate.objects.difference import difference
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
-_MOVED = {"view", "policy", "rule", "trigger"}
+_MOVED = {"view", "policy", "rule", "trigger", "statistics"}
 _BY_HAND = {
     "materialized view": "filled anew, nobody could read it meanwhile: build a second one on the new column",
 }

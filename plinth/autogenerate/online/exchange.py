@@ -62,7 +62,10 @@ def swap(way: Way, places: Sequence[ColumnName]) -> None:
     back = _Exchange(back_way, [turn.back for turn in turns], before, there.names)
     back.begin()
     back.prepare()
+    again = there.analyze_again()
+    way.step(way.at, Part([], again))
     way.step(reached, Part(there.take_over(), back.take_over()))
+    way.step(reached, Part(again, []))
     for part in reversed(back_way.parts):
         way.step(reached, Part([], part.up))
 
@@ -237,6 +240,12 @@ class _Exchange:
             columns = quoted_list(tuple(self._beside(name).values()))
             op = SqlOp(f"ANALYZE {sql_name(name, self.way.at)} ({columns})", table=name)
             self.way.step(self.way.at, Part([AutocommitOp([op])], []))
+
+    def analyze_again(self) -> Operations:
+        """Return what fills the statistics of several columns, which are made anew with the exchange."""
+        names = {each.table for each in self._others() if each.kind == "statistics" and each.table}
+        found = [SqlOp(f"ANALYZE {sql_name(name, self.way.at)}", table=name) for name in sorted(names)]
+        return [AutocommitOp(found)] if found else []
 
     def _free(self, table: Table, name: str) -> str:
         ending = "_old" if self.turns[0].is_back else "_new"

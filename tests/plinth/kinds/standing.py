@@ -108,6 +108,16 @@ TRIGGERED = (
     check("update t set n = 60 where id = 1 returning s || n", up="a!6000", down="a!6000"),
     check("insert into t (n) values (70) returning n::int", up=7000, down=7000),
 )
+STATISTICS = (
+    "create statistics st (ndistinct, mcv) on n, s from t",
+    "alter statistics st set statistics 77",
+    "comment on statistics st is 'it''s'",
+)
+ANALYZED = kept(
+    "select count(*) from pg_statistic_ext_data d join pg_statistic_ext on oid = stxoid "
+    "where stxname = 'st' and stxdndistinct is not null",
+    1,
+)
 KINDS = [
     under("view", VIEW),
     under(
@@ -207,6 +217,14 @@ KINDS = [
         "create trigger see after update on t for each row execute function see()",
         checks=(kept("select count(*) from seen", 0),),
         x=("rewrite=t.n",),
+    ),
+    under("statistics", *STATISTICS, checks=(ANALYZED,)),
+    under(
+        "statistics_under_a_type_that_prints_otherwise",
+        *STATISTICS,
+        "create statistics other on n, (n % 10), s from t",
+        checks=(ANALYZED,),
+        kind=Numeric(10, 0),
     ),
     under_key(
         "view_of_a_key",
