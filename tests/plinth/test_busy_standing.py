@@ -1,6 +1,7 @@
 """A column gets another type under what stands on it, while an application reads and writes through that."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -114,3 +115,48 @@ def test_triggers_fire_for_the_application_and_not_for_what_fills(begin: Begin, 
     assert updated == seen > 4
     assert rows(url, "select sum(price - id)::int from goods where id in (2, 3)") == [(seen,)]
     assert rows(url, "select count(*) from goods where stamped > 0") == [(2,)]
+
+
+ROLE = f"plinth_test_shop_{secrets.token_hex(4)}"
+POLICIES = (
+    "alter table goods enable row level security",
+    "create policy dear on goods as restrictive for select using (price <> 4000)",
+    "create policy all_of_them on goods using (price > 0) with check (price < 1000000 or name <> 'mine')",
+    "create statistics together on price, name from goods",
+)
+PRIVILEGES = f"""
+    create role {ROLE};
+    grant select (id, price, name), insert (price, name), update (price, name) on goods to {ROLE};
+    grant delete on goods to {ROLE};
+    grant usage on sequence goods_id_seq to {ROLE};
+    """
+
+
+@pytest.fixture
+def role(empty_engine: Engine) -> Iterator[str]:
+    """The name of a role that doesn't own the table; it is made by `PRIVILEGES`."""
+    yield ROLE
+    do(empty_engine.url, f"drop owned by {ROLE}; drop role {ROLE}")
+
+
+@pytest.mark.slow
+def test_policies_and_privileges_hold_all_the_time(
+    begin: Begin, empty_engine: Engine, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, written = begin(*POLICIES)
+    url = empty_engine.url
+    do(url, PRIVILEGES)
+    as_role = url.update_query_dict({"options": f"-c role={role}"})
+    monkeypatch.setenv("DATABASE_URL", as_role.render_as_string(hide_password=False))
+    errors = to_and_fro(
+        history,
+        empty_engine,
+        written,
+        "select 1 / (2 - count(*)) from goods where id in (4000, 1000 + :id)",  # fails if both are seen
+        "select 1 / count(price) from goods where id = :id + 1000",  # fails if it isn't seen
+    )
+    assert errors == []
+    may = "select has_column_privilege('{0}', 'goods', '{1}', 'select')"
+    assert rows(url, may.format(role, "price")) == [(True,)]
+    assert rows(url, may.format(role, "stamped")) == [(False,)]
+    assert rows(as_role, "select count(*) from goods where id = 4000") == [(0,)]

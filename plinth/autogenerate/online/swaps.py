@@ -147,8 +147,9 @@ def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:
 def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     """Yield what stands on a column and can't be made on a second one."""
     tables = [each.tables[place.table] for each in (way.before, way.change.after)]
-    if any(place.column in column.uses for table in tables for column in table.columns):
-        yield "a generated column stands on it"
+    for column in (column for table in tables for column in table.columns):
+        if place.column in column.uses:
+            yield f"generated column {column.name} stands on it, and can't be built beside it"
     if "forced" in tables[0].row_security:
         yield "its policies hold for its owner too, who might not see all rows to fill"
     gone = {each.node for each in way.before.others.values() if goes_before_swaps(way, each)}

@@ -24,11 +24,11 @@ TOUCH = (
 )
 
 
-def over(kind: Any, *statements: str, more: tuple[Any, ...] = ()) -> Models:
+def over(kind: Any, *statements: str, more: tuple[str, ...] = ()) -> Models:
     """Return models of a table, with statements that make what stands on its column n."""
 
     def made(m: MetaData) -> None:
-        t(m, Column("n", kind), Column("s", Text), *more)
+        t(m, Column("n", kind), Column("s", Text), *(Column(each, Text) for each in more))
         for statement in statements:
             also(m, statement)
 
@@ -156,7 +156,7 @@ KINDS = [
     Kind(
         "standing.view_that_changes_too",
         over(Integer, VIEW),
-        over(BigInteger, "create view v as select id, n, more from t", more=(Column("more", Text),)),
+        over(BigInteger, "create view v as select id, n, more from t", more=("more",)),
         rows=ROWS,
         checks=(SUM,),
     ),
