@@ -132,8 +132,8 @@ def test_where_second_columns_would_lose_something_it_is_refused(
     assert reason in str(refused.value)
 
 
-class _Interrupted(Exception):  # noqa: N818 - a test's
-    pass
+class Interrupted(Exception):  # noqa: N818 - a test's
+    """A revision stops here."""
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def interrupted(behind: int) -> Iterator[list[str]]:
     def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.lstrip().startswith(("ALTER", "CREATE", "DROP", "DO", "LOCK", "ANALYZE")):
             if len(ran) == behind:
-                raise _Interrupted
+                raise Interrupted
             ran.append(statement)
 
     event.listen(Engine, "before_cursor_execute", before)
@@ -172,14 +172,14 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     assert dump(url) == before
     for behind in range(1 + 2 * part, max(there, back), 8):
         if behind < there:
-            with interrupted(behind), pytest.raises(_Interrupted):
+            with interrupted(behind), pytest.raises(Interrupted):
                 command.upgrade(config, first)
             if rows(url, POINTS):
                 command.downgrade(config, "-1")
             assert (dump(url), rows(url, content)) == (before, expected), behind
         command.upgrade(config, first)
         if behind < back:
-            with interrupted(behind), pytest.raises(_Interrupted):
+            with interrupted(behind), pytest.raises(Interrupted):
                 command.downgrade(config, "-1")
             command.upgrade(config, first)
             assert (dump(url), rows(url, content)) == (after, expected), behind
