@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
 
 from app import database
@@ -195,3 +196,23 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
             assert (dump(url), rows(url, content)) == (after, expected), behind
         command.downgrade(config, "-1")
         assert (dump(url), rows(url, content)) == (before, expected), behind
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        ("create view rich as select id from goods where price > 100", "rule _RETURN on view rich"),
+        ("create policy rich on goods using (price > 100)", "policy rich on table goods"),
+    ],
+)
+def test_what_no_revision_knows_is_named_before_it_would_read_the_old_column(
+    begin: Begin, empty_engine: Engine, made: str, named: str
+) -> None:
+    history, _ = begin()
+    do(empty_engine.url, made)
+    with pytest.raises(CommandError, match=f"{named} stands on goods.price, and no revision knows of it"):
+        command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("integer",)]
+    do(empty_engine.url, f"drop {named.removeprefix('rule _RETURN on ').replace(' table ', ' ')}")
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("bigint",)]

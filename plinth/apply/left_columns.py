@@ -1,0 +1,82 @@
+"""Columns that leave their names to others, and what stands on them although no revision knows of it.
+
+A view goes by the column itself, and would read from then on what nobody writes any more.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from plinth.apply.points import driver_session
+from plinth.errors import PlinthError
+
+_NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))?)'
+_RENAME = re.compile(
+    rf"\s*ALTER\s+TABLE\s+{_NAME}\s+RENAME\s+(?:COLUMN\s+)?{_NAME}\s+TO\s+{_NAME}\s*;?\s*", re.IGNORECASE
+)
+_STANDING = """
+    select distinct pg_describe_object(classid, objid, 0)
+    from pg_depend join pg_attribute on attrelid = refobjid and attnum = refobjsubid
+    where refclassid = 'pg_class'::regclass and attrelid = to_regclass(%s::text)
+      and %s::text in (attname::text, quote_ident(attname))
+      and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc')
+    """
+
+
+class LeftColumnError(PlinthError):
+    """Something would go on reading a column that another one takes the place of."""
+
+
+@contextmanager
+def refused(connection: Connection) -> Iterator[None]:
+    """Let no column take over the name of one that something still stands on, as long as the block runs.
+
+    Args:
+        connection: the migrations'.
+    """
+    left: dict[tuple[str, str], str] = {}
+
+    def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
+        found = _RENAME.fullmatch(statement)
+        if not found:
+            return
+        table, old, new = found.groups()
+        if _is_exchange(new, left.get((table, new), ""), old):
+            _refuse(conn, table, new, left[table, new])
+        left[table, old] = new
+
+    def forget(_: Connection) -> None:
+        left.clear()
+
+    listeners: list[tuple[str, Any]] = [
+        ("before_cursor_execute", before),
+        ("commit", forget),
+        ("rollback", forget),
+    ]
+    for listener in listeners:
+        event.listen(connection, *listener)
+    try:
+        yield
+    finally:
+        for listener in listeners:
+            event.remove(connection, *listener)
+
+
+def _is_exchange(column: str, left: str, taker: str) -> bool:
+    """Whether a column takes the place of another one: two that swap their names don't."""
+    found = [re.fullmatch(r'"?(.+)_(old|new)(?:_\d+)?"?', each) for each in (left, taker)]
+    endings = {each[2] for each in found if each and column.strip('"').startswith(each[1])}
+    return endings == {"old", "new"}
+
+
+def _refuse(connection: Connection, table: str, column: str, left: str) -> None:
+    found = [each for (each,) in driver_session(connection).execute(_STANDING.encode(), (table, left))]
+    if found:
+        raise LeftColumnError(
+            f"{', '.join(sorted(found))} stands on {table}.{column}, and no revision knows of it: it would "
+            "go on reading the old column, which nothing writes any more. Drop it, run the same command "
+            "again, and make it anew then."
+        )
