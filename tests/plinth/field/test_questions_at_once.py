@@ -70,7 +70,7 @@ def test_a_rewrite_is_asked_with_the_others(changing: Changing) -> None:
     changing.begin(Column("a", Text))
     with psql(
         changing.engine.url
-    ) as connection:  # no second column can take the place of one beside a trigger
+    ) as connection:  # no second column can take the place of one beside a trigger that uses whole rows
         connection.execute(
             "create function f() returns trigger language plpgsql as 'begin return old.*; end'"
         )
