@@ -171,6 +171,17 @@ def stop(_: argparse.Namespace) -> int:
 
 def url(_: argparse.Namespace) -> int:
     """Print the URL, as libpq takes it."""
+    from plinth import up_to_date
+
+    is_local = settings.variable("DATABASE_URL") is None and settings.app_env() != "production"
+    if is_local and up_to_date.names_no_database():  # what is asked most is answered without Alembic
+        from plinth.local_server import development_server
+
+        server = development_server()
+        server.start()
+        say(server.libpq_url(settings.development_database()))
+        return 0
+
     from plinth import development
 
     say(libpq_url(settings.application_url(development.alembic_config())))

@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import psycopg
 
@@ -85,6 +86,12 @@ class LocalServer:
     def place(self) -> dict[str, str]:
         """Return the host and the port of this server, running or not."""
         return {"host": str(self._socket_folder()), "port": str(PORT)}
+
+    def libpq_url(self, database: str) -> str:
+        """Return the same for libpq."""
+        return (
+            f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?{urlencode(self.place(), quote_via=quote)}"
+        )
 
     def exists(self) -> bool:
         """Whether its cluster has been made; asking makes nothing."""

@@ -242,11 +242,20 @@ def _ini() -> tuple[Path, configparser.ConfigParser]:
     return file, config
 
 
-def _files() -> Iterator[Path]:
-    """Yield the files on which an upgrade depends.
+def names_no_database() -> bool:
+    """Whether Alembic's configuration names no database, for sure: it is DATABASE_URL's or the local one."""
+    try:
+        _configuration()
+    except (_Uncertain, PlinthError, OSError, ValueError, configparser.Error):
+        return False
+    return True
+
+
+def _configuration() -> tuple[Path, configparser.ConfigParser, Path]:
+    """Return Alembic's file, what it says, and the project's folder.
 
     Raises:
-        _Uncertain: there may be others.
+        _Uncertain: something else is said, here or elsewhere.
     """
     file, config = _ini()
     _be_certain(not os.environ.get("PLINTH_SECTION") and config.has_section("alembic"))
@@ -254,9 +263,22 @@ def _files() -> Iterator[Path]:
     root = settings.root()
     _be_certain(settings.project_of(file) == root)
     toml = root / "pyproject.toml"
+    _be_certain(
+        not toml.exists() or "alembic" not in tomllib.loads(toml.read_text(encoding="utf-8")).get("tool", {})
+    )
+    return file, config, root
+
+
+def _files() -> Iterator[Path]:
+    """Yield the files on which an upgrade depends.
+
+    Raises:
+        _Uncertain: there may be others.
+    """
+    file, config, root = _configuration()
+    toml = root / "pyproject.toml"
     if toml.exists():
         yield toml
-        _be_certain("alembic" not in tomllib.loads(toml.read_text(encoding="utf-8")).get("tool", {}))
     location = config.get("alembic", "script_location")
     _be_certain(":" not in location)
     _be_certain(Path(config.get("alembic", "prepend_sys_path", fallback="")).absolute() == root)

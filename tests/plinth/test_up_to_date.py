@@ -11,7 +11,8 @@ from alembic.config import CommandLine, Config
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from plinth import advisory, alembic_command, local_server, settings, up_to_date
+from plinth import advisory, alembic_command, development, local_server, settings, up_to_date
+from plinth.__main__ import main
 from tests.plinth.history import do, psql, rows
 from tests.plinth.project import HEAD, Project
 
@@ -316,6 +317,42 @@ def test_what_changes_in_a_file_takes_the_long_way(here: Project) -> None:
 def test_a_file_that_is_gone_takes_the_long_way(here: Project) -> None:
     (here.root / REVISION).unlink()
     assert looked() is None
+
+
+def test_the_local_servers_url_is_said_as_the_long_way_says_it(
+    here: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local_server.LocalServer, "start", lambda _: False)
+    monkeypatch.setattr(
+        local_server.LocalServer, "place", lambda _: {"host": "/tmp/a b+c@d/é", "port": "5432"}
+    )
+    monkeypatch.setenv("PLINTH_DATABASE", "shop/é?&x")
+    monkeypatch.delenv("DATABASE_URL")
+    asked: list[Config] = []
+    long_way = development.alembic_config
+
+    def alembic_config() -> Config:
+        asked.append(long_way())
+        return asked[-1]
+
+    monkeypatch.setattr(development, "alembic_config", alembic_config)
+
+    def said() -> str:
+        assert main(["url"]) == 0
+        return capsys.readouterr().out
+
+    short = said()
+    assert not asked
+    monkeypatch.setenv("PLINTH_SECTION", "alembic")
+    assert said() == short
+    assert asked
+    monkeypatch.delenv("PLINTH_SECTION")
+    with edited(
+        here, "alembic.ini", replaced("[alembic]", "[alembic]\nsqlalchemy.url = postgresql://else/x")
+    ):
+        assert said() == "postgresql://else/x\n"
+    with edited(here, "pyproject.toml", lambda text: f"{text}\n[tool.alembic]\nscript_location = 'other'\n"):
+        assert not up_to_date.names_no_database()
 
 
 @pytest.mark.slow
