@@ -45,7 +45,8 @@ def take_back(
     """
     # Imported late: other commands need nothing of it.
     from plinth.autogenerate.objects.casts import read_casts  # noqa: PLC0415
-    from plinth.autogenerate.objects.steps import AutocommitOp, Change, CommentOp  # noqa: PLC0415
+    from plinth.autogenerate.objects.steps import AutocommitOp, Change  # noqa: PLC0415
+    from plinth.autogenerate.objects.tables import with_partitions_own  # noqa: PLC0415
     from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
 
     before = recorded_catalog(found.picture) if found.picture else None
@@ -62,7 +63,9 @@ def take_back(
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
     text = "\n".join([found.first, *(each.statement for each in found.done.values())])
-    change = Change(_ours(now, before, text), before, read_casts(connection), is_downgrade=True)
+    change = Change(
+        *with_partitions_own(_ours(now, before, text), before), read_casts(connection), is_downgrade=True
+    )
     connection.commit()
     operations = Operations(context)
     for part in sequence(change):
@@ -75,7 +78,7 @@ def take_back(
                 finally:
                     connection.commit()
                     connection.execution_options(isolation_level=connection.default_isolation_level)
-            elif not isinstance(op, CommentOp):
+            else:
                 _invoke(operations, [op])
         connection.commit()
     with _transaction(connection) as session:

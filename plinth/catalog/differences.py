@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from plinth.catalog.picture import Catalog, Table
+from plinth.catalog.picture import Catalog, Constraint, Table
 
 _UNSET = "not set"
 # Derived from other fields, or compared by themselves.
@@ -93,8 +93,22 @@ def _of_tables(name: str, actual: Table, wanted: Table) -> Iterator[Difference]:
 
     columns = ({column.name: column for column in table.columns} for table in (actual, wanted))
     yield from _pairs("column", *map(below, columns))
-    yield from _pairs("constraint", below(actual.constraints), below(wanted.constraints))
+    yield from _pairs("constraint", *(below(_own_constraints(table)) for table in (actual, wanted)))
     yield from _pairs("index", below(actual.indexes), below(wanted.indexes))
+
+
+def _own_constraints(table: Table) -> Mapping[str, Constraint]:
+    """Return a table's constraints, but for the keys of a partition that go by the whole table's.
+
+    Whoever made them has given them names, and PostgreSQL gives others.
+    """
+    if table.partition_bound is None:
+        return table.constraints
+    return {
+        name: each
+        for name, each in table.constraints.items()
+        if each.is_local or each.type not in {"p", "u", "x"}
+    }
 
 
 def _pairs(kind: str, actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[Difference]:

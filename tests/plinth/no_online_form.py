@@ -9,7 +9,6 @@ from tests.plinth.kinds import Kind
 ASKS_THE_AUTHOR = {"renames"}
 # What lint says, and of which kinds: no online form is known for them.
 NO_ONLINE_FORM = {
-    ("adding-foreign-key-constraint",): ["table.foreign_key_to_a_parted_one"],
     ("adding-field-with-default",): ["identity.column_added"],
     ("stored-generated-column",): [
         "computed.add",
@@ -56,6 +55,9 @@ NO_ONLINE_FORM = {
         "domain.with_column_default_and_check",
         "identity.add_nonpk",
         "order.domain_checked_by_functions",
+        "heir.required_column_of_its_own",
+        "partition.not_null",  # no key by which rows could be filled in batches
+        "partition.required_column_without_key",
         "type.every_type_column_added",
     ],
     ("changing-column-type",): [
@@ -89,8 +91,6 @@ NO_ONLINE_FORM = {
     ("drop-not-alone",): ["computed.plain_to_virtual"],
     ("blocks", "drop-not-alone"): ["order.view_under_views", "view.materialized_anew_with_index"],
     ("require-concurrent-index-creation",): [
-        "partition.change_of_its_own",
-        "table.inherits_add_index_to_child",
         "type.no_swap_under_a_unique_expression",
         "view.materialized_index",
         "view.materialized_index_change",

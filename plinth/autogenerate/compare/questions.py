@@ -11,6 +11,7 @@ from plinth import settings
 from plinth.autogenerate.compare import conversions, possible_renames
 from plinth.autogenerate.objects import refusals
 from plinth.autogenerate.objects.enums import columns_of
+from plinth.autogenerate.objects.heirs import with_inherited
 from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change
@@ -85,6 +86,7 @@ def _refuse_nulls(connection: Connection, change: Change) -> None:
         old_table = change.before.tables.get(name)
         for column in table.columns if old_table else ():
             old = old_table.column(column.name) if old_table else None
+            old = old and with_inherited(change, name, old)  # filled with that of the table above
             if old is None or old.not_null or not column.not_null or column.generated or column.identity:
                 continue
             if ColumnName(name, column.name) in change.backfills or column.default is not None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from plinth.autogenerate.compare.leaving import with_what_leaves
 from plinth.autogenerate.objects.quoting import quoted, shown
-from plinth.autogenerate.objects.tables import is_same_partition, own_of_partition
+from plinth.autogenerate.objects.tables import with_partitions_own
 from plinth.catalog.picture import (
     Catalog,
     Column,
@@ -61,8 +61,7 @@ def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog,
     """
     models = with_what_leaves(models, database, scope.leaving)
     there, wanted = _tables(database, models, scope)
-    before = replace(database, tables=there)
-    after = replace(models, tables=wanted)
+    before, after = with_partitions_own(replace(database, tables=there), replace(models, tables=wanted))
     before, after = _with_sequences(before, after, database, models, scope)
     before, after = _with_others(before, after, scope)
     before, after = _with_types(before, after, database, models, scope)
@@ -93,13 +92,6 @@ def _tables(database: Catalog, models: Catalog, scope: Scope) -> tuple[dict[Name
         if kept is not None and (name in there or name not in database.tables):
             kept = _with_not_valid(kept, there.get(name), scope)
             wanted[name] = _with_what_stays(kept, there.get(name), models, scope)
-    for name in there.keys() & wanted.keys():
-        if is_same_partition(there[name], wanted[name]):
-            there[name], wanted[name] = _own(there[name], database), _own(wanted[name], models)
-            known = {column.name for column in there[name].columns} & {
-                column.name for column in wanted[name].columns
-            }
-            there[name], wanted[name] = (_with_columns(each[name], known) for each in (there, wanted))
     return there, wanted
 
 
@@ -124,16 +116,6 @@ def _stays(table: Table, database: Catalog, models: Catalog, scope: Scope) -> bo
     return parent in models.tables or (
         parent in database.tables and _stays(database.tables[parent], database, models, scope)
     )
-
-
-def _own(table: Table, catalog: Catalog) -> Table:
-    """Return a partition with what is its own: all else it is by its parent."""
-    parent = catalog.tables.get(table.parents[0])
-    return own_of_partition(table, parent) if parent else table
-
-
-def _with_columns(table: Table, names: set[str]) -> Table:
-    return replace(table, columns=tuple(each for each in table.columns if each.name in names))
 
 
 def _with_what_stays(table: Table, standing: Table | None, models: Catalog, scope: Scope) -> Table:

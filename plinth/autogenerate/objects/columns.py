@@ -9,7 +9,12 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects import casts
 from plinth.autogenerate.objects.expressions import as_said, bare
-from plinth.autogenerate.objects.heirs import in_heirs, is_column_inherited, may_be_inherited
+from plinth.autogenerate.objects.heirs import (
+    in_heirs,
+    is_column_inherited,
+    may_be_inherited,
+    with_inherited,
+)
 from plinth.autogenerate.objects.quoting import (
     literal,
     made_name,
@@ -206,6 +211,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         elif wanted is not None and wanted != column:
             if column.named_type in forced.types and column.named_type == wanted.named_type:
                 column = replace(column, default=wanted.default)  # noqa: PLW2901
+            column = with_inherited(change, name, column)  # noqa: PLW2901
             yield from _alter(change, after, column, wanted, forced)
 
 

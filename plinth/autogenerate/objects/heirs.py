@@ -4,8 +4,34 @@ A table that begins to inherit must have all that beforehand, as its own; one th
 PostgreSQL calls local (`attislocal`) then depends on how a table came to be what it is, and isn't compared.
 """
 
+from dataclasses import replace
+from typing import Any
+
 from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Node, Table
+
+# What ALTER TABLE gives the columns of heirs together with the table's.
+_HANDED_ON = (
+    "type",
+    "named_type",
+    "collation",
+    "default",
+    "generated",
+    "identity",
+    "not_null",
+    "storage",
+    "statistics",
+)
+_UNCOMPARED = ("words", "default_needs", "has_volatile_default", "uses")
+
+
+def ancestors(name: Name, catalog: Catalog) -> list[Name]:
+    """Return the tables that one inherits from, and those that these inherit from."""
+    table = catalog.tables.get(name)
+    found: list[Name] = []
+    for parent in table.parents if table else ():
+        found += [parent, *ancestors(parent, catalog)]
+    return found
 
 
 def in_heirs(name: Name, column: Column, catalog: Catalog) -> list[Node]:
@@ -49,3 +75,63 @@ def _staying(change: Change, name: Name, catalog: Catalog) -> list[Table | None]
     if before and after:
         parents = [each for each in parents if each in before.parents]
     return [catalog.tables.get(each) for each in parents]
+
+
+def with_inherited(change: Change, name: Name, column: Column) -> Column:
+    """Return a column with what it gets, in this change, from that of a table which is inherited from."""
+    before, after = change.before.tables[name], change.after.tables[name]
+    for parent in set(before.parents) & set(after.parents):
+        old, new = (each.tables.get(parent) for each in (change.before, change.after))
+        if old is not None and new is not None:
+            column = _handed_on(column, old.column(column.name), new.column(column.name))
+    return column
+
+
+def _handed_on(column: Column, old: Column | None, new: Column | None) -> Column:
+    if old is None or new is None:
+        return column
+    given: dict[str, Any] = {
+        each: getattr(new, each)
+        for each in _HANDED_ON
+        if getattr(column, each) == getattr(old, each) != getattr(new, each)
+    }
+    if "default" in given:
+        given |= {each: getattr(new, each) for each in _UNCOMPARED}
+    return replace(column, **given)
+
+
+def with_heirs(catalog: Catalog, table: Table) -> Catalog:
+    """Return a schema with another table of that name, and what its heirs get from it."""
+    old = catalog.tables.get(table.name)
+    catalog = replace(catalog, tables={**catalog.tables, table.name: table})
+    if old is not None:
+        for heir in list(catalog.tables.values()):
+            # What a partition has from the table that it is one of isn't compared (`own_of_partition`).
+            if table.name in heir.parents and heir.partition_bound is None:
+                catalog = with_heirs(catalog, _heir(heir, old, table))
+    return catalog
+
+
+def _heir(heir: Table, old: Table, new: Table) -> Table:
+    """Return an heir of a table that has become another."""
+    columns = [
+        _handed_on(column, old.column(column.name), new.column(column.name))
+        for column in heir.columns
+        if column.is_local or old.column(column.name) is None or new.column(column.name)
+    ]
+    for column in new.columns:
+        if heir.column(column.name) is None and old.column(column.name) is None:
+            own = replace(column, is_local=False, sequence=None, comment=None, compression="", options=())
+            columns.append(own)
+    kinds = {"c", "n"}
+    theirs = {
+        each.name: each
+        for each in heir.constraints.values()
+        if each.is_local or each.type not in kinds or each.name not in old.constraints
+    }
+    handed_on = {
+        each.name: replace(each, is_local=False, comment=None)
+        for each in new.constraints.values()
+        if each.type in kinds and " NO INHERIT" not in each.definition
+    }
+    return replace(heir, columns=tuple(columns), constraints={**handed_on, **theirs})

@@ -70,6 +70,11 @@ class CommentOp(ops.MigrateOperation):
         return ("comment", self.text)
 
 
+@Operations.implementation_for(CommentOp)
+def _comment(_: Operations, op: CommentOp) -> None:
+    """Do nothing: it is for whoever reads the file."""
+
+
 class TextOp(ops.MigrateOperation):
     """A line of Python."""
 
@@ -123,9 +128,11 @@ class EachPartitionOp(ops.MigrateOperation):
 
     def __init__(self, table: str, ending: str, statements: tuple[str, ...]) -> None:
         leaves = f"SELECT relid FROM pg_partition_tree({literal(table)}) WHERE isleaf"  # noqa: S608 - quoted
+        name = "CASE WHEN octet_length(n) < 64 THEN n ELSE left(n, 31) || md5(n) END"
         self.names = without_binds(
-            f"SELECT oid::regclass::text, quote_ident(left(relname || {literal('_' + ending)}, 63)) "  # noqa: S608
-            f"FROM pg_class WHERE relkind = 'r' AND oid IN ({leaves}) ORDER BY oid"
+            f"SELECT oid::regclass::text, quote_ident({name}) "  # noqa: S608
+            f"FROM pg_class, concat(relname, {literal('_' + ending)}) n "
+            f"WHERE relkind = 'r' AND oid IN ({leaves}) ORDER BY oid"
         )
         self.statements = tuple(map(without_binds, statements))
 

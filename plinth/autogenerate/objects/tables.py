@@ -16,6 +16,7 @@ from plinth.autogenerate.objects.columns import (
     native_column,
     settings,
 )
+from plinth.autogenerate.objects.heirs import ancestors
 from plinth.autogenerate.objects.quoting import quoted, schema_of, shown, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
@@ -223,6 +224,24 @@ def own_of_partition(table: Table, parent: Table) -> Table:
     )
 
 
+def with_partitions_own(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
+    """Return two schemas in which standing partitions have what is their own; all else follows from above."""
+    there, wanted = dict(before.tables), dict(after.tables)
+    for name in there.keys() & wanted.keys():
+        pair = [(before, before.tables[name]), (after, after.tables[name])]
+        if not is_same_partition(before.tables[name], after.tables[name]):
+            continue
+        known = before.tables[name].column_nodes & after.tables[name].column_nodes
+        there[name], wanted[name] = (_own(table, catalog, known) for catalog, table in pair)
+    return replace(before, tables=there), replace(after, tables=wanted)
+
+
+def _own(table: Table, catalog: Catalog, known: Collection[Node]) -> Table:
+    parent = catalog.tables.get(table.parents[0])
+    own = own_of_partition(table, parent) if parent else table
+    return replace(own, columns=tuple(each for each in own.columns if own.part("column", each.name) in known))
+
+
 def _own_constraints(table: Table) -> list[Constraint]:
     """Return the constraints that the table itself has, those first that come first in hand-written SQL."""
     order = {"f": 0, "p": 1, "u": 2, "c": 3, "x": 4}
@@ -357,8 +376,19 @@ def drop_steps(change: Change) -> Iterator[Step]:
         parts = {table.part("constraint", each) for each in table.constraints} - keys
         parts |= {table.part("index", each) for each in table.indexes}
         parts |= table.sequences_but(change.after.sequences)
+        if _is_referred_to(table, before) and table.parents[0] in change.after.tables:
+            # PostgreSQL looks whether rows refer to it, and drops no partition that they might refer to.
+            parent, own = (sql_name(each, before) for each in (table.parents[0], name))
+            yield Step(SqlOp(f"ALTER TABLE {parent} DETACH PARTITION {own}", None, name), "table")
         step = Step(ops.DropTableOp(name.name, schema=schema_of(name, before)))
         yield step.dropping(*table.column_nodes, *parts)
+
+
+def _is_referred_to(partition: Table, catalog: Catalog) -> bool:
+    """Whether a foreign key refers to the table that one is a partition of."""
+    above = ancestors(partition.name, catalog) if partition.partition_bound else []
+    keys = (each.foreign_key for table in catalog.tables.values() for each in table.constraints.values())
+    return any(key.table in above for key in keys if key)
 
 
 def alter_steps(change: Change, name: Name) -> Iterator[Step]:

@@ -12,6 +12,12 @@ from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import default_sql
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.enums import is_extended, mentioned_values
+from plinth.autogenerate.objects.heirs import (
+    ancestors,
+    is_column_inherited,
+    is_constraint_inherited,
+    with_heirs,
+)
 from plinth.autogenerate.objects.order import mentioned
 from plinth.autogenerate.objects.others import is_replaced
 from plinth.autogenerate.objects.quoting import quoted, shown
@@ -38,11 +44,6 @@ from plinth.autogenerate.online.kept_names import (
     refuse_unkept,
 )
 from plinth.autogenerate.online.new_enums import rebuilt_enum
-from plinth.autogenerate.online.partitions import (
-    add_parts_to_come,
-    partitioned,
-    without_parts_to_come,
-)
 from plinth.autogenerate.online.parts import (
     add_checked,
     add_index,
@@ -108,7 +109,7 @@ def sequence(change: Change) -> list[Part]:
     if extended:
         add_values(way, extended)
     kept = [name for name in sorted(change.before.tables) if name in change.after.tables]
-    standing = as_they_change(kept, change)
+    standing = sorted(as_they_change(kept, change), key=lambda name: len(ancestors(name, change.after)))
     way.go(_beside(way))
     _drop_keys_of_gone(way)
     change_in_place(way)
@@ -142,8 +143,6 @@ def sequence(change: Change) -> list[Part]:
         _add_foreign_keys(way, name, split)  # those that waited for what they refer to
     add_checks(way)
     _change_unsplit(way, split, {rebuilt_enum(way, column) for column in late})
-    for name in partitioned(way):
-        add_parts_to_come(way, name)
     way.is_after = True
     _drop_views(way)
     for column in sorted(late):
@@ -184,13 +183,22 @@ def _refuse_rewrites(way: Way) -> None:
 
 
 def _is_split(way: Way, name: Name) -> bool:
-    """Whether a table's changes have online forms; those of partitions and heirs are made in one revision."""
+    """Whether a table's changes have online forms; what begins or ceases to inherit changes in one go."""
+    line = [each for each in ancestors(name, way.change.after) if each in way.before.tables]
+    return _is_touched(way, name) and not any(_is_whole(way, each) for each in (name, *line))
+
+
+def _is_touched(way: Way, name: Name) -> bool:
+    forced = way.forced.of(way.forced.parts("constraint") | way.swapped, name)
+    return bool(forced) or way.before.tables[name] != way.change.after.tables[name]
+
+
+def _is_whole(way: Way, name: Name) -> bool:
+    """Whether a table changes in one go, together with what inherits from it."""
     before, after = way.before.tables[name], way.change.after.tables[name]
     shaken = way.forced.of(way.forced.parts("column") | way.forced.retyped - way.swapped, name)  # and tied
-    is_touched = before != after or bool(
-        way.forced.of(way.forced.parts("constraint"), name) or way.forced.of(way.swapped, name)
-    )
-    return not way.has_relatives(name) and not shaken and is_touched
+    is_same = (before.partition_key, before.parents) == (after.partition_key, after.parents)
+    return bool(shaken) or not is_same
 
 
 def _beside(way: Way) -> Catalog:
@@ -286,7 +294,7 @@ def _drop_keys_of_gone(way: Way) -> None:
 
 def _eased(way: Way, name: Name) -> Catalog:
     before, after = way.before.tables[name], way.change.after.tables[name]
-    columns = [_eased_column(way, name, before.column(column.name), column) for column in after.columns]
+    columns = [_eased_column(way, name, before, column) for column in after.columns]
     kept = [column for column in before.columns if after.column(column.name) is None]
     to_come = _indexes_to_come(before, after)
     gone = before.constraints.keys() - way.at.tables[name].constraints.keys()  # `_drop_keys_to_unlogged`
@@ -343,7 +351,11 @@ def _with_names_of_not_null(before: Table, after: Table, columns: dict[str, Colu
     return standing
 
 
-def _eased_column(way: Way, table: Name, before: Column | None, after: Column) -> Column:
+def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Column:
+    before = standing.column(after.name)
+    handed_on = way.at.tables[table].column(after.name)
+    if before is None and handed_on and is_column_inherited(way.change, table, after, way.change.after):
+        return handed_on
     if before is not None and ColumnName(table, after.name) in way.swapped:
         return before
     if before is not None:
@@ -365,12 +377,14 @@ def _without_defaults(way: Way, name: Name) -> Catalog | None:
             return False
         if ColumnName(name, column.name) in way.change.kept_names:  # it has its default already
             return False
+        if is_column_inherited(way.change, name, wanted, way.change.after):
+            return False
         return is_filled(way.change, name, wanted)
 
     if not any(map(is_late, table.columns)):
         return None
     columns = tuple(replace(column, default=None) if is_late(column) else column for column in table.columns)
-    return replace(eased, tables={**eased.tables, name: replace(table, columns=columns)})
+    return with_heirs(eased, replace(table, columns=columns))
 
 
 def is_filled(change: Change, table: Name, column: Column) -> bool:
@@ -488,7 +502,9 @@ def _change_what_is_called(way: Way) -> None:
 
 
 def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
-    if is_kept_with(way, name, constraint):
+    if is_kept_with(way, name, constraint) or is_constraint_inherited(
+        way.change, name, constraint, way.before
+    ):
         return False
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
     is_forced = constraint.name in way.forced.of(way.forced.parts("constraint"), name)
@@ -503,6 +519,11 @@ def _waits(constraint: Constraint, wanted: Constraint | None) -> bool:
 
 
 # What comes
+
+
+def _is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
+    """Whether a constraint comes with that of a table which is inherited from."""
+    return is_constraint_inherited(way.change, name, constraint, way.change.after)
 
 
 def _fill(way: Way, name: Name) -> None:
@@ -530,7 +551,9 @@ def _new_and_filled(way: Way, name: Name) -> list[Column]:
     return [
         column
         for column in way.change.after.tables[name].columns
-        if before.column(column.name) is None and is_filled(way.change, name, column)
+        if before.column(column.name) is None
+        and is_filled(way.change, name, column)
+        and not is_column_inherited(way.change, name, column, way.change.after)
     ]
 
 
@@ -557,7 +580,7 @@ def _require(way: Way, name: Name) -> None:
         to = with_not_null(way, name, column.name, True)
         table = to.tables[name]
         left = {each.name: each for each in table.constraints.values() if each.name != check.name}
-        to = replace(to, tables={**to.tables, name: replace(table, constraints=left)})
+        to = with_heirs(to, replace(table, constraints=left))
         up = [
             nullable_op(table, column, to, False),
             *constraints.not_null_name_ops(table, column.name, to),
@@ -582,7 +605,7 @@ def _add_parts(way: Way, name: Name) -> None:
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and _waits(standing, constraint):
             validate(way, name, constraint, stood=True)
-        if standing or constraint.type not in {"c", "u", "p"}:
+        if standing or constraint.type not in {"c", "u", "p"} or _is_handed_on(way, name, constraint):
             continue
         if constraint.type == "c":
             add_checked(way, name, constraint)
@@ -614,7 +637,7 @@ def _add_foreign_keys(way: Way, name: Name, targets: Sequence[Name] | None = Non
         elif constraint.type == "f" and standing is None:
             target = constraint.reference.table
             is_wanted = targets is None or target in targets
-            if is_wanted and target in way.at.tables and not way.at.tables[target].partition_key:
+            if is_wanted and target in way.at.tables and not _is_handed_on(way, name, constraint):
                 add_checked(way, name, constraint)
 
 
@@ -624,7 +647,6 @@ def _change_unsplit(way: Way, split: Sequence[Name], late: Collection[Name | Non
     gone = {name: table for name, table in at.tables.items() if name not in after.tables}
     tables = {name: _with_what_goes(at.tables.get(name), table) for name, table in after.tables.items()}
     tables |= {**gone, **{name: at.tables[name] for name in split}}
-    tables |= {name: without_parts_to_come(way, name, tables[name]) for name in partitioned(way)}
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
     rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
     owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}

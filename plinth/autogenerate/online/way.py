@@ -8,6 +8,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects.casts import keeps_stored_values
 from plinth.autogenerate.objects.difference import difference
+from plinth.autogenerate.objects.heirs import with_heirs
 from plinth.autogenerate.objects.steps import Change, Forced
 from plinth.autogenerate.objects.types import is_rewritten
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
@@ -91,7 +92,7 @@ class Way:
 
     def with_table(self, table: Table) -> Catalog:
         """Return the schema so far, with another table of that name."""
-        return replace(self.at, tables={**self.at.tables, table.name: table})
+        return with_heirs(self.at, table)
 
 
 def between(change: Change, before: Catalog, after: Catalog) -> Part:

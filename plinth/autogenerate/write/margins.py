@@ -12,7 +12,7 @@ FULL = 100  # columns that the pieces of a longer one fill
 
 _STRING = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"
 # A string alone in its line, or as the one argument of what begins there.
-_LONE = re.compile(rf"( *)((?:[\w.=( ]*[(=])?)({_STRING})([),]*)")
+_LONE = re.compile(rf"( *)((?:[\w.=( ]*[(=])?)(f?(?:{_STRING}))([),]*)")
 # Before which SQL is cut, the best first.
 _BETTER = ({"FROM", "ORDER", "SET", "WHERE"}, {"AND", "OR", "TO"})
 
@@ -59,12 +59,14 @@ def _pieces(text: str, before: int) -> list[str]:
     """Return a string of Python's in pieces, each of which ends with a space."""
     if before + len(text) <= LONGEST:
         return [text]
-    pieces = [""]
-    for word in re.split(r"(?<= )", text[1:-1]):
-        if pieces[-1] and before + len(pieces[-1]) + len(word) + 2 > FULL:
+    prefix, quote, pieces = text.partition(text[-1])[0], text[-1], [""]
+    for word in re.split(r"(?<= )", text[len(prefix) + 1 : -1]):
+        if pieces[-1] and before + len(prefix + pieces[-1] + word) + 2 > FULL:
             pieces.append("")
         pieces[-1] += word
-    return [string(ast.literal_eval(f"{text[0]}{each}{text[0]}")) for each in pieces]
+    return [
+        (prefix if "{" in each else "") + string(ast.literal_eval(f"{quote}{each}{quote}")) for each in pieces
+    ]
 
 
 def fitted_sql(line: str, margin: int) -> Iterator[str]:

@@ -230,10 +230,10 @@ def _autocommit(context: AutogenContext, op: AutocommitOp) -> str:
 
 
 @renderers.dispatch_for(EachPartitionOp)
-def _each_partition(_: AutogenContext, op: EachPartitionOp) -> list[str]:
+def _each_partition(_: AutogenContext, op: EachPartitionOp) -> str:
     asked = fitted(f"partitions = sa.text({string(op.names)})", 2 * MARGIN)
     run = [fitted(f"    op.execute(f{string(each)})", 2 * MARGIN) for each in op.statements]
-    return [asked, "for partition, name in op.get_bind().execute(partitions).all():", *run]
+    return "\n".join([asked, "for partition, name in op.get_bind().execute(partitions).all():", *run])
 
 
 @renderers.dispatch_for(TextOp)

@@ -1,0 +1,254 @@
+"""Changes of tables that have partitions, made by models and by hand, some with partitions of their own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from tests.plinth.kinds.kind import Check, Kind, Models, also, check, kept, t
+
+OLD = "create table orders_old partition of orders for values from (minvalue) to ('2024-01-01')"
+OLDER = "create table orders_older partition of orders_old for values from ('2023-01-01') to ('2024-01-01')"
+NEW = "create table \"Orders New\" partition of orders for values from ('2024-01-01') to ('2025-01-01')"
+HAND = "create table by_hand partition of orders for values from ('2025-01-01') to (maxvalue)"
+EVERYWHERE = (
+    "insert into regions select n from generate_series(1, 9) n",
+    "insert into orders (day, id, n, s) select '2023-01-01'::date + n, n, nullif(n % 9, 0), 'a' || n "
+    "from generate_series(1, 900) n",
+    "insert into refunds select '2023-01-01'::date + n, n from generate_series(1, 900) n",
+)
+COUNT = kept("select count(*) from orders", 900)
+
+Parts = tuple[Callable[[], Any], ...]
+
+
+def orders(
+    *parts: Callable[[], Any], n: Callable[[], Any] | None = lambda: Column("n", Integer), **more: Any
+) -> Models:
+    """Return models of a table with partitions, of which one has partitions itself.
+
+    Args:
+        parts: what the table has further.
+        n: one of its columns.
+        more: "refunds": what a table that may refer to it has; "partitions": further ones.
+    """
+
+    def made(m: MetaData) -> None:
+        t(m, name="regions")
+        table = Table(
+            "orders",
+            m,
+            Column("day", Date, nullable=False),
+            Column("id", Integer, nullable=False),
+            *([] if n is None else [n()]),
+            Column("s", String(20)),
+            *(part() for part in parts),
+            postgresql_partition_by="RANGE (day)",
+        )
+        refunds = Table("refunds", m, Column("day", Date), Column("id", Integer))
+        for part in more.get("refunds", ()):
+            refunds.append_constraint(part())
+        for statement in (f"{OLD} partition by range (day)", OLDER, NEW, *more.get("partitions", ())):
+            also(table, statement)
+
+    return made
+
+
+def both(
+    name: str, before: Models, after: Models, *, up: tuple[Check, ...] = (), **options: Any
+) -> list[Kind]:
+    """Return a change and its reverse, beside a partition that no model knows."""
+    given = {"rows": EVERYWHERE, "handmade": (HAND,), **options}
+    return [
+        Kind(f"partition.{name}", before, after, checks=(COUNT, *up), **given),
+        Kind(f"partition.{name}_taken_back", after, before, checks=(COUNT,), **_reversed(given)),
+    ]
+
+
+def _reversed(options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "rows": options.pop("rows_after", options["rows"])}
+
+
+def required(**info: str) -> Callable[[], Any]:
+    return lambda: Column("n", Integer, nullable=False, info=info)
+
+
+def key(*columns: str, **options: Any) -> Callable[[], Any]:
+    return lambda: PrimaryKeyConstraint(*columns, **options)
+
+
+FULL = (
+    EVERYWHERE[0],
+    EVERYWHERE[1].replace("nullif(n % 9, 0)", "n % 9 + 1"),
+    EVERYWHERE[2],
+)
+
+KINDS = [
+    *both(
+        "not_null",
+        orders(),
+        orders(n=required(backfill="7")),
+        up=(check("select count(*) from orders where n = 7", 200, 200),),
+        rows=EVERYWHERE,
+    )[:1],
+    Kind(
+        "partition.not_null_taken_back",
+        orders(n=required()),
+        orders(),
+        rows=FULL,
+        handmade=(HAND,),
+        checks=(COUNT,),
+    ),
+    Kind(
+        "partition.not_null_with_key",
+        orders(key("day", "id")),
+        orders(key("day", "id"), n=required(backfill="7")),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT, check("select count(*) from orders where n = 7", 200, 200)),
+    ),
+    *both(
+        "required_column",
+        orders(key("day", "id")),
+        orders(
+            key("day", "id"),
+            lambda: Column("more", Integer, nullable=False, server_default="5", info={"backfill": "id * 2"}),
+        ),
+        up=(check("select sum(more) from orders", 900 * 901),),
+        rows=FULL,
+    )[:1],
+    Kind(
+        "partition.required_column_without_key",
+        orders(),
+        orders(lambda: Column("more", Text, nullable=False, info={"backfill": "'x' || id"})),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT, check("select count(distinct more) from orders", 900)),
+    ),
+    Kind(
+        "partition.drop_required_column",
+        orders(key("day", "id"), n=required()),
+        orders(key("day", "id"), n=None),
+        rows=FULL,
+        handmade=(HAND,),
+        checks=(COUNT,),
+        x=("drop=orders.n",),
+        downgrade_may_stop=True,
+    ),
+    Kind(
+        "partition.volatile_default",
+        orders(key("day", "id")),
+        orders(
+            key("day", "id"),
+            lambda: Column("token", Text, nullable=False, server_default=text("gen_random_uuid()::text")),
+            lambda: Column("maybe", Text, server_default=text("gen_random_uuid()::text")),
+        ),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT, check("select count(distinct token) + count(distinct maybe) from orders", 1800)),
+    ),
+    *both(
+        "foreign_key_from",
+        orders(),
+        orders(lambda: ForeignKeyConstraint(["n"], ["regions.id"], ondelete="CASCADE")),
+    ),
+    *both(
+        "foreign_key_with_odd_name",
+        orders(),
+        orders(lambda: ForeignKeyConstraint(["n"], ["regions.id"], name="Odd {fk}:%", deferrable=True)),
+    ),
+    *both(
+        "foreign_key_changes",
+        orders(lambda: ForeignKeyConstraint(["n"], ["regions.id"])),
+        orders(lambda: ForeignKeyConstraint(["n"], ["regions.id"], ondelete="SET NULL")),
+    ),
+    *both(
+        "foreign_key_to",
+        orders(key("day", "id")),
+        orders(
+            key("day", "id"),
+            refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.id"]),),
+        ),
+    ),
+    *both(
+        "foreign_key_to_and_its_key",
+        orders(),
+        orders(
+            key("day", "id"),
+            refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.id"]),),
+        ),
+    ),
+    *both("primary_key", orders(), orders(key("day", "id"))),
+    *both(
+        "primary_key_of_nullable",
+        orders(n=required()),
+        orders(key("day", "n", "id"), n=required()),
+        rows=FULL,
+    ),
+    *both("primary_key_changes", orders(key("day", "id")), orders(key("id", "day"))),
+    *both("primary_key_deferrable", orders(), orders(key("day", "id", deferrable=True))),
+    *both(
+        "unique_changes",
+        orders(lambda: UniqueConstraint("day", "id", name="one")),
+        orders(lambda: UniqueConstraint("id", "day", name="one")),
+    ),
+    *both("index", orders(), orders(lambda: Index("by_n", "n", "s"))),
+    *both("check", orders(), orders(lambda: CheckConstraint("n > 0", name="positive"))),
+    *both(
+        "default",
+        orders(),
+        orders(n=lambda: Column("n", Integer, server_default="5", comment="of all")),
+    ),
+    Kind(
+        "partition.everything_at_once",
+        orders(lambda: Index("by_s", "s"), key("day", "id")),
+        orders(
+            key("day", "id"),
+            lambda: Column("more", Integer, nullable=False, info={"backfill": "id"}),
+            lambda: ForeignKeyConstraint(["n"], ["regions.id"]),
+            lambda: CheckConstraint("more > 0", name="positive"),
+            lambda: Index("by_more", "more"),
+            n=required(backfill="7"),
+            refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.id"]),),
+            partitions=(
+                "create table first partition of orders_old for values from ('2000-1-1') to ('2001-1-1')",
+            ),
+        ),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT,),
+        x=("drop=orders.by_s",),
+    ),
+    Kind(
+        "partition.rename_column",
+        orders(),
+        orders(n=lambda: Column("amount", Integer, info={"renamed_from": "n"})),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT,),
+    ),
+    Kind(
+        "partition.type_of_column",
+        orders(key("day", "id")),
+        orders(key("day", "id"), n=lambda: Column("n", BigInteger)),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT, kept("select sum(n) from orders", 3600)),
+        x=("rewrite=orders.n",),
+    ),
+]

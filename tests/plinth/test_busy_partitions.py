@@ -1,0 +1,132 @@
+"""What autogenerate writes for busy tables with partitions or heirs: the application goes on."""
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Engine, MetaData
+
+from app import database
+from tests.plinth.history import History, clear, do, rows
+from tests.plinth.judge import dump
+from tests.plinth.kinds.kind import NAMING_CONVENTION, also
+from tests.plinth.project import Project
+from tests.plinth.test_busy_keys import POINTS, Interrupted, interrupted
+from tests.plinth.test_busy_tables import at_work, write
+
+ROWS = 6000
+FILL = f"""
+    insert into regions select n from generate_series(1, 50) n;
+    insert into visits (day, id, region_id)
+    select '2024-01-01'::date + n % 700, n, nullif(n % 50, 0) from generate_series(1, {ROWS}) n;
+    insert into notes (day, visit_id) select day, id from visits where id % 3 = 0;
+    insert into places select n from generate_series(1, {ROWS}) n;
+    insert into cities (id, people) select n, n from generate_series({ROWS + 1}, {2 * ROWS}) n;
+    create sequence numbers start 1000000
+    """  # noqa: S608 - a number
+# A partition that no model knows, and one that has partitions.
+PARTITIONS = (
+    "create table visits_2024 partition of visits for values from ('2024-01-01') to ('2025-01-01') "
+    "partition by range (day)",
+    "create table visits_2024_all partition of visits_2024 for values from ('2024-01-01') to ('2025-01-01')",
+)
+BY_HAND = "create table visits_later partition of visits for values from ('2025-01-01') to (maxvalue)"
+STATEMENTS = (
+    "insert into visits (day, id, region_id) values ('2024-02-02', nextval('numbers'), :id) returning id",
+    "insert into visits (day, id, region_id) values ('2025-02-02', nextval('numbers'), :id) returning id",
+    "insert into notes (day, visit_id) select day, id from visits where id = :id returning day",
+    "update visits set region_id = region_id where id = :id returning day",
+    "insert into cities (id, people) values (nextval('numbers'), 7) returning id",
+    "select count(*), sum(v.region_id) from visits v join regions r on r.id = v.region_id where v.id = :id",
+    "select count(*) from places where id = :id",
+    "select cast(:state as text)",
+)
+
+
+def models(*, new: bool) -> MetaData:
+    """Return visits, which are partitioned, what refers to them and they refer to, and places with heirs."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table("regions", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    more: tuple[sa.schema.SchemaItem, ...] = (
+        sa.Column("token", sa.Text, nullable=False, server_default=sa.text("gen_random_uuid()::text")),
+        sa.ForeignKeyConstraint(["region_id"], ["regions.id"]),
+        sa.UniqueConstraint("day", "token"),
+        sa.Index("ix_visits_region_id", "region_id"),
+        sa.CheckConstraint("id > 0", name="id_is_positive"),
+    )
+    visits = sa.Table(
+        "visits",
+        metadata,
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("region_id", sa.Integer, nullable=not new, info={"backfill": "50"}),
+        sa.PrimaryKeyConstraint(*(["id", "day"] if new else ["day", "id"])),
+        *(more if new else ()),
+        postgresql_partition_by="RANGE (day)",
+    )
+    for statement in PARTITIONS:
+        also(visits, statement)
+    notes = sa.Table("notes", metadata, sa.Column("day", sa.Date), sa.Column("visit_id", sa.Integer))
+    places = sa.Table("places", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    cities = sa.Table("cities", metadata, sa.Column("people", sa.Integer), postgresql_inherits="places")
+    if new:
+        notes.append_constraint(sa.ForeignKeyConstraint(["day", "visit_id"], ["visits.day", "visits.id"]))
+        places.append_column(sa.Column("code", sa.Text, nullable=False, server_default="-"))
+        places.append_column(
+            sa.Column("mark", sa.Text, nullable=False, server_default=sa.text("gen_random_uuid()::text"))
+        )
+        places.append_constraint(sa.CheckConstraint("id > 0", name="id_is_positive"))
+        cities.append_constraint(sa.CheckConstraint("people > 0", name="people_are_there"))
+        sa.Index("ix_cities_people", cities.c.people)
+    return metadata
+
+
+@pytest.fixture
+def history(project: Project, empty_engine: Engine) -> History:
+    """Revisions that make the tables, applied, and rows in them."""
+    found = clear(project)
+    write(found, empty_engine, models(new=False))
+    command.upgrade(found.config(empty_engine), "head")
+    do(empty_engine.url, BY_HAND)
+    do(empty_engine.url, FILL)
+    return found
+
+
+@pytest.mark.slow
+def test_an_application_notices_nothing(
+    history: History, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = empty_engine.url
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    written = write(history, empty_engine, models(new=True))
+    with at_work(database.engine.__wrapped__(), STATEMENTS) as errors:
+        command.upgrade(history.config(empty_engine), "head")
+        command.downgrade(history.config(empty_engine), f"-{len(written)}")
+        command.upgrade(history.config(empty_engine), "head")
+    assert errors == []
+    assert rows(url, "select count(*) from visits where id <= 6000") == [(ROWS,)]
+    [(counted, tokens)] = rows(url, "select count(*), count(distinct token) from visits")
+    assert counted == tokens > ROWS
+    [(counted, marks)] = rows(url, "select count(*), count(distinct mark) from places")
+    assert counted == marks > 2 * ROWS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(3))
+def test_what_an_interrupted_way_has_done_is_taken_back(
+    history: History, empty_engine: Engine, part: int
+) -> None:
+    url, config = empty_engine.url, history.config(empty_engine)
+    [revision] = write(history, empty_engine, models(new=True))
+    content = "select (select count(*) from visits), (select sum(id) from places)"
+    expected, before = rows(url, content), dump(url)
+    with interrupted(-1) as ran:
+        command.upgrade(config, revision)
+    there = len(ran)
+    command.downgrade(config, "-1")
+    assert dump(url) == before
+    for behind in range(1 + part, there, 3):
+        with interrupted(behind), pytest.raises(Interrupted):
+            command.upgrade(config, revision)
+        if rows(url, POINTS):
+            command.downgrade(config, "-1")
+        assert (dump(url), rows(url, content)) == (before, expected), behind
