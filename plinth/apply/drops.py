@@ -32,6 +32,7 @@ _TABLE = """
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     cross join (select cast(:column as name) as name) wanted
     left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = wanted.name
+        and s.inherited = c.relhassubclass  -- a table with heirs has statistics of its own rows, and of all
     where c.oid = to_regclass(cast(:table as text)) and c.relkind in ('r', 'p')
       and has_table_privilege(c.oid, 'select')
       and (wanted.name is null or exists (

@@ -48,8 +48,9 @@ def places(
         own = [] if n is None else [n()]
         t(m, *own, *(part() for part in parts), name="places")
         people = Column("people", Integer)
-        Table("cities", m, people, *(part() for part in cities), postgresql_inherits="places")
-        Table("ports", m, Column("ships", Integer), postgresql_inherits="cities")
+        city = Table("cities", m, people, *(part() for part in cities), postgresql_inherits="places")
+        port = Table("ports", m, Column("ships", Integer), postgresql_inherits="cities")
+        port.add_is_dependent_on(city)
 
     return made
 
