@@ -6,6 +6,8 @@ from alembic import command
 from sqlalchemy import Engine, MetaData
 
 from app import database
+from plinth import settings
+from plinth.autogenerate.objects.refusals import Refusal
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.judge import dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
@@ -108,6 +110,59 @@ def test_an_application_notices_nothing(
     assert counted == tokens > ROWS
     [(counted, marks)] = rows(url, "select count(*), count(distinct mark) from places")
     assert counted == marks > 2 * ROWS
+
+
+def events(*, partitioned: bool) -> MetaData:
+    """Return the models of docs/autogenerate.md's example."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table(
+        "events",
+        metadata,
+        sa.Column("id", sa.BigInteger, nullable=False, autoincrement=False),
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("what", sa.Text, server_default="nothing"),
+        sa.PrimaryKeyConstraint("id", "day"),
+        postgresql_partition_by="RANGE (day)" if partitioned else None,
+    )
+    return metadata
+
+
+OF_EVENTS = (
+    "insert into events (id, day) values (nextval('numbers'), '2026-06-01') returning id",
+    "update events set what = what where id = :id returning id",
+    "select count(*) from events where day > '2026-01-01'",
+    "select cast(:state as text)",
+)
+
+
+@pytest.mark.slow
+def test_a_table_becomes_partitioned_as_the_document_says(project: Project, empty_engine: Engine) -> None:
+    url, found = empty_engine.url, clear(project)
+    write(found, empty_engine, events(partitioned=False))
+    command.upgrade(found.config(empty_engine), "head")
+    before = dump(url)
+    do(url, "create sequence numbers start 1000000")
+    do(url, "insert into events select n, '2026-01-01'::date + n % 300 from generate_series(1, 5000) n")
+    with pytest.raises(Refusal, match="A table becomes partitioned without a copy"):
+        write(found, empty_engine, events(partitioned=True))
+    text = (settings.root() / "docs/autogenerate.md").read_text().partition("## A table that becomes")[2]
+    code = text.partition("```python\n")[2].partition("```")[0]
+    config = found.config(empty_engine)
+    command.revision(config, "events are partitioned", rev_id="parted")
+    [file] = found.folder.glob("versions/*parted*.py")
+    head = file.read_text().partition("\ndef upgrade")[0]
+    file.write_text(f"{head}\n{code}")
+    with at_work(empty_engine, OF_EVENTS) as errors:
+        command.upgrade(config, "head")
+    assert errors == []
+    do(url, "insert into events (id, day) values (1, '2027-05-05')")
+    config.attributes["target_metadata"] = events(partitioned=True)
+    command.check(config)
+    counted = rows(url, "select count(*) from events")
+    command.downgrade(config, "-1")
+    assert rows(url, "select count(*) from events") == counted
+    do(url, "drop sequence numbers")
+    assert dump(url) == before
 
 
 @pytest.mark.slow

@@ -403,8 +403,12 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
             Refusal(
                 "partitioning",
                 f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
-                f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. Create a "
-                "new table beside it and move the rows by a revision written by hand.",
+                f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. That is a "
+                "revision by hand. A table becomes partitioned without a copy: a check of what the first "
+                "partition's bounds will be, NOT VALID, then VALIDATE; in one transaction, rename the table, "
+                "CREATE TABLE … (LIKE … INCLUDING ALL) PARTITION BY …, and ATTACH the old one: it then looks "
+                "at no row. docs/autogenerate.md has it written out (A table that becomes partitioned). In "
+                "all other cases: a new table beside it, and the rows moved there.",
             )
         )
     if before.partition_bound != after.partition_bound and not is_same_partition(before, after):
@@ -413,7 +417,9 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
                 "partitioning",
                 f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
                 f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, "
-                "with op.execute('ALTER TABLE … ATTACH PARTITION …').",
+                "with op.execute('ALTER TABLE … ATTACH PARTITION …'). If the table has rows, add a check "
+                "beforehand that says what the bounds say (NOT VALID, then VALIDATE): ATTACH looks at no row "
+                "then while nobody can use them.",
             )
         )
     sql = f"ALTER TABLE {sql_name(name, change.after)}"
