@@ -56,6 +56,7 @@ NO_ONLINE_FORM = {
         "identity.add_nonpk",
         "order.domain_checked_by_functions",
         "heir.required_column_of_its_own",
+        "partition.new_beside_the_default_one",
         "partition.not_null",  # no key by which rows could be filled in batches
         "partition.required_column_without_key",
         "type.every_type_column_added",

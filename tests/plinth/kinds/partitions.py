@@ -251,4 +251,17 @@ KINDS = [
         checks=(COUNT, kept("select sum(n) from orders", 3600)),
         x=("rewrite=orders.n",),
     ),
+    Kind(
+        "partition.new_beside_the_default_one",
+        orders(key("day", "id"), partitions=("create table rest partition of orders default",)),
+        orders(
+            key("day", "id"),
+            partitions=(
+                "create table rest partition of orders default",
+                "create table next partition of orders for values from ('2026-1-1') to ('2027-1-1')",
+            ),
+        ),
+        rows=(*EVERYWHERE, "insert into orders (day, id) select '2028-1-1', n from generate_series(1, 900) n"),
+        checks=(kept("select count(*) from orders", 1800),),
+    ),
 ]
