@@ -261,7 +261,10 @@ KINDS = [
                 "create table next partition of orders for values from ('2026-1-1') to ('2027-1-1')",
             ),
         ),
-        rows=(*EVERYWHERE, "insert into orders (day, id) select '2028-1-1', n from generate_series(1, 900) n"),
+        rows=(
+            *EVERYWHERE,
+            "insert into orders (day, id) select '2028-1-1', n from generate_series(1, 900) n",
+        ),
         checks=(kept("select count(*) from orders", 1800),),
     ),
 ]
