@@ -70,13 +70,25 @@ def _can_be_made(way: Way, old: Other, new: Other) -> bool:
     if old.definition == new.definition:
         return True
     before, after = way.before, way.change.after
-    there = before.nodes.union(
-        *(after.tables[name].column_nodes for name in before.tables.keys() & after.tables)
-    )
-    there |= {Node("type", name) for name in before.enums} | {
-        Node("sequence", name) for name in before.sequences
+    columns = (after.tables[name].column_nodes for name in before.tables.keys() & after.tables)
+    return new.needs <= _nodes(before).union(*columns)
+
+
+def _nodes(catalog: Catalog) -> set[Node]:
+    """Return all that something can stand on."""
+    types = {Node("type", name) for name in catalog.enums}
+    return {*catalog.nodes, *types, *(Node("sequence", name) for name in catalog.sequences)}
+
+
+def goal_of(way: Way) -> Catalog:
+    """Return the schema to come, with what can't be made as it should be yet as it is now."""
+    after, there = way.change.after, _nodes(way.at)
+    waiting = {
+        key: old
+        for key, old in way.at.others.items()
+        if (new := after.others.get(key)) and new.definition != old.definition and not new.needs <= there
     }
-    return new.needs <= there
+    return replace(after, others={**after.others, **waiting})
 
 
 def without(catalog: Catalog, gone: Collection[Other]) -> Catalog:

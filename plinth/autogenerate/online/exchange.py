@@ -51,10 +51,10 @@ _WHY = "in place, the table would be written anew while nobody can use it."
 
 def swap(way: Way, places: Sequence[ColumnName]) -> None:
     """Go the whole way of columns that change together, but for the drop of the old ones."""
-    others = way.at.others
+    others, goal = way.at.others, dependents.goal_of(way)
     _guard(way, {place.table for place in places})
     turns = [_begin(way, place, places) for place in places]
-    there = _Exchange(way, turns, way.change.after)
+    there = _Exchange(way, turns, goal)
     there.fill()
     there.prepare()
     before, reached = replace(way.at, others=others), there.reached()

@@ -93,9 +93,11 @@ def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
         yield "the table is partitioned, or inherits"
     if before.primary_key is None:
         yield "the table has no primary key to fill the new column by"
-    for each in triggers.own_triggers(way.before, {name}):
-        if not goes_before_swaps(way, each):
-            yield from triggers.objections(way.before, each)
+    for catalog in (way.before, way.change.after):
+        for each in triggers.own_triggers(catalog, {name}):
+            is_there = catalog is way.before or rebuilt_enum(way, place)  # an enum goes after all else
+            if is_there and not goes_before_swaps(way, each):
+                yield from triggers.objections(catalog, each)
     for each in way.before.others.values():
         if each.kind == "rule" and each.table == name:
             yield f"rule {each.name} would hold for what fills the new column, too"

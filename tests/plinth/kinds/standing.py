@@ -108,6 +108,11 @@ TRIGGERED = (
     check("update t set n = 60 where id = 1 returning s || n", up="a!6000", down="a!6000"),
     check("insert into t (n) values (70) returning n::int", up=7000, down=7000),
 )
+TOUCHES = (
+    "create function {0}() returns trigger language plpgsql as "
+    "$$ begin new.s := case new.s when 'a' then '' else new.s end || '{0}'; return new; end $$"
+)
+TOUCHING = "before update on t for each row execute function {}()"
 STATISTICS = (
     "create statistics st (ndistinct, mcv) on n, s from t",
     "alter statistics st set statistics 77",
@@ -217,6 +222,23 @@ KINDS = [
         "create trigger see after update on t for each row execute function see()",
         checks=(kept("select count(*) from seen", 0),),
         x=("rewrite=t.n",),
+    ),
+    Kind(
+        "standing.trigger_that_calls_another_function",
+        over(Integer, TOUCHES.format("one"), "create trigger touch " + TOUCHING.format("one")),
+        over(
+            BigInteger,
+            TOUCHES.format("one"),
+            "create table u (id int primary key)",
+            "create view w as select n, count(*) as many from t group by n",
+            TOUCHES.format("two")
+            .replace("new.s :=", "if (select count(*) from w) > 0 then new.s :=")
+            .replace("; return", "; end if; return"),
+            "create trigger touch " + TOUCHING.format("two"),
+            "create trigger again " + TOUCHING.format("one"),
+        ),
+        rows=ROWS,
+        checks=(check("update t set n = 5 where id = 1 returning s", up="onetwo", down="one"),),
     ),
     under("statistics", *STATISTICS, checks=(ANALYZED,)),
     under(
