@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from plinth.autogenerate.objects.enums import columns_of, is_rebuilt
 from plinth.autogenerate.objects.quoting import quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import SqlOp
+from plinth.autogenerate.online.dependents import standing_on
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Enum, Name, Node
 
@@ -25,10 +26,13 @@ def rebuilt_enum(way: Way, place: ColumnName) -> Name | None:
 def is_shared(way: Way, name: Name) -> bool:
     """Whether more than one column has a type, or a function, a view or an expression mentions it."""
     for catalog in (way.change.before, way.change.after):
-        if len(list(columns_of(name, catalog))) != 1:
+        own = list(columns_of(name, catalog))
+        if len(own) != 1:
             return True
+        [(table, column)] = own
+        standing = standing_on(catalog, {table.part("column", column.name)})  # made anew with the exchange
         users = [each.needs for each in catalog.domains.values()]
-        users += [each.needs for each in catalog.others.values()]
+        users += [each.needs for each in catalog.others.values() if each not in standing]
         columns = [column for table in catalog.tables.values() for column in table.columns]
         users += [each.default_needs for each in columns if each.named_type != name]
         for table in catalog.tables.values():

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Enum,
     ForeignKey,
     Integer,
     MetaData,
@@ -73,6 +74,42 @@ def under_key(name: str, *statements: str, checks: tuple[Any, ...] = (), **optio
         checks=(check("insert into users (name) values ('d') returning id", up=4, down=5), *checks),
         **options,
     )
+
+
+def _odd(m: MetaData, kind: Any) -> None:
+    """Put a table in another schema into the models, two columns of which change."""
+    Table(
+        "Order by",
+        m,
+        Column("id", Integer, primary_key=True),
+        Column("a b", kind),
+        Column("n", kind, unique=True),
+        schema="billing",
+    )
+    for statement in (
+        'create view billing."v 100% :x" as select "a b", n + 1 as "select" from billing."Order by"',
+        'create function billing."it\'s"() returns trigger language plpgsql as '
+        '$$ begin new."a b" := new."a b" + 1; return new; end $$',
+        'create trigger "zz ""new" before update on billing."Order by" for each row '
+        "execute function billing.\"it's\"('100% :x')",
+        'alter table billing."Order by" enable row level security',
+        'create policy "for" on billing."Order by" using (n > "a b")',
+        'create statistics billing."on" on "a b", n from billing."Order by"',
+    ):
+        also(m, statement)
+
+
+def _moody(m: MetaData, *moods: str) -> None:
+    t(m, Column("mood", Enum(*moods, name="mood"), server_default="well"), Column("n", Integer))
+    for statement in (
+        "create view v as select id, mood from t",
+        "create function touch() returns trigger language plpgsql as "
+        "$$ begin new.n := coalesce(new.n, 0) + 1; return new; end $$",
+        "create trigger touch before update of mood, n on t for each row execute function touch()",
+        "create trigger zz before update on t for each row when (old.n is distinct from new.n) "
+        "execute function touch()",
+    ):
+        also(m, statement)
 
 
 VIEW = "create view v as select id, n from t"
@@ -239,6 +276,27 @@ KINDS = [
         ),
         rows=ROWS,
         checks=(check("update t set n = 5 where id = 1 returning s", up="onetwo", down="one"),),
+    ),
+    Kind(
+        "standing.odd_names_and_two_columns",
+        lambda m: _odd(m, Integer),
+        lambda m: _odd(m, BigInteger),
+        prepare=("create schema billing",),
+        rows=('insert into billing."Order by" ("a b", n) values (1, 1), (2, 3)',),
+        checks=(
+            kept('select sum("a b")::int from billing."v 100% :x"', 3),
+            check('update billing."Order by" set n = 8 where id = 1 returning n + "a b"', up=10, down=10),
+        ),
+    ),
+    Kind(
+        "standing.enum_that_loses_a_value",
+        lambda m: _moody(m, "well", "so so", "ill"),
+        lambda m: _moody(m, "ill", "well"),
+        rows=("insert into t (mood) values ('well'), ('ill')",),
+        checks=(
+            kept("select count(*) from v where mood::text = 'ill'", 1),
+            check("update t set mood = 'well' where id = 2 returning n", up=2, down=2),
+        ),
     ),
     under("statistics", *STATISTICS, checks=(ANALYZED,)),
     under(
