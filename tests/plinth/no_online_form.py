@@ -61,13 +61,6 @@ NO_ONLINE_FORM = {
         "partition.required_column_without_key",
         "type.every_type_column_added",
     ],
-    ("changing-column-type",): [
-        "enum.remove_value_under_a_default_of_text",
-        "enum.remove_value_used_everywhere",
-        "enum.shared_remove_value",
-        "order.enum_loses_a_value_that_a_function_takes",
-        "order.enum_of_a_composite_type_loses_a_value",
-    ],
     ("constraint-missing-not-valid",): [
         "comment.exclude_added_with",
         "exclude.add",
@@ -92,7 +85,7 @@ NO_ONLINE_FORM = {
     ("drop-not-alone",): ["computed.plain_to_virtual"],
     ("blocks", "drop-not-alone"): ["order.view_under_views", "view.materialized_anew_with_index"],
     ("require-concurrent-index-creation",): [
-        "type.no_swap_under_a_unique_expression",
+        "enum.remove_value_and_add_one_that_a_part_names",
         "view.materialized_index",
         "view.materialized_index_change",
     ],

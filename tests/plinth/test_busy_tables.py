@@ -174,3 +174,82 @@ def test_where_a_second_column_would_lose_something_it_is_refused(
     assert refused.value.kind == "rewrite"
     assert reason in str(refused.value)
     assert "-x rewrite=accounts.amount" in str(refused.value)
+
+
+SHARED = (
+    "insert into parcels (order_id, state, past) select id, 'old'::state, array['new', 'old']::state[] "
+    "from orders where id = :id returning id",
+    "update orders set state = cast(:state as state), times = times + 1 where id = :id returning state",
+    "insert into orders (id, state) values (:id, 'new') on conflict (id) where state = 'new' "
+    "do update set times = orders.times + 1 returning id",
+    "select o.id from orders o join parcels p on p.order_id = o.id and p.state <> o.state where o.id = :id "
+    "limit 1",
+)
+
+
+def shared(*states: str) -> MetaData:
+    """Return two tables with one enum, which a check and the predicate of a unique index name."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    state = sa.Enum(*states, name="state")
+    sa.Table(
+        "orders",
+        metadata,
+        sa.Column("number", sa.Integer, sa.Identity(), primary_key=True),
+        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("times", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("state", state, nullable=False, server_default="new"),
+        sa.Index("ix_orders_new", "id", unique=True, postgresql_where=text("state = 'new'")),
+        sa.CheckConstraint("state <> 'old' OR times > 0", name="old_ones_were_changed"),
+    )
+    sa.Table(
+        "parcels",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("order_id", sa.Integer, nullable=False, index=True),
+        sa.Column("state", state, index=True),
+        sa.Column("past", sa.ARRAY(state), server_default="{}"),
+    )
+    return metadata
+
+
+@pytest.mark.slow
+def test_an_enum_of_two_tables_loses_a_value_and_an_application_notices_nothing(
+    project: Project, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, history = empty_engine.url, clear(project)
+    write(history, empty_engine, shared("new", "old", "gone"))
+    command.upgrade(history.config(empty_engine), "head")
+    do(url, f"insert into orders (id) select n from generate_series(1, {ROWS}) n")  # noqa: S608 - a number
+    do(url, "insert into parcels (order_id, state, past) select id, 'old', '{new}' from orders")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    written = write(history, empty_engine, shared("old", "new"))
+    with at_work(database.engine.__wrapped__(), SHARED) as errors:
+        command.upgrade(history.config(empty_engine), "head")
+        command.downgrade(history.config(empty_engine), f"-{len(written)}")
+        command.upgrade(history.config(empty_engine), "head")
+    assert errors == []
+    counted = rows(
+        url,
+        "select (select count(*) from orders where state = 'new'), "
+        "(select count(*) from parcels where state = 'old' and past in ('{new}', '{new,old}'))",
+    )
+    [(orders, parcels)] = counted
+    assert orders == ROWS
+    assert rows(url, "select count(*) from parcels") == [(parcels,)]
+    # Each client changed its row twice for each parcel, and none of that is lost.
+    [(changed, sent)] = rows(
+        url,
+        f"select (select sum(times) from orders), {parcels - ROWS}",  # noqa: S608 - a number
+    )
+    assert abs(changed - 2 * sent) <= 4
+    assert rows(url, "select enum_range(null::state)::text") == [("{old,new}",)]
+
+
+def test_an_enum_that_something_holds_on_to_is_not_made_anew_without_a_word(
+    history: History, empty_engine: Engine
+) -> None:
+    do(empty_engine.url, "create function f(state) returns state language sql as 'select $1'")
+    with pytest.raises(
+        Refusal, match=r"the function public\.f\(state\) names it.*-x rewrite=accounts\.state"
+    ):
+        write(history, empty_engine, models(states=("old", "new")))

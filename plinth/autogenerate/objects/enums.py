@@ -1,7 +1,7 @@
 """Enum types: created, dropped, values added, renamed or removed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from plinth.autogenerate.objects.columns import alter_op, retype, server_default
 from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
@@ -46,11 +46,15 @@ def mentioned_values(enum: Enum, change: Change) -> set[str]:
         was_other = change.before.others.get(key)
         if was_other is None or was_other.definition != other.definition:
             texts.append(other.definition)
-    return {value for value in enum.values if any(_is_mentioned(value, text) for text in texts)}
+    return {value for value in enum.values if any(is_mentioned([value], text) for text in texts)}
+
+
+def is_mentioned(values: Collection[str], text: str) -> bool:
+    """Whether any of some values stands in SQL, by itself or in the literal of an array."""
+    return any(_is_mentioned(value, text) for value in values)
 
 
 def _is_mentioned(value: str, text: str) -> bool:
-    """Whether a value stands in SQL, by itself or in the literal of an array."""
     element = value.replace("\\", "\\\\").replace('"', '\\"')
     return literal(value) in text or any(literal(element)[1:-1] in array for array in _ARRAY.findall(text))
 

@@ -36,6 +36,29 @@ def with_name(expression: str, column: str, by: str) -> str:
     return "".join(found)
 
 
+def with_type(expression: str, type_: str, by: str) -> str:
+    """Return an expression that PostgreSQL printed, with another type in the place of one.
+
+    Args:
+        expression: it casts to the type, if it names it.
+        type_: its name in SQL.
+        by: the other one's.
+    """
+    parts, name = tokens(expression), tokens(type_)
+    found: list[str] = []
+    place = 0
+    while place < len(parts):
+        end = place + len(name)
+        is_whole = parts[place:end] == name and parts[end : end + 1] != ["."]
+        if is_whole and parts[max(place - 2, 0) : place] == [":", ":"]:
+            found.append(by)
+            place = end
+        else:
+            found.append(parts[place])
+            place += 1
+    return "".join(found)
+
+
 def as_said(expression: str, words: Mapping[str, str]) -> str:
     """Return an expression in the models' words, where they say it.
 

@@ -163,6 +163,14 @@ class _Exchange:
     def _beside(self, table: Name) -> dict[str, str]:
         return {turn.old.name: turn.beside.name for turn in self._of(table)}
 
+    def _types(self) -> dict[str, str]:
+        """Return what enums are called until then, by what they will be called."""
+        names: dict[str, str] = {}
+        for turn in self.turns:
+            if turn.enum:
+                names |= turn.enum.called(turn.enum.old if turn.is_back else turn.enum.new, self.way.at)
+        return names
+
     @property
     def own_tables(self) -> list[Name]:
         """The tables of the columns, in their order."""
@@ -256,7 +264,7 @@ class _Exchange:
         own = self._free(table, piece.name)
         self.made.append(_Made(name, own, piece))
         self.names.add((name, piece.name))
-        beside = moved(piece, self._beside(name), own)
+        beside = moved(piece, self._beside(name), own, self._types())
         if isinstance(beside, Index):
             add_index(self.way, name, beside, goes=True)
         elif beside.type == "u":
@@ -310,8 +318,8 @@ class _Exchange:
         for turn in self.turns:
             if turn.old.default is not None:
                 found.append(self._alter(turn, turn.old.name, modify_server_default=None))
-            if turn.enum:
-                found += turn.enum.give_back(at) if turn.is_back else turn.enum.take_over(at)
+        for enum in dict.fromkeys(turn.enum for turn in self.turns if turn.enum):
+            found += enum.give_back(at) if self.turns[0].is_back else enum.take_over(at)
         found += [_drop(each, at.tables[name], at) for name, each in dropped]
         for turn in self.turns:
             if turn.old.not_null and not turn.old.identity:

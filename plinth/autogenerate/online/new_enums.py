@@ -1,17 +1,17 @@
-"""An enum that is made anew beside the old one, for the one column that has it.
+"""An enum that is made anew beside the old one.
 
 An application names the type in its statements (`'a'::status`): the new one takes over the name together with
-its column, in one transaction. Where several columns have the type, no such moment is there for all of them.
+all columns that have it, in one transaction.
 """
 
 from dataclasses import dataclass, replace
 
-from plinth.autogenerate.objects.enums import columns_of, is_rebuilt
-from plinth.autogenerate.objects.quoting import quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.enums import columns_of, is_mentioned, is_rebuilt
+from plinth.autogenerate.objects.quoting import quoted, shown, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import SqlOp
 from plinth.autogenerate.online.dependents import standing_on
 from plinth.autogenerate.online.way import Operations, Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Enum, Name, Node
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Enum, Index, Name, Node, Table
 
 
 def rebuilt_enum(way: Way, place: ColumnName) -> Name | None:
@@ -23,23 +23,52 @@ def rebuilt_enum(way: Way, place: ColumnName) -> Name | None:
     return name if is_rebuilt(change.before.enums[name], change.after.enums[name], change) else None
 
 
-def is_shared(way: Way, name: Name) -> bool:
-    """Whether more than one column has a type, or a function, a view or an expression mentions it."""
-    for catalog in (way.change.before, way.change.after):
-        own = list(columns_of(name, catalog))
-        if len(own) != 1:
-            return True
-        [(table, column)] = own
-        standing = standing_on(catalog, {table.part("column", column.name)})  # made anew with the exchange
-        users = [each.needs for each in catalog.domains.values()]
-        users += [each.needs for each in catalog.others.values() if each not in standing]
-        columns = [column for table in catalog.tables.values() for column in table.columns]
-        users += [each.default_needs for each in columns if each.named_type != name]
+def holder(way: Way, name: Name) -> str | None:
+    """Return what holds on to a type but the columns that have and keep it, and what stands on them."""
+    before, after = way.change.before, way.change.after
+    odd = places_of(name, before) ^ places_of(name, after)
+    if odd:
+        place = min(odd)
+        return f"{shown(place.table, after)}.{place.column} has it only before or after"
+    type_ = Node("type", name)
+    new = set(after.enums[name].values) - set(before.enums[name].values)
+    for catalog in (before, after):
+        columns = {Node("column", place) for place in places_of(name, catalog)}
+        standing = standing_on(catalog, columns)  # made anew with the exchange
+        for domain in catalog.domains.values():
+            if type_ in domain.needs:
+                return f"the domain {shown(domain.name, catalog)} is made of it"
+        for other in catalog.others.values():
+            if type_ in other.needs and other not in standing:
+                return f"the {other.kind} {other.name} names it"
         for table in catalog.tables.values():
-            users += [each.needs for each in table.parts]
-        if any(Node("type", name) in needs for needs in users):
-            return True
-    return False
+            for column in table.columns:
+                if type_ in column.default_needs and column.named_type != name:
+                    return f"{shown(table.name, catalog)}.{column.name} names it"
+            for part in table.parts:
+                # One with a new value can't stand on the old type first.
+                stands_by = goes_along(way, table, part) and not is_mentioned(new, part.definition)
+                if type_ in part.needs and not stands_by:
+                    return f"{part.name} of {shown(table.name, catalog)} names it"
+    return None
+
+
+def goes_along(way: Way, table: Table, part: Constraint | Index) -> bool:
+    """Whether something stands on columns whose enums are made anew, and on nothing else that could be."""
+    places = [ColumnName(table.name, each) for each in part.columns]
+    enums = {rebuilt_enum(way, place) for place in places if _stays(way, place)} - {None}
+    types = {Node("type", each) for each in enums if each}
+    return bool(types) and part.needs <= types | table.column_nodes
+
+
+def _stays(way: Way, place: ColumnName) -> bool:
+    tables = (catalog.tables.get(place.table) for catalog in (way.change.before, way.change.after))
+    return all(table is not None and table.column(place.column) for table in tables)
+
+
+def places_of(name: Name, catalog: Catalog) -> set[ColumnName]:
+    """Return the columns that have a type, or an array of it."""
+    return {ColumnName(table.name, column.name) for table, column in columns_of(name, catalog)}
 
 
 @dataclass(frozen=True)
@@ -72,6 +101,10 @@ class NewEnum:
         """Return a column whose type goes by another of these names."""
         array = "[]" if column.type.endswith("[]") else ""
         return replace(column, type=sql_name(name, catalog) + array, named_type=name)
+
+    def called(self, name: Name, catalog: Catalog) -> dict[str, str]:
+        """Return what the type is called in SQL, and that it goes by another of these names."""
+        return {sql_name(self.after.name, catalog): sql_name(name, catalog)}
 
     def take_over(self, catalog: Catalog) -> Operations:
         """Return what gives the names to those who stay."""

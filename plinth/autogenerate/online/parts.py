@@ -1,13 +1,14 @@
 """Indexes and constraints of a busy table: added and dropped without holding anybody up."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import md5
+from typing import Any
 
 from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.expressions import with_name
+from plinth.autogenerate.objects.expressions import with_name, with_type
 from plinth.autogenerate.objects.quoting import quoted, quoted_list, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp
 from plinth.autogenerate.online.checks import (
@@ -227,36 +228,44 @@ def moved_key(
     )
 
 
-def moved(part: Piece, columns: Mapping[str, str], name: str) -> Piece:
-    """Return an index or constraint with another name, on other columns in the place of some."""
+def moved(part: Piece, columns: Mapping[str, str], name: str, types: Mapping[str, str]) -> Piece:
+    """Return an index or constraint with another name, on other columns and types in the place of some."""
     for column, to in columns.items():
         part = _moved(part, column, to)
+    for type_, by in types.items():
+        part = _reworded(part, lambda text, type_=type_, by=by: with_type(text, type_, by))  # type: ignore[misc]
     return replace(part, name=name)
 
 
 def _moved(part: Piece, column: str, to: str) -> Piece:
+    def other(names: Iterable[str | None]) -> tuple[Any, ...]:
+        return tuple(to if each == column else each for each in names)
 
-    def rename(text: str) -> str:
-        return with_name(text, column, quoted(to))
+    part = _reworded(part, lambda text: with_name(text, column, quoted(to)))
+    if isinstance(part, Constraint):
+        return replace(part, columns=other(part.columns), include=other(part.include))
+    return replace(
+        part,
+        key_columns=other(part.key_columns),
+        include=other(part.include),
+        columns=frozenset(other(part.columns)),
+    )
 
-    include = tuple(to if each == column else each for each in part.include)
+
+def _reworded(part: Piece, words: Callable[[str], str]) -> Piece:
+    """Return an index or constraint with other words in its SQL."""
     if isinstance(part, Constraint):
         return replace(
             part,
-            definition=rename(part.definition),
-            columns=tuple(to if each == column else each for each in part.columns),
-            include=include,
-            expression=part.expression and rename(part.expression),
+            definition=words(part.definition),
+            expression=part.expression and words(part.expression),
         )
     head, using, tail = part.definition.partition(" USING ")
     return replace(
         part,
-        definition=f"{head}{using}{rename(tail)}",
-        keys=tuple(map(rename, part.keys)),
-        key_columns=tuple(to if each == column else each for each in part.key_columns),
-        include=include,
-        where=part.where and rename(part.where),
-        columns=frozenset(to if each == column else each for each in part.columns),
+        definition=f"{head}{using}{words(tail)}",
+        keys=tuple(map(words, part.keys)),
+        where=part.where and words(part.where),
     )
 
 

@@ -54,7 +54,7 @@ from plinth.autogenerate.online.parts import (
     replace_index,
     replace_key,
 )
-from plinth.autogenerate.online.swaps import goes_before_swaps, groups, objection, spare_keys, swaps
+from plinth.autogenerate.online.swaps import goes_before_swaps, groups, objection, spare, swaps
 from plinth.autogenerate.online.way import Part, Way, between
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
@@ -88,7 +88,7 @@ def _begun(change: Change) -> Way:
     way.swapped |= swaps(way)
     _refuse_rewrites(way)
     refuse_unkept(way)
-    spare_keys(way)
+    spare(way)
     return way
 
 
@@ -113,7 +113,7 @@ def sequence(change: Change) -> list[Part]:
     way.go(_beside(way))
     _drop_keys_of_gone(way)
     change_in_place(way)
-    spare_keys(way)
+    spare(way)
     keep_names(way)
     split = [name for name in standing if _is_split(way, name)]
     filled = {ColumnName(name, column.name) for name in split for column in _new_and_filled(way, name)}
@@ -123,9 +123,11 @@ def sequence(change: Change) -> list[Part]:
         way.go(_eased(way, name), through=_without_defaults(way, name))
     _drop_triggers(way)
     # Running code may still use a value that goes.
-    late = {column for column in way.swapped if rebuilt_enum(way, column)}
-    for group in groups(way, way.swapped - late):
-        swap(way, group)
+    together = groups(way, way.swapped)
+    late = [group for group in together if rebuilt_enum(way, group[0])]
+    for group in together:
+        if group not in late:
+            swap(way, group)
     for name in split:
         _drop_keys(way, name)
     for name in split:
@@ -142,12 +144,13 @@ def sequence(change: Change) -> list[Part]:
     for name in sorted(way.at.tables.keys() & change.after.tables.keys() - change.before.tables.keys()):
         _add_foreign_keys(way, name, split)  # those that waited for what they refer to
     add_checks(way)
-    _change_unsplit(way, split, {rebuilt_enum(way, column) for column in late})
+    _change_unsplit(way, split, {rebuilt_enum(way, group[0]) for group in late})
     way.is_after = True
     _drop_views(way)
-    for column in sorted(late):
-        swap(way, [column])
-        _drop_parts(way, column.table)
+    for group in late:
+        swap(way, group)
+        for name in sorted({column.table for column in group}):
+            _drop_parts(way, name)
     drop_old_names(way)
     _drop_columns(way, split)
     _drop_tables(way)
@@ -164,15 +167,17 @@ def _refuse_rewrites(way: Way) -> None:
     for table, name in sorted(way.forced.retyped - way.swapped):
         before, after = way.before.tables[table][name], way.change.after.tables[table][name]
         place = f"{shown(table, way.change.after)}.{name}"
-        if not way.is_rewritten(ColumnName(table, name)):
+        rebuilt = rebuilt_enum(way, ColumnName(table, name))
+        if not rebuilt and not way.is_rewritten(ColumnName(table, name)):
             continue
         if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
             continue
         reason = objection(way, ColumnName(table, name))
+        what = f"to {after.type} made anew" if rebuilt else f"from {before.type} to {after.type}"
         refuse(
             Refusal(
                 "rewrite",
-                f"The change of column {place} from {before.type} to {after.type} writes the table anew "
+                f"The change of column {place} {what} writes the table anew "
                 f"while nobody can use it; there is no online form, for {reason}. On a busy database this is "
                 "done by hand: add a column of the new type, keep it equal by a trigger, fill it in batches, "
                 "build its indexes concurrently, and swap the two in a short transaction. If the rewrite is "

@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterator
 
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
-from plinth.autogenerate.objects.expressions import with_name
 from plinth.autogenerate.objects.quoting import shown
 from plinth.autogenerate.online import dependents, triggers
 from plinth.autogenerate.online.domain_checks import rewrites
-from plinth.autogenerate.online.new_enums import is_shared, rebuilt_enum
+from plinth.autogenerate.online.new_enums import goes_along, holder, places_of, rebuilt_enum
 from plinth.autogenerate.online.parts import Piece, columns_of_key, has_plain_index, keys_on, on_column
 from plinth.autogenerate.online.way import Way
 from plinth.catalog.picture import Column, ColumnName, Index, Node, Other, Table
@@ -24,7 +23,7 @@ def swaps(way: Way) -> set[ColumnName]:
     return {
         place
         for group in groups(way, _rewritten(way))
-        if not any(_own_objection(way, each) for each in group)
+        if not _is_mixed(way, group) and not any(_own_objection(way, each) for each in group)
         for place in group
     }
 
@@ -34,7 +33,7 @@ def _rewritten(way: Way) -> set[ColumnName]:
 
 
 def groups(way: Way, places: Collection[ColumnName]) -> list[list[ColumnName]]:
-    """Return columns in groups that change together: those of one primary key, and of one foreign key."""
+    """Return columns in groups that change together: those of one primary or foreign key, and of one enum."""
     before = way.before
     ties = [columns_of_key(owner, key) for owner, key in keys_on(before, places)]
     ties += [
@@ -42,6 +41,8 @@ def groups(way: Way, places: Collection[ColumnName]) -> list[list[ColumnName]]:
         for name, table in before.tables.items()
         if table.primary_key
     ]
+    enums = {enum for place in places if (enum := rebuilt_enum(way, place))}
+    ties += [places_of(enum, way.change.before) for enum in sorted(enums)]
     found: list[set[ColumnName]] = [{place} for place in places]
     for tie in ties:
         tied = [group for group in found if group & tie]
@@ -50,11 +51,25 @@ def groups(way: Way, places: Collection[ColumnName]) -> list[list[ColumnName]]:
     return sorted(map(sorted, found))
 
 
-def spare_keys(way: Way) -> None:
-    """Take out of what has to be made anew the foreign keys that go along with columns."""
+def _is_mixed(way: Way, group: Collection[ColumnName]) -> bool:
+    """Whether columns that are tied together would take turns before the code and after it."""
+    return len({rebuilt_enum(way, each) is None for each in group}) > 1
+
+
+def spare(way: Way) -> None:
+    """Take out of what has to be made anew what goes along with columns."""
     way.forced.anew -= {
         Node.part("constraint", owner, key.name) for owner, key in keys_on(way.before, way.swapped)
     }
+    for place in way.swapped:
+        table = way.before.tables[place.table]
+        for part in on_column(table, place.column):
+            if goes_along(way, table, part):
+                way.forced.anew.discard(_node(table, part))
+
+
+def _node(table: Table, part: Piece) -> Node:
+    return table.part("index" if isinstance(part, Index) else "constraint", part.name)
 
 
 def goes_before_swaps(way: Way, other: Other) -> bool:
@@ -68,6 +83,8 @@ def objection(way: Way, place: ColumnName) -> str | None:
     if own is not None:
         return own
     for group in groups(way, _rewritten(way)):
+        if place in group and _is_mixed(way, group):
+            return "of the columns of one key some get another type, and others an enum without a value"
         for other in group if place in group else []:
             theirs = _own_objection(way, other)
             if theirs is not None:
@@ -109,10 +126,8 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
     rebuilt = rebuilt_enum(way, place)
     if way.forced.types & {old.named_type, new.named_type} - {rebuilt}:
         yield "its type is made anew"
-    if rebuilt and (old.named_type != new.named_type or is_shared(way, rebuilt)):
-        yield "its type is made anew, and others use it too"
-    if rebuilt and _is_key(way, place):
-        yield "its type is made anew, and it is a key"
+    if rebuilt and (holds := holder(way, rebuilt)):
+        yield f"its type is made anew, and {holds}"
     if _is_special(old) or _is_special(new):
         yield "it is generated, or has storage settings"
     if (bool(old.identity), old.sequence) != (bool(new.identity), new.sequence):
@@ -166,25 +181,17 @@ def _on_column(table: Table, column: str) -> list[Piece]:
     return [each for each in on_column(table, column) if isinstance(each, Index) or each.type != "f"]
 
 
-def _is_key(way: Way, place: ColumnName) -> bool:
-    key = way.before.tables[place.table].primary_key
-    return bool(keys_on(way.before, {place})) or (key is not None and place.column in key.columns)
-
-
 def _is_special(column: Column) -> bool:
     settings = column.storage or column.compression or column.statistics or column.options
     return bool(column.generated or settings)
 
 
 def _can_be_moved(way: Way, place: ColumnName, part: Piece) -> bool:
-    """Whether it can be made on a second column, and stay on the old one when that is left empty."""
-    if part.nulls_not_distinct:
+    """Whether it can be made on a second column."""
+    table = way.before.tables[place.table]
+    if _node(table, part) in way.forced.anew and not goes_along(way, table, part):
         return False
     if isinstance(part, Index):
-        if not part.valid or (place.table, part.name) in way.forced.parts("index"):
-            return False
-        keys = zip(part.keys, part.key_columns, strict=True)
-        said = [part.where or "", *(key for key, column in keys if column is None)]
-        return not part.unique or all(with_name(text, place.column, "") == text for text in said)
+        return part.valid
     is_known = part.type == "c" or (part.type in {"u", "p"} and has_plain_index(part))
-    return is_known and part.is_local and (place.table, part.name) not in way.forced.parts("constraint")
+    return is_known and part.is_local

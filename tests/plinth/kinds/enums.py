@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Enum, Index, Integer, MetaData, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Enum,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
@@ -49,6 +61,53 @@ def used_everywhere(m: MetaData, *values: str) -> None:
         Index("ix_both", "s", "other"),
     )
     t(m, Column("s", shared, unique=True), name="u")
+
+
+def named_by_parts(m: MetaData, *values: str, also: tuple[str, ...] = ()) -> None:
+    shared = st(*values)
+    listed = ", ".join(f"'{each}'" for each in ("a", *also))
+    t(
+        m,
+        Column("s", shared),
+        Column("many", ARRAY(shared)),
+        CheckConstraint(f"s NOT IN ({listed}) OR id > 0", name="listed"),
+        CheckConstraint("many <> '{a}'", name="many"),
+        Index("ix_partial", "id", postgresql_where=text(f"s IN ({listed})")),
+        Index("ix_one", "many", unique=True, postgresql_where=text("s = 'a' AND many IS NOT NULL")),
+        Index("ix_expression", text("(s = 'b')"), "s"),
+    )
+
+
+def keyed(m: MetaData, *values: str, id_: Any = Integer) -> None:
+    shared = st(*values)
+    Table(
+        "t",
+        m,
+        Column("id", id_, primary_key=True, autoincrement=False),
+        Column("s", shared, primary_key=True, server_default="a"),
+    )
+    t(
+        m,
+        Column("t_id", id_),
+        Column("t_s", shared),
+        Column("other", shared, nullable=False),
+        ForeignKeyConstraint(["t_id", "t_s"], ["t.id", "t.s"], ondelete="CASCADE"),
+        name="u",
+    )
+
+
+def odd(m: MetaData, *values: str) -> None:
+    shared = st(*values, name='St"ate 100% :x', schema="billing")
+    where = """"S s" = 'a'::billing."St""ate 100% :x\""""
+    Table(
+        "T a",
+        m,
+        Column("id", Integer, primary_key=True),
+        Column("S s", shared, server_default="a"),
+        Column("s", shared),
+        Index("I x", "S s", "s", postgresql_where=text(where.replace(":x", "\\:x"))),
+        schema="billing",
+    )
 
 
 def renaming(names: dict[str, str]) -> dict[str, Any]:
@@ -195,6 +254,55 @@ KINDS = [
         lambda m: two_tables(m, "a", "b"),
         rows=(*AB, "insert into u (s) values ('b')"),
     ),
+    change(
+        "remove_value_under_parts_that_name_it",
+        lambda m: named_by_parts(m, "a", "c", "b"),
+        lambda m: named_by_parts(m, "a", "b"),
+        rows=("insert into t (s, many) values ('a', '{a,b}'), ('b', null)",),
+        checks=(kept("select count(*) from t where s = 'a' or many is null", 2),),
+    ),
+    change(
+        "remove_value_with_parts_that_name_it",
+        lambda m: named_by_parts(m, "a", "c", "b", also=("c",)),
+        lambda m: named_by_parts(m, "a", "b"),
+        rows=("insert into t (s, many) values ('a', '{a,b}'), ('b', null)",),
+    ),
+    change(
+        "remove_value_and_add_one_that_a_part_names",
+        lambda m: named_by_parts(m, "a", "c", "b"),
+        lambda m: named_by_parts(m, "a", "b", "d", also=("d",)),
+        x=("rewrite=t.s", "rewrite=t.many"),
+    ),
+    change(
+        "remove_value_of_a_key",
+        lambda m: keyed(m, "a", "b", "c"),
+        lambda m: keyed(m, "a", "b"),
+        rows=(
+            "insert into t (id, s) values (1, 'a'), (2, 'b')",
+            "insert into u (t_id, t_s, other) values (1, 'a', 'b'), (null, null, 'a')",
+        ),
+        checks=(kept("select count(*) from t join u on t_id = t.id and t_s = s", 1),),
+    ),
+    change(
+        "remove_value_of_a_key_that_gets_another_type_as_well",
+        lambda m: keyed(m, "a", "b", "c"),
+        lambda m: keyed(m, "a", "b", id_=BigInteger),
+        rows=("insert into t (id, s) values (1, 'a'), (2, 'b')",),
+        x=("rewrite=t.id", "rewrite=t.s", "rewrite=u.t_id", "rewrite=u.t_s", "rewrite=u.other"),
+    ),
+    change(
+        "remove_value_odd_names",
+        lambda m: odd(m, "a", "c c", "B b"),
+        lambda m: odd(m, "a", "B b"),
+        prepare=("create schema billing",),
+        rows=("""insert into billing."T a" ("S s", s) values ('a', 'B b'), ('B b', null)""",),
+    ),
+    change(
+        "remove_value_of_a_column_that_goes",
+        lambda m: two_tables(m, "a", "b", "c"),
+        lambda m: two_tables(m, "a", "b", second=False),
+        x=("drop=u.s", "rewrite=t.s"),
+    ),
     Kind("enum.array_create", nothing, array("a", "b"), listed=True),
     Kind(
         "enum.array_drop_table",
@@ -244,6 +352,7 @@ KINDS = [
         lambda m: t(m, Column("s", st("a")), Column("label", Text, server_default=text("'a'::st::text"))),
         rows=("insert into t (s) values ('a')",),
         checks=(kept("insert into t (s) values ('a') returning label", "a"),),
+        x=("rewrite=t.s",),
     ),
     change(
         "add_value_with_partial_index",

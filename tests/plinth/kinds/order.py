@@ -197,6 +197,7 @@ KINDS = [
         "enum_loses_a_value_that_a_function_takes",
         _mood("x", "y", "z", more=("create function f(mood) returns mood language sql as 'select $1'",)),
         _mood("x", "y", more=("create function f(mood) returns mood language sql as 'select $1'",)),
+        x=("rewrite=t.m",),
     ),
     changed(
         "enum_gets_a_value_for_a_view",
@@ -257,6 +258,7 @@ KINDS = [
                 "create function f(pair) returns mood language sql as 'select $1.m'",
             ),
         ),
+        x=("rewrite=t.m",),
     ),
     changed(
         "enum_of_a_domain_loses_a_value",

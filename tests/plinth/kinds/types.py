@@ -703,10 +703,9 @@ KINDS = [
         rows=("insert into t (n) values (1), (2)",),
     ),
     Kind(
-        "type.no_swap_under_a_unique_expression",
+        "type.under_a_unique_expression",
         lambda m: _unique_expression(m, Text),
         lambda m: _unique_expression(m, String(50)),
         rows=("insert into t (s) values ('a')",),
-        x=("rewrite=t.s",),
     ),
 ]
