@@ -9,7 +9,6 @@ from tests.plinth.kinds import Kind
 ASKS_THE_AUTHOR = {"renames"}
 # What lint says, and of which kinds: no online form is known for them.
 NO_ONLINE_FORM = {
-    ("adding-field-with-default",): ["identity.column_added"],
     ("stored-generated-column",): [
         "computed.add",
         "computed.add_with_a_statistics_target",

@@ -245,6 +245,52 @@ def test_an_enum_of_two_tables_loses_a_value_and_an_application_notices_nothing(
     assert rows(url, "select enum_range(null::state)::text") == [("{old,new}",)]
 
 
+WRITER = "plinth_test_writer"
+ORDERED = (
+    "insert into orders (owner) values (:id) returning id",
+    "update orders set owner = owner + 1 where id = :id returning owner, cast(:state as text)",
+)
+
+
+def numbered(*columns: "sa.Column[int]") -> MetaData:
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table(
+        "orders",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("owner", sa.Integer, nullable=False),
+        *columns,
+    )
+    return metadata
+
+
+@pytest.mark.slow
+def test_rows_get_numbers_and_an_application_of_another_role_notices_nothing(
+    project: Project, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, history = empty_engine.url, clear(project)
+    write(history, empty_engine, numbered())
+    command.upgrade(history.config(empty_engine), "head")
+    do(url, f"insert into orders (owner) select 0 from generate_series(1, {ROWS})")  # noqa: S608 - a number
+    write(history, empty_engine, numbered(sa.Column("number", sa.BigInteger, sa.Identity(always=True))))
+    do(url, f"create role {WRITER}; grant select, insert, update on orders to {WRITER}")
+    do(url, f"grant usage on sequence orders_id_seq to {WRITER}")
+    engine = sa.create_engine(url, connect_args={"options": f"-c role={WRITER}", "prepare_threshold": None})
+    try:
+        with at_work(engine, ORDERED) as errors:
+            command.upgrade(history.config(empty_engine), "head")
+            command.downgrade(history.config(empty_engine), "-1")
+            command.upgrade(history.config(empty_engine), "head")
+    finally:
+        do(url, f"drop owned by {WRITER}; drop role {WRITER}")
+    assert errors == []
+    counted = "select count(*) = count(distinct number), count(*) <= max(number) from orders"
+    assert rows(url, counted) == [(True, True)]
+    assert rows(url, "select relacl from pg_class where relname = 'orders_number_seq'") == [(None,)]
+    made = "insert into orders (owner) values (0) returning number > (select max(number) from orders)"
+    assert rows(url, made) == [(True,)]
+
+
 def test_an_enum_that_something_holds_on_to_is_not_made_anew_without_a_word(
     history: History, empty_engine: Engine
 ) -> None:

@@ -98,6 +98,7 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     "add_required_column": lambda: models(
         sa.Column("country", sa.String(2), nullable=False, info={"backfill": "'CH'"})
     ),
+    "add_identity_column": lambda: models(sa.Column("number", sa.BigInteger, sa.Identity())),
     "add_index": lambda: models(sa.Index("ix_users_name", "name")),
     "rename_column": lambda: models(
         email=sa.Column("email_address", sa.String(255), unique=True, info={"renamed_from": "email"})

@@ -44,6 +44,7 @@ from plinth.autogenerate.online.kept_names import (
     refuse_unkept,
 )
 from plinth.autogenerate.online.new_enums import rebuilt_enum
+from plinth.autogenerate.online.numbers import as_serial, is_numbered, let_number, make_identity
 from plinth.autogenerate.online.parts import (
     add_checked,
     add_index,
@@ -121,6 +122,7 @@ def sequence(change: Change) -> list[Part]:
     _drop_keys_to_unlogged(way, split)
     for name in split:
         way.go(_eased(way, name), through=_without_defaults(way, name))
+        let_number(way, name)
     _drop_triggers(way)
     # Running code may still use a value that goes.
     together = groups(way, way.swapped)
@@ -136,6 +138,7 @@ def sequence(change: Change) -> list[Part]:
     for name in split:
         _fill(way, name)
         _require(way, name)
+        make_identity(way, name)
         _add_parts(way, name)
         _choose_index(way, name)
         _loosen_columns(way, name)
@@ -325,7 +328,12 @@ def _eased(way: Way, name: Name) -> Catalog:
     for key, each in way.change.after.sequences.items():
         if each.owner and each.owner.table == name:
             is_late = each.is_identity and each.owner in way.swapped
-            sequences[key] = way.at.sequences[key] if is_late else each
+            is_new = each.is_identity and is_numbered(way.change, name, after[each.owner.column])
+            sequences[key] = (
+                way.at.sequences[key]
+                if is_late
+                else replace(each, is_identity=not is_new and each.is_identity)
+            )
         elif key in own and not each.is_identity:  # it goes on where it stands, though it isn't the column's
             sequences[key] = replace(each, owner=None)
     return replace(way.with_table(table), sequences=sequences)
@@ -367,7 +375,7 @@ def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Colu
         # NULL allowed or refused: in revisions of their own, for the way back has to look at all rows.
         return replace(after, not_null=before.not_null)
     if is_filled(way.change, table, after):
-        return replace(after, not_null=False)
+        return replace(as_serial(after, way.change.after), not_null=False)
     return after
 
 
@@ -397,8 +405,10 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 
     One that PostgreSQL computes once, for all rows that are there, writes nothing anew (ALTER TABLE, notes).
     """
-    if column.generated or column.identity or column.sequence:
+    if column.generated:
         return False
+    if column.identity or column.sequence:
+        return is_numbered(change, table, column)
     if ColumnName(table, column.name) in change.backfills:
         return True
     return column.has_volatile_default
@@ -539,7 +549,8 @@ def _fill(way: Way, name: Name) -> None:
             _fill_column(way, name, column.name, said)
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
-        value = way.change.backfills.get(ColumnName(name, column.name), default_sql(column))
+        default = default_sql(as_serial(column, way.change.after))
+        value = way.change.backfills.get(ColumnName(name, column.name), default)
         if value is None or (old is not None and column.generated):
             continue
         _fill_column(way, name, column.name, value)

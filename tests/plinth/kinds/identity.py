@@ -79,6 +79,53 @@ KINDS = [
         other(ident()),
         checks=(check("select sum(n) from t", up=3),),
     ),
+    change(
+        "column_added_always_with_options",
+        lambda m: t(m, Column("name", Text)),
+        other(ident(always=True, start=10, increment=5, minvalue=10, maxvalue=500, cycle=True), comment="c"),
+        checks=(
+            check("select sum(n) from t", up=25),
+            check("insert into t (name) values ('c') returning n", up=20),
+        ),
+    ),
+    change(
+        "columns_added_to_two_tables",
+        lambda m: (t(m, Column("name", Text)), t(m, name="u")),
+        lambda m: (
+            other(ident())(m),
+            t(m, Column("number", BigInteger, Identity(), unique=True), Column("more", Integer), name="u"),
+        ),
+        rows=(*ROWS, "insert into u default values"),
+        checks=(check("select max(n) + max(number) from t, u", up=3),),
+    ),
+    change(
+        "column_added_odd_names",
+        lambda m: Table("T a", m, Column("I d", Integer, primary_key=True)),
+        lambda m: Table(
+            "T a", m, Column("I d", Integer, primary_key=True), Column("N %o", Integer, Identity())
+        ),
+        rows=('insert into "T a" default values',),
+        checks=(check('insert into "T a" default values returning "N %o"', up=2),),
+    ),
+    change(
+        "column_added_in_place_of_the_key",
+        lambda m: Table("t", m, Column("name", Text, primary_key=True)),
+        lambda m: Table(
+            "t", m, Column("name", Text, nullable=False), Column("id", Integer, Identity(), primary_key=True)
+        ),
+        checks=(check("select sum(id) from t", up=3),),
+    ),
+    change(
+        "serial_column_added_in_place_of_the_key",
+        lambda m: Table("t", m, Column("name", Text, primary_key=True)),
+        lambda m: Table(
+            "t", m, Column("name", Text, nullable=False), Column("id", Integer, primary_key=True)
+        ),
+        checks=(
+            check("select sum(id) from t", up=3),
+            check("insert into t (name) values ('c') returning id", up=3),
+        ),
+    ),
     change("column_dropped", other(ident()), lambda m: t(m, Column("name", Text))),
     change(
         "change_always",
