@@ -4,7 +4,7 @@ import contextlib
 import copy
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.refusals import Refusal
-from plinth.autogenerate.objects.steps import AutocommitOp, Change
+from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
 from plinth.autogenerate.online.way import Part, Way
@@ -35,6 +35,9 @@ from plinth.errors import as_command_errors
 from plinth.revision_names import Hook
 
 log = logging.getLogger("alembic.autogenerate")
+
+_EXCLUDES = re.compile(r"(ALTER TABLE .* ADD CONSTRAINT .+) EXCLUDE ", re.DOTALL)
+_CHECKS_A_DOMAIN = re.compile(r"ALTER DOMAIN .* VALIDATE CONSTRAINT ", re.DOTALL)
 
 
 def write_revisions(
@@ -234,14 +237,10 @@ def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript], 
         mixes: one of them takes away, with all else, what running code may still use.
     """
     new = {op.table_name for each in directives for op in _up(each) if isinstance(op, ops.CreateTableOp)}
-    for op in (op for each in directives for op in _up(each) if isinstance(op, ops.AddColumnOp)):
-        if op.column.computed is not None and op.column.computed.persisted and op.table_name not in new:
-            log.warning(
-                "The generated column %s.%s is stored: its table is written anew while nobody can use it. If "
-                "that is short, say so in the file: # lint: allow stored-generated-column: <why>",
-                op.table_name,
-                op.column.name,
-            )
+    for op in (op for each in directives for op in _up(each)):
+        what, rule = _waited_for(op, new) or (None, None)
+        if what:
+            log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", what, rule)
     config = context.config
     if config is not None:
         if mixes:
@@ -255,6 +254,38 @@ def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript], 
                 "Two revisions: running code may still use what the second one takes away, so that comes "
                 'after the code (deploy = "after"). For a single one: alembic -x online=no revision …'
             )
+
+
+def _waited_for(op: ops.MigrateOperation, new: Collection[str]) -> tuple[str, str] | None:
+    """Return what makes queries wait although there is no other way, and the lint's rule about it."""
+    if isinstance(op, ops.AddColumnOp) and op.table_name not in new:
+        place = f"{op.table_name}.{op.column.name}"
+        if op.column.computed is not None and op.column.computed.persisted:
+            return (
+                f"The generated column {place} is stored: its table is written anew while nobody can use it. "
+                "A virtual one (persisted=False, from PostgreSQL 18 on) writes nothing",
+                "stored-generated-column",
+            )
+        if op.column.identity is not None:
+            return (
+                f"The rows that are there get their numbers in {place} while nobody can use the table: it "
+                "has no primary key by which to do it in batches, or is partitioned, or inherits",
+                "adding-field-with-default",
+            )
+    if isinstance(op, SqlOp) and (op.table is None or op.table.name not in new):
+        if found := _EXCLUDES.match(op.sql):
+            return (
+                f"{found[1]} EXCLUDE reads the table and builds its index while nobody can use it: "
+                "PostgreSQL takes no index that was built before",
+                "constraint-missing-not-valid",
+            )
+        if found := _CHECKS_A_DOMAIN.match(op.sql):
+            return (
+                f"{op.sql} lets those wait who write to tables that have the domain, while rows are looked "
+                "at: PostgreSQL has no other way",
+                "blocks",
+            )
+    return None
 
 
 def _claim(comparison: Comparison) -> Claim:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData, text
+from sqlalchemy.dialects import postgresql
 
 from app import database
 from plinth.autogenerate.objects.refusals import Refusal
@@ -289,6 +290,39 @@ def test_rows_get_numbers_and_an_application_of_another_role_notices_nothing(
     assert rows(url, "select relacl from pg_class where relname = 'orders_number_seq'") == [(None,)]
     made = "insert into orders (owner) values (0) returning number > (select max(number) from orders)"
     assert rows(url, made) == [(True,)]
+
+
+def ranges(*items: sa.schema.SchemaItem, check: str | None = None) -> MetaData:
+    metadata = MetaData()
+    domain = postgresql.DOMAIN("price", sa.Integer, check=check, constraint_name=check and "is_positive")
+    during: sa.Column[object] = sa.Column("during", postgresql.INT4RANGE)
+    sa.Table("stays", metadata, during, sa.Column("price", domain), *items)
+    return metadata
+
+
+def test_what_makes_an_application_wait_is_said_when_it_is_written(
+    project: Project, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = clear(project)
+    write(history, empty_engine, ranges())
+    command.upgrade(history.config(empty_engine), "head")
+    changed = ranges(
+        postgresql.ExcludeConstraint(("during", "&&"), name="alone"),
+        sa.Column("first", sa.Integer, sa.Computed("lower(during)", persisted=True)),
+        sa.Column("number", sa.Integer, sa.Identity()),
+        check="VALUE > 0",
+    )
+    assert len(write(history, empty_engine, changed)) == 1
+    said = [record.getMessage() for record in caplog.records if "# lint: allow" in record.getMessage()]
+    assert [(text.partition(" ")[0], text.partition("# lint: allow ")[2]) for text in said] == [
+        ("The", "stored-generated-column: <why>"),
+        ("The", "adding-field-with-default: <why>"),
+        ("ALTER", "constraint-missing-not-valid: <why>"),
+        ("ALTER", "blocks: <why>"),
+    ]
+    assert "number" in said[1]
+    assert "ADD CONSTRAINT alone" in said[2]
+    assert "is_positive" in said[3]
 
 
 def test_an_enum_that_something_holds_on_to_is_not_made_anew_without_a_word(

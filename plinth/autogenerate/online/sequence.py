@@ -621,7 +621,8 @@ def _add_parts(way: Way, name: Name) -> None:
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and _waits(standing, constraint):
             validate(way, name, constraint, stood=True)
-        if standing or constraint.type not in {"c", "u", "p"} or _is_handed_on(way, name, constraint):
+        is_known = constraint.type in {"c", "u", "p", "x"}
+        if standing or not is_known or _is_handed_on(way, name, constraint):
             continue
         if constraint.type == "c":
             add_checked(way, name, constraint)
