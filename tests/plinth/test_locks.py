@@ -1,0 +1,216 @@
+"""The table of docs/autogenerate.md: what is written for a change, which locks that takes, for how long.
+
+Its figures are measured as `make db-plan` does, of what is written for some kinds of each change, in tables
+with rows. No time is measured: a lock is held for a moment, while batches of rows are written, while all rows
+are read, or while all of the table is written anew. When they change on purpose:
+`LOCKS=write make test-slow T=tests/plinth/test_locks.py`, and review the difference.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy.engine import URL
+
+from plinth import settings
+from plinth.plan.facts import LOCKS, Revision, Statement, Use, stronger
+from plinth.plan.planning import plan
+from tests.plinth.judge import empty_place, start_change
+from tests.plinth.kinds import KINDS, Kind
+
+DOCUMENT = settings.root() / "docs" / "autogenerate.md"
+BEGIN, END = "<!-- written by tests/plinth/test_locks.py -->\n", "<!-- until here -->\n"
+HEAD = ("change", "parts of the file", "locks taken, and for how long")
+MOMENT, BATCHES, READS = "for a moment", "in batches", "while all rows are read"
+WRITES = "while the table is written anew"
+
+
+class Form(NamedTuple):
+    """A row of the table.
+
+    Args:
+        change: what changes.
+        parts: of the file.
+        kinds: names of some kinds of it.
+    """
+
+    change: str
+    parts: str
+    kinds: tuple[str, ...]
+
+
+FORMS = (
+    Form("index, or its drop", "built, or dropped, concurrently", ("index.add", "index.drop")),
+    Form("check", "added NOT VALID; validated", ("check.add",)),
+    Form("foreign key", "added NOT VALID; validated", ("fk.add",)),
+    Form(
+        "unique constraint, primary key",
+        "its index built concurrently; added with USING INDEX",
+        ("unique.add", "pk.add_pk_to_table"),
+    ),
+    Form(
+        "index, unique constraint, check of a partitioned table",
+        "an index built concurrently on each partition that the database has, which the table's takes "
+        "over; a check added NOT VALID, validated",
+        ("partition.index_of_all", "partition.unique_of_all", "partition.check_of_all"),
+    ),
+    Form(
+        "index that changes under its name",
+        "built under another name; the old one dropped; its name taken over",
+        ("index.change_columns",),
+    ),
+    Form(
+        "unique constraint of that name, or primary key, that changes",
+        "the new index built; the old one dropped and the new one added with USING INDEX, in one transaction",
+        ("unique.change_cols_same_name", "pk.widen"),
+    ),
+    Form(
+        "a nullable column with a default that differs for each row",
+        "added; filled in batches; its default set",
+        ("column.add_nullable_backfill",),
+    ),
+    Form(
+        "an identity or serial column, in a table with a primary key",
+        "added empty; a sequence as its default, for new rows; filled in batches; NOT NULL as below; "
+        "made an identity column",
+        ("identity.column_added",),
+    ),
+    Form(
+        "a domain's check",
+        "added NOT VALID; validated; a new domain gets it when its columns are there",
+        ("domain.add_check",),
+    ),
+    Form(
+        "required column, NOT NULL",
+        "values filled in batches; a check added NOT VALID; filled once more; validated; NOT NULL set "
+        "and the check dropped",
+        ("column.add_notnull_backfill", "null.to_notnull_backfill"),
+    ),
+    Form(
+        "another type in place",
+        "before the table's other steps, checks on it validated later; plainly, if nothing is written "
+        "anew or read",
+        ("type.widen_varchar", "type.varchar_to_text"),
+    ),
+    Form(
+        "another type, or an enum without a value, table to be written anew",
+        "a second column kept equal by a trigger; filled in batches; its checks added and its indexes "
+        "built; takes over the names. In the second file: the old column dropped",
+        ("type.text_to_int_with_index_and_check", "enum.remove_value_unused"),
+    ),
+    Form(
+        "an enum of several columns, or that checks and predicates of indexes name",
+        "the same for all of them at once, in one transaction that changes the catalog only",
+        ("enum.shared_remove_value", "enum.remove_value_under_parts_that_name_it"),
+    ),
+    Form(
+        "another type of a key",
+        "the same at once for all that refers to it: second columns beside each; the key's index built, "
+        "foreign keys added NOT VALID and validated; all take over in one transaction that changes the "
+        "catalog only. In the second file: the old columns dropped",
+        ("key.with_three_that_refer_to_it",),
+    ),
+    Form(
+        "columns and tables that go",
+        "a column that refuses NULL and has no default takes NULL; in the second file they go",
+        ("column.drop_notnull_rows", "table.drop"),
+    ),
+    Form(
+        "renames",
+        "a transaction for each table, and one for those that take each other's names",
+        ("column.rename", "table.rename"),
+    ),
+    Form(
+        "renames that keep the old name",
+        "a second column kept equal by a trigger, filled in batches, its indexes built; a view with the "
+        "table's old name. In the second file: they go",
+        ("kept_name.plain", "kept_name.table"),
+    ),
+    Form(
+        "a stored generated column, new or with another expression",
+        "added; **no online form**: a virtual one writes nothing, from PostgreSQL 18 on",
+        ("computed.add", "computed.change_expr"),
+    ),
+    Form("an exclusion constraint", "added; **no online form**", ("exclude.add",)),
+    Form(
+        "all else", "plainly, one transaction for each table", ("column.add", "default.change", "table.add")
+    ),
+)
+
+
+@pytest.mark.slow
+def test_the_table_says_which_locks_are_taken(server: URL, tmp_path: Path) -> None:
+    found = [HEAD, ("---",) * len(HEAD)]
+    for form in FORMS:
+        kinds = [kind for kind in KINDS if kind.name in form.kinds]
+        revisions = [each for kind in kinds for each in measured(kind, server, tmp_path / kind.name)]
+        found.append((form.change, form.parts, in_words(revisions)))
+    table = "".join(f"| {' | '.join(row)} |\n" for row in found)
+    head, begin, rest = DOCUMENT.read_text().partition(BEGIN)
+    shown, end, tail = rest.partition(END)
+    assert (begin, end) == (BEGIN, END)
+    if os.environ.get("LOCKS") == "write":
+        DOCUMENT.write_text(f"{head}{begin}{table}{end}{tail}")
+        return
+    assert shown == table
+
+
+def test_the_table_has_a_row_for_each_form() -> None:
+    shown = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
+    rows = [re.split(r" ?\| ?", line)[1:3] for line in shown.splitlines()[2:]]
+    assert rows == [[form.change, form.parts] for form in FORMS]
+    names = {kind.name for kind in KINDS}
+    assert [name for form in FORMS for name in form.kinds if name not in names] == []
+
+
+def measured(kind: Kind, server: URL, folder: Path) -> list[Revision]:
+    """Return what the revisions do that autogenerate writes for a kind."""
+    with empty_place(server, folder / "history") as (history, engine):
+        trial = start_change(
+            history,
+            engine,
+            kind.metadata(kind.before),
+            kind.metadata(kind.after),
+            prepare=kind.prepare,
+            handmade=kind.handmade,
+            foreign=kind.foreign,
+        )
+        trial.execute("rows", kind.rows)
+        trial.write("take the second step", trial.after, (*kind.x, "prove=no"))
+        found = plan(trial.config())
+        assert found.failure is None
+        return [each.measured for each in found.revisions]
+
+
+def in_words(revisions: list[Revision]) -> str:
+    """Return the strongest lock that is held so long, for each length of time."""
+    found: dict[str, str | None] = {}
+    for revision in revisions:
+        for _, group in groupby(revision.statements, lambda each: each.transaction):
+            for time, lock in held(list(group)):
+                found[time] = stronger(found.get(time), lock)
+    times = (MOMENT, BATCHES, READS, WRITES)
+    return "; ".join(f"{found[each]} {each}" for each in times if found.get(each)) or "none"
+
+
+def held(statements: list[Statement]) -> Iterator[tuple[str, str]]:
+    """Yield the locks that a transaction takes on standing tables, each with how long it is held."""
+    times = (MOMENT, BATCHES, READS, WRITES)
+    for number, statement in enumerate(statements):
+        rest = [work(each, use) for each in statements[number:] for use in each.uses]
+        for use in statement.uses:
+            if use.lock and use.lock != LOCKS[0]:
+                yield max(rest, key=times.index), use.lock
+
+
+def work(statement: Statement, use: Use) -> str:
+    """Return how long a statement takes for what it does to a table."""
+    if use.rewrites:
+        return WRITES
+    if re.search(r"\bDO\b.*\bCOMMIT;", statement.sql, re.DOTALL):
+        return BATCHES
+    return READS if use.scans or statement.seen == "sampled" else MOMENT
