@@ -170,7 +170,7 @@ def _refuse_rewrites(way: Way) -> None:
     for table, name in sorted(way.forced.retyped - way.swapped):
         before, after = way.before.tables[table][name], way.change.after.tables[table][name]
         place = f"{shown(table, way.change.after)}.{name}"
-        rebuilt = rebuilt_enum(way, ColumnName(table, name))
+        rebuilt = before.is_local and rebuilt_enum(way, ColumnName(table, name))
         if not rebuilt and not way.is_rewritten(ColumnName(table, name)):
             continue
         if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
@@ -545,15 +545,19 @@ def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     for column in _new_and_filled(way, name):
         if not column.not_null:
-            said = way.change.backfills.get(ColumnName(name, column.name), str(default_sql(column)))
-            _fill_column(way, name, column.name, said)
+            _fill_column(way, name, column.name, str(_value(way, name, column)))
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
-        default = default_sql(as_serial(column, way.change.after))
-        value = way.change.backfills.get(ColumnName(name, column.name), default)
+        value = _value(way, name, column)
         if value is None or (old is not None and column.generated):
             continue
         _fill_column(way, name, column.name, value)
+
+
+def _value(way: Way, name: Name, column: Column) -> str | None:
+    """Return what gives rows their values in a column; one of identity numbers them whatever else is said."""
+    default = default_sql(as_serial(column, way.change.after))
+    return default if column.identity else way.change.backfills.get(ColumnName(name, column.name), default)
 
 
 def _fill_column(way: Way, name: Name, column: str, value: str) -> None:
@@ -590,7 +594,7 @@ def _require(way: Way, name: Name) -> None:
         place = ColumnName(name, column.name)
         value = way.change.backfills.get(place)
         # For rows that came between the first time and the check; a kept name's trigger fills them.
-        if value is not None and place not in way.change.kept_names:
+        if value is not None and not column.identity and place not in way.change.kept_names:
             _fill_column(way, name, column.name, value)
         validate(way, name, check)
         to = with_not_null(way, name, column.name, True)

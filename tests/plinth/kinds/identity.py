@@ -89,6 +89,15 @@ KINDS = [
         ),
     ),
     change(
+        "column_added_although_a_backfill_is_said",
+        lambda m: t(m, Column("name", Text)),
+        other(ident(), info={"backfill": "7"}, unique=True),
+        checks=(
+            check("select sum(n) from t", up=3),
+            check("insert into t (name) values ('c') returning n", up=3),
+        ),
+    ),
+    change(
         "columns_added_to_two_tables",
         lambda m: (t(m, Column("name", Text)), t(m, name="u")),
         lambda m: (

@@ -207,6 +207,16 @@ def _uniques(m: MetaData, kind: Any) -> None:
     )
 
 
+def _nulls_not_distinct(m: MetaData, kind: Any) -> None:
+    t(
+        m,
+        Column("n", kind),
+        Column("s", Text),
+        UniqueConstraint("n", "s", postgresql_nulls_not_distinct=True),
+        Index("one", "n", unique=True, postgresql_nulls_not_distinct=True, postgresql_where=text("id > 0")),
+    )
+
+
 def _unique_expression(m: MetaData, kind: Any) -> None:
     t(m, Column("s", kind), Index("one", text("coalesce(s, '')"), unique=True))
 
@@ -701,6 +711,14 @@ KINDS = [
             Index("new", text("n DESC")),
         ),
         rows=("insert into t (n) values (1), (2)",),
+    ),
+    Kind(
+        "type.under_nulls_not_distinct",
+        lambda m: _nulls_not_distinct(m, Integer),
+        lambda m: _nulls_not_distinct(m, BigInteger),
+        rows=("insert into t (n, s) values (1, 'a'), (2, null), (null, null)",),
+        checks=(kept("select string_agg(coalesce(n::text, '-'), '' order by id) from t", "12-"),),
+        server=15,
     ),
     Kind(
         "type.under_a_unique_expression",
