@@ -92,7 +92,13 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
     refuse_in_arrays(way.at, way.change.after, name)
     domain = way.at.domains[name]
     place = sql_name(name, way.at)
-    up = [SqlOp(f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}", f"validate {check.name}")]
+    up = [
+        SqlOp(
+            f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}",
+            f"validate {check.name}",
+            note="those who write to tables that have it wait meanwhile: PostgreSQL has no other way",
+        )
+    ]
     if check.comment is not None:
         up.append(comment_op(check, name, way.at))
     actions = (drop_check(check), add_check(domain.constraints[check.name]))
