@@ -53,10 +53,14 @@ FORMS = (
         ("unique.add", "pk.add_pk_to_table"),
     ),
     Form(
-        "index, unique constraint, check of a partitioned table",
-        "an index built concurrently on each partition that the database has, which the table's takes "
-        "over; a check added NOT VALID, validated",
-        ("partition.index_of_all", "partition.unique_of_all", "partition.check_of_all"),
+        "index, unique constraint, primary key of a partitioned table",
+        "its index built concurrently on each partition that the database has; the table's takes them over",
+        ("partition.index_of_all", "partition.unique_of_all", "partition.primary_key"),
+    ),
+    Form(
+        "foreign key from a partitioned table",
+        "added NOT VALID and validated on each partition; the table's takes them over",
+        ("partition.foreign_key_from",),
     ),
     Form(
         "index that changes under its name",

@@ -13,10 +13,12 @@ from plinth.catalog.picture import Catalog, Column, Name
 
 
 def is_numbered(change: Change, table: Name, column: Column) -> bool:
-    """Whether a column numbers rows that are there, in a table that has a key to go by."""
+    """Whether a column numbers rows that are there, in a table by itself that has a key to go by."""
     before = change.before.tables.get(table)
-    is_new = before is not None and before.column(column.name) is None
-    return is_new and column.sequence is not None and before is not None and before.primary_key is not None
+    if before is None or before.column(column.name) is not None or column.sequence is None:
+        return False
+    has_heirs = any(table in each.parents for each in change.before.tables.values())
+    return before.primary_key is not None and not (before.partition_key or before.parents or has_heirs)
 
 
 def as_serial(column: Column, catalog: Catalog) -> Column:
