@@ -10,4 +10,5 @@
 - `autogenerate`: how long `alembic revision --autogenerate` and `alembic check` take.
 - `reset`: `make db-reset` again.
 - `apply`: many pending revisions, none pending, and eight at once.
+- `growth`: time over the number of revisions and tables; `drawing` makes a picture of it.
 """

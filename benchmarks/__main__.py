@@ -1,4 +1,4 @@
-"""`python -m benchmarks [stalls] [autogenerate] [apply] [reset]`: all of them unless some are named."""
+"""`python -m benchmarks [stalls] [autogenerate] [apply] [reset] [growth]`: all, unless some are named."""
 
 import argparse
 import sys
@@ -6,10 +6,16 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import apply, autogenerate, reset, stalls
+from benchmarks import apply, autogenerate, growth, reset, stalls
 from benchmarks.changes import CHANGES
 
-BENCHMARKS = {"stalls": stalls.run, "autogenerate": autogenerate.run, "apply": apply.run, "reset": reset.run}
+BENCHMARKS = {
+    "stalls": stalls.run,
+    "autogenerate": autogenerate.run,
+    "apply": apply.run,
+    "reset": reset.run,
+    "growth": growth.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
@@ -38,9 +44,10 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     size.add_argument("--tables", type=int, default=200, help="for alembic revision --autogenerate")
     size.add_argument("--check-tables", type=int, default=200, help="for alembic check")
     size.add_argument("--runs", type=int, default=3, help="the median counts (of apply, too)")
-    many = parser.add_argument_group("apply, reset")
+    many = parser.add_argument_group("apply, reset, growth")
     many.add_argument("--revisions", type=int, nargs="+", default=[2, 100, 1000], help="pending")
     many.add_argument("--trials", type=int, default=5, help="of eight at once")
+    many.add_argument("--growing-tables", type=int, nargs="+", default=[10, 100, 1000], help="of growth")
     parsed = parser.parse_args(arguments)
     unknown = set(parsed.names) - set(BENCHMARKS)
     if unknown:

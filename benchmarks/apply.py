@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with cluster() as at:
         for number in arguments.revisions:
             each, results.missing = peers.with_changes(at.folder / f"pending_{number}", number, at.home)
-            results.measured += _pending(at, each, number, arguments.runs, console)
+            results.measured += pending(at, each, number, arguments.runs, console)
             results.versions = peers.versions()
             results.save()  # a long run that is ended has what it measured until then
         failed = _at_once(at, arguments.trials)
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     results.save()
 
 
-def _pending(
+def pending(
     at: Cluster, each: dict[str, Peer], number: int, runs: int, console: Console
 ) -> Iterator[Measured]:
     """Yield what all programs took, in turns; the first of each compiles its files, and doesn't count."""

@@ -28,6 +28,7 @@ INSTALLED = Path(__file__).parent / ".peers"  # git doesn't look at it
 # What a project of today gets; of Alembic and what it stands on, the versions that ours has.
 _FROM_NPM = ("knex@3", "pg@8")
 _FROM_PYPI = ("django>=5.2",)
+_DRAWS = "matplotlib>=3.10"
 _AS_OURS = ("alembic", "mako", "markupsafe", "psycopg", "psycopg-binary", "sqlalchemy", "typing-extensions")
 
 # A small process starts the program: what a process held before it became the program would count, too.
@@ -277,6 +278,26 @@ def _python() -> Path:
         [
             [sys.executable, "-m", "venv", "--clear", str(folder)],
             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted],
+        ],
+    )
+    return python
+
+
+@cache
+def python_with_matplotlib() -> Path:
+    """Return the Python of an environment with Matplotlib, installed if need be.
+
+    Raises:
+        MissingError: it can't be.
+    """
+    folder = INSTALLED / "matplotlib"
+    python = folder / "bin" / "python"
+    _install(
+        folder,
+        f"{sys.version} {_DRAWS}",
+        [
+            [sys.executable, "-m", "venv", "--clear", str(folder)],
+            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _DRAWS],
         ],
     )
     return python

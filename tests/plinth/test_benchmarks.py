@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,8 @@ from sqlalchemy.engine import URL
 from benchmarks import peers, results
 from benchmarks.__main__ import main
 from benchmarks.changes import CHANGES
+from benchmarks.drawing import PANELS, lines
+from benchmarks.peers import OURS, PLAIN
 from tests.plinth.history import empty, rows
 
 pytestmark = pytest.mark.slow
@@ -100,3 +103,23 @@ def test_what_all_programs_do_is_the_same(number: int, empty_url: URL, tmp_path:
     assert set(seen) | set(missing) == set(peers._PEERS)
     for name, found in seen.items():
         assert found == seen[peers.PSQL], name
+
+
+def test_what_is_drawn_is_found_by_its_name() -> None:
+    measured: list[dict[str, Any]] = [
+        {"what": "100 pending", "by": PLAIN, "seconds": [3.0, 1.0, 2.0]},
+        {"what": "10 pending", "by": PLAIN, "seconds": [1.0]},
+        {"what": "none of 100 pending", "by": OURS, "seconds": [4.0]},
+        {"what": "check, 100 tables, first run", "by": OURS, "seconds": [9.0]},
+        {"what": "check, 100 tables", "by": OURS, "seconds": [5.0]},
+    ]
+    drawn = [lines(measured, what) for _, what, _ in PANELS]
+    assert drawn == [{PLAIN: [(10, 1.0), (100, 2.0)]}, {OURS: [(100, 4.0)]}, {OURS: [(100, 5.0)]}]
+
+
+def test_growth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    output = printed("growth", "--revisions", "1", "--growing-tables", "2", "--runs=1")
+    assert "none of 1 pending" in output
+    assert "check, 2 tables" in output
+    assert ("Not drawn" in output) or "<svg" in (tmp_path / "growth.svg").read_text()
