@@ -36,6 +36,8 @@ _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
 _PLAIN_TEXT = re.compile(r"'(?:[^'\\]|'')*'")
 _COMPRESSION = {"p": "pglz", "l": "lz4"}
 
+INTEGERS = {"smallint", "integer", "bigint"}
+
 
 def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
     """Whether a column is what SERIAL makes: with a sequence of its own, of the usual name and options."""
@@ -404,12 +406,15 @@ def _become_identity(change: Change, table: Table, column: Column) -> Iterator[S
 
 
 def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
-    """Return what lets a new sequence go on behind the values that stand in its column."""
-    best, farther = ("max", "greatest") if sequence.increment > 0 else ("min", "least")
-    name = sql_name(table.name, change.after)
-    next_value = f"{farther}({best}({quoted(column.name)}) + {sequence.increment}, {sequence.start})"
-    sequence_name = literal(sql_name(sequence.name, change.after))
-    return SqlOp(f"SELECT setval({sequence_name}, {next_value}, false) FROM {name}", table=table.name)  # noqa: S608
+    """Return what lets a sequence go on behind the values of its column, unless it stands there already."""
+    farthest, reaches = ("max", ">=") if sequence.increment > 0 else ("min", "<=")
+    value = f"{farthest}({quoted(column.name)})"
+    name = sql_name(sequence.name, change.after)
+    return SqlOp(
+        f"SELECT setval({literal(name)}, {value}) FROM {sql_name(table.name, change.after)} "  # noqa: S608
+        f"HAVING {value} {reaches} (SELECT last_value FROM {name})",
+        table=table.name,
+    )
 
 
 def settings(change: Change, table: Table, before: Column, after: Column) -> Iterator[Step]:

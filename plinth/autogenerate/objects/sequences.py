@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plinth.autogenerate.objects.columns import continue_sequence, default_sequence, is_serial
+from plinth.autogenerate.objects.columns import INTEGERS, continue_sequence, default_sequence, is_serial
 from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.differences import changed_fields
@@ -65,6 +65,8 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
             yield from _take_turns(change, old, sequence)
         elif old != sequence:
             yield from _alter(change, old, sequence)
+        if old is not None and change.is_downgrade:
+            yield from _go_on(change, sequence, forced)
     for name, sequence in before.sequences.items():
         owner = owner_of(sequence, before)
         if name in after.sequences or sequence.is_identity:
@@ -99,6 +101,15 @@ def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
         yield Step(_comment(change, new), "comment")
 
 
+def _go_on(change: Change, sequence: Sequence, forced: Forced) -> Iterator[Step]:
+    """Yield what lets a sequence go on behind a column's values when these are numbers again."""
+    for table, column in _askers(sequence, change.goal or change.after):
+        if _stays(change, forced, table, column):
+            was, is_now = (each.tables[table.name][column.name] for each in (change.before, change.after))
+            if was.type not in INTEGERS and was.type != column.type == is_now.type:
+                yield Step(continue_sequence(change, sequence, table, column), "owner")
+
+
 def _stays(change: Change, forced: Forced, table: Table, column: Column) -> bool:
     """Whether a column is there before and after, and isn't made anew."""
     found = (each.tables.get(table.name) for each in (change.before, change.after))
@@ -123,7 +134,12 @@ def _create(
         yield Step(_own(change, sequence, *owner), "owner")
     for table, column in _askers(sequence, change.goal or change.after):
         # A default that is new begins where its sequence does; one that comes back goes on.
-        if (owner or change.is_downgrade) and _stays(change, forced, table, column):
+        # A column that isn't of its type again shows no numbers yet: see `_go_on`.
+        if (
+            (owner or change.is_downgrade)
+            and _stays(change, forced, table, column)
+            and change.after.tables[table.name][column.name].type == column.type
+        ):
             yield Step(continue_sequence(change, sequence, table, column), "owner")
 
 

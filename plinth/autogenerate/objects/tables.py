@@ -9,6 +9,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import (
+    INTEGERS,
     alter_op,
     column_sql,
     default_sql,
@@ -21,8 +22,6 @@ from plinth.autogenerate.objects.quoting import quoted, schema_of, shown, sql_na
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
-
-_INTEGERS = {"smallint", "integer", "bigint"}
 
 
 def in_order(tables: Iterable[Name], catalog: Catalog) -> list[Name]:
@@ -298,7 +297,7 @@ def _say_autoincrement(
                 native.autoincrement = True
         elif (
             alone
-            and column.type in _INTEGERS
+            and column.type in INTEGERS
             and not has_foreign_key
             and not (column.default or column.identity or column.generated)
         ):

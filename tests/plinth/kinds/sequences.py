@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Sequence, SmallInteger, Table, text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Sequence, SmallInteger, Table, Text, text
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, t
 
@@ -130,6 +130,14 @@ KINDS = [
         lambda m: t(m, Column("n", Integer)),
         rows=("insert into t (n) values (1), (2)",),
         checks=(check("insert into t (n) values (3) returning id", up=3, down=4),),
+    ),
+    Kind(
+        "sequence.of_a_key_that_becomes_a_text",
+        lambda m: (t(m, Column("n", Integer)), t(m, name="gone")),
+        lambda m: Table("t", m, Column("id", Text, primary_key=True), Column("n", Integer)),
+        rows=("insert into t (n) values (1), (2), (3)", "delete from t where id = 3"),
+        checks=(check("select nextval(pg_get_serial_sequence('t', 'id'))", up=None, down=3),),
+        x=("rewrite=t.id", "drop=gone"),
     ),
     Kind(
         "sequence.is_asked_by_the_application_alone",
