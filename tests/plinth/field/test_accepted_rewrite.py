@@ -14,17 +14,21 @@ def autogenerate(project: Project, *x: str, message: str) -> str:
 
 @pytest.mark.slow
 def test_a_rewrite_that_was_accepted_needs_no_other_word(migrated: Project) -> None:
+    migrated.replace("app/models/user.py", "from sqlalchemy import ", "from sqlalchemy import Computed, ")
+    migrated.add_column("visits: Mapped[int | None]")
+    migrated.add_column('twice: Mapped[int | None] = mapped_column(Computed("2 * visits", persisted=False))')
+    autogenerate(migrated, message="add users visits")
+    migrated.replace("app/models/user.py", "import Computed, ", "import BigInteger, Computed, ")
     migrated.replace(
-        "app/models/authentication.py",
-        "    id: Mapped[int] = mapped_column(primary_key=True, sort_order=-3)",
-        "    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, sort_order=-3)",
+        "app/models/user.py",
+        "visits: Mapped[int | None]",
+        "visits: Mapped[int | None] = mapped_column(BigInteger)",
     )
-    migrated.replace("app/models/authentication.py", "import JSON, ", "import JSON, BigInteger, ")
-    said = migrated.refused("alembic", "revision", "--autogenerate", "-m", "widen authentication id")
-    assert "-x rewrite=authentication.id" in said
-    autogenerate(migrated, "-x", "rewrite=authentication.id", message="widen authentication id")
+    said = migrated.refused("alembic", "revision", "--autogenerate", "-m", "widen users visits")
+    assert "-x rewrite=users.visits" in said
+    autogenerate(migrated, "-x", "rewrite=users.visits", message="widen users visits")
     files = (migrated.root / "alembic" / "versions").glob("*widen*.py")
-    word = "# lint: allow changing-column-type: -x rewrite=authentication.id accepts it"
+    word = "# lint: allow changing-column-type: -x rewrite=users.visits accepts it"
     assert sum(word in file.read_text() for file in files) == 1
     migrated.ok("plinth", "lint")
 
