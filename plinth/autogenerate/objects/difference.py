@@ -157,8 +157,10 @@ def _falls(change: Change, node: Node, shaken: Set[Node], retyped: Set[Node]) ->
         return not needs.isdisjoint(shaken) or (
             node.kind == "constraint" and _compares_otherwise(change, node.name, shaken, retyped)
         )
-    if node.kind == "statistics":  # they move along with a column
-        return any(each in shaken and each.kind not in {"column", "constraint"} for each in needs)
+    if node.kind == "statistics":  # they move along with a column, but for how much of it is measured
+        is_measured = bool(change.before.others[node.kind, str(node.name)].details)
+        falls = any(each in shaken and each.kind not in {"column", "constraint"} for each in needs)
+        return falls or (is_measured and not needs.isdisjoint(retyped))
     return node.kind not in {"table", "type", "extension"} and stands_on_moved
 
 
