@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from plinth.autogenerate.objects.quoting import comment_sql
+from plinth.autogenerate.objects.quoting import comment_sql, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
@@ -108,6 +108,8 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
             yield from _make(change, found, new)
         for op in _detail_ops(found, new, before.get(key)):
             yield Step(op, "type").making(new.node) if new.kind in _FIRST else Step(op, "other")
+        if key in remade and new.kind == "statistics" and new.table:
+            yield Step(SqlOp(f"ANALYZE {sql_name(new.table, change.after)}", table=new.table), "other")
 
 
 def _refuse_loss(old: Other, change: Change) -> None:
