@@ -236,7 +236,7 @@ def test_on_a_fresh_clone_without_any_database(open_folder: Path) -> None:
     project = copy_project(open_folder / "fresh")
     try:
         said = project.ok("plinth", "check")
-        assert "make db-reset" in said
+        assert "plinth reset" in said
         assert f"agree ({len(REVISIONS)} revisions" in said
     finally:
         project.ok("plinth", "stop")
