@@ -564,7 +564,6 @@ NOTICED = {
     "create categories, and rename reviews said to words",
     *("create reviews, and add products shout", "shout louder"),  # stored generated columns
     *("add customers postcode", "let postcodes be shorter, and cups be of interest"),  # a domain's check
-    "remove order status lost",  # an index names the enum
 }
 
 
