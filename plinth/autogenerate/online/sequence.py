@@ -88,6 +88,7 @@ def _begun(change: Change) -> Way:
     way = Way(change, forced(change), change.before, change.before)
     way.swapped |= swaps(way)
     _refuse_rewrites(way)
+    _refuse_virtual(way)
     refuse_unkept(way)
     spare(way)
     return way
@@ -188,6 +189,30 @@ def _refuse_rewrites(way: Way) -> None:
                 f"rewrite={place}",
             )
         )
+
+
+def _refuse_virtual(way: Way) -> None:
+    """Return if no virtual column that goes, and stays until then, stands on one that gets a type of its own.
+
+    PostgreSQL generates none from such a type (documentation, generated columns).
+
+    Raises:
+        Refusal: one does.
+    """
+    for table, name in sorted(way.forced.retyped - way.swapped):
+        before, after = way.before.tables[table], way.change.after.tables[table]
+        if after[name].named_type is None:
+            continue
+        for column in before.columns:
+            if column.generated == "v" and name in column.uses and after.column(column.name) is None:
+                refuse(
+                    Refusal(
+                        "dependent",
+                        f"The generated column {shown(table, way.change.after)}.{column.name} goes after the "
+                        f"code, and stands until then on {name}, whose new type no virtual column can be "
+                        f"generated from. Drop {column.name} first, in a revision of its own.",
+                    )
+                )
 
 
 def _is_split(way: Way, name: Name) -> bool:
