@@ -301,6 +301,8 @@ class _Applier:
             self._writer.note_up_to_date(self._connection, known)
             self._connection.commit()
         except DBAPIError as error:  # all is done, and the next one takes the long way
+            if session.is_lost(self._connection, error):  # not all may be on disk
+                raise
             log.debug("It isn't noted that nothing is pending: %s", error)
             session.roll_back(self._connection)
 
