@@ -147,6 +147,23 @@ class Project:
         self.replace("app/models/user.py", before, f"    {line}\n{before}")
 
 
+def without_modules(folder: Path, *names: str) -> Path:
+    """Return a folder with which, in PYTHONPATH, a Python has none of some modules."""
+    folder.mkdir()
+    for name in names:  # pytest finds what it rewrites by itself
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('gone', name={name!r})")
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n\n"
+        "class Missing:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name in {names!r}:\n"
+        "            raise ModuleNotFoundError('gone', name=name)\n\n"
+        "sys.meta_path.insert(0, Missing)\n"
+    )
+    return folder
+
+
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without what chooses a database or comes from make."""
     ours = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TEST_DATABASE_URL", "APP_ENV", *OF_MAKE)

