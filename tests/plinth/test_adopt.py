@@ -22,6 +22,7 @@ from plinth.adopt.report import lines
 from plinth.adopt.rewriting import in_the_way, rewritten
 from plinth.development import alembic_config
 from plinth.errors import PlinthError
+from tests.plinth.conftest import own_home
 from tests.plinth.documents import read
 from tests.plinth.history import rows
 from tests.plinth.project import GIT, Project
@@ -82,6 +83,7 @@ def shop(tmp_path: Path, empty_url: URL) -> Existing:
 @pytest.fixture
 def look(shop: Existing, monkeypatch: pytest.MonkeyPatch) -> Look:
     """Return a function that adopts the shop within this process."""
+    monkeypatch.setenv("PLINTH_HOME", own_home())  # a server of the shop's own would be left running
     monkeypatch.chdir(shop.root)
     monkeypatch.syspath_prepend(str(shop.root))
     monkeypatch.setenv("APP_ENV", "development")
