@@ -419,7 +419,8 @@ def reading(folder: Path) -> Project:
     (folder / "docs").mkdir()
     (folder / "docs" / "adopting.md").write_text((Path(SOURCE) / "docs" / "adopting.md").read_text())
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    project = Project(folder, {**GIT, "PATH": path, "PYTHONPATH": SOURCE, "PSQLRC": "/dev/null"})
+    own = {"PYTHONPATH": SOURCE, "PSQLRC": "/dev/null", "PLINTH_HOME": own_home()}
+    project = Project(folder, {**GIT, "PATH": path, **own})
     done = project.shell("git init --quiet; git add --all; git commit --quiet --message begin")
     assert done.returncode == 0, done.stdout
     return project
