@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.pool import Pool
 
 from plinth.errors import PlinthError
+from plinth.listening import listening
 
 _ours: "WeakSet[Dialect]" = WeakSet()
 _target: URL | None = None
@@ -79,14 +80,11 @@ def leading_to(url: URL) -> Iterator[None]:
 
     listeners = ((Engine, "do_connect", lead), (Pool, "connect", note), (Engine, "engine_connect", judge))
     before, _target = _target, url
-    for listener in listeners:
-        event.listen(*listener)
     try:
-        yield
+        with listening(*listeners):
+            yield
     finally:
         _target = before
-        for listener in listeners:
-            event.remove(*listener)
         for engine in used:  # what is kept in a pool leads to a database that may be gone tomorrow
             engine.dispose(close=not engine.dialect.is_async)
 

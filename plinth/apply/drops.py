@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
+
+from plinth.listening import listening
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +62,8 @@ def announced(connection: Connection, is_upgrading: Callable[[], bool]) -> Itera
                 if words:
                     log.warning("This drops %s.", words)
 
-    event.listen(connection, "before_cursor_execute", before)
-    try:
+    with listening((connection, "before_cursor_execute", before)):
         yield
-    finally:
-        event.remove(connection, "before_cursor_execute", before)
 
 
 def dropped(statement: str) -> Iterator[tuple[str, str | None]]:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from plinth.apply.points import driver_session
+from plinth.listening import listening
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +110,12 @@ class Grants:
         def forget(_: Connection) -> None:
             self._is_known = False
 
-        listeners: list[tuple[str, Any]] = [
-            ("before_cursor_execute", before),
-            ("commit", put_back),
-            ("rollback", forget),
-        ]
-        for listener in listeners:
-            event.listen(connection, *listener)
-        try:
+        with listening(
+            (connection, "before_cursor_execute", before),
+            (connection, "commit", put_back),
+            (connection, "rollback", forget),
+        ):
             yield
-        finally:
-            for listener in listeners:
-                event.remove(connection, *listener)
 
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
         said = {place: each for place, each in self._before.items() if each.is_said}

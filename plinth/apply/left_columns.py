@@ -6,12 +6,12 @@ A view goes by the column itself, and would read from then on what nobody writes
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from plinth.apply.points import driver_session
 from plinth.errors import PlinthError
+from plinth.listening import listening
 
 _NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))?)'
 _RENAME = re.compile(
@@ -51,18 +51,12 @@ def refused(connection: Connection) -> Iterator[None]:
     def forget(_: Connection) -> None:
         left.clear()
 
-    listeners: list[tuple[str, Any]] = [
-        ("before_cursor_execute", before),
-        ("commit", forget),
-        ("rollback", forget),
-    ]
-    for listener in listeners:
-        event.listen(connection, *listener)
-    try:
+    with listening(
+        (connection, "before_cursor_execute", before),
+        (connection, "commit", forget),
+        (connection, "rollback", forget),
+    ):
         yield
-    finally:
-        for listener in listeners:
-            event.remove(connection, *listener)
 
 
 def _is_exchange(column: str, left: str, taker: str) -> bool:

@@ -16,11 +16,12 @@ from typing import Any
 
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from psycopg.sql import Identifier
-from sqlalchemy import Connection, CursorResult, event, text
+from sqlalchemy import Connection, CursorResult, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from plinth.apply import sequences, session
+from plinth.listening import listening
 from plinth.server_errors import INSUFFICIENT_PRIVILEGE, sqlstate
 
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
@@ -268,16 +269,15 @@ class _Trial:
             if self._left or session.is_idle(self._connection):
                 refuse()
 
-        with instead_of_autocommit(self._context, refuse):
-            event.listen(self._connection, "commit", refuse)
-            event.listen(self._connection, "before_cursor_execute", refuse_without_transaction)
-            event.listen(Pool, "checkout", refuse)
-            try:
-                yield
-            finally:
-                event.remove(Pool, "checkout", refuse)
-                event.remove(self._connection, "before_cursor_execute", refuse_without_transaction)
-                event.remove(self._connection, "commit", refuse)
+        with (
+            instead_of_autocommit(self._context, refuse),
+            listening(
+                (self._connection, "commit", refuse),
+                (self._connection, "before_cursor_execute", refuse_without_transaction),
+                (Pool, "checkout", refuse),
+            ),
+        ):
+            yield
 
 
 def _foreign_imports(step: MigrationStep) -> str | None:

@@ -16,12 +16,13 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, CursorResult, event
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
 from plinth.apply.points import Points, driver_session, ends_transaction, reads, replay
 from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
+from plinth.listening import listening
 from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class OnlineStatements:
     def watched(self) -> Iterator[None]:
         """Watch as long as the block runs."""
         connection = self.connection
-        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
+        with listening(
             (connection.engine, "do_execute", self._execute),
             (connection.engine, "do_execute_no_params", self._execute_no_params),
             (connection.engine, "do_executemany", self._execute_many),
@@ -138,14 +139,8 @@ class OnlineStatements:
             (connection, "rollback", self._rollback),
             (connection, "savepoint", self._savepoint),
             (connection, "rollback_savepoint", self._rollback_savepoint),
-        ]
-        for listener in listeners:
-            event.listen(*listener)
-        try:
+        ):
             yield
-        finally:
-            for listener in listeners:
-                event.remove(*listener)
 
     def follow(self, step: Step | None) -> None:
         """Watch what another revision does from here on; None: nothing."""

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
 
 from plinth.apply.lock import second_session
+from plinth.listening import listening
 from plinth.plan.facts import Revision, Statement, Table, Use, in_words, stronger
 from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
@@ -138,13 +139,13 @@ class Recorder:
     def watching(self) -> Iterator[None]:
         """Watch the engine's statements as long as the block runs."""
         with self._stack:
-            event.listen(self._engine, "before_cursor_execute", self._before_statement)
-            event.listen(self._engine, "after_cursor_execute", self._after_statement)
             try:
-                yield
+                with listening(
+                    (self._engine, "before_cursor_execute", self._before_statement),
+                    (self._engine, "after_cursor_execute", self._after_statement),
+                ):
+                    yield
             finally:
-                event.remove(self._engine, "before_cursor_execute", self._before_statement)
-                event.remove(self._engine, "after_cursor_execute", self._after_statement)
                 if self._looking_on:
                     self._looking_on.stop()
 
