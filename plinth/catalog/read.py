@@ -1,7 +1,6 @@
 """Reads a picture of the database's schema from the system catalogs."""
 
 import base64
-import gc
 import hashlib
 import json
 import zlib
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from plinth import collector
 from plinth.catalog import queries
 from plinth.catalog.dependencies import read_needs, with_needs
 from plinth.catalog.index_keys import in_one_order, index_keys
@@ -81,7 +81,7 @@ def _read(
 ) -> tuple[Here, Catalog]:
     table = version_table or VERSION_TABLE
     with (
-        _without_collection(),
+        collector.paused(),
         _search_path(connection, default_schema, table) as (schema, version, seen),
     ):
         here = Here(schema, version, Name(version_table_schema or seen or schema, table))
@@ -134,18 +134,6 @@ def _catalog(here: Here, rows: Rows) -> Catalog:
         others={(each.kind, each.name): each for each in _others(rows, others, tables)},
     )
     return with_needs(found, read_needs(rows, others))
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Let the garbage collector rest: what is read stays, and going through it takes a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager
