@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
+from plinth.apply.left_columns import ending
 from plinth.apply.points import driver_session
 from plinth.listening import listening
 
@@ -142,10 +143,9 @@ class Grants:
 
 
 def _has_made_way(place: Place, now: Place) -> bool:
-    """Whether a column has left its name to one that takes its place (`online.exchange`)."""
+    """Whether a column has left its name to one that takes its place."""
     (table, column), (its_table, called) = place, now
-    is_old = re.fullmatch(r'"?(.+)_old(_\d+)?"?', called)
-    return bool(column and table == its_table and is_old and column.strip('"').startswith(is_old[1]))
+    return bool(column) and table == its_table and ending(column, called) == "old"
 
 
 def _names(statement: str, place: Place) -> bool:

@@ -61,9 +61,13 @@ def refused(connection: Connection) -> Iterator[None]:
 
 def _is_exchange(column: str, left: str, taker: str) -> bool:
     """Whether a column takes the place of another one: two that swap their names don't."""
-    found = [re.fullmatch(r'"?(.+)_(old|new)(?:_\d+)?"?', each) for each in (left, taker)]
-    endings = {each[2] for each in found if each and column.strip('"').startswith(each[1])}
-    return endings == {"old", "new"}
+    return {ending(column, left), ending(column, taker)} == {"old", "new"}
+
+
+def ending(column: str, called: str) -> str | None:
+    """Return which of the columns that take turns under a name one is, "old" or "new" (`online.exchange`)."""
+    found = re.fullmatch(r'"?(.+)_(old|new)(?:_\d+)?"?', called)
+    return found[2] if found and column.strip('"').startswith(found[1]) else None
 
 
 def _refuse(connection: Connection, table: str, column: str, left: str) -> None:
