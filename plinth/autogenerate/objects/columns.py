@@ -39,6 +39,11 @@ _COMPRESSION = {"p": "pglz", "l": "lz4"}
 INTEGERS = {"smallint", "integer", "bigint"}
 
 
+def next_value(sequence: Name, catalog: Catalog) -> str:
+    """Return the default that is the next value of a sequence, as PostgreSQL prints it."""
+    return f"nextval({literal(sql_name(sequence, catalog))}::regclass)"
+
+
 def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
     """Whether a column is what SERIAL makes: with a sequence of its own, of the usual name and options."""
     sequence = catalog.sequences.get(column.sequence) if column.sequence else None
@@ -47,7 +52,7 @@ def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
         and not sequence.is_identity
         and column.not_null
         and column.type in _SERIAL
-        and column.default == f"nextval({literal(sql_name(sequence.name, catalog))}::regclass)"
+        and column.default == next_value(sequence.name, catalog)
         and sequence.name == Name(table.name.schema, made_name(table.name.name, column.name, "seq"))
         and sequence == default_sequence(sequence, column.type, table.persistence)
     )

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plinth.autogenerate.objects.columns import INTEGERS, continue_sequence, default_sequence, is_serial
+from plinth.autogenerate.objects.columns import (
+    INTEGERS,
+    continue_sequence,
+    default_sequence,
+    is_serial,
+    next_value,
+)
 from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.differences import changed_fields
@@ -145,7 +151,7 @@ def _create(
 
 def _askers(sequence: Sequence, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
     """Yield the columns whose default is the next value of a sequence."""
-    default = f"nextval({literal(sql_name(sequence.name, catalog))}::regclass)"
+    default = next_value(sequence.name, catalog)
     for table in catalog.tables.values():
         for column in table.columns:
             if column.default == default:

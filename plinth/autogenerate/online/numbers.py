@@ -6,7 +6,8 @@ its sequence numbers new rows, and the others in batches. With all its values it
 
 from dataclasses import replace
 
-from plinth.autogenerate.objects.quoting import literal, sql_name
+from plinth.autogenerate.objects.columns import next_value
+from plinth.autogenerate.objects.quoting import sql_name
 from plinth.autogenerate.objects.steps import Change, SqlOp
 from plinth.autogenerate.online.way import Part, Way, between
 from plinth.catalog.picture import Catalog, Column, Name
@@ -25,8 +26,7 @@ def as_serial(column: Column, catalog: Catalog) -> Column:
     """Return an identity column as it is until it has all its values; any other as it is."""
     if not column.identity or column.sequence is None:
         return column
-    default = f"nextval({literal(sql_name(column.sequence, catalog))}::regclass)"
-    return replace(column, identity="", default=default)
+    return replace(column, identity="", default=next_value(column.sequence, catalog))
 
 
 def _new(way: Way, name: Name) -> dict[str, Column]:
