@@ -1,19 +1,16 @@
 """A key gets a bigger type, with what refers to it, while an application is at work, and half-way."""
 # ruff: noqa: S608 - numbers
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Engine, MetaData, event
+from sqlalchemy import Engine, MetaData
 
 from app import database
 from plinth.autogenerate.objects.refusals import Refusal, Refusals
 from tests.plinth.history import History, clear, do, rows
-from tests.plinth.judge import dump
+from tests.plinth.interruptions import take_back
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import at_work, write
@@ -23,7 +20,6 @@ FILL = f"""
     insert into branches (owner) select 0 from generate_series(1, 50) n;
     insert into accounts (branch_id, amount) select 1 + n % 50, n from generate_series(1, {ROWS}) n;
     """
-POINTS = "select from plinth.points where number > 0"
 BEYOND = 3_000_000_000
 STATEMENTS = (
     "with made as (insert into branches (owner) values (:id) returning id) "
@@ -132,56 +128,11 @@ def test_where_second_columns_would_lose_something_it_is_refused(
     assert reason in str(refused.value)
 
 
-class Interrupted(Exception):  # noqa: N818 - a test's
-    """A revision stops here."""
-
-
-@contextmanager
-def interrupted(behind: int) -> Iterator[list[str]]:
-    """Let a revision fail behind some of its statements; yield those that ran."""
-    ran: list[str] = []
-
-    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.lstrip().startswith(("ALTER", "CREATE", "DROP", "DO", "LOCK", "ANALYZE")):
-            if len(ran) == behind:
-                raise Interrupted
-            ran.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", before)
-    try:
-        yield ran
-    finally:
-        event.remove(Engine, "before_cursor_execute", before)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_what_an_interrupted_way_has_done_is_taken_back(
     history: History, empty_engine: Engine, part: int
 ) -> None:
-    url, config = empty_engine.url, history.config(empty_engine)
     first, _ = write(history, empty_engine, models(sa.BigInteger))
     content = "select (select count(*) from branches), (select sum(branch_id) from accounts)"
-    expected, before = rows(url, content), dump(url)
-    with interrupted(-1) as ran:
-        command.upgrade(config, first)
-    after, there = dump(url), len(ran)
-    with interrupted(-1) as ran:
-        command.downgrade(config, "-1")
-    back = len(ran)
-    assert dump(url) == before
-    for behind in range(1 + 2 * part, max(there, back), 8):
-        if behind < there:
-            with interrupted(behind), pytest.raises(Interrupted):
-                command.upgrade(config, first)
-            if rows(url, POINTS):
-                command.downgrade(config, "-1")
-            assert (dump(url), rows(url, content)) == (before, expected), behind
-        command.upgrade(config, first)
-        if behind < back:
-            with interrupted(behind), pytest.raises(Interrupted):
-                command.downgrade(config, "-1")
-            command.upgrade(config, first)
-            assert (dump(url), rows(url, content)) == (after, expected), behind
-        command.downgrade(config, "-1")
-        assert (dump(url), rows(url, content)) == (before, expected), behind
+    take_back(history, empty_engine, first, content, slice(1 + 2 * part, None, 8))

@@ -9,10 +9,10 @@ from app import database
 from plinth import settings
 from plinth.autogenerate.objects.refusals import Refusal
 from tests.plinth.history import History, clear, do, rows
+from tests.plinth.interruptions import take_back
 from tests.plinth.judge import dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
-from tests.plinth.test_busy_keys import POINTS, Interrupted, interrupted
 from tests.plinth.test_busy_tables import at_work, write
 
 ROWS = 6000
@@ -170,18 +170,6 @@ def test_a_table_becomes_partitioned_as_the_document_says(project: Project, empt
 def test_what_an_interrupted_way_has_done_is_taken_back(
     history: History, empty_engine: Engine, part: int
 ) -> None:
-    url, config = empty_engine.url, history.config(empty_engine)
     [revision] = write(history, empty_engine, models(new=True))
     content = "select (select count(*) from visits), (select sum(id) from places)"
-    expected, before = rows(url, content), dump(url)
-    with interrupted(-1) as ran:
-        command.upgrade(config, revision)
-    there = len(ran)
-    command.downgrade(config, "-1")
-    assert dump(url) == before
-    for behind in range(1 + part, there, 3):
-        with interrupted(behind), pytest.raises(Interrupted):
-            command.upgrade(config, revision)
-        if rows(url, POINTS):
-            command.downgrade(config, "-1")
-        assert (dump(url), rows(url, content)) == (before, expected), behind
+    take_back(history, empty_engine, revision, content, slice(1 + part, None, 3))

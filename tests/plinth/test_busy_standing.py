@@ -11,10 +11,9 @@ from sqlalchemy import Engine, MetaData
 
 from app import database
 from tests.plinth.history import History, clear, do, rows
-from tests.plinth.judge import dump
+from tests.plinth.interruptions import take_back
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
-from tests.plinth.test_busy_keys import POINTS, Interrupted, interrupted
 from tests.plinth.test_busy_tables import at_work, write
 
 ROWS = 5000
@@ -171,31 +170,8 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     begin: Begin, empty_engine: Engine, part: int
 ) -> None:
     history, written = begin(*VIEWS, *TRIGGERS, *POLICIES)
-    url, config, first = empty_engine.url, history.config(empty_engine), written[0]
     content = "select (select sum(price) from dear), (select sum(stamped) from goods)"
-    expected, before = rows(url, content), dump(url)
-    with interrupted(-1) as ran:
-        command.upgrade(config, first)
-    after, there = dump(url), len(ran)
-    with interrupted(-1) as ran:
-        command.downgrade(config, "-1")
-    back = len(ran)
-    assert dump(url) == before
-    for behind in range(1 + 2 * part, max(there, back), 6):
-        if behind < there:
-            with interrupted(behind), pytest.raises(Interrupted):
-                command.upgrade(config, first)
-            if rows(url, POINTS):
-                command.downgrade(config, "-1")
-            assert (dump(url), rows(url, content)) == (before, expected), behind
-        command.upgrade(config, first)
-        if behind < back:
-            with interrupted(behind), pytest.raises(Interrupted):
-                command.downgrade(config, "-1")
-            command.upgrade(config, first)
-            assert (dump(url), rows(url, content)) == (after, expected), behind
-        command.downgrade(config, "-1")
-        assert (dump(url), rows(url, content)) == (before, expected), behind
+    take_back(history, empty_engine, written[0], content, slice(1 + 2 * part, None, 6))
 
 
 @pytest.mark.parametrize(
