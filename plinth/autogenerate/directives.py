@@ -4,7 +4,7 @@ import contextlib
 import copy
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,23 +21,21 @@ from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import ComparedOp, Comparison
+from plinth.autogenerate.objects.columns import waiting_for_new
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.refusals import Refusal
-from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp
+from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp, Waiting
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
 from plinth.autogenerate.online.way import Part, Way
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
 from plinth.autogenerate.write.files import Revision, files
 from plinth.autogenerate.write.rendering import as_ours
-from plinth.catalog import Catalog, Difference, differences
+from plinth.catalog import Catalog, Difference, Name, differences
 from plinth.errors import as_command_errors
 from plinth.revision_names import Hook
 
 log = logging.getLogger("alembic.autogenerate")
-
-_EXCLUDES = re.compile(r"(ALTER TABLE .* ADD CONSTRAINT .+) EXCLUDE ", re.DOTALL)
-_CHECKS_A_DOMAIN = re.compile(r"ALTER DOMAIN .* VALIDATE CONSTRAINT ", re.DOTALL)
 
 
 def write_revisions(
@@ -95,8 +93,9 @@ def write_revisions(
             prove(context, directives, _claim(comparison))
         except ProofError as error:
             raise ProofError(f"{error}{theirs}") from error
-    is_plain = not questions.is_online(context) and not written[-1].is_after
-    _tell(context, directives, mixes=is_plain and True in _phases(comparison))
+    is_online = questions.is_online(context)
+    mixes = not is_online and not written[-1].is_after and True in _phases(comparison)
+    _tell(context, directives, comparison.change.before, is_online=is_online, mixes=mixes)
 
 
 def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Revision]) -> None:
@@ -228,19 +227,26 @@ class Note:
         return found | ({'deploy = "after"'} if self.is_after else set())
 
 
-def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript], *, mixes: bool) -> None:
+def _tell(
+    context: MigrationContext,
+    directives: Sequence[ops.MigrationScript],
+    before: Catalog,
+    *,
+    is_online: bool,
+    mixes: bool,
+) -> None:
     """Say why there are two files, or what it means that there is one, and what the lint will ask about.
 
     Args:
         context: Alembic's.
         directives: the new revisions.
+        before: the schema before them, with the names that it will have.
+        is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
-    new = {op.table_name for each in directives for op in _up(each) if isinstance(op, ops.CreateTableOp)}
-    for op in (op for each in directives for op in _up(each)):
-        what, rule = _waited_for(op, new) or (None, None)
-        if what:
-            log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", what, rule)
+    found = [_waiting(op, before) for each in directives for op in _up(each)] if is_online else []
+    for each in filter(None, dict.fromkeys(found)):
+        log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
     config = context.config
     if config is not None:
         if mixes:
@@ -256,36 +262,20 @@ def _tell(context: MigrationContext, directives: Sequence[ops.MigrationScript], 
             )
 
 
-def _waited_for(op: ops.MigrateOperation, new: Collection[str]) -> tuple[str, str] | None:
-    """Return what makes queries wait although there is no other way, and the lint's rule about it."""
-    if isinstance(op, ops.AddColumnOp) and op.table_name not in new:
-        place = f"{op.table_name}.{op.column.name}"
-        if op.column.computed is not None and op.column.computed.persisted:
-            return (
-                f"The generated column {place} is stored: its table is written anew while nobody can use it. "
-                "A virtual one (persisted=False, from PostgreSQL 18 on) writes nothing",
-                "stored-generated-column",
-            )
-        if op.column.identity is not None:
-            return (
-                f"The rows that are there get their numbers in {place} while nobody can use the table: it "
-                "has no primary key by which to do it in batches, or is partitioned, or inherits",
-                "adding-field-with-default",
-            )
-    if isinstance(op, SqlOp) and (op.table is None or op.table.name not in new):
-        if found := _EXCLUDES.match(op.sql):
-            return (
-                f"{found[1]} EXCLUDE reads the table and builds its index while nobody can use it: "
-                "PostgreSQL takes no index that was built before",
-                "constraint-missing-not-valid",
-            )
-        if found := _CHECKS_A_DOMAIN.match(op.sql):
-            return (
-                f"{op.sql} lets those wait who write to tables that have the domain, while rows are looked "
-                "at: PostgreSQL has no other way",
-                "blocks",
-            )
-    return None
+def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
+    """Return what an operation makes queries wait for; nobody waits for a table that wasn't there."""
+    if isinstance(op, SqlOp):
+        return op.waiting if op.table is None or op.table in before.tables else None
+    if not isinstance(op, ops.AddColumnOp):
+        return None
+    if Name(op.schema or before.default_schema, op.table_name) not in before.tables:
+        return None
+    computed = op.column.computed
+    return waiting_for_new(
+        f"{op.table_name}.{op.column.name}",
+        is_stored=computed is not None and bool(computed.persisted),
+        has_numbers=op.column.identity is not None,
+    )
 
 
 def _claim(comparison: Comparison) -> Claim:

@@ -25,7 +25,7 @@ from plinth.autogenerate.objects.quoting import (
     without_binds,
 )
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, SqlOp, Step, Waiting
 from plinth.autogenerate.objects.types import base_name, same_family, sqlalchemy_type
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
@@ -275,8 +275,36 @@ def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperatio
             f"{column_sql(column, table, change.after)}",
             f"add {table.name.name} {column.name}",
             table.name,
+            waiting=waiting_for_new(
+                f"{table.name.name}.{column.name}",
+                is_stored=column.generated == "s",
+                has_numbers=bool(column.identity) or serial_without_key,
+            ),
         )
     return ops.AddColumnOp(table.name.name, native, schema=schema_of(table.name, change.after))
+
+
+def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool) -> Waiting | None:
+    """Return what a new column makes queries wait for.
+
+    Args:
+        place: its table and name.
+        is_stored: it is generated, and stored.
+        has_numbers: a sequence numbers the rows that are there.
+    """
+    if is_stored:
+        return Waiting(
+            f"The generated column {place} is stored: its table is written anew while nobody can use it. A "
+            "virtual one (persisted=False, from PostgreSQL 18 on) writes nothing",
+            "stored-generated-column",
+        )
+    if has_numbers:
+        return Waiting(
+            f"The rows that are there get their numbers in {place} while nobody can use the table: it has no "
+            "primary key by which to do it in batches, or is partitioned, or inherits",
+            "adding-field-with-default",
+        )
+    return None
 
 
 def _update(
@@ -285,7 +313,14 @@ def _update(
     """Return what gives rows a value, and lets PostgreSQL alter the table afterwards."""
     where = "" if everywhere else f" WHERE {quoted(column.name)} IS NULL"
     name = sql_name(table.name, change.after)
-    update = SqlOp(f"UPDATE {name} SET {quoted(column.name)} = {value}{where}", table=table.name)  # noqa: S608
+    update = SqlOp(
+        f"UPDATE {name} SET {quoted(column.name)} = {value}{where}",  # noqa: S608
+        table=table.name,
+        waiting=Waiting(
+            f"All rows get their values in {table.name.name}.{column.name} while nobody can use the table",
+            "blocks",
+        ),
+    )
     # A check that waits for the commit forbids ALTER TABLE until then.
     waits = any(
         each.deferred and (owner == table.name or (each.foreign_key and each.foreign_key.table == table.name))

@@ -19,7 +19,7 @@ from plinth.autogenerate.objects.quoting import (
     without_binds,
 )
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, SqlOp, Step, Waiting
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -138,6 +138,7 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
             f"ALTER TABLE {sql_name(table.name, catalog)} ADD {sql_definition(constraint)}",
             f"add constraint {constraint.name}",
             table.name,
+            waiting=_waiting(constraint, table) if constraint.type == "x" else None,
         )
     columns = list(constraint.columns)
     if constraint.type == "p":
@@ -153,6 +154,14 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
     options = {each: value for each, value in schemas.items() if value} | _key_options(constraint)
     return ops.CreateForeignKeyOp(
         name, table.name.name, key.table.name, columns, list(key.columns), **options
+    )
+
+
+def _waiting(exclusion: Constraint, table: Table) -> Waiting:
+    return Waiting(
+        f"The exclusion constraint {exclusion.name} reads {table.name.name} and builds its index while "
+        "nobody can use the table: PostgreSQL takes no index that was built before",
+        "constraint-missing-not-valid",
     )
 
 

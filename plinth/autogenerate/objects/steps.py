@@ -12,6 +12,19 @@ from plinth.autogenerate.objects.quoting import literal, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What an operation on a standing table makes queries wait for, where there is no other way.
+
+    Args:
+        why: a sentence, without the point at its end.
+        rule: the lint's about it.
+    """
+
+    why: str
+    rule: str
+
+
 class SqlOp(ops.ExecuteSQLOp):
     """SQL for what Alembic has no operation for.
 
@@ -20,16 +33,24 @@ class SqlOp(ops.ExecuteSQLOp):
         summary: what it does, for the revision's message; None when it only helps another operation.
         table: the table that it is about, if any.
         note: a comment above it in the revision's file, if any.
+        waiting: what it makes queries wait for.
     """
 
     def __init__(
-        self, sql: str, summary: str | None = None, table: Name | None = None, *, note: str | None = None
+        self,
+        sql: str,
+        summary: str | None = None,
+        table: Name | None = None,
+        *,
+        note: str | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         super().__init__(without_binds(sql))
         self.sql = sql
         self.summary = summary
         self.table = table
         self.note = note
+        self.waiting = waiting
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""

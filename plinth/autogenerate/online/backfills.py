@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from alembic.operations import ops
 
 from plinth.autogenerate.objects.quoting import quoted, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import SqlOp
+from plinth.autogenerate.objects.steps import SqlOp, Waiting
 from plinth.catalog.picture import Catalog, Table
 
 ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of them
@@ -85,5 +85,10 @@ def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperat
     name = sql_name(table.name, catalog)
     if table.primary_key is None:
         sql = f"UPDATE {name} SET {quoted(fill.column)} = {fill.value} WHERE {fill.condition}"  # noqa: S608
-        return SqlOp(sql, None, table.name)
+        waiting = Waiting(
+            f"All rows get their values in {table.name.name}.{fill.column} at once, and who writes to one of "
+            "them waits until then: the table has no primary key by which to do it in batches",
+            "blocks",
+        )
+        return SqlOp(sql, None, table.name, waiting=waiting)
     return SqlOp(_block(table, name, fill), None, table.name)

@@ -16,7 +16,7 @@ from plinth.autogenerate.objects.domains import (
 )
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.autogenerate.objects.quoting import quoted, sql_name
-from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp
+from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp, Waiting
 from plinth.autogenerate.online.way import Part, Way
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
 
@@ -97,6 +97,11 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
             f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}",
             f"validate {check.name}",
             note="those who write to tables that have it wait meanwhile: PostgreSQL has no other way",
+            waiting=Waiting(
+                f"The check {check.name} of the domain {place} lets those wait who write to tables that have "
+                "it, while rows are looked at: PostgreSQL has no other way",
+                "blocks",
+            ),
         )
     ]
     if check.comment is not None:
