@@ -25,8 +25,9 @@ from plinth.autogenerate.objects.columns import waiting_for_new
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.refusals import Refusal
 from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp, Waiting
+from plinth.autogenerate.online.enums import add_values, extended_enums
 from plinth.autogenerate.online.kept_tables import with_views, without_views
-from plinth.autogenerate.online.sequence import add_values, extended_enums, sequence
+from plinth.autogenerate.online.sequence import sequence
 from plinth.autogenerate.online.way import Part, Way
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
 from plinth.autogenerate.write.files import Revision, files

@@ -26,21 +26,20 @@ from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.objects.tables import in_order
 from plinth.autogenerate.online import dependents, triggers
 from plinth.autogenerate.online.backfills import Fill, backfill_op
-from plinth.autogenerate.online.checks import add_not_valid, comment_ops, not_null_check, validate
-from plinth.autogenerate.online.keepers import Keeper, Turn
-from plinth.autogenerate.online.new_enums import new_enum
-from plinth.autogenerate.online.parts import (
-    Piece,
+from plinth.autogenerate.online.columns import not_null_check
+from plinth.autogenerate.online.constraints import (
     add_checked,
-    add_index,
     add_key,
+    add_not_valid,
+    comment_ops,
     key_index,
-    keys_on,
-    moved,
-    moved_key,
-    on_column,
     use_index,
+    validate,
 )
+from plinth.autogenerate.online.enums import new_enum
+from plinth.autogenerate.online.indexes import add_index
+from plinth.autogenerate.online.keepers import Keeper, Turn
+from plinth.autogenerate.online.parts import Piece, keys_on, moved, moved_key, on_column
 from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 

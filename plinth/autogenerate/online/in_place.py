@@ -11,8 +11,10 @@ from dataclasses import replace
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.enums import columns_of
-from plinth.autogenerate.online.new_enums import rebuilt_enum
+from plinth.autogenerate.online.enums import rebuilt_enum
 from plinth.autogenerate.online.parts import on_column
+from plinth.autogenerate.online.stages import Stage
+from plinth.autogenerate.online.swaps import spare
 from plinth.autogenerate.online.way import Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Table
 
@@ -32,6 +34,7 @@ def change_in_place(way: Way) -> None:
             way.go(_changed(way, way.at, names))
         way.before = _changed(way, way.before, names)
     way.forced = forced(replace(way.change, before=way.before))
+    spare(way)
 
 
 def _columns(way: Way, name: Name) -> set[str]:
@@ -259,3 +262,6 @@ def _has(table: Table, wanted: Table, columns: Iterable[str]) -> bool:
 
     found = [(table.column(each), wanted.column(each)) for each in columns]
     return all(there is not None and kind(there) == kind(should) for there, should in found)
+
+
+STAGES = (Stage("columns changed in place", change_in_place, ["no keys of tables that go"]),)

@@ -6,7 +6,7 @@ from plinth.autogenerate.objects import casts
 from plinth.autogenerate.objects.expressions import with_name
 from plinth.autogenerate.objects.quoting import made_name, quoted, sql_name
 from plinth.autogenerate.objects.steps import SqlOp
-from plinth.autogenerate.online.new_enums import NewEnum
+from plinth.autogenerate.online.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name

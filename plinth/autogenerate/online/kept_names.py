@@ -15,9 +15,12 @@ from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, sh
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
 from plinth.autogenerate.online.backfills import Fill, backfill_op
-from plinth.autogenerate.online.checks import loosen
+from plinth.autogenerate.online.columns import loosen
+from plinth.autogenerate.online.constraints import drop_constraint
+from plinth.autogenerate.online.indexes import drop_index
 from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
-from plinth.autogenerate.online.parts import Piece, drop_constraint, drop_index, keys_on, on_column
+from plinth.autogenerate.online.parts import Piece, keys_on, on_column
+from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
@@ -88,17 +91,6 @@ def _is_referred_to(way: Way, table: Name, column: str) -> bool:
         each.reference.table == table and column in each.reference.columns
         for _, each in keys_on(way.before, {ColumnName(table, column)})
     )
-
-
-def old_columns(way: Way, name: Name) -> set[str]:
-    """Return the columns of a table that stay until the code that uses their names is gone."""
-    return {old for place, old in way.change.kept_names.items() if place.table == name}
-
-
-def is_kept_with(way: Way, name: Name, part: Piece) -> bool:
-    """Whether an index or constraint stands on such a column, and goes with it."""
-    table = way.at.tables[name]
-    return any(part in on_column(table, column) for column in old_columns(way, name))
 
 
 def keep_names(way: Way) -> None:
@@ -250,3 +242,9 @@ class _Pair:
     def stop(self, catalog: Catalog) -> Operations:
         """Return what drops the trigger."""
         return drop_trigger(self._function, self.name, catalog)
+
+
+STAGES = (
+    Stage("columns beside old names", keep_names, ["columns changed in place"]),
+    Stage("no old names", drop_old_names, ["late exchanged columns"], is_after=True),
+)

@@ -10,10 +10,15 @@ from collections.abc import Collection, Iterator
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.online import dependents, triggers
-from plinth.autogenerate.online.domain_checks import rewrites
-from plinth.autogenerate.online.new_enums import goes_along, holder, places_of, rebuilt_enum
-from plinth.autogenerate.online.parts import Piece, columns_of_key, has_plain_index, keys_on, on_column
+from plinth.autogenerate.online.constraints import drop_constraints, has_plain_index
+from plinth.autogenerate.online.domains import rewrites
+from plinth.autogenerate.online.enums import goes_along, holder, places_of, rebuilt_enum
+from plinth.autogenerate.online.exchange import swap
+from plinth.autogenerate.online.indexes import drop_indexes
+from plinth.autogenerate.online.parts import Piece, columns_of_key, keys_on, on_column
+from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Way
 from plinth.catalog.picture import Column, ColumnName, Index, Node, Other, Table
 
@@ -195,3 +200,78 @@ def _can_be_moved(way: Way, place: ColumnName, part: Piece) -> bool:
         return part.valid
     is_known = part.type == "c" or (part.type in {"u", "p"} and has_plain_index(part))
     return is_known and part.is_local
+
+
+def refuse_rewrites(way: Way) -> None:
+    """Return if no column changes its type in a way that writes the table anew, or if that is accepted.
+
+    Raises:
+        Refusal: one does.
+    """
+    for table, name in sorted(way.forced.retyped - way.swapped):
+        before, after = way.before.tables[table][name], way.change.after.tables[table][name]
+        place = f"{shown(table, way.change.after)}.{name}"
+        rebuilt = before.is_local and rebuilt_enum(way, ColumnName(table, name))
+        if not rebuilt and not way.is_rewritten(ColumnName(table, name)):
+            continue
+        if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
+            continue
+        reason = objection(way, ColumnName(table, name))
+        what = f"to {after.type} made anew" if rebuilt else f"from {before.type} to {after.type}"
+        refuse(
+            Refusal(
+                "rewrite",
+                f"The change of column {place} {what} writes the table anew "
+                f"while nobody can use it; there is no online form, for {reason}. On a busy database this is "
+                "done by hand: add a column of the new type, keep it equal by a trigger, fill it in batches, "
+                "build its indexes concurrently, and swap the two in a short transaction. If the rewrite is "
+                "acceptable:",
+                f"rewrite={place}",
+            )
+        )
+
+
+def refuse_virtual(way: Way) -> None:
+    """Return if no virtual column that goes, and stays until then, stands on one that gets a type of its own.
+
+    PostgreSQL generates none from such a type (documentation, generated columns).
+
+    Raises:
+        Refusal: one does.
+    """
+    for table, name in sorted(way.forced.retyped - way.swapped):
+        before, after = way.before.tables[table], way.change.after.tables[table]
+        if after[name].named_type is None:
+            continue
+        for column in before.columns:
+            if column.generated == "v" and name in column.uses and after.column(column.name) is None:
+                refuse(
+                    Refusal(
+                        "dependent",
+                        f"The generated column {shown(table, way.change.after)}.{column.name} goes after the "
+                        f"code, and stands until then on {name}, whose new type no virtual column can be "
+                        f"generated from. Drop {column.name} first, in a revision of its own.",
+                    )
+                )
+
+
+def _swap_early(way: Way) -> None:
+    for group in groups(way, way.swapped):
+        if rebuilt_enum(way, group[0]) is None:
+            swap(way, group)
+
+
+def _swap_late(way: Way) -> None:
+    """Exchange columns whose enums lose values: running code may still use these."""
+    for group in groups(way, way.swapped):
+        if rebuilt_enum(way, group[0]):
+            swap(way, group)
+            for name in sorted({column.table for column in group}):
+                drop_constraints(way, name)
+                drop_indexes(way, name)
+
+
+STAGES = (
+    Stage("exchanged columns", _swap_early, ["columns", "no triggers that go"]),
+    Stage("late exchanged columns", _swap_late, ["no views that go"], is_after=True),
+)

@@ -41,6 +41,7 @@ class Way:
         before: the schema from which the online forms start: what was there, with columns changed in place.
         at: the schema after the last part so far.
         swapped: columns that get another type by a second column that takes their place.
+        split: the standing tables whose changes are taken apart; others change in one go.
         is_after: what follows takes away what running code may still use, and comes after the code.
         parts: so far.
     """
@@ -50,6 +51,7 @@ class Way:
     before: Catalog
     at: Catalog
     swapped: set[ColumnName] = field(default_factory=set)
+    split: Collection[Name] = ()
     is_after: bool = False
     parts: list[Part] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""An enum that is made anew beside the old one.
+"""Enums: new values, and an enum that is made anew beside the old one.
 
 An application names the type in its statements (`'a'::status`): the new one takes over the name together with
 all columns that have it, in one transaction.
@@ -6,11 +6,18 @@ all columns that have it, in one transaction.
 
 from dataclasses import dataclass, replace
 
-from plinth.autogenerate.objects.enums import columns_of, is_mentioned, is_rebuilt
+from plinth.autogenerate.objects.enums import (
+    columns_of,
+    is_extended,
+    is_mentioned,
+    is_rebuilt,
+    mentioned_values,
+)
 from plinth.autogenerate.objects.quoting import quoted, shown, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import SqlOp
+from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp
 from plinth.autogenerate.online.dependents import standing_on
-from plinth.autogenerate.online.way import Operations, Way
+from plinth.autogenerate.online.stages import Stage
+from plinth.autogenerate.online.way import Operations, Part, Way, between
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Enum, Index, Name, Node, Table
 
 
@@ -134,3 +141,31 @@ def new_enum(way: Way, place: ColumnName) -> NewEnum | None:
 
 def _rename(name: Name, to: Name, catalog: Catalog) -> SqlOp:
     return SqlOp(f"ALTER TYPE {sql_name(name, catalog)} RENAME TO {quoted(to.name)}", f"change {name.name}")
+
+
+def extended_enums(change: Change) -> Catalog | None:
+    """Return the schema in which enums have their new values, where these are used at once."""
+    extended = {
+        name: enum
+        for name, enum in change.after.enums.items()
+        if (old := change.before.enums.get(name))
+        and old.values != enum.values
+        and is_extended(old, enum)
+        and (set(enum.values) - set(old.values)) & mentioned_values(enum, change)
+    }
+    return replace(change.before, enums={**change.before.enums, **extended}) if extended else None
+
+
+def add_values(way: Way, extended: Catalog) -> None:
+    """Go on by enums' new values, which can be used after a commit only."""
+    whole = between(way.change, way.at, extended)
+    way.step(extended, Part([AutocommitOp(whole.up)], whole.down))
+
+
+def _add_values(way: Way) -> None:
+    extended = extended_enums(way.change)
+    if extended:
+        add_values(way, extended)
+
+
+STAGES = (Stage("enums' new values", _add_values),)

@@ -17,6 +17,7 @@ from plinth.autogenerate.objects.domains import (
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.autogenerate.objects.quoting import quoted, sql_name
 from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp, Waiting
+from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Part, Way
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name
 
@@ -110,3 +111,7 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
     down = [SqlOp(f"ALTER DOMAIN {place} {action}") for action in actions]
     to = _with_checks(way, domain, {**domain.constraints, check.name: check})
     way.step(to, Part([AutocommitOp(up)], down))
+
+
+# Those who write wait for these: they come when nothing else is left to wait for.
+STAGES = (Stage("checks of domains", add_checks, ["values", "late foreign keys of new tables"]),)
