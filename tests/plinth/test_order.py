@@ -62,7 +62,7 @@ def test_all_that_comes_after_the_code_comes_last() -> None:
 def test_a_table_is_left_when_nothing_more_can_be_done_for_it() -> None:
     def nothing(*_: object) -> None: ...
 
-    stages = [
+    stages: list[Stage | TableStage] = [
         TableStage("keys", nothing, ["values"], needs_of_all=["parts"]),
         TableStage("parts", nothing, ["values"]),
         TableStage("values", nothing, ["begun"]),

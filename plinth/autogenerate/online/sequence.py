@@ -6,6 +6,8 @@ form. Each kind of object says in its room what is done for it, and what that ne
 that (`stages`).
 """
 
+from collections.abc import Sequence
+
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.heirs import ancestors
 from plinth.autogenerate.objects.steps import Change
@@ -22,11 +24,11 @@ from plinth.autogenerate.online import (
     swaps,
     tables,
 )
-from plinth.autogenerate.online.stages import go_on
+from plinth.autogenerate.online.stages import Stage, TableStage, go_on
 from plinth.autogenerate.online.way import Part, Way
 
 # In any order: what comes first is found from what each of them needs.
-STAGES = (
+STAGES: Sequence[Stage | TableStage] = (
     *enums.STAGES,
     *tables.STAGES,
     *in_place.STAGES,
