@@ -22,6 +22,7 @@ Hook = Callable[[MigrationContext, Any, list[ops.MigrationScript]], None]
 ID_FORMAT = "%Y%m%d%H%M%S"
 LONGEST_ID = 32  # characters: Alembic's column for it
 LONGEST_SLUG = 60  # characters: so that a list of files can be read
+_MAKES = ("add ", "create ")
 MOST_IN_A_MESSAGE = 3  # changes
 EXAMPLE = 'alembic revision --autogenerate -m "add users nickname"'
 
@@ -182,16 +183,22 @@ def describe(operations: Iterable[ops.MigrateOperation]) -> str:
 def describe_drops(operations: Iterable[ops.MigrateOperation]) -> str:
     """Return a message made of what operations drop that they did not make; else of all that they do."""
     done = changes(operations)
-    made = {each.partition(" ")[2] for each in done if each.startswith(("add ", "create "))}
-    drops = [each for each in done if each.startswith("drop ") and each.partition(" ")[2] not in made]
-    return in_short(drops or done)
+    return in_short([each for each in done if each.startswith("drop ")] or done)
 
 
 def changes(operations: Iterable[ops.MigrateOperation]) -> list[str]:
-    """Return what the operations do, each in a few words."""
+    """Return what the operations do, each in a few words; last what only is made anew."""
     found = dict.fromkeys(text for operation in operations for text in _changes(operation))
-    filled = {f"change {each.removeprefix('add ')}" for each in found if each.startswith("add ")}
-    return [each for each in found if each not in filled]
+    made = {_about(each): each for each in found if each.startswith(_MAKES)}
+    dropped = {_about(each): each for each in found if each.startswith("drop ")}
+    filled = {f"change {about}" for about in made}
+    anew = [about for about in made if about in dropped]
+    left_out = {*filled, *(made[about] for about in anew), *(dropped[about] for about in anew)}
+    return [*(each for each in found if each not in left_out), *(f"change {about}" for about in anew)]
+
+
+def _about(change: str) -> str:
+    return change.partition(" ")[2]
 
 
 def in_short(changes: Sequence[str]) -> str:

@@ -68,6 +68,15 @@ def test_a_change_is_described_by_what_it_does() -> None:
     checked_message(describe(long), TABLES)
 
 
+def test_what_is_only_made_anew_is_described_last() -> None:
+    key = [ops.DropConstraintOp("fk_posts_user_id_users", "posts", "foreignkey")]
+    wider = [ops.AlterColumnOp("users", "id", modify_type=sa.BigInteger())]
+    again = [ops.CreateForeignKeyOp("fk_posts_user_id_users", "posts", "users", ["user_id"], ["id"])]
+    assert describe([*key, *wider, *again]) == "change users id and change constraint fk_posts_user_id_users"
+    assert describe([*key, *again]) == "change constraint fk_posts_user_id_users"
+    assert describe_drops([*key, *again, ops.DropColumnOp("users", "id_old")]) == "drop users id_old"
+
+
 def test_what_comes_after_the_code_is_described_by_what_it_drops() -> None:
     made = [ops.CreateTableOp("x", []), ops.AddColumnOp("users", sa.Column("state_new", sa.Text()))]
     drops = [ops.DropTableOp("x"), ops.DropColumnOp("users", "state_old")]
