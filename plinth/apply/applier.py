@@ -595,6 +595,8 @@ class _Applier:
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step
         if running:
+            if running.points:
+                running.points.refuse_what_was_passed_over()
             running.is_written = True
             if running.is_online or running.stands_half_way:
                 self._writer.half_way.add(running.revision)

@@ -19,7 +19,14 @@ import psycopg
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
-from plinth.apply.points import Points, driver_session, ends_transaction, reads, replay
+from plinth.apply.points import (
+    Points,
+    checksum_of_values,
+    driver_session,
+    ends_transaction,
+    reads,
+    replay,
+)
 from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
 from plinth.listening import listening
@@ -201,7 +208,9 @@ class OnlineStatements:
     ) -> bool:
         # The driver makes one percent sign of two, unless it is told that there are no parameters.
         plain = statement.replace("%%", "%")
-        return self._run_once(cursor, plain, lambda: cursor.execute(statement.encode(), parameters), context)
+        return self._run_once(
+            cursor, plain, lambda: cursor.execute(statement.encode(), parameters), context, parameters
+        )
 
     def _execute_no_params(
         self, cursor: "psycopg.Cursor[Any]", statement: str, context: ExecutionContext
@@ -218,7 +227,7 @@ class OnlineStatements:
         def run() -> None:
             cursor.executemany(statement.encode(), parameters)
 
-        return self._run_once(cursor, statement.replace("%%", "%"), run, context)
+        return self._run_once(cursor, statement.replace("%%", "%"), run, context, parameters)
 
     def _run_once(
         self,
@@ -226,6 +235,7 @@ class OnlineStatements:
         statement: str,
         run: Callable[[], object],
         context: ExecutionContext,
+        parameters: object = None,
     ) -> bool:
         """Run a statement unless it is done already; return whether SQLAlchemy needn't."""
         step = self.step
@@ -242,7 +252,9 @@ class OnlineStatements:
             self.look()
         if reads(statement):
             return False
-        done = step.points.next(statement) if step.points else None
+        done = None
+        if step.points:
+            done = step.points.next(statement, checksum_of_values(cursor.connection, parameters))
         if done:
             replay(cursor, done, statement)
         elif outside:

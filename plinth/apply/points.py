@@ -6,12 +6,15 @@ with its note, unless PostgreSQL says that it can't be in one. The same revision
 noted, known by its number and its text. What only reads (SELECT, SHOW, …) has no number and always runs.
 """
 
+import hashlib
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.sql import Literal
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
@@ -68,7 +71,8 @@ class Done:
     Args:
         number: its place in the revision, from 1 on.
         statement: its text.
-        result: what it returned (`{"rowcount": n}`, and "columns" and "rows" where it returned rows).
+        result: what it returned (`{"rowcount": n}`, and "columns" and "rows" where it returned rows), and a
+            checksum of its parameters, if it had any ("values").
     """
 
     number: int
@@ -156,12 +160,18 @@ class Points:
         self._before = begun.done
         self._picture = begun.picture
         self._number = 0
+        self._values: str | None = None  # of the statement of that number
         self._waiting: list[Done] = []  # for the end of their transaction
         self._savepoints: list[tuple[str, int]] = []
+        self._passed_over: dict[tuple[str, str | None], int] = {}  # with other values than it was done with
         self.are_kept = begun.is_noted  # in the database
 
-    def next(self, statement: str) -> Done | None:
+    def next(self, statement: str, values: str | None = None) -> Done | None:
         """Count a statement; return what is known of it if it is done.
+
+        Args:
+            statement: its text.
+            values: a checksum of its parameters.
 
         Raises:
             PointError: another one was done in its place.
@@ -175,11 +185,38 @@ class Points:
                 f"{self._number} is another statement now than it was then: {_shown(statement)} Let it do "
                 "what it did, and run the same command again."
             )
+        if done and "values" in done.result and done.result["values"] != values:
+            self._passed_over.setdefault((statement, values), self._number)
+        else:
+            self._passed_over.pop((statement, values), None)
+        self._values = values
         return done
+
+    def refuse_what_was_passed_over(self) -> None:
+        """Return if all that was passed over was done, with the same values.
+
+        A loop over what is left to do has other values when it is resumed: it comes to those again that were
+        passed over. One over a list that was read before it doesn't.
+
+        Raises:
+            PointError: something wasn't.
+        """
+        for (statement, _), number in self._passed_over.items():
+            _, revision, direction = self._key
+            raise PointError(
+                f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
+                f"{number} was passed over, for it was done with other values: {_shown(statement)} Whether "
+                "those that it has now were missed can't be told. Take back what is done, and begin again: "
+                f"{way_back(direction)}; or do by hand what is missing, and mark the revision as applied: "
+                "alembic stamp"
+            )
 
     def done(self, statement: str, cursor: "psycopg.Cursor[Any]") -> None:
         """Note a statement that has run."""
-        self._waiting.append(Done(self._number, statement, result_of(cursor)))
+        result = result_of(cursor)
+        if self._values is not None:
+            result["values"] = self._values
+        self._waiting.append(Done(self._number, statement, result))
 
     def savepoint(self, name: str) -> None:
         """Remember where a savepoint begins."""
@@ -251,6 +288,33 @@ def erase(session: "psycopg.Connection[Any]", version_table: str, revision: str)
     """Delete a revision's points, and what is noted of its index builds; the caller commits."""
     for delete in _DELETE:
         session.execute(delete, [version_table, revision])
+
+
+def checksum_of_values(session: "psycopg.Connection[Any]", parameters: object) -> str | None:
+    """Return a checksum of a statement's parameters, as the server gets them; None if it has none.
+
+    Args:
+        session: that runs it.
+        parameters: by name, or in order, or several of either.
+    """
+    if not parameters:
+        return None
+    found = hashlib.sha256()
+    for value in _flat(parameters):
+        found.update(Literal(value).as_bytes(session))
+        found.update(b"\0")
+    return found.hexdigest()
+
+
+def _flat(parameters: object) -> Iterator[object]:
+    if isinstance(parameters, Mapping):
+        for name in sorted(parameters):
+            yield parameters[name]
+    elif isinstance(parameters, Sequence) and parameters and isinstance(parameters[0], Mapping | tuple):
+        for each in parameters:
+            yield from _flat(each)
+    elif isinstance(parameters, Sequence):
+        yield from parameters
 
 
 def result_of(cursor: "psycopg.Cursor[Any]") -> dict[str, Any]:

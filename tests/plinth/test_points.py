@@ -92,6 +92,40 @@ def test_what_a_statement_returned_is_returned_again(
     assert rows(empty_url, "select * from t_b") == [(15, 0)]
 
 
+# Rows that have no value yet get one, one after the other, each with a commit.
+_LEFT = 'op.get_bind().scalars(sa.text("select id from t_a where n is null order by id limit {}")).all()'
+_VALUE = 'op.get_bind().execute(sa.text("update t_a set n = 1 where id = any(:ids)"), {"ids": [found[0]]})'
+ONE_BY_ONE = {
+    "what is left": f"    while found := {_LEFT.format(1)}:\n        {_VALUE}\n        {STOP}\n",
+    "a list": f"    for found in ([each] for each in {_LEFT.format(9)}):\n        {_VALUE}\n        {STOP}\n",
+}
+
+
+@pytest.mark.parametrize("over", ONE_BY_ONE)
+def test_no_row_is_missed_by_a_loop_that_has_other_values_when_it_is_resumed(
+    table: History, empty_engine: Engine, empty_url: URL, over: str
+) -> None:
+    with psql(empty_url) as connection:
+        connection.execute("insert into t_a (id) select generate_series(1, 5)")
+    table.add("b", "a", f"{STATEMENTS[0]}\nwith op.get_context().autocommit_block():\n{ONE_BY_ONE[over]}")
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select count(*) from t_a where n is null") == [(4,)]
+    let_pass(empty_url)
+    if over == "a list":
+        missed = r"its step 2 was passed over, for it was done with other values: update t_a.*downgrade -1"
+        with pytest.raises(CommandError, match=missed):
+            command.upgrade(table.config(empty_engine), "head")
+        assert heads(empty_url) == {"a"}
+        command.downgrade(table.config(empty_engine), "-1")
+        command.upgrade(table.config(empty_engine), "head")
+    else:
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select count(*) from t_a where n is null") == [(0,)]
+    assert rows(empty_url, POINTS) == []
+
+
 def test_a_commit_of_its_own_is_a_point(table: History, empty_engine: Engine, empty_url: URL) -> None:
     body = ['op.execute("create table t_b ()")', 'op.execute("COMMIT")', STOP, 'op.execute("drop table t_b")']
     table.add("b", "a", "\n".join(body))
