@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from psycopg.sql import Identifier
 
 from plinth.catalog import Catalog, Name
 
@@ -22,9 +24,20 @@ _Key = tuple[str, Name | None, Name | str]  # its kind, the table or type that i
 
 @dataclass(frozen=True)
 class _Renamed:
+    """A rename.
+
+    Args:
+        old: what it was called.
+        new: what it is called.
+        back: the statement that gives it its name back.
+        aside: the one by which what is new under that name makes room, with `{}` in the place of a name; None
+            where it can't.
+    """
+
     old: _Key
     new: _Key
     back: str
+    aside: str | None = None
 
 
 def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[str]:
@@ -58,7 +71,24 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
         and all(_is_in(now, _held_now(key, current)) for key in origins.keys() & names)
         for name in names
     }
-    return [each.back for each in reversed(found) if each.old in wanted]
+    return [
+        statement
+        for each in reversed(found)
+        if each.old in wanted
+        for statement in (*_room(each, origins, current, now), each.back)
+    ]
+
+
+def _room(
+    each: _Renamed, origins: Mapping[_Key, _Key], current: Mapping[_Key, _Key], now: Catalog
+) -> Iterator[str]:
+    """Yield what makes room for a name that something new has taken; it is dropped afterwards."""
+    name = each.old[2]
+    if each.old not in origins and isinstance(name, Name) and _is_view(now, name):  # the old name of a table
+        yield f"DROP VIEW {Identifier(name.schema, name.name).as_string()}"
+    elif each.aside and each.old not in origins and _is_in(now, _held_now(each.old, current)):
+        short = (name if isinstance(name, str) else name.name).encode()[:50].decode(errors="ignore")
+        yield each.aside.format(Identifier(f"{short}_taken").as_string())
 
 
 def _renames(statements: Iterable[str], origins: dict[_Key, _Key], default: str) -> Iterator[_Renamed]:
@@ -67,7 +97,7 @@ def _renames(statements: Iterable[str], origins: dict[_Key, _Key], default: str)
         for match in _ALTER.finditer(statement):
             each = _renamed(match, origins, default)
             # A block may have renamed it or not.
-            yield _Renamed(each.old, each.new, _if_there(each.back)) if in_block else each
+            yield replace(each, back=_if_there(each.back), aside=None) if in_block else each
 
 
 def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _Renamed:
@@ -78,7 +108,11 @@ def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _
     own: _Key = (space, None, Name(schema, name))
     if match["to"]:
         back = f"ALTER {kind} {prefix}{match['to']} RENAME TO {match['name']}"
-        return _Renamed(own, (space, None, Name(schema, _plain(match["to"]))), back)
+        # An index is no more than its table; what is new and has rows isn't dropped without a word.
+        aside = (
+            f"ALTER INDEX {_whole(prefix)}{_whole(match['name'])} RENAME TO {{}}" if kind == "INDEX" else None
+        )
+        return _Renamed(own, (space, None, Name(schema, _plain(match["to"]))), back, aside)
     if match["moved"]:
         home = match["schema"] or f'"{default}"'
         back = f"ALTER {kind} {match['moved']}.{match['name']} SET SCHEMA {home}"
@@ -86,8 +120,15 @@ def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _
     part = (match["part"] or "column").lower()
     owner = origins.get(own, own)[2]
     holder = owner if isinstance(owner, Name) else None
-    back = f"ALTER {kind} {prefix}{match['name']} RENAME {part.upper()} {match['new']} TO {match['old']}"
-    return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back)
+    alter = f"ALTER {kind} {prefix}{match['name']} RENAME {part.upper()}"
+    back = f"{alter} {match['new']} TO {match['old']}"
+    aside = f"{_whole(alter)} {_whole(match['old'])} TO {{}}" if part != "value" else None
+    return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back, aside)
+
+
+def _whole(sql: str) -> str:
+    """Return SQL as `format()` leaves it."""
+    return sql.replace("{", "{{").replace("}", "}}")
 
 
 def _held_now(key: _Key, current: Mapping[_Key, _Key]) -> _Key:
@@ -115,6 +156,11 @@ def _is_in(catalog: Catalog, key: _Key) -> bool:
     own = [table for table in catalog.tables.values() if table.name.schema == name.schema]
     is_part = any(name.name in table.indexes or name.name in table.constraints for table in own)
     return is_part or name in catalog.tables or name in catalog.sequences
+
+
+def _is_view(catalog: Catalog, name: Name) -> bool:
+    plain = f"{name.schema}.{name.name}".replace('"', "")
+    return any(kind == "view" and shown.replace('"', "") == plain for kind, shown in catalog.others)
 
 
 def _if_there(back: str) -> str:

@@ -262,8 +262,17 @@ def test_what_is_done_half_way_is_taken_back(
             'op.execute("do $$ begin alter table t_a rename constraint pk_t_a to a_key; end $$")',
             'op.execute("create schema elsewhere")\nop.execute("alter table t_a set schema elsewhere")',
         ],
+        [
+            'op.alter_column("t_a", "x", new_column_name="x_old")',
+            'op.add_column("t_a", sa.Column("x", sa.Integer))',
+            'op.execute("alter table t_a rename constraint pk_t_a to pk_old")',
+            'op.create_check_constraint(op.f("pk_t_a"), "t_a", "x > 0")',
+            'op.execute("alter index ix_y rename to \\"ix {}\\"")',
+            'op.create_index("ix_y", "t_a", ["x"])',
+            'op.rename_table("t_a", "t_z")\nop.execute("create view t_a as select * from t_z")',
+        ],
     ],
-    ids=["column", "table and column", "ring", "type, constraint and schema"],
+    ids=["column", "table and column", "ring", "type, constraint and schema", "names that are taken"],
 )
 def test_what_was_renamed_half_way_keeps_its_rows(
     table: History, empty_engine: Engine, empty_url: URL, renames: list[str]
@@ -271,6 +280,7 @@ def test_what_was_renamed_half_way_keeps_its_rows(
     with psql(empty_url) as connection:
         connection.execute("create type mood as enum ('well')")
         connection.execute("alter table t_a add x text default 'x', add y text default 'y', add m mood")
+        connection.execute("create index ix_y on t_a (y)")
         connection.execute("insert into t_a (m) values ('well')")
     table.add("b", "a", "\n".join([*renames, f'{CONCURRENTLY}op.execute("create table t_new ()")', STOP]))
     with pytest.raises(CommandError):
@@ -278,6 +288,10 @@ def test_what_was_renamed_half_way_keeps_its_rows(
     command.downgrade(table.config(empty_engine), "-1")
     assert rows(empty_url, "select x, y, m::text from t_a") == [("x", "y", "well")]
     assert rows(empty_url, PARTS) == [("pk_t_a",)]
+    assert rows(empty_url, "select indexdef from pg_indexes where tablename = 't_a' order by 1") == [
+        ("CREATE INDEX ix_y ON public.t_a USING btree (y)",),
+        ("CREATE UNIQUE INDEX pk_t_a ON public.t_a USING btree (id)",),
+    ]
     assert rows(empty_url, "select to_regtype('mood')::text, to_regclass('t_new')") == [("mood", None)]
 
 
