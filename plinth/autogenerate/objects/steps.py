@@ -78,8 +78,8 @@ class NotNullNamesOp(SqlOp):
         super().__init__("\n".join([*lines, "    END IF;", "END $$"]), None, table)
 
 
-class CommentOp(ops.MigrateOperation):
-    """A comment in the revision's file, above the operation that follows."""
+class TextOp(ops.MigrateOperation):
+    """A line of Python in the revision's file."""
 
     summary = None
 
@@ -88,52 +88,24 @@ class CommentOp(ops.MigrateOperation):
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
-        return ("comment", self.text)
+        return ("text", self.text)
+
+
+class CommentOp(TextOp):
+    """A comment there, above the operation that follows."""
 
 
 @Operations.implementation_for(CommentOp)
-def _comment(_: Operations, op: CommentOp) -> None:
+def _comment(*_: object) -> None:
     """Do nothing: it is for whoever reads the file."""
 
 
-class TextOp(ops.MigrateOperation):
-    """A line of Python."""
-
-    summary = None
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return it as `alembic check` lists it."""
-        return ("python", self.source)
-
-
-class NamedTextOp(ops.MigrateOperation):
-    """Gives a name to SQL that is executed more than once (`RepeatedOp`)."""
-
-    summary = None
+class NamedTextOp(TextOp):
+    """Gives a name to SQL that is executed more than once."""
 
     def __init__(self, name: str, sql: str) -> None:
+        super().__init__(sql)
         self.name = name
-        self.sql = sql
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return it as `alembic check` lists it."""
-        return ("name", self.name)
-
-
-class RepeatedOp(ops.MigrateOperation):
-    """Executes SQL by its name."""
-
-    summary = None
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return it as `alembic check` lists it."""
-        return ("execute", self.name)
 
 
 class EachPartitionOp(ops.MigrateOperation):

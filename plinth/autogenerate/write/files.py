@@ -17,7 +17,6 @@ from plinth.autogenerate.objects.steps import (
     CommentOp,
     NamedTextOp,
     NotNullNamesOp,
-    RepeatedOp,
     SqlOp,
     TextOp,
 )
@@ -172,7 +171,9 @@ def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOpera
         if isinstance(op, AutocommitOp):
             return AutocommitOp(map(named, op.ops))
         return (
-            RepeatedOp(names[str(op.sqltext)]) if isinstance(op, SqlOp) and str(op.sqltext) in names else op
+            TextOp(f"op.execute({names[str(op.sqltext)]})")
+            if isinstance(op, SqlOp) and str(op.sqltext) in names
+            else op
         )
 
     given = [NamedTextOp(name, text) for text, name in names.items()]

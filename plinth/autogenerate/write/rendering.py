@@ -6,7 +6,7 @@ of other things than ours are, and are left to them.
 """
 
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +23,6 @@ from plinth.autogenerate.objects.steps import (
     CommentOp,
     EachPartitionOp,
     NamedTextOp,
-    RepeatedOp,
     SqlOp,
     TextOp,
 )
@@ -238,20 +237,15 @@ def _each_partition(_: AutogenContext, op: EachPartitionOp) -> str:
 
 @renderers.dispatch_for(TextOp)
 def _text_op(_: AutogenContext, op: TextOp) -> str:
-    return op.source
+    return op.text
 
 
 @renderers.dispatch_for(NamedTextOp)
 def _named_text(_: AutogenContext, op: NamedTextOp) -> str:
-    text = _text_of_lines(op.sql, MARGIN)
+    text = _text_of_lines(op.text, MARGIN)
     if text.startswith('"""'):
         return f"{op.name} = {text}"
     return fitted(f"{op.name} = (\n{_indented(text)}\n)", MARGIN)
-
-
-@renderers.dispatch_for(RepeatedOp)
-def _repeated(_: AutogenContext, op: RepeatedOp) -> str:
-    return f"op.execute({op.name})"
 
 
 def _create_table(context: AutogenContext, op: ops.CreateTableOp) -> str:
@@ -292,21 +286,6 @@ def _call_in_lines(function: str, *arguments: str | None) -> str:
     return f"{function}(\n{_indented(given)},\n)"
 
 
-def _drop_table(_: AutogenContext, op: ops.DropTableOp) -> str:
-    return _call(
-        "op.drop_table",
-        string(op.table_name),
-        _option("schema", op.schema),
-        _option("if_exists", op.if_exists),
-    )
-
-
-def _rename_table(_: AutogenContext, op: ops.RenameTableOp) -> str:
-    return _call(
-        "op.rename_table", string(op.table_name), string(op.new_table_name), _option("schema", op.schema)
-    )
-
-
 def _add_column(context: AutogenContext, op: ops.AddColumnOp) -> str:
     return _call(
         "op.add_column",
@@ -314,16 +293,6 @@ def _add_column(context: AutogenContext, op: ops.AddColumnOp) -> str:
         column_source(op.column, context),
         _option("schema", op.schema),
         _option("if_not_exists", op.if_not_exists),
-    )
-
-
-def _drop_column(_: AutogenContext, op: ops.DropColumnOp) -> str:
-    return _call(
-        "op.drop_column",
-        string(op.table_name),
-        string(op.column_name),
-        _option("schema", op.schema),
-        _option("if_exists", op.if_exists),
     )
 
 
@@ -350,48 +319,15 @@ def _alter_column(context: AutogenContext, op: ops.AlterColumnOp) -> str:
 
 
 def _create_index(_: AutogenContext, op: ops.CreateIndexOp) -> str:
-    keys = _listed(map(_value, op.columns))
     return _call(
         "op.create_index",
         _name(op.index_name),
         string(op.table_name),
-        keys,
+        _listed(map(_value, op.columns)),
         _option("unique", op.unique or None),
         _option("schema", op.schema),
-        *(_option(name, value) for name, value in op.kw.items()),
+        *_options(op),
         _option("if_not_exists", op.if_not_exists),
-    )
-
-
-def _drop_index(_: AutogenContext, op: ops.DropIndexOp) -> str:
-    return _call(
-        "op.drop_index",
-        _name(op.index_name),
-        _option("table_name", op.table_name),
-        _option("schema", op.schema),
-        *(_option(name, value) for name, value in op.kw.items()),
-        _option("if_exists", op.if_exists),
-    )
-
-
-def _create_unique_constraint(_: AutogenContext, op: ops.CreateUniqueConstraintOp) -> str:
-    return _create_key("op.create_unique_constraint", op)
-
-
-def _create_primary_key(_: AutogenContext, op: ops.CreatePrimaryKeyOp) -> str:
-    return _create_key("op.create_primary_key", op)
-
-
-def _create_key(function: str, op: ops.CreateUniqueConstraintOp | ops.CreatePrimaryKeyOp) -> str:
-    columns = _value([str(column) for column in op.columns])
-    options = (_option(name, value) for name, value in op.kw.items())
-    return _call(
-        function,
-        _name(op.constraint_name),
-        string(op.table_name),
-        columns,
-        _option("schema", op.schema),
-        *options,
     )
 
 
@@ -403,58 +339,56 @@ def _create_check_constraint(_: AutogenContext, op: ops.CreateCheckConstraintOp)
         string(op.table_name),
         string(condition),
         _option("schema", op.schema),
-        *(_option(name, value) for name, value in op.kw.items()),
+        *_options(op),
     )
 
 
-def _create_foreign_key(_: AutogenContext, op: ops.CreateForeignKeyOp) -> str:
-    return _call(
-        "op.create_foreign_key",
-        _name(op.constraint_name),
-        string(op.source_table),
-        string(op.referent_table),
-        _value(list(op.local_cols)),
-        _value(list(op.remote_cols)),
-        *(_option(name, value) for name, value in op.kw.items()),
-    )
+def _options(op: Any) -> Iterator[str | None]:  # noqa: ANN401 - those that have any
+    return (_option(name, value) for name, value in getattr(op, "kw", {}).items())
 
 
-def _drop_constraint(_: AutogenContext, op: ops.DropConstraintOp) -> str:
-    return _call(
-        "op.drop_constraint",
-        _name(op.constraint_name),
-        string(op.table_name),
-        _option("type_", op.constraint_type),
-        _option("schema", op.schema),
-        _option("if_exists", op.if_exists),
-    )
+def _of_words(function: str, given: Sequence[str], named: Sequence[str]) -> Callable[..., str]:
+    """Return what writes an operation whose arguments are names, lists of names and options.
+
+    Args:
+        function: Alembic's.
+        given: the operation's attributes that stand first.
+        named: those that stand by their names, if they say something.
+    """
+
+    def write(_: AutogenContext, op: ops.MigrateOperation) -> str:
+        values = {name: getattr(op, name) for name in (*given, *named)}
+        first = (
+            _listed(map(string, map(str, value))) if isinstance(value, list | tuple) else _name(value)
+            for value in (values[name] for name in given)
+        )
+        renamed = {"constraint_type": "type_"}
+        words = (_option(renamed.get(name, name), values[name]) for name in named)
+        return _call(f"op.{function}", *first, *words, *_options(op))
+
+    return write
 
 
-def _create_table_comment(_: AutogenContext, op: ops.CreateTableCommentOp) -> str:
-    comment = string(str(op.comment))
-    return _call("op.create_table_comment", string(op.table_name), comment, _option("schema", op.schema))
-
-
-def _drop_table_comment(_: AutogenContext, op: ops.DropTableCommentOp) -> str:
-    return _call("op.drop_table_comment", string(op.table_name), _option("schema", op.schema))
-
-
+_KEY = ("constraint_name", "table_name", "columns")
+_FOREIGN_KEY = ("constraint_name", "source_table", "referent_table", "local_cols", "remote_cols")
 _OURS: dict[type[ops.MigrateOperation], Callable[..., str]] = {
     ops.CreateTableOp: _create_table,
-    ops.DropTableOp: _drop_table,
-    ops.RenameTableOp: _rename_table,
+    ops.DropTableOp: _of_words("drop_table", ["table_name"], ["schema", "if_exists"]),
+    ops.RenameTableOp: _of_words("rename_table", ["table_name", "new_table_name"], ["schema"]),
     ops.AddColumnOp: _add_column,
-    ops.DropColumnOp: _drop_column,
+    ops.DropColumnOp: _of_words("drop_column", ["table_name", "column_name"], ["schema", "if_exists"]),
     ops.AlterColumnOp: _alter_column,
     ops.CreateIndexOp: _create_index,
-    ops.DropIndexOp: _drop_index,
-    ops.CreateUniqueConstraintOp: _create_unique_constraint,
-    ops.CreatePrimaryKeyOp: _create_primary_key,
+    ops.DropIndexOp: _of_words("drop_index", ["index_name"], ["table_name", "schema", "if_exists"]),
+    ops.CreateUniqueConstraintOp: _of_words("create_unique_constraint", _KEY, ["schema"]),
+    ops.CreatePrimaryKeyOp: _of_words("create_primary_key", _KEY, ["schema"]),
     ops.CreateCheckConstraintOp: _create_check_constraint,
-    ops.CreateForeignKeyOp: _create_foreign_key,
-    ops.DropConstraintOp: _drop_constraint,
-    ops.CreateTableCommentOp: _create_table_comment,
-    ops.DropTableCommentOp: _drop_table_comment,
+    ops.CreateForeignKeyOp: _of_words("create_foreign_key", _FOREIGN_KEY, []),
+    ops.DropConstraintOp: _of_words(
+        "drop_constraint", ["constraint_name", "table_name"], ["constraint_type", "schema", "if_exists"]
+    ),
+    ops.CreateTableCommentOp: _of_words("create_table_comment", ["table_name", "comment"], ["schema"]),
+    ops.DropTableCommentOp: _of_words("drop_table_comment", ["table_name"], ["schema"]),
 }
 
 
