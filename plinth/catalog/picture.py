@@ -4,12 +4,19 @@ Two objects are equal when PostgreSQL prints them alike. Texts are printed with 
 the search path: names in it stand bare, all others are qualified.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 _NOT_VALID = " NOT VALID"
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def only(found: Mapping[K, V], is_kept: Callable[[V], bool]) -> dict[K, V]:
+    """Return some of what is found."""
+    return {key: each for key, each in found.items() if is_kept(each)}
 
 
 class Name(NamedTuple):
@@ -347,6 +354,28 @@ class Table:
     def parts(self) -> tuple[Constraint | Index, ...]:
         """Its constraints and indexes."""
         return (*self.constraints.values(), *self.indexes.values())
+
+    def having(self, *parts: "Constraint | Index") -> "Table":
+        """Return the table with constraints and indexes, each in the place of one of its name."""
+        constraints, indexes = dict(self.constraints), dict(self.indexes)
+        constraints |= {each.name: each for each in parts if isinstance(each, Constraint)}
+        indexes |= {each.name: each for each in parts if isinstance(each, Index)}
+        return replace(self, constraints=constraints, indexes=indexes)
+
+    def without(self, *names: str) -> "Table":
+        """Return the table without the constraints and indexes of some names."""
+        left = (each for each in self.parts if each.name not in names)
+        return replace(self, constraints={}, indexes={}).having(*left)
+
+    def with_constraints(self, is_kept: Callable[[Constraint], bool]) -> "Table":
+        """Return the table with some of its constraints alone."""
+        return self.without(*(each.name for each in self.constraints.values() if not is_kept(each)))
+
+    def without_columns(self, names: Collection[str]) -> "Table":
+        """Return the table without some columns and the names of their NOT NULL; nothing else is on them."""
+        columns = tuple(each for each in self.columns if each.name not in names)
+        left = self.with_constraints(lambda each: each.type != "n" or each.columns[0] not in names)
+        return replace(left, columns=columns)
 
     @property
     def primary_key(self) -> Constraint | None:

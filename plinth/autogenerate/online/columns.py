@@ -21,7 +21,7 @@ from plinth.autogenerate.online.constraints import add_not_valid, not_valid_op, 
 from plinth.autogenerate.online.parts import old_columns
 from plinth.autogenerate.online.stages import TableStage
 from plinth.autogenerate.online.way import Part, Way, between
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table, only
 
 
 def _add_columns(way: Way, name: Name) -> None:
@@ -73,14 +73,10 @@ def _eased(way: Way, name: Name) -> Catalog:
 
 def _indexes_to_come(before: Table, after: Table) -> set[str]:
     """Return the names of indexes, those of constraints included, that aren't there yet, or are made anew."""
-    new = {
-        each.name
-        for each in after.constraints.values()
-        if not constraints.is_kept(each, before.constraints.get(each.name))
-    }
-    kept = before.indexes
-    return new | {
-        each.name for each in after.indexes.values() if not indexes.is_kept(each, kept.get(each.name))
+    keys, others = before.constraints, before.indexes
+    return {
+        *(name for name, each in after.constraints.items() if not constraints.is_kept(each, keys.get(name))),
+        *(name for name, each in after.indexes.items() if not indexes.is_kept(each, others.get(name))),
     }
 
 
@@ -169,9 +165,8 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
 
 
 def _fill_column(way: Way, name: Name, column: str, value: str) -> None:
-    way.step(
-        way.at, Part([AutocommitOp([backfill_op(way.at.tables[name], Fill(column, value), way.at)])], [])
-    )
+    fill = backfill_op(way.at.tables[name], Fill(column, value), way.at)
+    way.step(way.at, Part([AutocommitOp([fill])], []))
 
 
 def new_and_filled(way: Way, name: Name) -> list[Column]:
@@ -267,23 +262,14 @@ def loosen(way: Way, name: Name, column: Column) -> None:
     table = way.at.tables[name]
     to = with_not_null(way, name, column.name, False)
     check = not_null_check(table, column)
-    way.step(
-        to,
-        Part(
-            [nullable_op(table, column, way.at, True)],
-            [
-                AutocommitOp(
-                    [
-                        not_valid_op(check, table, way.at),
-                        validate_op(check, table, way.at),
-                        nullable_op(table, column, way.at, False),
-                        *constraints.not_null_name_ops(table, column.name, way.at),
-                        constraints.drop_op(check, table, way.at),
-                    ]
-                ),
-            ],
-        ),
-    )
+    back = [
+        not_valid_op(check, table, way.at),
+        validate_op(check, table, way.at),
+        nullable_op(table, column, way.at, False),
+        *constraints.not_null_name_ops(table, column.name, way.at),
+        constraints.drop_op(check, table, way.at),
+    ]
+    way.step(to, Part([nullable_op(table, column, way.at, True)], [AutocommitOp(back)]))
 
 
 def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
@@ -291,19 +277,13 @@ def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
     table = way.at.tables[name]
     columns = {each.name: each for each in table.columns}
     columns[column] = replace(columns[column], not_null=not_null)
-    others = {
-        each.name: each
-        for each in table.constraints.values()
-        if each.type != "n" or each.columns != (column,)
-    }
-    if not_null:
-        source = way.change.after.tables[name]
-        others |= {
-            each.name: each
-            for each in source.constraints.values()
-            if each.type == "n" and each.columns == (column,)
-        }
-    return way.with_table(replace(table, columns=tuple(columns.values()), constraints=others))
+
+    def is_its(constraint: Constraint) -> bool:
+        return constraint.type == "n" and constraint.columns == (column,)
+
+    names = filter(is_its, way.change.after.tables[name].constraints.values()) if not_null else ()
+    table = table.with_constraints(lambda each: not is_its(each)).having(*names)
+    return way.with_table(replace(table, columns=tuple(columns.values())))
 
 
 def _becoming_required(way: Way, name: Name) -> list[Column]:
@@ -328,8 +308,7 @@ def _require(way: Way, name: Name) -> None:
         validate(way, name, check)
         to = with_not_null(way, name, column.name, True)
         table = to.tables[name]
-        left = {each.name: each for each in table.constraints.values() if each.name != check.name}
-        to = with_heirs(to, replace(table, constraints=left))
+        to = with_heirs(to, table.without(check.name))
         up = [
             nullable_op(table, column, to, False),
             *constraints.not_null_name_ops(table, column.name, to),
@@ -355,28 +334,12 @@ def _loosen_columns(way: Way, name: Name) -> None:
 
 def _drop_columns(way: Way, name: Name) -> None:
     """Drop a table's columns, in a transaction of its own: these wait until no code that runs uses them."""
-    if True:
-        table = way.at.tables[name]
-        wanted = way.change.after.tables[name]
-        names = {column.name for column in table.columns if wanted.column(column.name) is None}
-        if not names:
-            return
-        left = replace(
-            table,
-            columns=tuple(column for column in table.columns if column.name not in names),
-            constraints={
-                each.name: each
-                for each in table.constraints.values()
-                if each.type != "n" or each.columns[0] not in names
-            },
-        )
-        to = way.with_table(left)
-        kept = {
-            key: each
-            for key, each in to.sequences.items()
-            if not (each.owner and each.owner.table == name and each.owner.column in names)
-        }
-        way.go(replace(to, sequences=kept))
+    table, wanted = way.at.tables[name], way.change.after.tables[name]
+    names = {column.name for column in table.columns if wanted.column(column.name) is None}
+    owners = {ColumnName(name, column) for column in names}
+    if names:
+        to = way.with_table(table.without_columns(names))
+        way.go(replace(to, sequences=only(to.sequences, lambda each: each.owner not in owners)))
 
 
 STAGES = (

@@ -38,7 +38,7 @@ def add_not_valid(way: Way, name: Name, constraint: Constraint, *, goes: bool = 
     """
     table = way.at.tables[name]
     unchecked = replace(constraint.for_new_rows, comment=None)
-    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: unchecked}))
+    to = way.with_table(table.having(unchecked))
     up = [not_valid_op(constraint, table, way.at)]
     way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
 
@@ -53,7 +53,7 @@ def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = Fals
         stood: it wasn't added on this way, and is NOT VALID again when that is gone back.
     """
     table = way.at.tables[name]
-    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
+    to = way.with_table(table.having(constraint))
     up = [validate_op(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
     down = [constraints.drop_op(constraint, table, way.at), not_valid_op(constraint, table, way.at)]
     way.step(to, Part([AutocommitOp(up)], down if stood else []))
@@ -83,7 +83,7 @@ def add_checked(way: Way, name: Name, constraint: Constraint, *, goes: bool = Fa
     """Add a check or foreign key: for new rows first, then for all; `goes` is as for `add_index`."""
     table = way.at.tables[name]
     if not constraint.validated or constraint.is_not_enforced:
-        way.go(way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint})))
+        way.go(way.with_table(table.having(constraint)))
         return
     if _is_taken_over(constraint, table):
         _add_taken_over(way, name, constraint, goes=goes)
@@ -101,10 +101,7 @@ def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False)
     index = key_index(constraint, table)
     add_index(way, name, index, goes=True)
     table = way.at.tables[name]
-    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
-    to = way.with_table(
-        replace(table, indexes=left, constraints={**table.constraints, constraint.name: constraint})
-    )
+    to = way.with_table(table.without(index.name).having(constraint))
     up = [use_index(constraint, constraint.name, table, way.at), *comment_ops(constraint, table, way.at)]
     way.step(to, Part(up, [] if goes else [constraints.drop_op(constraint, table, way.at)]))
 
@@ -115,8 +112,7 @@ def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
     ahead, back = (name_beside(each, table) for each in (new, old))
     ahead_of = key_index(replace(new, name=ahead), table)
     way.step(way.at, Part([AutocommitOp(build_for_key(ahead_of, table, way.at))], []))
-    left = {each.name: each for each in table.constraints.values() if each.name != old.name}
-    to = way.with_table(replace(table, constraints={**left, new.name: new}))
+    to = way.with_table(table.without(old.name).having(new))
     way.step(
         to,
         Part(_take_turns(old, new, ahead, table, way.at), _take_turns(new, old, back, table, way.at)),
@@ -139,8 +135,7 @@ def _take_turns(
 def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
     """Go on by dropping a constraint; the way back holds nobody up."""
     table = way.at.tables[name]
-    left = {each.name: each for each in table.constraints.values() if each.name != constraint.name}
-    to = way.with_table(replace(table, constraints=left))
+    to = way.with_table(table.without(constraint.name))
     restore = _restore(constraint, table, way.at)
     if restore is None:
         way.go(to)
@@ -186,7 +181,7 @@ def _add_taken_over(way: Way, name: Name, constraint: Constraint, *, goes: bool)
     """Go on by a constraint of each partition, and that of the table."""
     table = way.at.tables[name]
     way.step(way.at, Part([AutocommitOp(_on_partitions(constraint, table, way.at))], []))
-    to = way.with_table(replace(table, constraints={**table.constraints, constraint.name: constraint}))
+    to = way.with_table(table.having(constraint))
     down = [] if goes else [constraints.drop_op(constraint, table, way.at)]
     way.step(to, Part(_added(constraint, table, way.at), down))
 
@@ -256,13 +251,9 @@ def _drop_keys_to_unlogged(way: Way, name: Name) -> None:
 
 
 def _drop_keys(way: Way, name: Name) -> None:
-    for constraint in list(way.at.tables[name].constraints.values()):
-        if (
-            constraint.type == "f"
-            and _goes(way, name, constraint)
-            and not _goes_with_table(way, name, constraint)
-        ):
-            drop_constraint(way, name, constraint)
+    for key in list(way.at.tables[name].constraints.values()):
+        if key.type == "f" and _goes(way, name, key) and not _goes_with_table(way, name, key):
+            drop_constraint(way, name, key)
 
 
 def _goes_with_table(way: Way, name: Name, key: Constraint) -> bool:
@@ -332,9 +323,7 @@ def _add_constraints(way: Way, name: Name) -> None:
         elif has_plain_index(constraint):
             add_key(way, name, constraint)
         else:
-            table = way.at.tables[name]
-            constrained = replace(table, constraints={**table.constraints, constraint.name: constraint})
-            way.go(way.with_table(constrained))
+            way.go(way.with_table(way.at.tables[name].having(constraint)))
 
 
 def _is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:

@@ -17,10 +17,8 @@ from plinth.catalog.picture import Catalog, Index, Name, Table
 def drop_index(way: Way, name: Name, index: Index) -> None:
     """Go on by dropping an index concurrently."""
     table = way.at.tables[name]
-    left = {each.name: each for each in table.indexes.values() if each.name != index.name}
-    down = build(index, table, way.at)
-    to = way.with_table(replace(table, indexes=left))
-    way.step(to, Part(_drop(index, table, way.at), [AutocommitOp(down)]))
+    down = [AutocommitOp(build(index, table, way.at))]
+    way.step(way.with_table(table.without(index.name)), Part(_drop(index, table, way.at), down))
 
 
 def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None:
@@ -33,9 +31,8 @@ def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None
         goes: it is dropped together with something else when the way is gone back.
     """
     table = way.at.tables[name]
-    to = way.with_table(replace(table, indexes={**table.indexes, index.name: index}))
-    up = build(index, table, way.at)
-    way.step(to, Part([AutocommitOp(up)], [] if goes else _drop(index, table, way.at)))
+    up = [AutocommitOp(build(index, table, way.at))]
+    way.step(way.with_table(table.having(index)), Part(up, [] if goes else _drop(index, table, way.at)))
 
 
 def replace_index(way: Way, name: Name, old: Index, new: Index) -> None:
@@ -44,9 +41,7 @@ def replace_index(way: Way, name: Name, old: Index, new: Index) -> None:
     own = name_beside(new, table)
     add_index(way, name, replace(new, name=own))
     drop_index(way, name, old)
-    table = way.at.tables[name]
-    left = {each.name: each for each in table.indexes.values() if each.name != own}
-    to = way.with_table(replace(table, indexes={**left, new.name: new}))
+    to = way.with_table(way.at.tables[name].without(own).having(new))
     up, down = (indexes.rename_op(name, *pair, way.at) for pair in ((own, new.name), (new.name, own)))
     way.step(to, Part([up], [down]))
 
@@ -83,9 +78,8 @@ def drop_indexes(way: Way, name: Name) -> None:
     forced_indexes = way.forced.of(way.forced.parts("index"), name)
     wanted = way.change.after.tables[name].indexes
     for index in way.at.tables[name].indexes.values():
-        if is_kept_with(way, name, index):
-            continue
-        if index.name in forced_indexes or index.name not in wanted:
+        goes = index.name in forced_indexes or index.name not in wanted
+        if goes and not is_kept_with(way, name, index):
             drop_index(way, name, index)
 
 
@@ -101,12 +95,8 @@ def _add_indexes(way: Way, name: Name) -> None:
 def _choose_index(way: Way, name: Name) -> None:
     """Say by which index rows are told apart or ordered, where it had to be built first."""
     wanted = way.change.after.tables[name]
-    chosen = replace(
-        way.at.tables[name],
-        clustered_on=wanted.clustered_on,
-        replica_identity=wanted.replica_identity,
-    )
-    way.go(way.with_table(chosen))
+    chosen = {"clustered_on": wanted.clustered_on, "replica_identity": wanted.replica_identity}
+    way.go(way.with_table(replace(way.at.tables[name], **chosen)))  # type: ignore[arg-type]
 
 
 STAGES = (

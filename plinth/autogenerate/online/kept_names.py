@@ -22,7 +22,7 @@ from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
 from plinth.autogenerate.online.parts import Piece, keys_on, on_column
 from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Operations, Part, Way
-from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
+from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
 def refuse_unkept(way: Way) -> None:
@@ -129,14 +129,9 @@ def drop_old_names(way: Way) -> None:
         filled = backfill_op(way.at.tables[name], Fill(old, quoted(place.column)), way.at)
         way.step(way.at, Part([], [AutocommitOp([filled])]))
         table = way.at.tables[name]
-        left = replace(
-            table,
-            columns=tuple(each for each in table.columns if each.name != old),
-            constraints={k: v for k, v in table.constraints.items() if v.type != "n" or v.columns != (old,)},
-        )
         up = [*pair.stop(way.at), pair.drop(old, way.at)]
         down = [*pair.add(old, way.at), *pair.keep(way.at)]
-        way.step(way.with_table(left), Part(up, down))
+        way.step(way.with_table(table.without_columns({old})), Part(up, down))
 
 
 Move = tuple[ops.MigrateOperation, ops.MigrateOperation]
@@ -170,13 +165,7 @@ def _with_other_names(table: Table, wanted: Table, old: str) -> Table:
     def own(part: Piece) -> Piece:
         return replace(part, name=names.get(part.name, part.name))
 
-    parts: list[Piece] = [*table.constraints.values(), *table.indexes.values()]
-    parts = [own(each) for each in parts]
-    return replace(
-        table,
-        constraints={each.name: each for each in parts if isinstance(each, Constraint)},
-        indexes={each.name: each for each in parts if isinstance(each, Index)},
-    )
+    return replace(table, constraints={}, indexes={}).having(*map(own, table.parts))
 
 
 class _Pair:

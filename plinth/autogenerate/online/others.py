@@ -8,7 +8,7 @@ from plinth.autogenerate.objects.others import is_replaced
 from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.swaps import goes_before_swaps
 from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Catalog, Node
+from plinth.catalog.picture import Catalog, Node, only
 
 
 def _change_what_is_called(way: Way) -> None:
@@ -29,11 +29,7 @@ def _change_what_is_called(way: Way) -> None:
 def _drop_triggers(way: Way) -> None:
     """Drop triggers that go before columns are filled: what they do to rows is wanted no more."""
     for name in sorted({place.table for place in way.swapped}):
-        others = {
-            key: each
-            for key, each in way.at.others.items()
-            if not goes_before_swaps(way, each) or each.table != name
-        }
+        others = only(way.at.others, lambda each: each.table != name or not goes_before_swaps(way, each))  # noqa: B023
         way.go(replace(way.at, others=others))
 
 

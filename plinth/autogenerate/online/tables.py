@@ -16,44 +16,47 @@ from plinth.autogenerate.online.enums import rebuilt_enum
 from plinth.autogenerate.online.others import with_what_is_needed
 from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Catalog, ColumnName, Name, Node, Table
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node, Table, only
 
 
 def _make_what_is_new(way: Way) -> None:
-    way.go(_beside(way))
-
-
-def _beside(way: Way) -> Catalog:
-    """Return the schema with all that is new and touches no standing table; nothing is dropped yet."""
+    """Make all that is new and touches no standing table; nothing is dropped yet."""
     before, after = way.at, way.change.after
-    enums = {
-        name: enum
-        for name, enum in after.enums.items()
-        if name not in before.enums or is_extended(before.enums[name], enum)
-    }
+
+    def stands(each: Constraint) -> bool:
+        return each.type != "f" or stands_firm(each, after, way.before)
+
+    new = replace(
+        after,
+        tables={
+            name: table.with_constraints(stands)
+            for name, table in after.tables.items()
+            if name not in before.tables
+        },
+        domains=new_domains(way),
+        others={key: each for key, each in after.others.items() if key not in before.others},
+    )
+    late = _late(way, new)
+    tables = only(new.tables, lambda table: not _body(table) & late)
+    waiting = after.tables.keys() - before.tables.keys() - tables.keys()
     tables = {
-        name: _without_late_keys(way, table)
-        for name, table in after.tables.items()
-        if name not in before.tables
+        name: table.with_constraints(lambda each: not _refers_to(each, waiting))
+        for name, table in tables.items()
     }
-    domains = new_domains(way)
-    others = {key: each for key, each in after.others.items() if key not in before.others}
-    late = _late(way, replace(after, tables=tables, domains=domains, others=others))
-    tables = {name: table for name, table in tables.items() if not _body(table) & late}
-    tables = {name: _with_keys_to(table, {*before.tables, *tables}) for name, table in tables.items()}
-    sequences = {
-        name: each
-        for name, each in after.sequences.items()
-        if name not in before.sequences and (each.owner is None or each.owner.table in tables)
-    }
-    return replace(
-        before,
-        schemas={**before.schemas, **{k: v for k, v in after.schemas.items() if k not in before.schemas}},
-        enums={**before.enums, **enums},
-        domains={**before.domains, **{k: v for k, v in domains.items() if not v.nodes & late}},
-        sequences={**before.sequences, **sequences},
-        tables={**before.tables, **tables},
-        others={**before.others, **{k: v for k, v in others.items() if v.node not in late}},
+    enums = only(
+        after.enums, lambda each: each.name not in before.enums or is_extended(before.enums[each.name], each)
+    )
+    sequences = only(after.sequences, lambda each: each.owner is None or each.owner.table in tables)
+    way.go(
+        replace(
+            before,
+            schemas={**after.schemas, **before.schemas},
+            enums={**before.enums, **enums},
+            domains={**only(new.domains, lambda each: not each.nodes & late), **before.domains},
+            sequences={**sequences, **before.sequences},
+            tables={**tables, **before.tables},
+            others={**only(new.others, lambda each: each.node not in late), **before.others},
+        )
     )
 
 
@@ -81,26 +84,8 @@ def _body(table: Table) -> frozenset[Node]:
     return table.nodes.difference(keys)
 
 
-def _with_keys_to(table: Table, targets: Collection[Name]) -> Table:
-    """Return a table with its foreign keys to some tables alone."""
-    constraints = {
-        name: each
-        for name, each in table.constraints.items()
-        if each.foreign_key is None or each.foreign_key.table in targets
-    }
-    return replace(table, constraints=constraints)
-
-
-def _without_late_keys(way: Way, table: Table) -> Table:
-    """Return a new table without its foreign keys to what standing tables haven't got yet."""
-    return replace(
-        table,
-        constraints={
-            each.name: each
-            for each in table.constraints.values()
-            if each.type != "f" or stands_firm(each, way.change.after, way.before)
-        },
-    )
+def _refers_to(constraint: Constraint, tables: Collection[Name]) -> bool:
+    return constraint.foreign_key is not None and constraint.foreign_key.table in tables
 
 
 def _take_apart(way: Way) -> None:
@@ -184,24 +169,20 @@ def _drop_tables(way: Way) -> None:
     """Drop tables, one by one; what refers to them goes first."""
     gone = [name for name in way.at.tables if name not in way.change.after.tables]
     for name in reversed(in_order(gone, way.at)):
-        tables = {
-            other: replace(
-                table,
-                constraints={
-                    each.name: each
-                    for each in table.constraints.values()
-                    if each.foreign_key is None or each.foreign_key.table != name
-                },
-            )
-            for other, table in way.at.tables.items()
-            if other != name
-        }
-        kept = {
-            key: each for key, each in way.at.sequences.items() if not each.owner or each.owner.table != name
-        }
-        others = {key: each for key, each in way.at.others.items() if each.table != name}
-        to = replace(way.at, tables=tables, sequences=kept, others=others)
-        way.go(to)
+        way.go(_without_table(way.at, name))
+
+
+def _without_table(at: Catalog, name: Name) -> Catalog:
+    left = [table for table in at.tables if table != name]
+    return replace(
+        at,
+        tables={
+            table: at.tables[table].with_constraints(lambda each: not _refers_to(each, {name}))
+            for table in left
+        },
+        sequences=only(at.sequences, lambda each: not each.owner or each.owner.table != name),
+        others=only(at.others, lambda each: each.table != name),
+    )
 
 
 def _finish(way: Way) -> None:
