@@ -39,7 +39,7 @@ def test_what_stands_on_each_other_is_refused_and_named_without_what_stands_on_t
     assert str(refused.value).startswith("These stand on each other, before or after: view b, view c. ")
 
 
-def in_order(stages: list[Stage | TableStage]) -> list[tuple[str, str | None, bool]]:
+def in_order(stages: list[Stage]) -> list[tuple[str, str | None, bool]]:
     tables = [Name("public", name) for name in ("b", "c", "a")]
     return [
         (stage.makes, table and table.name, stage.is_after) for stage, table in ordered_stages(stages, tables)
@@ -62,7 +62,7 @@ def test_all_that_comes_after_the_code_comes_last() -> None:
 def test_a_table_is_left_when_nothing_more_can_be_done_for_it() -> None:
     def nothing(*_: object) -> None: ...
 
-    stages: list[Stage | TableStage] = [
+    stages: list[Stage] = [
         TableStage("keys", nothing, ["values"], needs_of_all=["parts"]),
         TableStage("parts", nothing, ["values"]),
         TableStage("values", nothing, ["begun"]),

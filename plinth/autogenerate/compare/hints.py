@@ -187,15 +187,11 @@ def done_hints(hints: Hints, database: Catalog) -> Iterator[str]:
         enum = database.enums.get(found.named_type) if found and found.named_type else None
         if enum and not set(renames) & set(enum.values):
             yield _can_go(ENUM_RENAMES, f"{shown(column.table, database)}.{column.column}")
-    for column in hints.backfills:
-        table = database.tables.get(column.table)
-        found = table.column(column.column) if table else None
-        if found:
-            yield _can_go(BACKFILL, f"{shown(column.table, database)}.{column.column}")
-    for column in hints.usings:
-        table = database.tables.get(column.table)
-        if table and table.column(column.column):
-            yield _can_go(USING, f"{shown(column.table, database)}.{column.column}")
+    for hint, said in ((BACKFILL, hints.backfills), (USING, hints.usings)):
+        for column in said:
+            table = database.tables.get(column.table)
+            if table and table.column(column.column):
+                yield _can_go(hint, f"{shown(column.table, database)}.{column.column}")
 
 
 def _can_go(hint: str, place: str) -> str:

@@ -4,8 +4,9 @@ It stays in the database as it is, but for a column that refuses NULL and has no
 know it any more couldn't insert a row.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, MetaData
 
@@ -128,15 +129,19 @@ def done_words(metadata: Models, database: Catalog, leaving: Collection[str]) ->
 
 
 def _in_models(metadata: Models, catalog: Catalog) -> set[str]:
-    found: set[str] = set()
-    for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
-        name = Name(table.schema or catalog.default_schema, str(table.name))
-        found |= _calls(name, catalog).union(*(_calls(name, catalog, each.name) for each in table.columns))
-    return found
+    tables = [table for each in all_metadata(metadata) for table in each.tables.values()]
+    names = [Name(table.schema or catalog.default_schema, str(table.name)) for table in tables]
+    return _all_called(zip(names, tables, strict=True), catalog)
 
 
 def _in_database(catalog: Catalog) -> set[str]:
-    found: set[str] = set()
-    for name, table in catalog.tables.items():
-        found |= _calls(name, catalog).union(*(_calls(name, catalog, each.name) for each in table.columns))
-    return found
+    return _all_called(catalog.tables.items(), catalog)
+
+
+def _all_called(tables: Iterable[tuple[Name, Any]], catalog: Catalog) -> set[str]:
+    return {
+        call
+        for name, table in tables
+        for column in (None, *(each.name for each in table.columns))
+        for call in _calls(name, catalog, column)
+    }

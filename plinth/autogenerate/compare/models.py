@@ -21,8 +21,7 @@ from sqlalchemy.schema import DDL, CreateSchema, CreateSequence, ExecutableDDLEl
 from sqlalchemy.sql import ddl
 from sqlalchemy.sql.sqltypes import SchemaType
 
-from plinth.autogenerate.compare.schema_objects import schema_objects
-from plinth.autogenerate.compare.wording import in_words_of
+from plinth.autogenerate.compare.wording import in_words_of, schema_objects
 from plinth.catalog import Catalog, ColumnName, Name, read_catalog, unseen
 from plinth.errors import PlinthError
 from plinth.scratch import prerequisites

@@ -17,8 +17,8 @@ from sqlalchemy.dialects.postgresql import DOMAIN, ExcludeConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import coercions, roles
 from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.sqltypes import SchemaType
 
-from plinth.autogenerate.compare.schema_objects import schema_objects
 from plinth.catalog.picture import Catalog, Column, Constraint, Domain, Index, Name, Table
 
 _SPACE = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\s+""")
@@ -48,6 +48,19 @@ def in_words_of(metadata: Iterable[sa.MetaData], made: Catalog, dialect: Dialect
                 if name in domains:
                     domains[name] = words.of_domain(type_, domains[name])
     return replace(made, tables=tables, domains=domains)
+
+
+def schema_objects(metadata: sa.MetaData) -> Iterable[Any]:
+    """Return the models' types and sequences, where `get_schema_objects()` wants a schema's name."""
+    listed: Iterable[Any] | None = getattr(metadata, "_objects", None)
+    if listed is not None:
+        return listed
+    types = (column.type for table in metadata.tables.values() for column in table.columns)
+    found: dict[Any, None] = dict.fromkeys(metadata._sequences.values())  # in SQLAlchemy 2.0
+    found |= dict.fromkeys(
+        item for each in types if isinstance(item := getattr(each, "item_type", each), SchemaType)
+    )
+    return found
 
 
 class _Words:

@@ -24,11 +24,11 @@ from plinth.autogenerate.online import (
     swaps,
     tables,
 )
-from plinth.autogenerate.online.stages import Stage, TableStage, go_on
+from plinth.autogenerate.online.stages import Stage, go_on
 from plinth.autogenerate.online.way import Part, Way
 
 # In any order: what comes first is found from what each of them needs.
-STAGES: Sequence[Stage | TableStage] = (
+STAGES: Sequence[Stage] = (
     *enums.STAGES,
     *tables.STAGES,
     *in_place.STAGES,
