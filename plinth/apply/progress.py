@@ -77,9 +77,9 @@ def describe_fill(told: str) -> str:
     """Return how far a backfill in one block is, in words.
 
     Args:
-        told: by the block: the key that it has reached, and the last one, as rows.
+        told: by the block: the key that it has reached, and the last one, as rows; or the page, in words.
     """
-    return "filling: key " + re.sub(r"\A\((.*)\) of \((.*)\)\Z", r"\1 of \2", told)
+    return "filling: " + re.sub(r"\A\((.*)\) of \((.*)\)\Z", r"key \1 of \2", told)
 
 
 # Of a batch: the rows that it takes, or those that it passes over to find its last one.

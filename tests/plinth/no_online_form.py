@@ -35,7 +35,6 @@ NO_ONLINE_FORM = {
         "table.heir_becomes_table_alone",
         "table.heir_becomes_table_with_less",
     ],
-    ("adding-required-field",): ["pk.add_serial_key_to_table_without"],
     ("blocks",): [
         "domain.add_check",
         "domain.add_column",
@@ -54,10 +53,7 @@ NO_ONLINE_FORM = {
         "domain.with_column_default_and_check",
         "identity.add_nonpk",
         "order.domain_checked_by_functions",
-        "heir.required_column_of_its_own",
         "partition.new_beside_the_default_one",
-        "partition.not_null",  # no key by which rows could be filled in batches
-        "partition.required_column_without_key",
         "type.every_type_column_added",
     ],
     ("constraint-missing-not-valid",): [

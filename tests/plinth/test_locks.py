@@ -78,10 +78,10 @@ FORMS = (
         ("column.add_nullable_backfill",),
     ),
     Form(
-        "an identity or serial column, in a table with a primary key",
+        "an identity or serial column",
         "added empty; a sequence as its default, for new rows; filled in batches; NOT NULL as below; "
         "made an identity column",
-        ("identity.column_added",),
+        ("identity.column_added", "without_key.identity_column"),
     ),
     Form(
         "a domain's check",
@@ -92,7 +92,7 @@ FORMS = (
         "required column, NOT NULL",
         "values filled in batches; a check added NOT VALID; filled once more; validated; NOT NULL set "
         "and the check dropped",
-        ("column.add_notnull_backfill", "null.to_notnull_backfill"),
+        ("column.add_notnull_backfill", "null.to_notnull_backfill", "without_key.required_column"),
     ),
     Form(
         "another type in place",

@@ -223,3 +223,4 @@ def test_batches_in_words() -> None:
 def test_a_backfill_in_one_block_in_words() -> None:
     assert describe_fill("(12000) of (50000)") == "filling: key 12000 of 50000"
     assert describe_fill("(1,b) of (2,a)") == "filling: key 1,b of 2,a"
+    assert describe_fill("page 40 of 900") == "filling: page 40 of 900"

@@ -300,8 +300,8 @@ def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool) -> Waitin
         )
     if has_numbers:
         return Waiting(
-            f"The rows that are there get their numbers in {place} while nobody can use the table: it has no "
-            "primary key by which to do it in batches, or is partitioned, or inherits",
+            f"The rows that are there get their numbers in {place} while nobody can use the table: it is "
+            "partitioned, or inherits, or another inherits from it",
             "adding-field-with-default",
         )
     return None

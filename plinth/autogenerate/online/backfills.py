@@ -1,16 +1,24 @@
-"""Backfills: values for rows that have none, batch by batch, each with a commit of its own."""
+"""Backfills: values for rows that have none, batch by batch, each with a commit of its own.
+
+A table is gone through by its primary key; without one by its pages, partition by partition, heir by heir. A
+row that is changed meanwhile moves to another page, maybe to one that was passed: the pages are gone through
+again, until one look at all rows finds none without a value. If an application is faster each time, what is
+left comes last, in one statement.
+"""
 
 from dataclasses import dataclass
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects.quoting import quoted, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import SqlOp, Waiting
+from plinth.autogenerate.objects.quoting import literal, quoted, quoted_list, sql_name, temporary_name
+from plinth.autogenerate.objects.steps import SqlOp
 from plinth.catalog.picture import Catalog, Table
 
 ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of them
 FILLS = "plinth.fills"  # a setting that says so while columns are filled
 PAUSE = 0.01  # seconds between two batches, for others and for the replicas
+PAGES = 10  # in a batch, where there is no key to go by: of 8 kB, they have some hundred rows
+TIMES = 4  # that the pages are gone through
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,16 @@ class Fill:
         value: SQL.
         missing: the condition that a row hasn't got its value; that it has none, if None.
         says_so: a setting tells triggers of it (`triggers`).
+        may_be_null: the value; such rows don't count as those that miss it.
+        is_kept: a trigger gives it to each row that is written.
     """
 
     column: str
     value: str
     missing: str | None = None
     says_so: bool = False
+    may_be_null: bool = False
+    is_kept: bool = False
 
     @property
     def condition(self) -> str:
@@ -35,23 +47,22 @@ class Fill:
         return self.missing or f"{quoted(self.column)} IS NULL"
 
 
-def _block(table: Table, name: str, fill: Fill) -> str:
-    """Return a block that goes through the table by its primary key, up to the last one that is there now.
+def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
+    """Return a block that goes through the table by a key, up to the last one that is there now.
 
     It passes over rows in which nothing is missing, so it may be run again. What it tells (RAISE DEBUG) is
     for the display of an upgrade; psql doesn't show it.
     """
-    key = [] if table.primary_key is None else [quoted(each) for each in table.primary_key.columns]
     taken = {each.name for each in table.columns}
     low, high, last = (temporary_name(each, "", taken) for each in ("low", "high", "last"))
-    keys = ", ".join(key)
+    keys = quoted_list(key)
 
     def row(variable: str | None = None) -> str:
-        words = [f"{variable}.{each}" if variable else each for each in key]
+        words = [f"{variable}.{quoted(each)}" if variable else quoted(each) for each in key]
         return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
-    tag = "$$" if "$$" not in fill.value else "$backfill$"
-    backwards = ", ".join(f"{each} DESC" for each in key)
+    tag = _tag(fill)
+    backwards = ", ".join(f"{each} DESC" for each in map(quoted, key))
     return "\n".join(
         [
             f"DO {tag} DECLARE {low} record; {high} record; {last} record; BEGIN",
@@ -74,8 +85,61 @@ def _block(table: Table, name: str, fill: Fill) -> str:
     )
 
 
+def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
+    """Return a block that goes through the table page by page, up to the last one that is there now."""
+    taken = {each.name for each in table.columns}
+    turn, part, pages, page = (temporary_name(each, "", taken) for each in ("turn", "part", "pages", "page"))
+    condition = fill.condition
+    if fill.may_be_null:
+        condition += f" AND ({fill.value}) IS DISTINCT FROM NULL"  # of a row, IS NOT NULL means all fields
+    change = f" SET {quoted(fill.column)} = {fill.value} WHERE {condition}"
+    places = [f"format('(%s,0)', {each})::tid" for each in (page, f"{page} + {PAGES}")]
+    if is_alone:
+        update = [f"UPDATE {name}{change} AND ctid >= {places[0]} AND ctid < {places[1]};"]
+    else:
+        quote = "$change$"
+        update = [
+            f"EXECUTE 'UPDATE ONLY ' || {part} || {quote}{change} AND ctid >= $1 AND ctid < $2{quote}",
+            f"    USING {', '.join(places)};",
+        ]
+    through = [
+        f"{pages} := pg_relation_size({literal(name) if is_alone else part})"
+        " / current_setting('block_size')::int;",
+        f"FOR {page} IN 0..{pages} BY {PAGES} LOOP",
+        *([f"    PERFORM set_config('{FILLS}', 'on', true);"] if fill.says_so else []),
+        *(f"    {each}" for each in update),
+        "    COMMIT;",
+        f"    RAISE DEBUG 'page % of %', {page}, {pages}; PERFORM pg_sleep({PAUSE});",
+        "END LOOP;",
+    ]
+    if not is_alone:
+        tables = (
+            f"WITH RECURSIVE tree AS (SELECT {literal(name)}::regclass::oid AS id"  # noqa: S608 - quoted names
+            " UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id)"
+            " SELECT id FROM tree, pg_class WHERE oid = id AND relkind = 'r'"
+        )
+        through = [f"FOR {part} IN {tables} LOOP", *(f"    {each}" for each in through), "END LOOP;"]
+    tag = _tag(fill)
+    declared = f"{pages} int;" if is_alone else f"{part} regclass; {pages} int;"
+    return "\n".join(
+        [
+            f"DO {tag} DECLARE {declared} BEGIN",
+            f"    FOR {turn} IN 1..{TIMES} LOOP",
+            f"        EXIT WHEN NOT EXISTS (SELECT FROM {name} WHERE {condition});",
+            *(f"        {each}" for each in through),
+            "    END LOOP;",
+            *([] if fill.is_kept else [f"    UPDATE {name}{change};"]),
+            f"END {tag}",
+        ]
+    )
+
+
+def _tag(fill: Fill) -> str:
+    return "$$" if "$$" not in f"{fill.value}{fill.condition}" else "$backfill$"
+
+
 def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperation:
-    """Return what gives rows their values: in batches, where there is a primary key to go by.
+    """Return what gives rows their values, in batches.
 
     Args:
         table: whose rows.
@@ -83,12 +147,8 @@ def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperat
         catalog: the schema by then.
     """
     name = sql_name(table.name, catalog)
-    if table.primary_key is None:
-        sql = f"UPDATE {name} SET {quoted(fill.column)} = {fill.value} WHERE {fill.condition}"  # noqa: S608
-        waiting = Waiting(
-            f"All rows get their values in {table.name.name}.{fill.column} at once, and who writes to one of "
-            "them waits until then: the table has no primary key by which to do it in batches",
-            "blocks",
-        )
-        return SqlOp(sql, None, table.name, waiting=waiting)
-    return SqlOp(_block(table, name, fill), None, table.name)
+    if table.primary_key is not None:
+        return SqlOp(_by_key(table, table.primary_key.columns, name, fill), None, table.name)
+    has_heirs = any(table.name in each.parents for each in catalog.tables.values())
+    is_alone = not table.partition_key and not has_heirs
+    return SqlOp(_by_pages(table, name, fill, is_alone=is_alone), None, table.name)

@@ -149,7 +149,8 @@ def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     for column in new_and_filled(way, name):
         if not column.not_null:
-            _fill_column(way, name, column.name, str(_value(way, name, column)))
+            may_be_null = ColumnName(name, column.name) in way.change.backfills
+            _fill_column(way, name, column.name, str(_value(way, name, column)), may_be_null=may_be_null)
     for column in _becoming_required(way, name):
         old = way.before.tables[name].column(column.name)
         value = _value(way, name, column)
@@ -164,8 +165,8 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
     return default if column.identity else way.change.backfills.get(ColumnName(name, column.name), default)
 
 
-def _fill_column(way: Way, name: Name, column: str, value: str) -> None:
-    fill = backfill_op(way.at.tables[name], Fill(column, value), way.at)
+def _fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
+    fill = backfill_op(way.at.tables[name], Fill(column, value, may_be_null=may_be_null), way.at)
     way.step(way.at, Part([AutocommitOp([fill])], []))
 
 
@@ -182,12 +183,12 @@ def new_and_filled(way: Way, name: Name) -> list[Column]:
 
 
 def is_numbered(change: Change, table: Name, column: Column) -> bool:
-    """Whether a column numbers rows that are there, in a table by itself that has a key to go by."""
+    """Whether a column numbers rows that are there, in a table by itself."""
     before = change.before.tables.get(table)
     if before is None or before.column(column.name) is not None or column.sequence is None:
         return False
     has_heirs = any(table in each.parents for each in change.before.tables.values())
-    return before.primary_key is not None and not (before.partition_key or before.parents or has_heirs)
+    return not (before.partition_key or before.parents or has_heirs)
 
 
 def as_serial(column: Column, catalog: Catalog) -> Column:
@@ -314,7 +315,9 @@ def _require(way: Way, name: Name) -> None:
             *constraints.not_null_name_ops(table, column.name, to),
             constraints.drop_op(check, table, to),
         ]
-        way.step(to, Part(up, [nullable_op(table, column, to, True)]))
+        # A new column that gets an identity by then takes no NULL: on the way back it goes as a whole.
+        is_numbered_anew = column.identity and way.before.tables[name].column(column.name) is None
+        way.step(to, Part(up, [] if is_numbered_anew else [nullable_op(table, column, to, True)]))
 
 
 def _loosen_columns(way: Way, name: Name) -> None:

@@ -200,7 +200,14 @@ class _Exchange:
         for keeper in self.keepers:
             turn = keeper.turn
             says_so = bool(triggers.own_triggers(at, {turn.table}))
-            fill = Fill(turn.beside.name, keeper.value, keeper.missing, says_so)
+            fill = Fill(
+                turn.beside.name,
+                keeper.value,
+                keeper.missing,
+                says_so,
+                may_be_null=not turn.is_back,
+                is_kept=True,
+            )
             op = backfill_op(at.tables[turn.table], fill, at)
             self.way.step(at, Part([AutocommitOp([op])], []))
 

@@ -126,7 +126,7 @@ def drop_old_names(way: Way) -> None:
         pair = _Pair(way, place, old)
         if pair.old.not_null:
             loosen(way, name, pair.old)
-        filled = backfill_op(way.at.tables[name], Fill(old, quoted(place.column)), way.at)
+        filled = backfill_op(way.at.tables[name], Fill(old, quoted(place.column), may_be_null=True), way.at)
         way.step(way.at, Part([], [AutocommitOp([filled])]))
         table = way.at.tables[name]
         up = [*pair.stop(way.at), pair.drop(old, way.at)]

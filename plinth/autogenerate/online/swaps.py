@@ -110,11 +110,8 @@ def _own_objection(way: Way, place: ColumnName) -> str | None:
 
 def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
     name = place.table
-    before = way.before.tables[name]
     if way.has_relatives(name):
         yield "the table is partitioned, or inherits"
-    if before.primary_key is None:
-        yield "the table has no primary key to fill the new column by"
     for catalog in (way.before, way.change.after):
         for each in triggers.own_triggers(catalog, {name}):
             is_there = catalog is way.before or rebuilt_enum(way, place)  # an enum goes after all else
