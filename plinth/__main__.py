@@ -4,7 +4,6 @@ Each command imports what it needs when it runs: what is asked most is answered 
 """
 
 import argparse
-import gc
 import json
 import os
 import subprocess
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 try:
-    from plinth import settings
+    from plinth import collector, settings
 except KeyboardInterrupt:  # what is imported takes its time
     sys.stderr.write("plinth: interrupted\n")
     sys.exit(130)
@@ -107,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings.use_root(Path(parsed.config))
     if parsed.name_of_section:
         os.environ["PLINTH_SECTION"] = parsed.name_of_section
+    collector.ends_with_the_program()
     try:
         return _run(parsed)
     except KeyboardInterrupt:
@@ -244,8 +244,6 @@ def upgrade(arguments: argparse.Namespace) -> int:
 
     known = up_to_date.fingerprint() if arguments.revision == "heads" else None
     heads = up_to_date.heads(known) if known else None
-    if heads is not None:
-        gc.freeze()  # the last collection, when Python ends, would take a quarter of the time
     done, after, waiting = _apply(arguments, known) if heads is None else ([], heads, [])
     answer(
         arguments,

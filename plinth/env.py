@@ -1,6 +1,5 @@
 """A whole `env.py` of Alembic's: `from plinth.env import run`, then `run(Base.metadata)`."""
 
-import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from logging.config import fileConfig
@@ -43,8 +42,9 @@ def run(
     config = context.config
     if config.config_file_name:
         settings.use_root(Path(config.config_file_name), again=False)
+    if config.cmd_opts is not None:  # typed
+        collector.ends_with_the_program()
     if alembic_command.is_typed_upgrade() and up_to_date.is_so_for(config):
-        gc.freeze()  # the last collection, when Python ends, would take a quarter of the time
         return
     # Imported late: where nothing is pending they aren't needed.
     from plinth import revision_names  # noqa: PLC0415
