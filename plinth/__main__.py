@@ -244,32 +244,23 @@ def upgrade(arguments: argparse.Namespace) -> int:
 
     known = up_to_date.fingerprint() if arguments.revision == "heads" else None
     heads = up_to_date.heads(known) if known else None
-    done, after, waiting = _apply(arguments, known) if heads is None else ([], heads, [])
+    done: Sequence[str] = []
+    waiting: Sequence[str] = []
+    if heads is None:
+        from plinth import development, upgrading
+
+        config = development.alembic_config()
+        if arguments.before or arguments.after:
+            config.cmd_opts = argparse.Namespace(x=[f"after={'yes' if arguments.after else 'no'}"])
+        config.attributes[up_to_date.ATTRIBUTE] = known
+        upgraded = upgrading.upgrade(config, arguments.revision)
+        done, heads, waiting = upgraded.applied, upgraded.heads, upgraded.waiting
     answer(
         arguments,
-        {"applied": done, "heads": after, "waiting": waiting},
+        {"applied": done, "heads": heads, "waiting": waiting},
         f"Applied: {', '.join(done) or 'nothing'}.",
     )
     return 0
-
-
-def _apply(
-    arguments: argparse.Namespace, known: str | None
-) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Return the revisions that were applied, the heads, and what waits."""
-    from alembic import command
-
-    from plinth import development, up_to_date
-    from plinth.status import status as read_status
-
-    config = development.alembic_config()
-    before = read_status(config)
-    if arguments.before or arguments.after:
-        config.cmd_opts = argparse.Namespace(x=[f"after={'yes' if arguments.after else 'no'}"])
-    config.attributes[up_to_date.ATTRIBUTE] = known
-    command.upgrade(config, arguments.revision)
-    after = read_status(config)
-    return [each for each in before.pending if each not in after.pending], after.heads, after.waiting
 
 
 def rollback(arguments: argparse.Namespace) -> int:

@@ -22,12 +22,17 @@ def paused() -> Iterator[None]:
             gc.enable()
 
 
-@cache  # a program that runs many goes on, and what it drops in between is to be found
+@cache
 def ends_with_the_program() -> None:
-    """Leave out what is there by now, and let the last collection go, when Python ends: memory goes then anyway.
+    """Let the last collection go, when Python ends: memory goes then anyway. For a program with one command.
 
-    For a program that runs one command; the two took a sixth of the time of a short one. What `atexit` has to
-    do is done all the same.
+    It took a sixth of the time of a short one. What `atexit` has to do is done all the same.
     """
-    gc.freeze()
     atexit.register(gc.freeze)
+
+
+@cache  # of a program that runs many, what it drops in between is to be found
+def leave_out_what_is_imported() -> None:
+    """Let later collections not look at what is there by now, in a program that says when it ends."""
+    if ends_with_the_program.cache_info().currsize:
+        gc.freeze()

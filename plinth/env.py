@@ -44,6 +44,7 @@ def run(
         settings.use_root(Path(config.config_file_name), again=False)
     if config.cmd_opts is not None:  # typed
         collector.ends_with_the_program()
+    collector.leave_out_what_is_imported()
     if alembic_command.is_typed_upgrade() and up_to_date.is_so_for(config):
         return
     # Imported late: where nothing is pending they aren't needed.

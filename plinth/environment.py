@@ -15,12 +15,19 @@ from plinth.connecting import on_our_driver_too
 Look = Callable[[Sequence[str], MigrationContext], Iterable[Any]]
 
 
-def look(config: Config, function: Look, **options: Any) -> None:  # noqa: ANN401 - Alembic's
+def look(
+    config: Config,
+    function: Look,
+    *,
+    script: ScriptDirectory | None = None,
+    **options: Any,  # noqa: ANN401 - Alembic's
+) -> None:
     """Run `env.py`, whichever it is, and a function with the heads and the context that it configures.
 
     Args:
         config: Alembic's.
         function: it changes nothing.
+        script: the revisions, where they have been read.
         options: of EnvironmentContext.
     """
 
@@ -36,6 +43,6 @@ def look(config: Config, function: Look, **options: Any) -> None:  # noqa: ANN40
             finally:
                 context.connection = given
 
-    script = ScriptDirectory.from_config(config)
+    script = script or ScriptDirectory.from_config(config)
     with EnvironmentContext(config, script, fn=on_our_driver, dont_mutate=True, **options):
         script.run_env()
