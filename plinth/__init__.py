@@ -29,7 +29,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `listening`: to SQLAlchemy's events, for as long as a block runs.
 - `redirecting`: leads an `env.py` to the database in which something is tried.
 - `testing`: a pytest plug-in: databases for tests, and the tests that every project wants.
-- `reset_template`: what revisions made, of which the next reset is a copy.
+- `kept_database`: what revisions made, of which the next reset, or run of the tests, begins with a copy.
 - `development`: drop, create, migrate and seed the development database.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).
 """

@@ -243,7 +243,7 @@ def upgrade(arguments: argparse.Namespace) -> int:
     from plinth import up_to_date
 
     known = up_to_date.fingerprint() if arguments.revision == "heads" else None
-    heads = up_to_date.heads(known) if known else None
+    heads: Sequence[str] | None = up_to_date.heads(known) if known else None
     done: Sequence[str] = []
     waiting: Sequence[str] = []
     if heads is None:

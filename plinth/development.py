@@ -5,24 +5,21 @@ import importlib
 import os
 import subprocess
 import sys
-import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg.sql import Identifier
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.apply.standing import forks
 from plinth.connecting import MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
-from plinth.reset_template import ResetTemplate
+from plinth.kept_database import KeptDatabase, one_at_a_time
 from plinth.safety import (
     Identity,
     SafetyError,
@@ -33,7 +30,7 @@ from plinth.safety import (
     write_marker,
 )
 
-POLL_INTERVAL = 0.1  # seconds
+KEPT = "plinth_reset_"  # before the names of what resets keep
 
 
 def reset() -> tuple[URL, bool]:
@@ -53,7 +50,14 @@ def reset() -> tuple[URL, bool]:
     name = str(url.database)
     if name in settings.SERVERS_OWN_DATABASES:
         raise SafetyError(f"Refused to drop database {name!r}: it is the server's own. Name another one.")
-    with connect_to_maintenance_database(url) as server, _one_at_a_time(server, name):
+
+    def waiting() -> None:
+        print(f"Waiting for another reset of {name} ...", flush=True)  # noqa: T201
+
+    with (
+        connect_to_maintenance_database(url) as server,
+        one_at_a_time(server, f"plinth reset {name}", waiting),
+    ):
         # Asked inside the lock: another reset's DROP would end the session that asks.
         judged = refuse_unless_development(url, "drop")
         if not same(judged, _identity(application)) or (judged is None and name != application.database):
@@ -66,7 +70,8 @@ def reset() -> tuple[URL, bool]:
                 f"Refused to drop database {name!r}: the session that would drop it sees another one under "
                 "that name. Use a URL that leads to the server directly, and to one host."
             )
-        template = ResetTemplate(server, url) if is_on_development_server(url) else None
+        prefix = f"{KEPT}{hashlib.sha256(name.encode()).hexdigest()[:8]}_"
+        template = KeptDatabase(server, url, prefix) if is_on_development_server(url) else None
         kept = template and template.find()
         quoted = _escaped(Identifier(name).as_string())
         if judged:
@@ -84,7 +89,7 @@ def reset() -> tuple[URL, bool]:
         if kept is None:
             command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
             if template:
-                template.keep()
+                template.keep(name)
         _load_seeds()
     return url, kept is not None
 
@@ -155,23 +160,6 @@ def _made(module: str, name: str) -> Config:
     if made.cmd_opts is None:
         made.cmd_opts = Namespace(x=None)
     return made
-
-
-@contextmanager
-def _one_at_a_time(server: Connection, database: str) -> Iterator[None]:
-    """Hold a lock on the server, under the database's name; it ends with its session, whatever happens."""
-    key = int.from_bytes(hashlib.sha256(f"plinth reset {database}".encode()).digest()[:8], signed=True)
-    waiting = False
-    # Polled: who waits inside pg_advisory_lock() holds a snapshot, and concurrent index builds wait for it.
-    while not server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
-        if not waiting:
-            print(f"Waiting for another reset of {database} ...", flush=True)  # noqa: T201
-            waiting = True
-        time.sleep(POLL_INTERVAL)
-    try:
-        yield
-    finally:
-        server.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
 
 
 def _escaped(sql: str) -> str:

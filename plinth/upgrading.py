@@ -45,7 +45,7 @@ def upgrade(config: Config, revision: str) -> Upgraded:
 
     def steps(heads: Sequence[str], _: MigrationContext) -> Iterable[MigrationStep]:
         before.append(heads)
-        return script._upgrade_revs(revision, heads)
+        return script._upgrade_revs(revision, heads)  # type: ignore[arg-type] # as Alembic itself does
 
     def see(heads: Sequence[str], _: MigrationContext) -> Iterable[MigrationStep]:
         after.append(heads)

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from plinth.testing import revisions
+from plinth.testing.migrated import migrated
 from plinth.testing.server import DatabaseServer, started
 
 
@@ -33,10 +34,9 @@ def baseline() -> str:
 @pytest.fixture(scope="session")
 def migrated_template(database_server: DatabaseServer, baseline: str) -> Iterator[URL]:
     """The URL of a migrated database of which the others are copies. Nobody may be connected to it."""
-    with database_server.database(is_template=True) as url:
-        revisions.lay(baseline, url)
-        with revisions.failing_in_a_sentence(), revisions.config_on(url) as config:
-            revisions.upgrade(config)
+    with ExitStack() as stack:
+        with revisions.failing_in_a_sentence():
+            url = stack.enter_context(migrated(database_server, baseline))
         yield url
 
 

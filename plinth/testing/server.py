@@ -31,6 +31,7 @@ class DatabaseServer:
         user: who may create databases.
         password: the user's.
         maintenance_dbname: a database that is there.
+        is_local: it is the local one, on which something may be kept from run to run.
     """
 
     host: str
@@ -38,6 +39,7 @@ class DatabaseServer:
     user: str
     password: str | None
     maintenance_dbname: str
+    is_local: bool = False
 
     def url(self, database: str) -> URL:
         """Return a database's URL; a host that is a folder is a socket's."""
@@ -85,6 +87,7 @@ def started() -> Iterator[DatabaseServer]:
             user=url.username or "",
             password=str(url.password) if url.password else None,
             maintenance_dbname=str(url.database),
+            is_local=settings.variable("TEST_DATABASE_URL") is None,
         )
         with psycopg.connect(**libpq(server, server.maintenance_dbname), autocommit=True) as connection:
             connection.execute("select pg_advisory_lock(%s)", [lock_key(RUN)])

@@ -1,4 +1,4 @@
-"""What the last reset made by revisions, kept beside the development database: the next one is a copy of it.
+"""What revisions made, kept: the next reset, or the next run of the tests, begins with a copy of it.
 
 It is copied where nothing differs that revisions depend on: their files and all that an upgrade reads
 (`plinth.up_to_date`). Where a revision reads something else (a file, the environment, the application), or
@@ -9,6 +9,9 @@ what is kept, so it stays as it was.
 import hashlib
 import logging
 import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from psycopg.sql import Identifier
@@ -21,7 +24,7 @@ from plinth.connecting import connect
 
 log = logging.getLogger(__name__)
 
-PREFIX = "plinth_reset_"
+POLL_INTERVAL = 0.1  # seconds
 
 _IMPORTS = re.compile(
     rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w.]+)(?:[ \t]+as[ \t]+\w+)?[ \t]*$)",
@@ -71,19 +74,21 @@ _BESIDE = text(
 _KEPT = text("select datname, datallowconn from pg_database where starts_with(datname, :prefix)")
 
 
-class ResetTemplate:
-    """What is kept of one database.
+class KeptDatabase:
+    """What is kept of the same revisions; who asks has his turn (`one_at_a_time`).
 
     Args:
         server: a session, in autocommit, of the server.
-        url: the database.
+        url: any database's of that server.
+        prefix: of the names of what is kept; there is at most one, and the others are dropped.
+        beside: what else the revisions depend on.
     """
 
-    def __init__(self, server: Connection, url: URL) -> None:
+    def __init__(self, server: Connection, url: URL, prefix: str, beside: str = "") -> None:
         self._server = server
-        self._database = str(url.database)
-        self._prefix = f"{PREFIX}{hashlib.sha256(self._database.encode()).hexdigest()[:8]}_"
         self._url = url
+        self._prefix = prefix
+        self._beside = beside
         self._name = self._name_now()
 
     def find(self) -> str | None:
@@ -93,32 +98,52 @@ class ResetTemplate:
             if name == self._name and not can_change:
                 found = name
             else:
-                self._drop(name)
+                self._server.execute(text(f"drop database {_quoted(name)} with (force)"))
         return found
 
-    def keep(self) -> None:
-        """Keep the database as it is, if a copy of it is all that the revisions have made."""
-        if self._name is None or self._server.scalar(_BESIDE, {"name": self._database}):
+    def keep(self, database: str) -> None:
+        """Keep a database as it is, if a copy of it is all that the revisions have made."""
+        if self._name is None or self._server.scalar(_BESIDE, {"name": database}):
             return
         if self._name_now() != self._name:  # a file was edited meanwhile
             return
-        ours, kept = _quoted(self._database), _quoted(self._name)
+        kept = _quoted(self._name)
         try:
-            self._server.execute(text(f"create database {kept} template {ours}"))
-        except DBAPIError as error:  # somebody is connected: the next reset runs the revisions
-            log.debug("Database %s isn't kept: %s", self._database, error)
+            self._server.execute(text(f"create database {kept} template {_quoted(database)}"))
+        except DBAPIError as error:  # somebody is connected: the next one runs the revisions
+            log.debug("Database %s isn't kept: %s", database, error)
         else:
             self._server.execute(text(f"alter database {kept} allow_connections false"))
 
     def _name_now(self) -> str | None:
-        key = _key(self._url)
+        key = _key(self._url, self._beside)
         return key and f"{self._prefix}{key[:32]}"
 
-    def _drop(self, name: str) -> None:
-        self._server.execute(text(f"drop database {_quoted(name)} with (force)"))
+
+@contextmanager
+def one_at_a_time(server: Connection, name: str, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock on the server as long as the block runs; it ends with its session, whatever happens.
+
+    Args:
+        server: a session, in autocommit.
+        name: of what is done one at a time.
+        waiting: called once if another one is at it.
+    """
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    is_said = False
+    # Polled: who waits inside pg_advisory_lock() holds a snapshot, and concurrent index builds wait for it.
+    while not server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
+        if not is_said:
+            waiting()
+            is_said = True
+        time.sleep(POLL_INTERVAL)
+    try:
+        yield
+    finally:
+        server.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
 
 
-def _key(url: URL) -> str | None:
+def _key(url: URL, beside: str) -> str | None:
     """Return what tells revisions apart that make another database; None where that can't be told."""
     files = up_to_date.fingerprint()
     if files is None or not all(map(_is_pure, up_to_date.revisions())):
@@ -126,7 +151,7 @@ def _key(url: URL) -> str | None:
     with connect(url.set(database="template1")) as connection:
         if connection.scalar(_IS_FILLED):
             return None
-    return hashlib.sha256(f"{files} {settings.app_env()}".encode()).hexdigest()
+    return hashlib.sha256(f"{files} {settings.app_env()} {beside}".encode()).hexdigest()
 
 
 def _is_pure(file: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from plinth import reset_template, settings
+from plinth import kept_database, local_server, settings
 from plinth.local_server import LocalServer
 from tests.plinth.history import do, heads, ledger, rows
 from tests.plinth.project import HEAD, Project, copy_project
@@ -32,6 +32,24 @@ def project(open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def url(project: Project) -> URL:
     return LocalServer("development", ()).url("app_development")
+
+
+MADE = """
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+
+@pytest.fixture(scope="session")
+def baseline():
+    return "BASELINE"
+
+
+def test_which_it_is(session):
+    with Path("made.txt").open("a") as file:
+        print(session.scalar(text("select id from made")), file=file)
+"""
 
 
 def has_copied(project: Project) -> bool:
@@ -87,6 +105,42 @@ def test_what_a_copy_would_not_have_is_made_anew(project: Project, url: URL) -> 
     assert rows(url, "show work_mem") == [("77777kB",)]
 
 
+@pytest.mark.slow
+def test_the_tests_begin_with_a_copy_while_nothing_differs(project: Project) -> None:
+    made = "op.execute('create table made as select gen_random_uuid() as id')"
+    project.write_revision(NEXT, HEAD, made)
+    tests = project.root / "tests"
+    tests.mkdir()
+    (tests / "conftest.py").write_text('pytest_plugins = ["plinth.testing"]\n')
+
+    def run(*arguments: str, baseline: str = "") -> list[str]:
+        """Return which database each process had."""
+        (tests / "test_made.py").write_text(MADE.replace("BASELINE", baseline))
+        project.ok("pytest", *arguments)
+        file = project.root / "made.txt"
+        made = file.read_text().split()
+        file.unlink()
+        return made
+
+    try:
+        [first] = run()
+        assert run() == [first]
+        assert run("-n", "2", "--dist", "each") == [first, first]
+        project.write_revision(NEXT, HEAD, f"{made}\nop.execute('select 1')")
+        second, other = run("-n", "2", "--dist", "each")  # one of them runs the revisions
+        assert first not in (second, other)
+        assert second == other
+        assert run() == [second]
+        [third] = run(baseline="create table below (id int)")
+        assert third != second
+        assert run(baseline="create table below (id int)") == [third]
+        server = local_server.test_server().url("postgres")
+        kept = "select datallowconn from pg_database where starts_with(datname, 'plinth_test')"
+        assert rows(server, kept) == [(False,)]
+    finally:
+        local_server.test_server().stop()
+
+
 PURE = (
     b'"""m"""\nimport sqlalchemy as sa\nfrom alembic import op\n\n\ndef upgrade():\n    op.drop_table("t")\n'
 )
@@ -113,12 +167,12 @@ PURE = (
 def test_revisions_that_depend_on_more_than_their_file_are_run(tmp_path: Path, line: str) -> None:
     file = tmp_path / "revision.py"
     file.write_bytes(PURE)
-    assert reset_template._is_pure(file)
+    assert kept_database._is_pure(file)
     file.write_bytes(PURE + line.encode() + b"\n")
-    assert not reset_template._is_pure(file)
+    assert not kept_database._is_pure(file)
 
 
 def test_the_scaffolds_revisions_depend_on_their_files_alone() -> None:
     files = [*(settings.root() / "alembic" / "versions").glob("*.py")]
     assert files
-    assert all(map(reset_template._is_pure, files))
+    assert all(map(kept_database._is_pure, files))
