@@ -1,4 +1,4 @@
-"""`python -m benchmarks [stalls] [autogenerate] [apply] [reset] [growth]`: all, unless some are named."""
+"""`python -m benchmarks [stalls] [autogenerate] [apply] [reset] [tests] [growth]`: all, or those named."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import apply, autogenerate, growth, reset, stalls
+from benchmarks import apply, autogenerate, growth, reset, stalls, tests
 from benchmarks.changes import CHANGES
 
 BENCHMARKS = {
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "autogenerate": autogenerate.run,
     "apply": apply.run,
     "reset": reset.run,
+    "tests": tests.run,
     "growth": growth.run,
 }
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     size.add_argument("--tables", type=int, default=200, help="for alembic revision --autogenerate")
     size.add_argument("--check-tables", type=int, default=200, help="for alembic check")
     size.add_argument("--runs", type=int, default=3, help="the median counts (of apply, too)")
-    many = parser.add_argument_group("apply, reset, growth")
+    many = parser.add_argument_group("apply, reset, tests, growth")
     many.add_argument("--revisions", type=int, nargs="+", default=[2, 100, 1000], help="pending")
     many.add_argument("--trials", type=int, default=5, help="of eight at once")
     many.add_argument("--growing-tables", type=int, nargs="+", default=[10, 100, 1000], help="of growth")

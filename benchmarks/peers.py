@@ -27,7 +27,7 @@ INSTALLED = Path(__file__).parent / ".peers"  # git doesn't look at it
 
 # What a project of today gets; of Alembic and what it stands on, the versions that ours has.
 _FROM_NPM = ("knex@3", "pg@8")
-_FROM_PYPI = ("django>=5.2",)
+_FROM_PYPI = ("django>=5.2", "pytest-django>=4.11")
 _DRAWS = "matplotlib>=3.10"
 _AS_OURS = ("alembic", "mako", "markupsafe", "psycopg", "psycopg-binary", "sqlalchemy", "typing-extensions")
 
@@ -101,7 +101,7 @@ class Peer:
 
     def run(self, url: URL) -> Ran:
         """Run the command on a database; it must succeed."""
-        return run(self.command, self.folder, {**self.environment, **_place(url)})
+        return run(self.command, self.folder, {**self.environment, **place(url)})
 
 
 def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ran:
@@ -150,6 +150,7 @@ def versions() -> dict[str, str]:
         "Knex": ["node", "-p", "require('knex/package.json').version"],
         "pg": ["node", "-p", "require('pg/package.json').version"],
         "Django": ["bin/python", "-m", "django", "--version"],
+        "pytest-django": ["bin/python", "-c", "import pytest_django; print(pytest_django.__version__)"],
         "Alembic": ["bin/python", "-c", "import alembic; print(alembic.__version__)"],
         "SQLAlchemy": ["bin/python", "-c", "import sqlalchemy; print(sqlalchemy.__version__)"],
         "psycopg": ["bin/python", "-c", "import psycopg; print(psycopg.__version__)"],
@@ -163,7 +164,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _place(url: URL) -> dict[str, str]:
+def place(url: URL) -> dict[str, str]:
     """Return the variables that lead to a database: Alembic's is ours to name, the others know libpq's."""
     parts = {
         "PGHOST": url.query.get("host") or url.host,

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy.engine import URL
 
+import benchmarks.tests
 from benchmarks import peers, results
 from benchmarks.__main__ import main
 from benchmarks.changes import CHANGES
@@ -72,6 +73,17 @@ def test_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert " ours: db-reset again " in output
     saved = json.loads((tmp_path / "reset.json").read_text())
     assert {each["what"] for each in saved["measured"]} == {"5 revisions"}
+
+
+def test_tests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(benchmarks.tests, "_MANY", 3)
+    printed("tests", "--revisions", "5", "--runs=1")
+    saved = json.loads((tmp_path / "tests.json").read_text())
+    found = {(each["what"].partition(",")[0], each["by"]) for each in saved["measured"]}
+    programs = {"ours", *({"pytest-django", "pytest-django --reuse-db"} - saved["missing"].keys())}
+    assert found >= {("a run of one test", each) for each in programs}
+    assert found >= {("each more of 3", each) for each in programs}
 
 
 @pytest.mark.parametrize("number", [1, 9])
