@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 try:
-    from plinth import collector, settings
+    from plinth import settings
 except KeyboardInterrupt:  # what is imported takes its time
     sys.stderr.write("plinth: interrupted\n")
     sys.exit(130)
@@ -106,7 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings.use_root(Path(parsed.config))
     if parsed.name_of_section:
         os.environ["PLINTH_SECTION"] = parsed.name_of_section
-    collector.ends_with_the_program()
     try:
         return _run(parsed)
     except KeyboardInterrupt:
@@ -240,7 +239,7 @@ def seed(_: argparse.Namespace) -> int:
 
 def upgrade(arguments: argparse.Namespace) -> int:
     """Apply the pending revisions."""
-    from plinth import up_to_date
+    from plinth import collector, up_to_date
 
     known = up_to_date.fingerprint() if arguments.revision == "heads" else None
     heads: Sequence[str] | None = up_to_date.heads(known) if known else None
@@ -249,12 +248,15 @@ def upgrade(arguments: argparse.Namespace) -> int:
     if heads is None:
         from plinth import development, upgrading
 
+        collector.leave_out_what_is_imported()
         config = development.alembic_config()
         if arguments.before or arguments.after:
             config.cmd_opts = argparse.Namespace(x=[f"after={'yes' if arguments.after else 'no'}"])
         config.attributes[up_to_date.ATTRIBUTE] = known
         upgraded = upgrading.upgrade(config, arguments.revision)
         done, heads, waiting = upgraded.applied, upgraded.heads, upgraded.waiting
+    else:
+        collector.leave_out_what_is_imported()
     answer(
         arguments,
         {"applied": done, "heads": heads, "waiting": waiting},

@@ -42,10 +42,10 @@ def run(
     config = context.config
     if config.config_file_name:
         settings.use_root(Path(config.config_file_name), again=False)
-    if config.cmd_opts is not None:  # typed
-        collector.ends_with_the_program()
-    collector.leave_out_what_is_imported()
-    if alembic_command.is_typed_upgrade() and up_to_date.is_so_for(config):
+    is_done = alembic_command.is_typed_upgrade() and up_to_date.is_so_for(config)
+    if config.attributes.get(up_to_date.ATTRIBUTE) is not None:  # env.py, and what it imports, does nothing
+        collector.leave_out_what_is_imported()
+    if is_done:
         return
     # Imported late: where nothing is pending they aren't needed.
     from plinth import revision_names  # noqa: PLC0415
