@@ -5,6 +5,7 @@ between any two schemas, and begins where the database is: interrupted itself, i
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -55,14 +56,16 @@ def take_back(
             f"What was there before revision {found.revision} isn't known, so what it has done can't be "
             "taken back. Run the interrupted command again, and then this one."
         )
+    text = "\n".join([found.first, *(each.statement for each in found.done.values())])
     if not found.goes_back:
         now = read_catalog(connection, default_schema=before.default_schema, **names)
         with _transaction(connection) as session:
             for way in ways_back((each.statement for each in found.done.values()), before, now):
                 connection.exec_driver_sql(way.replace("%", "%%"))
+            named = read_catalog(connection, default_schema=before.default_schema, **names)
+            _refuse_to_lose(found, before, named, text)
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
-    text = "\n".join([found.first, *(each.statement for each in found.done.values())])
     change = Change(
         *with_partitions_own(_ours(now, before, text), before), read_casts(connection), is_downgrade=True
     )
@@ -97,6 +100,34 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
 def _invoke(operations: Operations, given: Iterable[ops.MigrateOperation]) -> None:
     for op in given:
         operations.invoke(op)
+
+
+def _refuse_to_lose(found: Interrupted, before: Catalog, now: Catalog, text: str) -> None:
+    """Return unless a table or column would be dropped that may be one that was there, under another name.
+
+    Raises:
+        PointError: one would. A statement that finds its names itself may have renamed it.
+    """
+    tables = [{name.name for name in catalog.tables} for catalog in (before, _ours(now, before, text))]
+    pairs: list[tuple[str, set[str], set[str]]] = [("", tables[0], tables[1])]
+    for name in before.tables.keys() & now.tables.keys():
+        old, new = ({each.name for each in catalog.tables[name].columns} for catalog in (before, now))
+        pairs.append((f"{name.name}.", old, new))
+    for owner, old, new in pairs:
+        gone = sorted(each for each in old - new if not _drops(text, each))
+        others = sorted(new - old)
+        if gone and others:
+            raise PointError(
+                f"What revision {found.revision} has done can't be taken back: {owner}{gone[0]} isn't there "
+                f"any more, no statement drops it, and {', '.join(others)} would go. If one of these was "
+                "renamed, give it its name back, and run the same command again."
+            )
+
+
+def _drops(text: str, name: str) -> bool:
+    place = rf'(?:"?\w+"?\s*\.\s*)?"?{re.escape(name)}(?!\w)'
+    drop = rf"\bdrop\s+(?:column\s+|table\s+)?(?:if\s+exists\s+)?{place}|\bcascade\b"
+    return re.search(drop, text, re.IGNORECASE) is not None
 
 
 def _ours(now: Catalog, before: Catalog, text: str) -> Catalog:

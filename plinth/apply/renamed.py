@@ -51,11 +51,10 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
         before: what was there before.
         now: what is there.
     """
+    found = _without_exchanges(list(_renames(statements, {}, before.default_schema)), before, now)
     origins: dict[_Key, _Key] = {}  # by the names of now
     chains: list[tuple[set[_Key], set[_Key]]] = []  # names that are connected, and those that came first
-    found = []
-    for each in _renames(statements, origins, before.default_schema):
-        found.append(each)
+    for each in found:
         origin = origins.pop(each.old, each.old)
         origins[each.new] = origin
         names, firsts = {each.old, each.new}, {origin}
@@ -79,6 +78,30 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
     ]
 
 
+def _without_exchanges(found: list[_Renamed], before: Catalog, now: Catalog) -> list[_Renamed]:
+    """Leave out by what a column, or a type, took another one's name: values were written to it since.
+
+    What had that name is something else by now, or gone; a rename before it is one of what has the name now.
+    """
+    origins: dict[_Key, _Key] = {}
+    firsts = []
+    for each in found:
+        firsts.append(origins.pop(each.old, each.old))
+        origins[each.new] = firsts[-1]
+    current = {origin: key for key, origin in origins.items()}
+    left_out: set[int] = set()
+    for place, displaced in enumerate(found):
+        later = range(place + 1, len(found))
+        if any(found[other].old == displaced.new for other in later):  # two that take each other's name
+            continue
+        taker = next((other for other in later if found[other].new == displaced.old), None)
+        if taker is not None:
+            is_gone = not _is_in(now, _held_now(displaced.new, current))
+            if is_gone or not _is_in(before, firsts[taker]):
+                left_out |= {place, taker}
+    return [each for place, each in enumerate(found) if place not in left_out]
+
+
 def _room(
     each: _Renamed, origins: Mapping[_Key, _Key], current: Mapping[_Key, _Key], now: Catalog
 ) -> Iterator[str]:
@@ -96,6 +119,7 @@ def _renames(statements: Iterable[str], origins: dict[_Key, _Key], default: str)
         in_block = statement.lstrip()[:2].upper() == "DO"
         for match in _ALTER.finditer(statement):
             each = _renamed(match, origins, default)
+            origins[each.new] = origins.pop(each.old, each.old)
             # A block may have renamed it or not.
             yield replace(each, back=_if_there(each.back), aside=None) if in_block else each
 

@@ -263,6 +263,18 @@ def test_what_is_done_half_way_is_taken_back(
             'op.execute("create schema elsewhere")\nop.execute("alter table t_a set schema elsewhere")',
         ],
         [
+            'op.alter_column("t_a", "x", new_column_name="z")',
+            'op.add_column("t_a", sa.Column("z_new", sa.Text))\nop.execute("update t_a set z_new = z")',
+            'op.alter_column("t_a", "z", new_column_name="z_old")',
+            'op.alter_column("t_a", "z_new", new_column_name="z")',
+        ],
+        [
+            'op.add_column("t_a", sa.Column("x_new", sa.Text))\nop.execute("update t_a set x_new = x")',
+            'op.alter_column("t_a", "x", new_column_name="x_old")',
+            'op.alter_column("t_a", "x_new", new_column_name="x")',
+            'op.alter_column("t_a", "x", new_column_name="z")\nop.drop_column("t_a", "x_old")',
+        ],
+        [
             'op.alter_column("t_a", "x", new_column_name="x_old")',
             'op.add_column("t_a", sa.Column("x", sa.Integer))',
             'op.execute("alter table t_a rename constraint pk_t_a to pk_old")',
@@ -272,7 +284,15 @@ def test_what_is_done_half_way_is_taken_back(
             'op.rename_table("t_a", "t_z")\nop.execute("create view t_a as select * from t_z")',
         ],
     ],
-    ids=["column", "table and column", "ring", "type, constraint and schema", "names that are taken"],
+    ids=[
+        "column",
+        "table and column",
+        "ring",
+        "type, constraint and schema",
+        "second column",
+        "drop",
+        "names that are taken",
+    ],
 )
 def test_what_was_renamed_half_way_keeps_its_rows(
     table: History, empty_engine: Engine, empty_url: URL, renames: list[str]
@@ -281,18 +301,40 @@ def test_what_was_renamed_half_way_keeps_its_rows(
         connection.execute("create type mood as enum ('well')")
         connection.execute("alter table t_a add x text default 'x', add y text default 'y', add m mood")
         connection.execute("create index ix_y on t_a (y)")
-        connection.execute("insert into t_a (m) values ('well')")
+        connection.execute("insert into t_a (m, x, y) values ('well', 'its x', 'its y')")
     table.add("b", "a", "\n".join([*renames, f'{CONCURRENTLY}op.execute("create table t_new ()")', STOP]))
     with pytest.raises(CommandError):
         command.upgrade(table.config(empty_engine), "head")
     command.downgrade(table.config(empty_engine), "-1")
-    assert rows(empty_url, "select x, y, m::text from t_a") == [("x", "y", "well")]
+    assert rows(empty_url, "select x, y, m::text from t_a") == [("its x", "its y", "well")]
     assert rows(empty_url, PARTS) == [("pk_t_a",)]
     assert rows(empty_url, "select indexdef from pg_indexes where tablename = 't_a' order by 1") == [
         ("CREATE INDEX ix_y ON public.t_a USING btree (y)",),
         ("CREATE UNIQUE INDEX pk_t_a ON public.t_a USING btree (id)",),
     ]
     assert rows(empty_url, "select to_regtype('mood')::text, to_regclass('t_new')") == [("mood", None)]
+
+
+@pytest.mark.parametrize("what", ["t_a.x", "t_a"])
+def test_what_a_statement_may_have_renamed_is_not_dropped(
+    table: History, empty_engine: Engine, empty_url: URL, what: str
+) -> None:
+    with psql(empty_url) as connection:
+        connection.execute("alter table t_a add x int")
+        connection.execute("insert into t_a (id, x) values (1, 7)")
+    words, back = "alter table t_a rename to %I", "alter table t_z rename to t_a"
+    if what == "t_a.x":
+        words, back = "alter table t_a rename x to %I", "alter table t_a rename t_z to x"
+    rename = f"do $$ begin execute format('{words}', 't_z'); end $$"
+    table.add("b", "a", f'{CONCURRENTLY}op.execute("{rename}")\n{STOP}')
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    with pytest.raises(CommandError, match=rf"{what} isn't there any more.* and t_z would go"):
+        command.downgrade(table.config(empty_engine), "-1")
+    with psql(empty_url) as connection:
+        connection.execute(back)
+    command.downgrade(table.config(empty_engine), "-1")
+    assert rows(empty_url, "select x from t_a") == [(7,)]
 
 
 def test_what_is_taken_back_in_part_is_not_gone_on_with(
