@@ -6,6 +6,7 @@
 - `looking_on`: the sessions that see what a statement does which no transaction can hold.
 - `filling`: a row in each table, so that revisions that work through rows have some.
 - `measuring`: runs revisions with a recorder.
+- `triggers`: those that the database at hand has and no revision made.
 - `planning`: the pending revisions of a database, and how many rows their tables have there.
 - `table`: the plan, for people.
 """

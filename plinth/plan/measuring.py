@@ -21,10 +21,12 @@ class Measured:
     Args:
         revisions: those that were measured, in order.
         failure: why the next one couldn't be; None when all were.
+        triggers: tables and names of those that fire for updated rows, and that earlier revisions made.
     """
 
     revisions: Sequence[Revision]
     failure: str | None = None
+    triggers: Collection[tuple[str, str]] = ()
 
 
 def measure(history: History, target: Connection, applied: Sequence[str]) -> Measured:
@@ -76,12 +78,12 @@ def _measure(
         except RevisionError as error:
             done = {each.revision for each in recorder.revisions}
             failed = recorder.running if recorder.running not in done else None
-            found = Measured(recorder.revisions, str(error)), failed
+            found = Measured(recorder.revisions, str(error), recorder.triggers), failed
             if baseline is None and is_missing(error):
                 first = found
                 raise
             return found
-        return Measured(recorder.revisions), None
+        return Measured(recorder.revisions, triggers=recorder.triggers), None
 
     try:
         return on_baseline(target, history, tried)

@@ -15,6 +15,7 @@ from plinth.apply.ledger import ancestors
 from plinth.errors import PlinthError
 from plinth.plan.facts import Revision, Table
 from plinth.plan.measuring import Measured, measure
+from plinth.plan.triggers import unknown
 from plinth.plan.verdict import Reason, reasons, worst
 from plinth.scratch.databases import undisturbed
 from plinth.scratch.revisions import history_of
@@ -62,12 +63,14 @@ class Pending:
         reasons: what is to be said of it in the database at hand.
         reasons_if_large: what would be, if all its tables were large.
         phase: "after" when it comes after the code, for itself or for what it stands on; else "before".
+        notes: sentences on what only the database at hand has, and that takes part.
     """
 
     measured: Revision
     reasons: Sequence[Reason]
     reasons_if_large: Sequence[Reason]
     phase: str = phases.BEFORE
+    notes: Sequence[str] = ()
 
     @property
     def verdict(self) -> str:
@@ -123,6 +126,7 @@ class Plan:
             "verdict": pending.verdict,
             "verdict_if_large": pending.verdict_if_large,
             "reasons": [asdict(each) for each in pending.reasons],
+            "notes": list(pending.notes),
             "dropped": list(measured.dropped),
             "renamed": dict(measured.renamed),
             "statements": [
@@ -176,12 +180,17 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
             return Plan(database, [], {})
         measured = measure(history, target, heads)
         rows = {name: _rows(target, name) for name in _first_names(measured)}
+        notes = [unknown(target, each, measured.triggers) for each in measured.revisions]
     after = phases.after_the_code(history.script, phases.pending(history.script, heads))
-    return _judged(database, measured, rows, after)
+    return _judged(database, measured, rows, after, notes)
 
 
 def _judged(
-    database: str, measured: Measured, rows: Mapping[str, Rows | None], after: Collection[str]
+    database: str,
+    measured: Measured,
+    rows: Mapping[str, Rows | None],
+    after: Collection[str],
+    notes: Sequence[Sequence[str]],
 ) -> Plan:
     def is_large(table: Table) -> bool:
         found = rows.get(table.first_name) if table.first_name else None
@@ -193,8 +202,9 @@ def _judged(
             reasons(each, is_large),
             reasons(each, lambda _: True),
             phases.AFTER if each.revision in after else phases.BEFORE,
+            said,
         )
-        for each in measured.revisions
+        for each, said in zip(measured.revisions, notes, strict=True)
     ]
     return Plan(database, pending, rows, measured.failure)
 

@@ -20,6 +20,7 @@ from plinth.listening import listening
 from plinth.plan.facts import Revision, Statement, Table, Use, in_words, stronger
 from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
+from plinth.plan.triggers import TRIGGERS
 
 _START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
@@ -116,6 +117,7 @@ class Recorder:
     def __init__(self, engine: Engine, version_table: str, *, bare: Collection[str]) -> None:
         self.revisions: list[Revision] = []
         self.running: str | None = None  # the last one that began
+        self.triggers: set[tuple[str, str]] = set()  # that some revision had made before one began
         self._engine = engine
         self._version_table = version_table
         self._bare = bare
@@ -162,6 +164,7 @@ class Recorder:
         before = self._names(raw)
         if self._first_names is None:
             self._first_names = {oid: each.shown for oid, each in before.tables.items()}
+        self.triggers |= {(table, name) for table, name, _ in raw.execute(TRIGGERS)}
         self._relations = before.tables
         self._standing = {
             oid: Table(oid, each.shown, self._first_names.get(oid)) for oid, each in before.tables.items()

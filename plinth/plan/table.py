@@ -51,6 +51,8 @@ def _show(console: Console, plan: Plan, pending: Pending) -> None:
         console.print(table)
     for line in dict.fromkeys(f"  {reason.word}: {reason.sentence}" for reason in pending.reasons):
         console.print(line, markup=False)
+    for note in pending.notes:
+        console.print(f"  ! {note}", style="yellow", markup=False)
     if depends_on_size:
         others = [each for each in pending.reasons_if_large if each.word == pending.verdict_if_large]
         console.print(f"  {others[0].word}, if the tables were large: {others[0].sentence}", markup=False)

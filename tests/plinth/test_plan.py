@@ -240,6 +240,34 @@ def test_a_plan_says_about_how_many_batches_a_backfill_has(
     assert [each.strip() for each in line.split("│")[2:6]] == ["users", "ROW EXCLUSIVE", "3 batches", "1,201"]
 
 
+def test_a_plan_names_the_triggers_that_only_the_database_at_hand_has(
+    history: History, target: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stamps = "create function stamp() returns trigger language plpgsql as 'begin return new; end'"
+    fires = "create trigger {} before {} on users for each row execute function stamp()"
+    history.add("before", None, BEFORE + execute(stamps, fires.format("ours", "update")))
+    command.upgrade(history.config(target), "head")
+    target.exec_driver_sql("create table heirs () inherits (users)")
+    for name, events in (("theirs", "insert or update"), ("of_email", "update of email"), ("new", "insert")):
+        target.exec_driver_sql(fires.format(name, events))
+    target.exec_driver_sql(fires.format("of_old", "update of old").replace("users", "heirs"))
+    target.exec_driver_sql(fires.format("off", "update"))
+    target.exec_driver_sql("alter table users disable trigger off")
+    target.commit()
+    history.add("after", "before", execute("update users set old = 7 where old is null"))
+    history.add("later", "after", execute("alter table posts add column n int"))
+    made = plan(history.config(target))
+    assert [each.notes for each in made.revisions] == [
+        [
+            "Trigger of_old on heirs, which no revision made, fires for each row that is changed.",
+            "Trigger theirs on users, which no revision made, fires for each row that is changed.",
+        ],
+        [],
+    ]
+    show(made)
+    assert "  ! Trigger theirs on users, which no revision made, fires" in capsys.readouterr().out
+
+
 def test_the_ends_of_transactions_are_seen_in_their_order(
     history: History, target: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,82 @@
+"""Triggers that the database at hand has and no revision made: they fire for rows that a revision changes.
+
+Those that revisions made are tried with them. What fills a second column lets none of these fire, but knows
+no others.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from plinth.plan.facts import Revision, Statement
+
+# Also in `measuring`'s scratch database. A partition's copy of its table's trigger isn't one by itself.
+TRIGGERS = """
+    select tgrelid::regclass::text, tgname::text, array(
+        select attname::text from pg_attribute where attrelid = tgrelid and attnum = any(tgattr::smallint[]))
+    from pg_trigger
+    where not tgisinternal and tgparentid = 0 and tgenabled in ('O', 'A') and tgtype & 16 <> 0
+    """
+_TREE = """
+    with recursive tree as (
+        select cast(to_regclass(:name) as oid) as id union
+        select inhrelid from pg_inherits join tree on inhparent = id)
+    """
+_CHANGES_ROWS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|with|merge|do)\b", re.I | re.DOTALL)
+_UPDATES = re.compile(r"\bupdate\b", re.IGNORECASE)
+
+
+class Trigger(NamedTuple):
+    """A trigger that fires when rows are updated.
+
+    Args:
+        table: its table's name, as SQL has it.
+        name: its own.
+        columns: those for which it fires; none if it fires whatever is updated.
+    """
+
+    table: str
+    name: str
+    columns: tuple[str, ...]
+
+
+def unknown(target: Connection, revision: Revision, known: Collection[tuple[str, str]]) -> list[str]:
+    """Return sentences that name the triggers which no revision made and that fire for rows it changes.
+
+    Args:
+        target: the database at hand.
+        revision: as it was measured.
+        known: tables and names of those that revisions made.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for statement in revision.statements:
+        for table in _changed(statement):
+            for each in _triggers(target, table):
+                is_meant = not each.columns or any(_mentions(statement.sql, name) for name in each.columns)
+                if is_meant and each[:2] not in known:
+                    found[each.table, each.name] = None
+    return [
+        f"Trigger {name} on {table}, which no revision made, fires for each row that is changed."
+        for table, name in found
+    ]
+
+
+def _changed(statement: Statement) -> Iterator[str]:
+    """Yield the tables whose rows a statement may update, by their names in the database at hand."""
+    if _CHANGES_ROWS.match(statement.sql) and _UPDATES.search(statement.sql):
+        for use in statement.uses:
+            if use.lock in {None, "ROW EXCLUSIVE"} and use.table.first_name:
+                yield use.table.first_name
+
+
+def _triggers(target: Connection, table: str) -> list[Trigger]:
+    """Return the triggers of a table, its partitions and heirs."""
+    asked = text(f"{_TREE} {TRIGGERS} and tgrelid in (select id from tree) order by 1, 2")  # noqa: S608
+    found = target.execute(asked, {"name": table})
+    return [Trigger(owner, name, tuple(columns)) for owner, name, columns in found]
+
+
+def _mentions(sql: str, name: str) -> bool:
+    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", sql) is not None
