@@ -252,6 +252,8 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
             )
         text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
         yield Step(CommentOp(text))
+    elif change.is_downgrade and not column.generated and _was_there(change, table, column):
+        yield Step(CommentOp(f"The values of {column.name} are gone."))
     fill = backfill is not None and not column.generated and not column.identity
     fill = fill and ColumnName(table.name, column.name) not in change.filled_later
     yield Step(_add_op(change, table, replace(column, not_null=False, default=None) if fill else column))
@@ -264,6 +266,12 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
         if column.not_null:
             yield Step(alter_op(table, column.name, change.after, modify_nullable=False))
     yield from settings(change, table, Column(column.name, column.type), column)
+
+
+def _was_there(change: Change, table: Table, column: Column) -> bool:
+    """Whether a column is the application's own, and doesn't only stand beside the one that it exchanges."""
+    there = (change.goal or change.after).tables.get(table.name)
+    return there is not None and there.column(column.name) is not None
 
 
 def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:

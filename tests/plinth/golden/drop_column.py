@@ -20,4 +20,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # The values of author_id are gone.
     op.add_column("posts", sa.Column("author_id", sa.Integer(), nullable=True))
