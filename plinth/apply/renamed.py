@@ -51,7 +51,8 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
         before: what was there before.
         now: what is there.
     """
-    found = _without_exchanges(list(_renames(statements, {}, before.default_schema)), before, now)
+    all_of_them = _without_round_trips(list(_renames(statements, {}, before.default_schema)))
+    found = _without_exchanges(all_of_them, before, now)
     origins: dict[_Key, _Key] = {}  # by the names of now
     chains: list[tuple[set[_Key], set[_Key]]] = []  # names that are connected, and those that came first
     for each in found:
@@ -76,6 +77,24 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
         if each.old in wanted
         for statement in (*_room(each, origins, current, now), each.back)
     ]
+
+
+def _without_round_trips(found: list[_Renamed]) -> list[_Renamed]:
+    """Leave out runs of renames after which everything is called as before: names that were only lent."""
+    kept: list[_Renamed] = []
+    place = 0
+    while place < len(found):
+        origins: dict[_Key, _Key] = {}
+        end = place
+        for number, each in enumerate(found[place:], place + 1):
+            origins[each.new] = origins.pop(each.old, each.old)
+            if all(key == origin for key, origin in origins.items()):
+                end = number
+                break
+        if end == place:
+            kept.append(found[place])
+        place = max(end, place + 1)
+    return kept
 
 
 def _without_exchanges(found: list[_Renamed], before: Catalog, now: Catalog) -> list[_Renamed]:

@@ -75,7 +75,7 @@ SQUAWK = {
     "changing-column-type": Rule(
         "queries wait while the table is written anew",
         "a new column, a trigger that keeps it equal, a backfill in batches, and a swap of the names: "
-        "alembic revision --autogenerate writes it, but not under a materialized view, for instance; there, "
+        "alembic revision --autogenerate writes it, but not in a table with partitions, for instance; there, "
         "and where the table is small, -x rewrite=table.column writes an exception into the file",
         judged=True,
     ),

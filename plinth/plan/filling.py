@@ -34,6 +34,10 @@ _TYPE = """
 _NAMES = """
     select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid = any(%s)
     """
+_MATERIALIZED = """
+    select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace
+    where relkind = 'm' and relispopulated order by c.oid
+    """
 # By pg_type.typcategory, and by type; what stands first is the same number everywhere, so that it is found
 # where a foreign key points. The others have something to lose.
 _VALUES: dict[str, tuple[str, ...]] = {
@@ -198,8 +202,10 @@ def _put_one(
         SQL("cast({} as {})").format(Literal(values[column.name]), SQL(column.type)) for column in columns
     )
     statement = SQL("insert into {} ({}) values ({})").format(found[0][0], names, listed)
-    with contextlib.suppress(psycopg.Error):
+    with contextlib.suppress(psycopg.Error), session.transaction():
         session.execute(statement)
+        for view in session.execute(_MATERIALIZED).fetchall():  # what they compute may not take such a value
+            session.execute(SQL("refresh materialized view {}").format(Identifier(*view)))
         return True
     return False
 

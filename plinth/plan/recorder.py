@@ -356,7 +356,7 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
     """Return the tables and columns that are gone, and those with another name.
 
     Where one that stood before has taken over another's name, neither is: they were swapped. Nor is a
-    generated column that was made anew.
+    generated column that was made anew, or a materialized view.
     """
     tables_before = {each.shown for each in before.relations.values()}
     columns_before = {(oid, name) for (oid, _), name in before.columns.items()}
@@ -365,15 +365,20 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
     views = after.relations.keys() - after.tables.keys()
     dropped: dict[str, None] = {}
     renamed: dict[str, str] = {}
+    anew: dict[int, int] = {}  # materialized views, by their old oids
     for oid, table in before.tables.items():
         successor = now.get((table.schema, table.name))
         if oid not in after.relations:
-            if successor not in before.relations:
+            if successor is not None and table.kind == after.relations[successor].kind == "m":
+                anew[oid] = successor
+            elif successor not in before.relations:
                 dropped[table.shown] = None
             continue
         if successor is None and after.relations[oid].shown not in tables_before:
             renamed[table.shown] = after.relations[oid].shown
     for (oid, number), name in before.columns.items():
+        if oid in anew and (anew[oid], name) not in columns:
+            dropped[f"{before.relations[oid].shown}.{name}"] = None
         if oid not in before.tables or oid not in after.relations:
             continue
         shown = f"{before.relations[oid].shown}.{name}"

@@ -55,6 +55,8 @@ NO_ONLINE_FORM = {
         "order.domain_checked_by_functions",
         "partition.new_beside_the_default_one",
         "type.every_type_column_added",
+        "order.view_under_views",
+        "view.materialized_anew_with_index",
     ],
     ("constraint-missing-not-valid",): [
         "comment.exclude_added_with",
@@ -78,7 +80,6 @@ NO_ONLINE_FORM = {
         "18.without_overlaps_change",
     ],
     ("drop-not-alone",): ["computed.plain_to_virtual"],
-    ("blocks", "drop-not-alone"): ["order.view_under_views", "view.materialized_anew_with_index"],
     ("require-concurrent-index-creation",): [
         "enum.remove_value_and_add_one_that_a_part_names",
         "view.materialized_index",

@@ -119,6 +119,81 @@ def test_triggers_fire_for_the_application_and_not_for_what_fills(begin: Begin, 
     assert rows(url, "select count(*) from goods where stamped > 0") == [(2,)]
 
 
+MATERIALIZED = (
+    *VIEWS,
+    "create materialized view stock as select d.id, d.price, g.name from goods g join dear d using (id)",
+    "create unique index stock_id on stock (id)",
+    "create index on stock (price) where price > 10",
+    "comment on materialized view stock is 'refreshed at night'",
+    "create materialized view sums as select name, sum(price) as price from stock group by name",
+    "create materialized view none_yet as select id, price from stock",
+    "create view shown as select price from sums",
+)
+
+
+@pytest.mark.slow
+def test_who_reads_materialized_views_always_finds_rows(
+    begin: Begin, empty_engine: Engine, role: str
+) -> None:
+    history, written = begin(*MATERIALIZED)
+    url = empty_engine.url
+    do(
+        url,
+        f"create role {role}; grant select on stock, shown to {role}; "
+        f"grant create on schema public to {role}",
+    )
+    do(url, f"alter materialized view none_yet owner to {role}")
+    do(url, "refresh materialized view stock; refresh materialized view sums")
+    do(url, "refresh materialized view none_yet with no data")
+    errors = to_and_fro(
+        history,
+        empty_engine,
+        written,
+        "select 1 / count(price) from stock where id = :id + 1000",  # fails if the row isn't there
+        "select 1 / count(*) from shown where price > 0",
+        "select s.price, g.price from goods g join stock s using (id) where g.id = :id + 2000",
+    )
+    assert errors == []
+    filled = (
+        "select relname, relispopulated, pg_get_userbyid(relowner) = %s from pg_class where relkind = 'm'"
+    )
+    assert sorted(rows(url, filled.replace("%s", f"'{role}'"))) == [
+        ("none_yet", False, True),
+        ("stock", True, False),
+        ("sums", True, False),
+    ]
+    assert rows(url, f"select has_table_privilege('{role}', 'stock', 'select')") == [(True,)]
+    do(url, "update goods set price = 3000000000 where id = 2; refresh materialized view concurrently stock")
+    assert rows(url, "select price from stock where id = 2") == [(3000000000,)]
+
+
+@pytest.mark.slow
+def test_one_that_is_not_filled_stays_so_though_another_one_reads_it(
+    begin: Begin, empty_engine: Engine
+) -> None:
+    history, written = begin(*MATERIALIZED)
+    url, config = empty_engine.url, history.config(empty_engine)
+    do(url, "refresh materialized view stock; refresh materialized view sums")
+    do(url, "refresh materialized view stock with no data")
+    command.upgrade(config, "head")
+    command.downgrade(config, f"-{len(written)}")
+    assert rows(url, "select count(*), sum(price) from sums") == [(ROWS - 1, sum(range(2, ROWS + 1)))]
+    command.upgrade(config, "head")
+    assert rows(url, "select count(*), sum(price) from sums") == [(ROWS - 1, sum(range(2, ROWS + 1)))]
+    assert rows(url, "select relispopulated from pg_class where relname = 'stock'") == [(False,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_what_an_interrupted_way_under_materialized_views_has_done_is_taken_back(
+    begin: Begin, empty_engine: Engine, part: int
+) -> None:
+    history, written = begin(*MATERIALIZED, *POLICIES[:2])
+    do(empty_engine.url, "refresh materialized view stock; refresh materialized view sums")
+    content = "select (select sum(price) from stock), (select sum(price) from shown)"
+    take_back(history, empty_engine, written[0], content, slice(1 + 2 * part, None, 8))
+
+
 ROLE = f"plinth_test_shop_{secrets.token_hex(4)}"
 POLICIES = (
     "alter table goods enable row level security",

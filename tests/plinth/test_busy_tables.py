@@ -160,10 +160,6 @@ def test_an_application_notices_nothing(
             "create rule f as on update to accounts do also select 1",
             "rule f on public.accounts would hold for what fills",
         ),
-        (
-            "create materialized view rich as select id from accounts where amount > 100",
-            "materialized view public.rich stands on it",
-        ),
     ],
 )
 def test_where_a_second_column_would_lose_something_it_is_refused(

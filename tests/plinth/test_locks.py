@@ -109,6 +109,13 @@ FORMS = (
         ("type.text_to_int_with_index_and_check", "enum.remove_value_unused"),
     ),
     Form(
+        "the same under a materialized view",
+        "when the column is filled, a second view is made without rows, with its indexes: for this one "
+        "transaction the columns have their later names; filled; takes over the names in the transaction "
+        "in which the first one goes, with the column",
+        ("standing.materialized_view",),
+    ),
+    Form(
         "an enum of several columns, or that checks and predicates of indexes name",
         "the same for all of them at once, in one transaction that changes the catalog only",
         ("enum.shared_remove_value", "enum.remove_value_under_parts_that_name_it"),

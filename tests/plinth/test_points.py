@@ -269,6 +269,15 @@ def test_what_is_done_half_way_is_taken_back(
             'op.alter_column("t_a", "z_new", new_column_name="z")',
         ],
         [
+            'op.alter_column("t_a", "x", new_column_name="z")',
+            'op.add_column("t_a", sa.Column("z_new", sa.Text))\nop.execute("update t_a set z_new = z")',
+            'op.alter_column("t_a", "z", new_column_name="z_aside")',
+            'op.alter_column("t_a", "z_new", new_column_name="z")',
+            'op.execute("create materialized view v as select z from t_a")',
+            'op.alter_column("t_a", "z", new_column_name="z_new")',
+            'op.alter_column("t_a", "z_aside", new_column_name="z")',
+        ],
+        [
             'op.add_column("t_a", sa.Column("x_new", sa.Text))\nop.execute("update t_a set x_new = x")',
             'op.alter_column("t_a", "x", new_column_name="x_old")',
             'op.alter_column("t_a", "x_new", new_column_name="x")',
@@ -290,6 +299,7 @@ def test_what_is_done_half_way_is_taken_back(
         "ring",
         "type, constraint and schema",
         "second column",
+        "names that are lent",
         "drop",
         "names that are taken",
     ],

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from plinth.autogenerate.objects.quoting import comment_sql, sql_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
+from plinth.autogenerate.objects.steps import Change, FillOp, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
 _ROUTINES = {"function", "procedure"}
@@ -182,7 +182,8 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     sql = new.definition.strip()
     if old and new.kind == "view":
         sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
-    create = SqlOp(sql, f"create {new.kind} {new.bare}")
+    is_filled = new.kind == "materialized view" and not sql.endswith(" WITH NO DATA")
+    create = (FillOp if is_filled else SqlOp)(sql, f"create {new.kind} {new.bare}")
     about = None
     if new.kind in _FIRST:
         about = "schema" if new.kind == "extension" else "type"

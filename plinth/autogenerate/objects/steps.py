@@ -57,6 +57,10 @@ class SqlOp(ops.ExecuteSQLOp):
         return ("execute", self.sql)
 
 
+class FillOp(SqlOp):
+    """SQL that reads tables to fill what it makes: no lock from before should be held as long as it takes."""
+
+
 NAMED_NOT_NULL = 18  # the first PostgreSQL in which NOT NULL has a name
 
 

@@ -10,10 +10,7 @@ from plinth.autogenerate.objects.difference import difference
 from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
-_MOVED = {"view", "policy", "rule", "trigger", "statistics"}
-_BY_HAND = {
-    "materialized view": "filled anew, nobody could read it meanwhile: build a second one on the new column",
-}
+_MOVED = {"view", "materialized view", "policy", "rule", "trigger", "statistics"}
 
 
 def standing_on(catalog: Catalog, nodes: Collection[Node], own: Collection[Other] = ()) -> list[Other]:
@@ -53,8 +50,7 @@ def objections(way: Way, place: ColumnName, goes_before: Collection[Node]) -> It
             if each.node in goes_before:
                 continue
             if each.kind not in _MOVED:
-                why = _BY_HAND.get(each.kind)
-                yield f"{each.kind} {each.name} stands on it" + (f", and {why}" if why else "")
+                yield f"{each.kind} {each.name} stands on it"
             wanted = after.others.get((each.kind, each.name))
             if catalog is before and wanted and not _can_be_made(way, each, wanted):
                 name = f"{each.kind} {each.name}"

@@ -123,6 +123,21 @@ class NewEnum:
         name = self.after.name
         return [_rename(name, self.new, catalog), _rename(self.old, name, catalog)]
 
+    def lend(self, beside: Name, catalog: Catalog) -> Operations:
+        """Return what gives the name to the type beside, for the length of a transaction."""
+        name = self.after.name
+        return [_rename(name, self._aside(catalog), catalog), _rename(beside, name, catalog)]
+
+    def take_back(self, beside: Name, catalog: Catalog) -> Operations:
+        """Return what ends that."""
+        name = self.after.name
+        return [_rename(name, beside, catalog), _rename(self._aside(catalog), name, catalog)]
+
+    def _aside(self, catalog: Catalog) -> Name:
+        name = self.after.name
+        taken = {each.name for each in (*catalog.enums, *catalog.domains, *catalog.tables)}
+        return Name(name.schema, temporary_name(name.name, "_aside", taken))
+
 
 def new_enum(way: Way, place: ColumnName) -> NewEnum | None:
     """Return the enums of a column whose type is made anew; None when it isn't."""

@@ -39,6 +39,7 @@ from plinth.autogenerate.online.constraints import (
 from plinth.autogenerate.online.enums import new_enum
 from plinth.autogenerate.online.indexes import add_index
 from plinth.autogenerate.online.keepers import Keeper, Turn
+from plinth.autogenerate.online.materialized import Beside
 from plinth.autogenerate.online.parts import Piece, keys_on, moved, moved_key, on_column
 from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
@@ -155,6 +156,7 @@ class _Exchange:
         self.places = {turn.place for turn in turns}
         self.required: dict[ColumnName, Constraint] = {}
         self.made: list[_Made] = []
+        self.views = Beside(way, way.at, [])
 
     def _of(self, table: Name) -> list[Turn]:
         return [turn for turn in self.turns if turn.table == table]
@@ -247,6 +249,10 @@ class _Exchange:
             at = self.way.at.tables.get(owner)
             if at is not None and key.name in at.constraints:
                 self._make_key(owner, key)
+        self.views = Beside(self.way, self.reached(), self._others())
+        if self.views.views:
+            self.way.step(self.way.at, Part(self.views.make(*self._lend()), []))
+            self.way.step(self.way.at, Part(self.views.fill(), []))
 
     def _analyze(self) -> None:
         """Let the planner know the columns, before anybody asks for them."""
@@ -286,6 +292,22 @@ class _Exchange:
         referred = self._beside(key.reference.table)
         beside = moved_key(key, self._beside(owner), referred, own, self.way.at)
         add_checked(self.way, owner, beside, goes=True)
+
+    def _lend(self) -> tuple[Operations, Operations]:
+        """Return what gives the columns and types their later names, and what takes these back."""
+        at, lend, back = self.way.at, list[ops.MigrateOperation](), list[ops.MigrateOperation]()
+        if len(self.own_tables) > 1:
+            lend.append(_lock(in_order(self.own_tables, at), at))
+        for enum in dict.fromkeys(turn.enum for turn in self.turns if turn.enum):
+            beside = enum.old if self.turns[0].is_back else enum.new
+            lend += enum.lend(beside, at)
+            back += enum.take_back(beside, at)
+        for turn in self.turns:
+            own, beside_it = turn.old.name, turn.beside.name
+            aside = temporary_name(own, "_aside", {each.name for each in at.tables[turn.table].columns})
+            lend += [self._alter(turn, old, modify_name=new) for old, new in ((own, aside), (beside_it, own))]
+            back += [self._alter(turn, old, modify_name=new) for old, new in ((own, beside_it), (aside, own))]
+        return lend, back
 
     # The exchange
 
@@ -351,7 +373,8 @@ class _Exchange:
             for turn in self.turns
             if turn.is_back
         ]
-        found += self._make_others()
+        found += self.views.take_over()
+        found += self._make_others(self.views.rest)
         return found
 
     def _others(self) -> list[Other]:
@@ -363,8 +386,8 @@ class _Exchange:
     def _drop_others(self, at: Catalog, gone: Collection[Other]) -> Operations:
         return dependents.between(self.way, at, dependents.without(at, gone)) if gone else []
 
-    def _make_others(self) -> Operations:
-        reached, gone = self.reached(), self._others()
+    def _make_others(self, gone: Collection[Other]) -> Operations:
+        reached = self.reached()
         return dependents.between(self.way, dependents.without(reached, gone), reached) if gone else []
 
     def _alter(self, turn: Turn, column: str, **what: object) -> ops.AlterColumnOp:

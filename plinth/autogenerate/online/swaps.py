@@ -11,7 +11,7 @@ from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.quoting import shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
-from plinth.autogenerate.online import dependents, triggers
+from plinth.autogenerate.online import dependents, materialized, triggers
 from plinth.autogenerate.online.constraints import drop_constraints, has_plain_index
 from plinth.autogenerate.online.domains import rewrites
 from plinth.autogenerate.online.enums import goes_along, holder, places_of, rebuilt_enum
@@ -173,6 +173,9 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
         yield "its policies hold for its owner too, who might not see all rows to fill"
     gone = {each.node for each in way.before.others.values() if goes_before_swaps(way, each)}
     yield from dependents.objections(way, place, gone)
+    for catalog in (way.before, way.change.after):
+        standing = dependents.standing_on(catalog, dependents.nodes_of(catalog, place))
+        yield from materialized.objections(catalog, standing)
     for part in (part for table in tables for part in _on_column(table, place.column)):
         if not _can_be_moved(way, place, part):
             yield f"{part.name} stands on it"

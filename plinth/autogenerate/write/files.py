@@ -15,6 +15,7 @@ from plinth.autogenerate.objects.steps import (
     NAMED_NOT_NULL,
     AutocommitOp,
     CommentOp,
+    FillOp,
     NamedTextOp,
     NotNullNamesOp,
     SqlOp,
@@ -98,6 +99,8 @@ class _Block:
         """Whether another one can follow without a commit in between."""
         if self.is_outside or other.is_outside:
             return self.is_outside and other.is_outside
+        if any(isinstance(op, FillOp) for op in other.ops) and _tables(self.ops, standing.default_schema):
+            return False
         tables = _tables([*self.ops, *other.ops], standing.default_schema)
         return len(tables & standing.tables.keys()) <= 1
 

@@ -112,8 +112,42 @@ def _moody(m: MetaData, *moods: str) -> None:
         also(m, statement)
 
 
+def _stocked(m: MetaData, *moods: str) -> None:
+    t(m, Column("mood", Enum(*moods, name="mood"), server_default="well"))
+    for statement in (
+        "create materialized view v as select id, mood from t where mood <> 'well'::mood",
+        "create index v_ill on v (mood) where mood = 'ill'",
+    ):
+        also(m, statement)
+
+
+def _odd_views(m: MetaData, kind: Any) -> None:
+    Table(
+        "Order by",
+        m,
+        Column("id", Integer, primary_key=True),
+        Column("a b", kind),
+        Column("n", kind, unique=True),
+        schema="billing",
+    )
+    for statement in (
+        'create view billing."it\'s" as select id, "a b" from billing."Order by"',
+        'create materialized view billing."v 100% :x" as select id, "a b" as "select" from billing."it\'s" '
+        'where "a b" <> 5',
+        'create unique index "i ""100%"" :x" on billing."v 100% :x" (id)',
+        "comment on column billing.\"v 100% :x\".\"select\" is '100%: it''s'",
+    ):
+        also(m, statement)
+
+
 VIEW = "create view v as select id, n from t"
 TWO = "create view v as select n + s as n from t where s > n - 1 or s > 0"
+MATERIALIZED = (
+    "create materialized view v as select id, n from t",
+    "create unique index v_id on v (id)",
+    "comment on index v_id is 'it''s: 100%'",
+    'create index "By n" on v (n) where n > 0',
+)
 POLICIES = (
     "alter table t enable row level security",
     "create policy seen on t for select using (n > 0)",
@@ -155,6 +189,9 @@ STATISTICS = (
     "alter statistics st set statistics 77",
     "comment on statistics st is 'it''s'",
 )
+MATERIALIZED_TWO = TWO.replace("create view", "create materialized view")
+SUM_OF_TWO = kept("select sum(n)::int from v", 7)
+INDEXED = kept("select count(*) from pg_class where relkind = 'i' and relname in ('v_id', 'By n')", 2)
 ANALYZED = kept(
     "select count(*) from pg_statistic_ext_data d join pg_statistic_ext on oid = stxoid "
     "where stxname = 'st' and stxdndistinct is not null",
@@ -192,9 +229,68 @@ KINDS = [
         lambda m: (t(m, Column("n", Integer), Column("s", Integer)), also(m, TWO)),
         lambda m: (t(m, Column("n", BigInteger), Column("s", Numeric(10, 0))), also(m, TWO)),
         rows=("insert into t (n, s) values (1, 1), (2, 3)",),
-        checks=(kept("select sum(n)::int from v", 7),),
+        checks=(SUM_OF_TWO,),
     ),
     under("view_by_hand", handmade=(VIEW,)),
+    under("materialized_view", *MATERIALIZED, checks=(SUM, INDEXED)),
+    under(
+        "materialized_view_with_all_that_is_said_of_it",
+        "create materialized view v with (fillfactor = 70) as select id, n, n as again, s from t where n > 0",
+        *MATERIALIZED[1:],
+        "alter materialized view v cluster on v_id",
+        "alter materialized view v alter column n set statistics 500",
+        "alter materialized view v alter column n set (n_distinct = 5)",
+        "comment on materialized view v is 'what it''s for: 100%'",
+        "comment on column v.n is 'how many'",
+        checks=(SUM, INDEXED),
+        kind=Numeric(10, 0),
+    ),
+    under(
+        "materialized_view_without_rows",
+        *(each.replace(" from t", " from t with no data") for each in MATERIALIZED),
+        checks=(INDEXED,),
+    ),
+    under(
+        "materialized_views_on_views",
+        "create view b as select n, count(*) as many from t group by n",
+        "create materialized view a as select b.n, t.s from b join t using (n)",
+        "create index a_n on a (n)",
+        "create view c as select n, s from a where n > 0",
+        "comment on view c is 'c'",
+        "create materialized view v as select c.n, b.many from c join b using (n)",
+        "create unique index v_n on v (n)",
+        "create view d as select v.n, t.s from v join t on t.n = v.n",
+        checks=(SUM, kept("select count(*) from d", 2)),
+    ),
+    under("materialized_view_by_hand", handmade=MATERIALIZED, checks=(SUM, INDEXED)),
+    Kind(
+        "standing.materialized_view_that_changes_too",
+        over(Integer, *MATERIALIZED),
+        over(BigInteger, MATERIALIZED[0].replace("id, n", "id, n, s, n > 1 as many"), *MATERIALIZED[1:3]),
+        rows=ROWS,
+        checks=(SUM,),
+    ),
+    Kind(
+        "standing.materialized_view_that_goes",
+        over(Integer, *MATERIALIZED),
+        over(BigInteger),
+        rows=ROWS,
+        x=("drop=v",),
+    ),
+    Kind(
+        "standing.materialized_view_that_comes",
+        over(Integer),
+        over(BigInteger, *MATERIALIZED),
+        rows=ROWS,
+        checks=(check("select sum(n)::int from v", up=3),),
+    ),
+    Kind(
+        "standing.materialized_view_of_two_columns_that_change",
+        lambda m: (t(m, Column("n", Integer), Column("s", Integer)), also(m, MATERIALIZED_TWO)),
+        lambda m: (t(m, Column("n", BigInteger), Column("s", Numeric(10, 0))), also(m, MATERIALIZED_TWO)),
+        rows=("insert into t (n, s) values (1, 1), (2, 3)",),
+        checks=(SUM_OF_TWO,),
+    ),
     Kind(
         "standing.view_that_changes_too",
         over(Integer, VIEW),
@@ -222,6 +318,34 @@ KINDS = [
         lambda m: (t(m, Column("n", String(20)), Column("s", Text)), also(m, VIEW)),
         rows=ROWS,
         checks=(kept("select count(n) from v", 2),),
+    ),
+    under_key(
+        "materialized_view_of_a_key",
+        "create materialized view v as select u.id, u.name, count(o.id) as orders from users u "
+        "left join orders o on o.user_id = u.id group by u.id, u.name",
+        "create unique index v_id on v (id)",
+        "create view w as select * from v where orders > 0",
+        checks=(kept("select sum(orders)::int from v", 3), kept("select count(*) from w", 2)),
+    ),
+    under_key(
+        "no_materialized_view_grouped_by_a_key",
+        "create materialized view v as select u.id, u.name, count(*) as many from users u group by u.id",
+        refusal="materialized view public.v groups by a primary key and shows other columns",
+    ),
+    Kind(
+        "standing.materialized_view_of_an_enum_that_loses_a_value",
+        lambda m: _stocked(m, "well", "so so", "ill"),
+        lambda m: _stocked(m, "ill", "well"),
+        rows=("insert into t (mood) values ('well'), ('ill')",),
+        checks=(kept("select count(*) from v where mood::text = 'ill'", 1),),
+    ),
+    Kind(
+        "standing.odd_names_of_materialized_views",
+        lambda m: _odd_views(m, Integer),
+        lambda m: _odd_views(m, BigInteger),
+        prepare=("create schema billing",),
+        rows=('insert into billing."Order by" ("a b", n) values (1, 1), (2, 3)',),
+        checks=(kept('select sum("select")::int from billing."v 100% :x"', 3),),
     ),
     under("policy", *POLICIES, checks=()),
     under("policy_under_a_type_that_prints_otherwise", *POLICIES, checks=(), kind=Numeric(10, 0)),
