@@ -6,6 +6,7 @@ with its note, unless PostgreSQL says that it can't be in one. The same revision
 noted, known by its number and its text. What only reads (SELECT, SHOW, …) has no number and always runs.
 """
 
+import ast
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,6 +156,14 @@ class Points:
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
+        unseen = _unseen(file) if begun.done else None
+        if unseen:
+            raise PointError(
+                f"Revision {revision} was interrupted after its step {begun.last}, and what it does by the "
+                f"driver's own {unseen} isn't seen: whether that is done isn't known. Take back what is "
+                f"done: {way_back(direction)}; or, if all of it may be done twice, say so in the file: "
+                "repeatable = True"
+            )
         self._key = (version_table, revision, direction)
         self._file = file
         self._before = begun.done
@@ -272,6 +281,20 @@ def may_commit(file: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return True
     return "commit" in source
+
+
+def _unseen(file: Path | None) -> str | None:
+    """Return by what a revision speaks to the driver itself, if it does; SQLAlchemy tells nothing of that."""
+    try:
+        tree = ast.parse(file.read_bytes()) if file else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "cursor":
+            return f"cursor() in line {node.lineno}"
+        if isinstance(node, ast.Attribute) and node.attr in {"driver_connection", "dbapi_connection"}:
+            return f"{node.attr} in line {node.lineno}"
+    return None
 
 
 def way_back(direction: str) -> str:

@@ -126,6 +126,26 @@ def test_no_row_is_missed_by_a_loop_that_has_other_values_when_it_is_resumed(
     assert rows(empty_url, POINTS) == []
 
 
+def test_what_the_driver_was_told_directly_is_not_done_twice(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    direct = "op.get_bind().connection.cursor().execute('insert into t_a values (7)')"
+    create = f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)'
+    file = table.add("b", "a", f"{direct}\n{create}\n{STOP}")
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    unseen = r"the driver's own cursor\(\) in line 16 isn't seen.*downgrade -1.*repeatable = True"
+    with pytest.raises(CommandError, match=unseen):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a") == [(7,)]
+    file.write_text(f"{file.read_text()}\nrepeatable = True\n")
+    with psql(empty_url) as connection:
+        connection.execute("delete from t_a")
+    command.upgrade(table.config(empty_engine), "head")
+    assert (rows(empty_url, "select id from t_a"), rows(empty_url, POINTS)) == ([(7,)], [])
+
+
 def test_a_commit_of_its_own_is_a_point(table: History, empty_engine: Engine, empty_url: URL) -> None:
     body = ['op.execute("create table t_b ()")', 'op.execute("COMMIT")', STOP, 'op.execute("drop table t_b")']
     table.add("b", "a", "\n".join(body))
