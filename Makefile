@@ -43,7 +43,7 @@ CHECKS := format-check lint typecheck db-diagram db-check db-lint test
 
 .PHONY: check
 check: install ## all that CI checks but the slow tests; it goes on after a failure
-	@failed=; for each in $(CHECKS); do $(MAKE) --no-print-directory $$each || failed="$$failed $$each"; done; \
+	@failed=; for each in $(CHECKS); do $(MAKE) --no-print-directory -o install $$each || failed="$$failed $$each"; done; \
 	test -z "$$failed" || { echo "make check failed in:$$failed" >&2; exit 1; }
 
 .PHONY: format
