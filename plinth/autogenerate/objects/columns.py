@@ -384,7 +384,7 @@ def _retype_around_default(
         after.default is None or bool(after.identity) or (retyped and not stands_by)
     )
     if drops_default:
-        drop = alter_op(table, after.name, change.after, modify_server_default=None)
+        drop = default_op(change, table, replace(after, default=None))
         yield Step(drop, "column").dropping(its_default)
     if retyped:
         step = Step(retype(change, table, before, after)).making(node)
@@ -396,9 +396,45 @@ def _retype_around_default(
     ):
         # An identity column's sequence gives its name to the one that the default asks.
         about = "owner" if before.identity else "column"
-        set_ = alter_op(table, after.name, change.after, modify_server_default=server_default(after))
+        set_ = default_op(change, table, after)
         step = Step(set_, about).making(its_default)
         yield step.dropping(its_default) if has_default and not drops_default else step
+
+
+def default_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:
+    """Return what gives a column its default, or takes it off; partitions and heirs keep one of their own.
+
+    PostgreSQL would overwrite theirs with the table's. Which they have, each database says for itself.
+    """
+    tables = change.after.tables.values()
+    if not table.partition_key and not any(table.name in each.parents for each in tables):
+        default = None if column.default is None else server_default(column)
+        return alter_op(table, column.name, change.after, modify_server_default=default)
+    name, sql = literal(sql_name(table.name, change.after)), default_sql(column)
+    verb = "DROP DEFAULT" if sql is None else f"SET DEFAULT {sql}"
+    tag = "$$" if "$$" not in verb else "$default$"
+    lines = [
+        f"DO {tag} DECLARE part regclass; BEGIN",
+        "    FOREACH part IN ARRAY ARRAY(",
+        f"        WITH RECURSIVE tree AS (SELECT {name}::regclass::oid AS id",
+        "            UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id),",
+        "        defaults AS (SELECT id, (SELECT pg_get_expr(adbin, adrelid)",
+        "            FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum",
+        f"            WHERE adrelid = id AND attname = {literal(column.name)}) AS said FROM tree)",
+        "        SELECT id FROM defaults WHERE said IS NOT DISTINCT FROM",
+        f"            (SELECT said FROM defaults WHERE id = {name}::regclass))",  # noqa: S608 - quoted names
+        "    LOOP",
+        "        EXECUTE 'ALTER TABLE ONLY ' || part ||",
+        f"            $change$ ALTER COLUMN {quoted(column.name)} {verb}$change$;",
+        "    END LOOP;",
+        f"END {tag}",
+    ]
+    return SqlOp(
+        "\n".join(lines),
+        f"change {table.name.name} {column.name}",
+        table.name,
+        note="partitions and heirs with a default of their own keep it",
+    )
 
 
 def _alter_sql(change: Change, table: Table, column: Column) -> str:

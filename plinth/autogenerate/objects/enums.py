@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
-from plinth.autogenerate.objects.columns import alter_op, retype, server_default
+from plinth.autogenerate.objects.columns import default_op, retype
 from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, Enum, Name, Node, Table
@@ -145,11 +146,11 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
         if new is None or new.named_type != name or column.generated or not column.is_local:
             continue
         if column.default is not None:
-            unset = alter_op(table, column.name, change.after, modify_server_default=None)
+            unset = default_op(change, table, replace(column, default=None))
             yield Step(unset, "type").dropping(table.part("default", column.name))
         yield Step(retype(change, table, column, new), "type").making(table.part("column", column.name))
         if new.default is not None and not new.generated:
-            set_ = alter_op(table, column.name, change.after, modify_server_default=server_default(new))
+            set_ = default_op(change, table, replace(new, name=column.name))
             yield Step(set_, "type").making(table.part("default", column.name))
     drop = Step(SqlOp(f"DROP {kind} {sql_name(dropped, change.after)}")).dropping(Node("type", dropped))
     base = change.before.domains[name].base if name in change.before.domains else None

@@ -32,6 +32,19 @@ EVERYWHERE = (
     "from generate_series(1, 900) n",
     "insert into refunds select '2023-01-01'::date + n, n from generate_series(1, 900) n",
 )
+OWN_DEFAULT = 'alter table "Orders New" alter n set default 3'
+OTHER_DEFAULTS = (
+    HAND,
+    "alter table by_hand alter n set default 4",
+    "create table none_at_all partition of orders default",
+    "alter table none_at_all alter n drop default",
+)
+DEFAULTS = (
+    "select string_agg(coalesce(pg_get_expr(adbin, adrelid), 'NULL'), ', ' order by relname) "
+    "from pg_class join pg_attribute on attrelid = pg_class.oid and attname = 'n' "
+    "left join pg_attrdef on adrelid = attrelid and adnum = attnum "
+    "where relname in ('by_hand', 'none_at_all', 'Orders New', 'orders', 'orders_old', 'orders_older')"
+)
 COUNT = kept("select count(*) from orders", 900)
 
 Parts = tuple[Callable[[], Any], ...]
@@ -213,6 +226,13 @@ KINDS = [
         "default",
         orders(),
         orders(n=lambda: Column("n", Integer, server_default="5", comment="of all")),
+    ),
+    *both(
+        "default_beside_others_of_partitions",
+        orders(partitions=(OWN_DEFAULT,), n=lambda: Column("n", Integer, server_default="1")),
+        orders(partitions=(OWN_DEFAULT,), n=lambda: Column("n", Integer, server_default="5")),
+        handmade=OTHER_DEFAULTS,
+        up=(check(DEFAULTS, "3, 4, NULL, 5, 5, 5", "3, 4, NULL, 1, 1, 1"),),
     ),
     Kind(
         "partition.everything_at_once",
