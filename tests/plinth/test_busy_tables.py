@@ -338,6 +338,18 @@ def test_what_makes_an_application_wait_is_said_when_it_is_written(
     ]
 
 
+def test_a_required_column_that_goes_says_what_its_way_back_needs(
+    project: Project, empty_engine: Engine
+) -> None:
+    history = clear(project)
+    write(history, empty_engine, ranges(sa.Column("code", sa.Text, nullable=False)))
+    command.upgrade(history.config(empty_engine), "head")
+    first, after = write(history, empty_engine, ranges(), "drop=stays.code")
+    files = {each: next(history.folder.glob(f"versions/{each}*")).read_text() for each in (first, after)}
+    assert "# Rows that are written meanwhile may have no code, and none has one once" in files[first]
+    assert "# The values of code are gone." in files[after]
+
+
 def test_nothing_is_said_of_waiting_where_plain_files_are_wanted(
     project: Project, empty_engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,7 @@ from plinth.autogenerate.objects.heirs import (
     with_heirs,
 )
 from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp
+from plinth.autogenerate.objects.steps import AutocommitOp, Change, CommentOp, SqlOp
 from plinth.autogenerate.online.backfills import Fill, backfill_op
 from plinth.autogenerate.online.constraints import add_not_valid, not_valid_op, validate, validate_op
 from plinth.autogenerate.online.parts import old_columns
@@ -263,7 +263,12 @@ def loosen(way: Way, name: Name, column: Column) -> None:
     table = way.at.tables[name]
     to = with_not_null(way, name, column.name, False)
     check = not_null_check(table, column)
-    back = [
+    goes = way.change.after.tables[name].column(column.name) is None
+    warning = (
+        f"Rows that are written meanwhile may have no {column.name}, and none has one once it was dropped:"
+    )
+    back: list[ops.MigrateOperation] = [
+        *([CommentOp(warning), CommentOp("this works as long as all have one.")] if goes else []),
         not_valid_op(check, table, way.at),
         validate_op(check, table, way.at),
         nullable_op(table, column, way.at, False),
