@@ -570,6 +570,11 @@ class Catalog:
     leaned_on: frozenset[tuple[str, str] | str] = field(default=frozenset(), compare=False)
     unseen: frozenset[str] = field(default=frozenset(), compare=False)
 
+    def column(self, table: Name, name: str) -> Column | None:
+        """Return the column of that name; None when there is none, or no such table."""
+        found = self.tables.get(table)
+        return found.column(name) if found else None
+
     @property
     def nodes(self) -> frozenset[Node]:
         """All that stands on something."""

@@ -125,18 +125,14 @@ def kept_columns(hints: Hints, before: Catalog, after: Catalog) -> dict[ColumnNa
         before: what is there.
         after: what the models mean.
     """
-
-    def has(catalog: Catalog, place: ColumnName, column: str) -> bool:
-        return place.table in catalog.tables and catalog.tables[place.table].column(column) is not None
-
+    asked = {new: hints.columns[new] for new in hints.kept if isinstance(new, ColumnName)}
     return {
-        new: hints.columns[new]
-        for new in hints.kept
-        if isinstance(new, ColumnName)
-        and has(before, new, hints.columns[new])
-        and not has(before, new, new.column)
-        and has(after, new, new.column)
-        and not has(after, new, hints.columns[new])
+        new: old
+        for new, old in asked.items()
+        if before.column(new.table, old)
+        and not before.column(*new)
+        and after.column(*new)
+        and not after.column(new.table, old)
     }
 
 
@@ -178,19 +174,16 @@ def done_hints(hints: Hints, database: Catalog) -> Iterator[str]:
         if name in database.tables and old not in database.tables:
             yield _can_go(RENAMED_FROM, shown(name, database))
     for column, old_name in hints.columns.items():
-        table = database.tables.get(column.table)
-        if table and table.column(column.column) and not table.column(old_name):
+        if database.column(*column) and not database.column(column.table, old_name):
             yield _can_go(RENAMED_FROM, f"{shown(column.table, database)}.{column.column}")
     for column, renames in hints.values.items():
-        table = database.tables.get(column.table)
-        found = table.column(column.column) if table else None
+        found = database.column(*column)
         enum = database.enums.get(found.named_type) if found and found.named_type else None
         if enum and not set(renames) & set(enum.values):
             yield _can_go(ENUM_RENAMES, f"{shown(column.table, database)}.{column.column}")
     for hint, said in ((BACKFILL, hints.backfills), (USING, hints.usings)):
         for column in said:
-            table = database.tables.get(column.table)
-            if table and table.column(column.column):
+            if database.column(*column):
                 yield _can_go(hint, f"{shown(column.table, database)}.{column.column}")
 
 

@@ -83,9 +83,8 @@ def ask(connection: Connection, change: Change, named: set[str]) -> None:
 
 def _refuse_nulls(connection: Connection, change: Change) -> None:
     for name, table in change.after.tables.items():
-        old_table = change.before.tables.get(name)
-        for column in table.columns if old_table else ():
-            old = old_table.column(column.name) if old_table else None
+        for column in table.columns:
+            old = change.before.column(name, column.name)
             old = old and with_inherited(change, name, old)  # filled with that of the table above
             if old is None or old.not_null or not column.not_null or column.generated or column.identity:
                 continue
@@ -110,8 +109,7 @@ def _refuse_used_values(connection: Connection, change: Change) -> None:
             continue
         values = ", ".join(map(literal, removed))
         for table, column in columns_of(name, change.before):
-            kept = change.after.tables.get(table.name)
-            new = kept.column(column.name) if kept else None
+            new = change.after.column(table.name, column.name)
             if new is None or new.named_type != name:
                 continue
             condition = f"{quoted(column.name)}::text IN ({values})"

@@ -4,8 +4,9 @@ They are really done, in a savepoint that is rolled back: PostgreSQL then says h
 the new names, in expressions too.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from alembic.operations import Operations, ops
@@ -48,6 +49,7 @@ def in_turns(renames: Iterable[Rename]) -> list[list[Rename]]:
 
 
 T = TypeVar("T")
+Piece = Constraint | Index
 Read = Callable[[], Catalog]
 
 
@@ -206,7 +208,7 @@ def _type_of(table: Table, name: str) -> str | None:
 def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
     seen: set[tuple[Name, str]] = set()
     for (table, column), renames in hints.values.items():
-        found = after.tables[table].column(column) if table in after.tables else None
+        found = after.column(table, column)
         type_ = found.named_type if found else None
         if type_ is None or type_ not in before.enums or type_ not in after.enums:
             continue
@@ -236,7 +238,8 @@ def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
     """Yield the renames of enum types: one goes, another with its values comes and takes its columns."""
     for old in [name for name in before.enums if name not in after.enums]:
         users = list(columns_of(old, before))
-        takers = {_type_after(table, column.name, after) for table, column in users}
+        taken = [after.column(table.name, column.name) for table, column in users]
+        takers = {each.named_type if each else None for each in taken}
         new = takers.pop() if len(takers) == 1 else None
         if (
             new is None
@@ -253,11 +256,6 @@ def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
             ),
             SqlOp(f"ALTER TYPE {sql_name(new, after)} RENAME TO {quoted(old.name)}"),
         )
-
-
-def _type_after(table: Table, column: str, after: Catalog) -> Name | None:
-    found = after.tables[table.name].column(column) if table.name in after.tables else None
-    return found.named_type if found else None
 
 
 @dataclass(frozen=True)
@@ -296,8 +294,7 @@ def _parts(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
         taken |= {_key(table, each) for each in table.parts}
         wanted = after.tables.get(name)
         if wanted is not None:
-            moves += _moves_of_constraints(table, wanted, before)
-            moves += _moves_of_indexes(table, wanted, before)
+            moves += _moves_of_parts(table, wanted, before)
     renamings = {move.old: move for move in moves}
     asked = {_Key(move.old.place, move.new): move.old for move in moves}
 
@@ -333,38 +330,35 @@ def _moves_of_sequences(before: Catalog, after: Catalog) -> Iterator[_Move]:
         yield _Move(_Key(old.name.schema, old.name.name), new.name.name, rename, new.owner.table)
 
 
-def _moves_of_constraints(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
-    gone = [each for each in table.constraints.values() if each.name not in wanted.constraints]
-    for new in wanted.constraints.values():
-        if new.name in table.constraints or not new.is_local:
-            continue
-        old = _one(each for each in gone if _same(each, new))
-        if old is not None:
-            gone.remove(old)
-
-            def rename(was: str, becomes: str, old: Constraint = old) -> SqlOp:
-                return constraints.rename_op(table.name, replace(old, name=was), becomes, before)
-
-            yield _Move(_key(table, old), new.name, rename, table.name)
-
-
-def _same(old: Constraint, new: Constraint) -> bool:
-    return old.is_local and constraints.is_kept(old, new)
+def _moves_of_parts(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
+    both: tuple[tuple[Mapping[str, Piece], Mapping[str, Piece]], ...] = (
+        (table.constraints, wanted.constraints),
+        (table.indexes, wanted.indexes),
+    )
+    for there, should in both:
+        gone = [each for name, each in there.items() if name not in should]
+        for new in (each for name, each in should.items() if name not in there):
+            old = _one(each for each in gone if _same(each, new))
+            if old is not None:
+                gone.remove(old)
+                yield _Move(
+                    _key(table, old), new.name, partial(_renamed, table.name, old, before), table.name
+                )
 
 
-def _moves_of_indexes(table: Table, wanted: Table, before: Catalog) -> Iterator[_Move]:
-    gone = [each for each in table.indexes.values() if each.name not in wanted.indexes and each.valid]
-    for new in wanted.indexes.values():
-        if new.name in table.indexes:
-            continue
-        old: Index | None = _one(each for each in gone if indexes.meaning(each) == indexes.meaning(new))
-        if old is not None:
-            gone.remove(old)
+def _renamed(table: Name, part: Piece, catalog: Catalog, was: str, becomes: str) -> SqlOp:
+    if isinstance(part, Index):
+        return indexes.rename_op(table, was, becomes, catalog)
+    return constraints.rename_op(table, replace(part, name=was), becomes, catalog)
 
-            def rename(was: str, becomes: str) -> SqlOp:
-                return indexes.rename_op(table.name, was, becomes, before)
 
-            yield _Move(_key(table, old), new.name, rename, table.name)
+def _same(old: Piece, new: Piece) -> bool:
+    """Whether they are the same but for their names."""
+    if isinstance(old, Constraint) and isinstance(new, Constraint):
+        return old.is_local and new.is_local and constraints.is_kept(old, new)
+    if isinstance(old, Index) and isinstance(new, Index):
+        return old.valid and indexes.meaning(old) == indexes.meaning(new)
+    return False
 
 
 def _one(found: Iterable[T]) -> T | None:

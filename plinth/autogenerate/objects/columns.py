@@ -116,48 +116,47 @@ def server_default(column: Column) -> str | sa.TextClause:
     return sa.text(without_binds(sql))
 
 
-def identity_options(column: Column, catalog: Catalog) -> dict[str, int | bool]:
-    """Return what isn't usual about an identity column's sequence, by SQLAlchemy's names."""
+def _options(sequence: Sequence, usual: Sequence) -> dict[str, int | bool]:
+    """Return what isn't usual about a sequence."""
+    names = ("start", "increment", "minimum", "maximum", "cache", "cycle")
+    return {
+        each: getattr(sequence, each) for each in names if getattr(sequence, each) != getattr(usual, each)
+    }
+
+
+def option_words(sequence: Sequence, usual: Sequence) -> list[str]:
+    """Return what isn't usual about a sequence, as SQL says it."""
+    starts = {
+        "start": "START WITH",
+        "increment": "INCREMENT BY",
+        "minimum": "MINVALUE",
+        "maximum": "MAXVALUE",
+    }
+    found = _options(sequence, usual)
+    words = [f"{starts.get(name, name.upper())} {value}" for name, value in found.items() if name != "cycle"]
+    return [*words, "CYCLE" if found["cycle"] else "NO CYCLE"] if "cycle" in found else words
+
+
+def _of_identity(column: Column, catalog: Catalog) -> tuple[Sequence, Sequence]:
+    """Return an identity column's sequence, and as it is when none of its options are said."""
     sequence = catalog.sequences[column.sequence]  # type: ignore[index] # an identity column has one
-    down = sequence.increment < 0
-    minimum, maximum = (-_LARGEST[column.type] - 1, -1) if down else (1, _LARGEST[column.type])
-    usual = {
-        "start": sequence.maximum if down else sequence.minimum,
-        "increment": 1,
-        "minvalue": minimum,
-        "maxvalue": maximum,
-        "cache": 1,
-        "cycle": False,
-    }
-    options = {
-        "start": sequence.start,
-        "increment": sequence.increment,
-        "minvalue": sequence.minimum,
-        "maxvalue": sequence.maximum,
-        "cache": sequence.cache,
-        "cycle": sequence.cycle,
-    }
-    return {name: value for name, value in options.items() if value != usual[name]}
+    usual = default_sequence(sequence, column.type, sequence.persistence)
+    if sequence.increment < 0:
+        usual = replace(usual, minimum=-_LARGEST[column.type] - 1, maximum=-1)
+    return sequence, replace(usual, start=sequence.maximum if sequence.increment < 0 else sequence.minimum)
 
 
 def _identity(column: Column, catalog: Catalog) -> sa.Identity:
-    return sa.Identity(always=column.identity == "a", **identity_options(column, catalog))  # type: ignore[arg-type]
-
-
-_SQL_OPTIONS = {
-    "start": "START WITH",
-    "increment": "INCREMENT BY",
-    "minvalue": "MINVALUE",
-    "maxvalue": "MAXVALUE",
-    "cache": "CACHE",
-}
+    names = {"minimum": "minvalue", "maximum": "maxvalue"}
+    options = {
+        names.get(each, each): value for each, value in _options(*_of_identity(column, catalog)).items()
+    }
+    return sa.Identity(always=column.identity == "a", **options)  # type: ignore[arg-type]
 
 
 def identity_sql(column: Column, catalog: Catalog) -> str:
     """Return what makes a column an identity column."""
-    options = identity_options(column, catalog)
-    words = [f"{_SQL_OPTIONS[name]} {value}" for name, value in options.items() if name != "cycle"]
-    words += ["CYCLE"] if options.get("cycle") else []
+    words = option_words(*_of_identity(column, catalog))
     kind = "ALWAYS" if column.identity == "a" else "BY DEFAULT"
     return f"GENERATED {kind} AS IDENTITY" + (f" ({' '.join(words)})" if words else "")
 

@@ -73,7 +73,7 @@ def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
         Refusal: an array holds some.
     """
     for table, column in columns_of(name, before):
-        kept = after.tables[table.name].column(column.name) if table.name in after.tables else None
+        kept = after.column(table.name, column.name)
         if kept and column.type.endswith("[]") and kept.named_type == name:
             place = f"{shown(table.name, before)}.{column.name}"
             refuse(

@@ -26,28 +26,20 @@ def is_extended(before: Enum, after: Enum) -> bool:
 
 def mentioned_values(enum: Enum, change: Change) -> set[str]:
     """Return the values of an enum that the change itself uses: in defaults and in expressions."""
-    texts: list[str] = []
-    for name, table in change.after.tables.items():
-        old = change.before.tables.get(name)
-        for column in table.columns:
-            was = old.column(column.name) if old else None
-            if column.default and (was is None or was.default != column.default):
-                texts.append(column.default)
-            value = change.backfills.get((name, column.name))  # type: ignore[call-overload]
-            texts += [value] if value else []
-        for constraint in table.constraints.values():
-            was_constraint = old.constraints.get(constraint.name) if old else None
-            if was_constraint is None or was_constraint.definition != constraint.definition:
-                texts.append(constraint.definition)
-        for index in table.indexes.values():
-            was_index = old.indexes.get(index.name) if old else None
-            if was_index is None or was_index.definition != index.definition:
-                texts.append(index.definition)
-    for key, other in change.after.others.items():
-        was_other = change.before.others.get(key)
-        if was_other is None or was_other.definition != other.definition:
-            texts.append(other.definition)
+    new = _expressions(change.after) - _expressions(change.before)
+    texts = [text for _, text in new]
+    texts += [text for place, text in change.backfills.items() if change.after.column(*place)]
     return {value for value in enum.values if any(is_mentioned([value], text) for text in texts)}
+
+
+def _expressions(catalog: Catalog) -> set[tuple[Node, str]]:
+    """Return the SQL of all that is made of some, and whose it is."""
+    found = {(other.node, other.definition) for other in catalog.others.values()}
+    for table in catalog.tables.values():
+        found |= {(table.part("column", each.name), each.default) for each in table.columns if each.default}
+        for kind, parts in (("constraint", table.constraints), ("index", table.indexes)):
+            found |= {(table.part(kind, name), each.definition) for name, each in parts.items()}
+    return found
 
 
 def is_mentioned(values: Collection[str], text: str) -> bool:
@@ -141,8 +133,7 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
     yield Step(SqlOp(rename, f"change {name.name}"), "type").dropping(*gone)
     yield Step(SqlOp(create)).making(*come)
     for table, column in columns_of(name, change.before):
-        new_table = change.after.tables.get(table.name)
-        new = new_table.column(column.name) if new_table else None
+        new = change.after.column(table.name, column.name)
         if new is None or new.named_type != name or column.generated or not column.is_local:
             continue
         if column.default is not None:

@@ -9,6 +9,7 @@ from plinth.autogenerate.objects.columns import (
     default_sequence,
     is_serial,
     next_value,
+    option_words,
 )
 from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
@@ -18,9 +19,8 @@ from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
 
 def owner_of(sequence: Sequence, catalog: Catalog) -> tuple[Table, Column] | None:
     """Return the column that a sequence belongs to."""
-    table = catalog.tables.get(sequence.owner.table) if sequence.owner else None
-    column = table.column(sequence.owner.column) if table and sequence.owner else None
-    return (table, column) if table and column else None
+    column = catalog.column(*sequence.owner) if sequence.owner else None
+    return (catalog.tables[sequence.owner.table], column) if sequence.owner and column else None
 
 
 def create_sql(sequence: Sequence, catalog: Catalog) -> str:
@@ -30,24 +30,8 @@ def create_sql(sequence: Sequence, catalog: Catalog) -> str:
     words += ["SEQUENCE", sql_name(sequence.name, catalog)]
     if sequence.type != "bigint":
         words.append(f"AS {sequence.type}")
-    words += _option_words(sequence, usual)
+    words += option_words(sequence, usual)
     return " ".join(words)
-
-
-def _option_words(sequence: Sequence, other: Sequence) -> list[str]:
-    words = []
-    for name, start in (
-        ("start", "START WITH"),
-        ("increment", "INCREMENT BY"),
-        ("minimum", "MINVALUE"),
-        ("maximum", "MAXVALUE"),
-        ("cache", "CACHE"),
-    ):
-        if getattr(sequence, name) != getattr(other, name):
-            words.append(f"{start} {getattr(sequence, name)}")
-    if sequence.cycle != other.cycle:
-        words.append("CYCLE" if sequence.cycle else "NO CYCLE")
-    return words
 
 
 def rename_op(old: Name, new: str, catalog: Catalog) -> SqlOp:
@@ -118,8 +102,7 @@ def _go_on(change: Change, sequence: Sequence, forced: Forced) -> Iterator[Step]
 
 def _stays(change: Change, forced: Forced, table: Table, column: Column) -> bool:
     """Whether a column is there before and after, and isn't made anew."""
-    found = (each.tables.get(table.name) for each in (change.before, change.after))
-    is_there = all(each is not None and each.column(column.name) for each in found)
+    is_there = all(each.column(table.name, column.name) for each in (change.before, change.after))
     return is_there and table.part("column", column.name) not in forced.anew
 
 
@@ -184,7 +167,7 @@ def _changed_words(old: Sequence, new: Sequence) -> list[str]:
             for each in ("minimum", "maximum")
         }
         before = replace(old, **adjusted)
-    words += _option_words(new, before)
+    words += option_words(new, before)
     return [*words, "RESTART"] if words and _begins_anew(old, new) else words
 
 

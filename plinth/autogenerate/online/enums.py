@@ -62,15 +62,12 @@ def holder(way: Way, name: Name) -> str | None:
 
 def goes_along(way: Way, table: Table, part: Constraint | Index) -> bool:
     """Whether something stands on columns whose enums are made anew, and on nothing else that could be."""
+    both = way.change.before, way.change.after
     places = [ColumnName(table.name, each) for each in part.columns]
-    enums = {rebuilt_enum(way, place) for place in places if _stays(way, place)} - {None}
+    staying = [place for place in places if all(catalog.column(*place) for catalog in both)]
+    enums = {rebuilt_enum(way, place) for place in staying} - {None}
     types = {Node("type", each) for each in enums if each}
     return bool(types) and part.needs <= types | table.column_nodes
-
-
-def _stays(way: Way, place: ColumnName) -> bool:
-    tables = (catalog.tables.get(place.table) for catalog in (way.change.before, way.change.after))
-    return all(table is not None and table.column(place.column) for table in tables)
 
 
 def places_of(name: Name, catalog: Catalog) -> set[ColumnName]:

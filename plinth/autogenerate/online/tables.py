@@ -16,7 +16,7 @@ from plinth.autogenerate.online.enums import rebuilt_enum
 from plinth.autogenerate.online.others import with_what_is_needed
 from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node, Table, only
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node, Other, Table, only
 
 
 def _make_what_is_new(way: Way) -> None:
@@ -126,24 +126,20 @@ def _change_rest(way: Way) -> None:
     tables = {name: _with_what_goes(at.tables.get(name), table) for name, table in after.tables.items()}
     tables |= {**gone, **{name: at.tables[name] for name in way.split}}
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
-    rest = {name: each for name, each in at.sequences.items() if name not in after.sequences}
-    owned = {name: each for name, each in rest.items() if each.owner is None or each.owner in columns}
     taken = {name for _, name in after.others} | {_full_name(name) for name in after.tables}
-    others = {
-        key: each
-        for key, each in at.others.items()
-        if key not in after.others
-        and (each.table in gone or (each.kind in _VIEWS and each.name not in taken))
-    }
-    enums = {name: each for name, each in at.enums.items() if name not in after.enums or name in late}
+
+    def waits(other: Other) -> bool:
+        return other.table in gone or (other.kind in _VIEWS and other.name not in taken)
+
+    owned = only(at.sequences, lambda each: each.owner is None or each.owner in columns)
     to = replace(
         after,
         schemas={**at.schemas, **after.schemas},
         tables=tables,
         sequences={**owned, **after.sequences},
-        enums={**after.enums, **enums},
-        domains={**{k: v for k, v in at.domains.items() if k not in after.domains}, **after.domains},
-        others={**others, **after.others},
+        enums={**at.enums, **after.enums, **only(at.enums, lambda each: each.name in late)},
+        domains={**at.domains, **after.domains},
+        others={**only(at.others, waits), **after.others},
     )
     way.go(with_what_is_needed(way.at, to))
 
@@ -153,11 +149,8 @@ def _with_what_goes(before: Table | None, after: Table) -> Table:
     gone = [column for column in before.columns if after.column(column.name) is None] if before else []
     kept = [replace(column, not_null=column.not_null and not column.is_required) for column in gone]
     not_null = {column.name for column in kept if column.not_null}
-    named = {
-        name: each
-        for name, each in (before.constraints.items() if before else ())
-        if each.type == "n" and not_null.issuperset(each.columns)
-    }
+    standing = before.constraints if before else {}
+    named = only(standing, lambda each: each.type == "n" and not_null.issuperset(each.columns))
     return replace(after, columns=(*after.columns, *kept), constraints={**named, **after.constraints})
 
 
