@@ -22,7 +22,7 @@ _STANDING = """
     from pg_depend join pg_attribute on attrelid = refobjid and attnum = refobjsubid
     where refclassid = 'pg_class'::regclass and attrelid = to_regclass(%s::text)
       and %s::text in (attname::text, quote_ident(attname))
-      and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc')
+      and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel')
     """
 
 

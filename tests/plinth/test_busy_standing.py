@@ -1,7 +1,7 @@
 """A column gets another type under what stands on it, while an application reads and writes through that."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import sqlalchemy as sa
@@ -53,12 +53,13 @@ Begin = Callable[..., tuple[History, list[str]]]
 def begin(project: Project, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Begin:
     """Let a table stand with what stands on it, and rows; and write the revisions that widen its prices."""
 
-    def begun(*statements: str) -> tuple[History, list[str]]:
+    def begun(*statements: str, by_hand: Sequence[str] = ()) -> tuple[History, list[str]]:
         monkeypatch.setenv("DATABASE_URL", empty_engine.url.render_as_string(hide_password=False))
         found = clear(project)
         write(found, empty_engine, models(sa.Integer, *statements))
         command.upgrade(found.config(empty_engine), "head")
-        do(empty_engine.url, FILL)
+        for statement in (FILL, *by_hand):
+            do(empty_engine.url, statement)
         return found, write(found, empty_engine, models(sa.BigInteger, *statements))
 
     return begun
@@ -194,6 +195,43 @@ def test_what_an_interrupted_way_under_materialized_views_has_done_is_taken_back
     take_back(history, empty_engine, written[0], content, slice(1 + 2 * part, None, 8))
 
 
+PUBLICATIONS = (
+    "create publication listed for table goods (id, price)",
+    "create publication few for table goods (id, price, name) where (price > 10 and name <> 'it''s') "
+    "with (publish = 'insert')",
+    "create publication beside for table goods (id, name)",
+)
+PUBLISHED = """
+    select pubname, array(select unnest(attnames) order by 1)::text, rowfilter
+    from pg_publication_tables order by 1
+    """
+IS_PUBLISHED = """
+    select 1 / count(*) from pg_publication_tables
+    where pubname = 'listed' and 'price' = any(attnames) and :id > 0
+    """
+
+
+@pytest.mark.slow
+def test_publications_name_the_column_all_the_time(begin: Begin, empty_engine: Engine) -> None:
+    history, written = begin(by_hand=PUBLICATIONS)
+    published = [
+        ("beside", "{id,name}", None),
+        ("few", "{id,name,price}", "((price > 10) AND (name <> 'it''s'::text))"),
+        ("listed", "{id,price}", None),
+    ]
+    assert rows(empty_engine.url, PUBLISHED) == published
+    assert to_and_fro(history, empty_engine, written, IS_PUBLISHED) == []
+    assert rows(empty_engine.url, PUBLISHED) == published
+
+
+@pytest.mark.slow
+def test_what_an_interrupted_way_of_published_columns_has_done_is_taken_back(
+    begin: Begin, empty_engine: Engine
+) -> None:
+    history, written = begin(by_hand=PUBLICATIONS)
+    take_back(history, empty_engine, written[0], PUBLISHED, slice(3, None, 3))
+
+
 ROLE = f"plinth_test_shop_{secrets.token_hex(4)}"
 POLICIES = (
     "alter table goods enable row level security",
@@ -254,6 +292,10 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     [
         ("create view rich as select id from goods where price > 100", "rule _RETURN on view rich"),
         ("create policy rich on goods using (price > 100)", "policy rich on table goods"),
+        (
+            "create publication rich for table goods (id, price)",
+            "publication of table goods in publication rich",
+        ),
     ],
 )
 def test_what_no_revision_knows_is_named_before_it_would_read_the_old_column(
@@ -264,6 +306,7 @@ def test_what_no_revision_knows_is_named_before_it_would_read_the_old_column(
     with pytest.raises(CommandError, match=f"{named} stands on goods.price, and no revision knows of it"):
         command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("integer",)]
-    do(empty_engine.url, f"drop {named.removeprefix('rule _RETURN on ').replace(' table ', ' ')}")
+    name = named.removeprefix("rule _RETURN on ").removeprefix("publication of table goods in ")
+    do(empty_engine.url, f"drop {name.replace(' table ', ' ')}")
     command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("bigint",)]

@@ -104,8 +104,8 @@ FORMS = (
         "another type, or an enum without a value, table to be written anew",
         "a second column kept equal by a trigger; filled in batches; its checks added and its indexes "
         "built; takes over the names; views, policies and statistics on it, and the table's triggers, are "
-        "dropped just before and made again just after, in the same transaction. In the second file: the "
-        "old column dropped",
+        "dropped just before and made again just after, in the same transaction; publications that name it "
+        "leave the table out and take it in again. In the second file: the old column dropped",
         ("type.text_to_int_with_index_and_check", "enum.remove_value_unused"),
     ),
     Form(

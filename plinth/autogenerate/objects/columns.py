@@ -7,7 +7,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from plinth.autogenerate.objects import casts
+from plinth.autogenerate.objects import casts, publications
 from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.heirs import (
     in_heirs,
@@ -442,6 +442,15 @@ def _alter_sql(change: Change, table: Table, column: Column) -> str:
 
 def retype(change: Change, table: Table, before: Column, after: Column) -> ops.MigrateOperation:
     """Return what gives a column another type."""
+    op = _retype(change, table, before, after)
+    if not (before.published_by or after.published_by):
+        return op
+    own = op.ops if isinstance(op, ops.ModifyTableOps) else [op]
+    leave = publications.unpublish([ColumnName(table.name, after.name)], change.after)
+    return ops.ModifyTableOps(table.name.name, [leave, *own, publications.publish()])
+
+
+def _retype(change: Change, table: Table, before: Column, after: Column) -> ops.MigrateOperation:
     expression = change.using(ColumnName(table.name, after.name), before, after)
     if casts.keeps_stored_values(before, after, expression):
         # With this zone PostgreSQL sees that nothing has to be written anew.

@@ -211,22 +211,23 @@ def _refuse_dependents(change: Change) -> None:
 
 
 def _refuse_published(change: Change, forced: Forced) -> None:
-    """Return if no publication names a column that goes or gets another type.
+    """Return if no publication names a column that goes, or is made anew.
 
     Raises:
-        Refusal: one does, and PostgreSQL lets such a column neither go nor change.
+        Refusal: one does, and PostgreSQL lets such a column not go.
     """
-    changed = forced.retyped | forced.parts("column")
     for name in sorted(change.before.tables.keys() & change.after.tables.keys()):
         for column in change.before.tables[name].columns:
             goes = change.after.tables[name].column(column.name) is None
-            if column.published_by and (goes or ColumnName(name, column.name) in changed):
+            is_anew = ColumnName(name, column.name) in forced.parts("column")
+            if column.published_by and (goes or is_anew):
                 publication = min(column.published_by)
+                what = "would be dropped" if goes else "would be made anew"
                 refuse(
                     Refusal(
                         "dependent",
                         f"The publication {publication} names column {shown(name, change.before)}."
-                        f"{column.name}, which {'would be dropped' if goes else 'gets another type'}. Take "
+                        f"{column.name}, which {what}. Take "
                         f"it out first, by ALTER PUBLICATION {publication} SET TABLE … in a revision written "
                         "by hand, and name it again in one after.",
                     )

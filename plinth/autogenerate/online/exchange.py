@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects import constraints, indexes, publications
 from plinth.autogenerate.objects.columns import identity_sql, native_column, server_default
 from plinth.autogenerate.objects.quoting import (
     literal,
@@ -90,7 +90,8 @@ def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
     beside, left = _bare(wanted, new), _bare(table[column], old)
     if enum:
         beside, left = enum.typed(beside, enum.new, way.at), enum.typed(left, enum.old, way.at)
-    later = replace(wanted, has_privileges=table[column].has_privileges)
+    own = table[column]
+    later = replace(wanted, has_privileges=own.has_privileges, published_by=own.published_by)
     turn = Turn(name, table[column], later, beside, left, enum)
     to = way.with_table(replace(table, columns=(*table.columns, beside)))
     native = native_column(beside, table, way.at)
@@ -106,7 +107,10 @@ def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
 
 def _bare(column: Column, name: str) -> Column:
     """Return a column under another name that nobody has to give a value."""
-    return replace(column, name=name, not_null=False, default=None, identity="", sequence=None)
+    none = frozenset[str]()
+    return replace(
+        column, name=name, not_null=False, default=None, identity="", sequence=None, published_by=none
+    )
 
 
 def _comment(way: Way, places: Sequence[ColumnName]) -> str:
@@ -354,6 +358,8 @@ class _Exchange:
                 found.append(self._alter(turn, turn.old.name, modify_nullable=True))
         found += [self._rename(each) for each in self.made if not _is_primary(each.piece)]
         found += [self._grant(turn) for turn in self.turns if turn.old.has_privileges]
+        published = [turn.place for turn in self.turns if turn.old.published_by]
+        found += [publications.unpublish(published, at)] if published else []
         for turn in self.turns:
             found += [
                 self._alter(turn, turn.old.name, modify_name=turn.left.name),
@@ -367,6 +373,7 @@ class _Exchange:
                 found.append(use_index(each.piece, each.name, table, at))
                 found += comment_ops(each.piece, table, at)
         found += self._chosen()
+        found += [publications.publish()] if published else []
         # In the same transaction: nobody could tell later that it misses what was written since.
         found += [
             ops.DropColumnOp(turn.table.name, turn.left.name, schema=schema_of(turn.table, at))

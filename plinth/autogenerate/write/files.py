@@ -107,7 +107,10 @@ class _Block:
     @property
     def is_single(self) -> bool:
         """Whether it is but one statement, which needs no transaction with others."""
-        return len([each for each in self.ops if not isinstance(each, CommentOp)]) == 1
+        each_one = [
+            op for each in self.ops for op in (each.ops if isinstance(each, ops.OpContainer) else [each])
+        ]
+        return len([each for each in each_one if not isinstance(each, CommentOp)]) == 1
 
 
 def _absorbed(blocks: Sequence[_Block]) -> list[_Block]:

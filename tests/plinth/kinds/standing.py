@@ -184,6 +184,18 @@ TOUCHES = (
     "$$ begin new.s := case new.s when 'a' then '' else new.s end || '{0}'; return new; end $$"
 )
 TOUCHING = "before update on t for each row execute function {}()"
+PUBLICATIONS = (
+    "create publication listed for table t (id, n), table other (id) where (id > 1)",
+    "create publication \"Only 100%\" for table t where (n > 0 and s <> 'it''s') with (publish = 'insert')",
+    "create publication whole for table t, other",
+    "create publication beside for table t (id, s)",
+)
+PUBLISHED = kept(
+    "select count(*) from pg_publication_tables where tablename = 't' and "
+    "(pubname, rowfilter is not null, attnames @> '{n}') in "
+    "(('listed', false, true), ('Only 100%', true, true), ('beside', false, false), ('whole', false, true))",
+    4,
+)
 STATISTICS = (
     "create statistics st (ndistinct, mcv) on n, s from t",
     "alter statistics st set statistics 77",
@@ -421,6 +433,32 @@ KINDS = [
             kept("select count(*) from v where mood::text = 'ill'", 1),
             check("update t set mood = 'well' where id = 2 returning n", up=2, down=2),
         ),
+    ),
+    Kind(
+        "standing.publications",
+        lambda m: (over(Integer)(m), t(m, Column("n", Integer), name="other")),
+        lambda m: (over(BigInteger)(m), t(m, Column("n", Integer), name="other")),
+        rows=ROWS,
+        handmade=PUBLICATIONS,
+        checks=(PUBLISHED,),
+        server=15,
+    ),
+    Kind(
+        "standing.publication_of_a_column_that_changes_in_place",
+        lambda m: t(m, Column("n", String(10)), Column("s", Text)),
+        lambda m: t(m, Column("n", String(20)), Column("s", Text)),
+        handmade=("create publication listed for table t (id, n)",),
+        rows=("insert into t (n, s) values ('a', 'a')",),
+        checks=(kept("select attnames::text from pg_publication_tables", "{id,n}"),),
+        server=15,
+    ),
+    under_key(
+        "publication_of_a_key",
+        handmade=(
+            "create publication p for table users (id), table orders (id, user_id) where (user_id > 0) "
+            "with (publish = 'insert')",
+        ),
+        server=15,
     ),
     under("statistics", *STATISTICS, checks=(ANALYZED,)),
     under(
