@@ -84,6 +84,7 @@ class Revision:
         dropped: standing tables and columns that are gone afterwards.
         gone: standing views and enums' values that are gone afterwards: no rows are lost with them.
         renamed: old names of tables and columns under which nothing is found any more, each with its new one.
+        replaced: those of the dropped columns in whose place is a new one.
     """
 
     revision: str
@@ -92,6 +93,7 @@ class Revision:
     dropped: Sequence[str] = ()
     gone: Sequence[str] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
 
     @property
     def is_online(self) -> bool:

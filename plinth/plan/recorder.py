@@ -188,7 +188,22 @@ class Recorder:
         after = self._names(_raw(connection))
         dropped, renamed = _changed_names(before, after)
         gone = _gone(before, after)
-        self.revisions.append(Revision(revision, message, tuple(self._statements), dropped, gone, renamed))
+        columns = {
+            f"{after.relations[oid].shown}.{name}"
+            for (oid, _), name in after.columns.items()
+            if oid in after.relations
+        }
+        self.revisions.append(
+            Revision(
+                revision,
+                message,
+                tuple(self._statements),
+                dropped,
+                gone,
+                renamed,
+                frozenset(columns.intersection(dropped)),
+            )
+        )
 
     def _sessions(self, connection: Connection) -> "tuple[psycopg.Connection[Any], psycopg.Connection[Any]]":
         if self._others is None:

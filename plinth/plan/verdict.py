@@ -55,10 +55,16 @@ def reasons(revision: Revision, is_large: Callable[[Table], bool]) -> list[Reaso
         is_large: whether a table is so large that reading or writing all of it takes time.
     """
     return [
-        *(Reason("destroys", f"{name} is gone afterwards") for name in revision.dropped),
+        *(Reason("destroys", _gone(name, revision)) for name in revision.dropped),
         *(Reason("renames", f"{old} is called {new} afterwards") for old, new in revision.renamed.items()),
         *_of_statements(revision.statements, is_large),
     ]
+
+
+def _gone(name: str, revision: Revision) -> str:
+    if name in revision.replaced:
+        return f"{name} is another column afterwards, with what the revision gave it"
+    return f"{name} is gone afterwards"
 
 
 def _of_statements(statements: Sequence[Statement], is_large: Callable[[Table], bool]) -> Iterator[Reason]:

@@ -321,7 +321,10 @@ def test_columns_that_change_their_names_with_each_other_rename_nothing(
 
 def test_a_column_that_comes_back_empty_is_gone(history: History, target: Connection) -> None:
     again = execute("alter table users drop column old", "alter table users add column old bigint")
-    assert measured(history, target, again).dropped == ("users.old",)
+    revision = measured(history, target, again)
+    assert revision.dropped == ("users.old",)
+    said = "users.old is another column afterwards, with what the revision gave it"
+    assert [each.sentence for each in reasons(revision, lambda _: False) if each.word == "destroys"] == [said]
 
 
 def test_questions_to_the_catalog_are_left_out(history: History, target: Connection) -> None:
