@@ -10,11 +10,13 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
 
 from app import database
+from plinth.autogenerate.objects.refusals import Refusal
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.interruptions import take_back
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import at_work, write
+from tests.plinth.test_kinds import major_version
 
 ROWS = 5000
 FILL = f"insert into goods (price, name) select n, 'name ' || n from generate_series(1, {ROWS}) n"  # noqa: S608
@@ -285,6 +287,32 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     history, written = begin(*VIEWS, *TRIGGERS, *POLICIES)
     content = "select (select sum(price) from dear), (select sum(stamped) from goods)"
     take_back(history, empty_engine, written[0], content, slice(1 + 2 * part, None, 6))
+
+
+@pytest.mark.parametrize(
+    ("is_stored", "why"),
+    [
+        (True, "add a second stored column: let a trigger fill"),
+        (False, "is virtual: let it go in a revision"),
+    ],
+)
+def test_what_is_generated_from_a_column_is_refused_with_the_way_by_hand(
+    project: Project, empty_engine: Engine, is_stored: bool, why: str
+) -> None:
+    if not is_stored and major_version(empty_engine.url) < 18:
+        pytest.skip("PostgreSQL 18")
+    history = clear(project)
+
+    def generating(kind: type[sa.types.TypeEngine[int]]) -> MetaData:
+        found = models(kind)
+        twice = sa.Column("twice", sa.BigInteger, sa.Computed("price * 2", persisted=is_stored))
+        found.tables["goods"].append_column(twice)
+        return found
+
+    write(history, empty_engine, generating(sa.Integer))
+    command.upgrade(history.config(empty_engine), "head")
+    with pytest.raises(Refusal, match=f"twice is generated from it, and .*{why}"):
+        write(history, empty_engine, generating(sa.BigInteger))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,11 @@ from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Way
 from plinth.catalog.picture import Column, ColumnName, Index, Node, Other, Table
 
+_BY_HAND = {
+    "s": "PostgreSQL writes the table anew to add a second stored column: let a trigger fill a plain one",
+    "v": "is virtual: let it go in a revision before, and come again in one after, which write nothing",
+}
+
 
 def swaps(way: Way) -> set[ColumnName]:
     """Return the columns that get their new type so."""
@@ -168,7 +173,7 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     tables = [each.tables[place.table] for each in (way.before, way.change.after)]
     for column in (column for table in tables for column in table.columns):
         if place.column in column.uses:
-            yield f"generated column {column.name} stands on it, and can't be built beside it"
+            yield f"{column.name} is generated from it, and {_BY_HAND[column.generated]}"
     if "forced" in tables[0].row_security:
         yield "its policies hold for its owner too, who might not see all rows to fill"
     gone = {each.node for each in way.before.others.values() if goes_before_swaps(way, each)}
