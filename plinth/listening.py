@@ -10,14 +10,15 @@ Listener = tuple[Any, str, Callable[..., Any]]
 
 
 @contextmanager
-def listening(*listeners: Listener) -> Iterator[None]:
+def listening(*listeners: Listener, retval: bool = False) -> Iterator[None]:
     """Listen as long as the block runs.
 
     Args:
         listeners: to what, for which event, and what is called.
+        retval: whether what they return takes the place of what they were given.
     """
     with ExitStack() as stack:
         for each in listeners:
-            event.listen(*each)
+            event.listen(*each, retval=retval)
             stack.callback(event.remove, *each)
         yield

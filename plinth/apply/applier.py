@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import drops, left_columns, losses, phases, session
+from plinth.apply import drops, left_columns, losses, phases, session, version_row
 from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
@@ -277,6 +277,7 @@ class _Applier:
             stack.callback(self._flushing.flush)
             self._online = OnlineStatements(connection, table, *timeouts)
             stack.enter_context(self._online.watched())
+            stack.enter_context(version_row.compiled_once(connection))
             stack.enter_context(drops.announced(connection, self._is_upgrading))
             stack.enter_context(self._grants.kept(connection))
             stack.enter_context(left_columns.refused(connection))
