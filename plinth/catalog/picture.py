@@ -261,6 +261,7 @@ class Table:
         options: storage parameters.
         partition_key: as `pg_get_partkeydef` prints it.
         partition_bound: of a partition.
+        partition_condition: the same as `pg_get_partition_constraintdef` prints it; not compared.
         parents: the tables that it inherits from, or is a partition of.
         access_method: where it isn't the default.
         tablespace: where it isn't the default.
@@ -281,6 +282,7 @@ class Table:
     options: tuple[str, ...] = ()
     partition_key: str | None = None
     partition_bound: str | None = None
+    partition_condition: str | None = field(default=None, compare=False)
     parents: tuple[Name, ...] = ()
     access_method: str | None = None
     tablespace: str | None = None

@@ -42,7 +42,8 @@ TABLES = f"""
                select quote_ident(x.relname) from pg_index i join pg_class x on x.oid = i.indexrelid
                where i.indrelid = c.oid and i.indisreplident) else '' end,
            (select x.relname from pg_index i join pg_class x on x.oid = i.indexrelid
-            where i.indrelid = c.oid and i.indisclustered), nullif(c.reloftype, 0)::regtype::text
+            where i.indrelid = c.oid and i.indisclustered), nullif(c.reloftype, 0)::regtype::text,
+           pg_get_partition_constraintdef(c.oid)
     from pg_class c {_NAMESPACE} c.relnamespace
     left join pg_am am on am.oid = c.relam left join pg_tablespace ts on ts.oid = c.reltablespace
     where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and {_SCHEMAS}

@@ -207,7 +207,7 @@ def _tables(rows: Rows) -> dict[int, Table]:
     tables = {}
     for (
         oid, schema, name, kind, persistence, options, key, bound, parents, method, tablespace, comment,
-        security, replica_identity, clustered_on, of_type,
+        security, replica_identity, clustered_on, of_type, partition_condition,
     ) in rows(queries.TABLES):  # fmt: skip
         tables[oid] = Table(
             name=Name(schema, name),
@@ -218,6 +218,7 @@ def _tables(rows: Rows) -> dict[int, Table]:
             options=tuple(sorted(options)),
             partition_key=key and reread(key),
             partition_bound=bound,
+            partition_condition=partition_condition,
             parents=tuple(Name(*parent) for parent in parents),
             access_method=method,
             tablespace=tablespace,

@@ -53,7 +53,6 @@ NO_ONLINE_FORM = {
         "domain.with_column_default_and_check",
         "identity.add_nonpk",
         "order.domain_checked_by_functions",
-        "partition.new_beside_the_default_one",
         "type.every_type_column_added",
         "order.view_under_views",
         "view.materialized_anew_with_index",

@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData
+from sqlalchemy.exc import DBAPIError
 
 from app import database
 from plinth import settings
@@ -173,3 +174,78 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     [revision] = write(history, empty_engine, models(new=True))
     content = "select (select count(*) from visits), (select sum(id) from places)"
     take_back(history, empty_engine, revision, content, slice(1 + part, None, 3))
+
+
+def days(*partitions: str) -> MetaData:
+    """Return the models of a table with a default partition, and further ones."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    table = sa.Table(
+        "days",
+        metadata,
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("kind", sa.Text),
+        sa.Column("n", sa.Integer, index=True),
+        postgresql_partition_by="RANGE (day, kind)",
+    )
+    also(table, "create table rest partition of days default")
+    for partition in partitions:
+        also(table, partition)
+    return metadata
+
+
+NEW_DAYS = (
+    "create table days_2026 partition of days "
+    "for values from ('2026-01-01', 'a') to ('2027-01-01', maxvalue) partition by list (kind)",
+    "create table days_2026_rest partition of days_2026 default",
+    "create table days_2026_b partition of days_2026 for values in ('b', null)",
+)
+OF_DAYS = (
+    "insert into days (day, kind, n) values ('2025-06-01', 'b', :id) returning n",
+    "select count(*) from days where n = :id",
+    "select cast(:state as text)",
+)
+
+
+@pytest.fixture
+def of_days(project: Project, empty_engine: Engine) -> History:
+    """Revisions that make a table with a default partition, applied, and rows in it."""
+    found = clear(project)
+    write(found, empty_engine, days())
+    command.upgrade(found.config(empty_engine), "head")
+    do(empty_engine.url, "insert into days select '2024-01-01', 'a', n + 10 from generate_series(1, 5000) n")
+    return found
+
+
+@pytest.mark.slow
+def test_a_partition_comes_beside_a_default_one(of_days: History, empty_engine: Engine) -> None:
+    config = of_days.config(empty_engine)
+    write(of_days, empty_engine, days(*NEW_DAYS))
+    with at_work(empty_engine, OF_DAYS) as errors:
+        command.upgrade(config, "head")
+        command.downgrade(config, "-1")
+        command.upgrade(config, "head")
+    assert errors == []
+    do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1), ('2026-06-01', 'c', 1)")
+    assert rows(empty_engine.url, "select count(*) from days_2026_b") == [(1,)]
+    assert rows(empty_engine.url, "select conname from pg_constraint where conname ~ '_without_'") == []
+
+
+def test_rows_that_belong_to_a_new_partition_stop_it_before_anything_changes(
+    of_days: History, empty_engine: Engine
+) -> None:
+    write(of_days, empty_engine, days(*NEW_DAYS))
+    do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1)")
+    before = dump(empty_engine.url)
+    with pytest.raises(DBAPIError, match="rows of rest belong to the new partition days_2026: move them"):
+        command.upgrade(of_days.config(empty_engine), "head")
+    assert dump(empty_engine.url) == before
+    do(empty_engine.url, "delete from days where day > '2026-01-01'")
+    command.upgrade(of_days.config(empty_engine), "head")
+
+
+@pytest.mark.slow
+def test_what_an_interrupted_new_partition_has_done_is_taken_back(
+    of_days: History, empty_engine: Engine
+) -> None:
+    [revision] = write(of_days, empty_engine, days(*NEW_DAYS))
+    take_back(of_days, empty_engine, revision, "select sum(n) from days", slice(None))

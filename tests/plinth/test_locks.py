@@ -63,6 +63,11 @@ FORMS = (
         ("partition.foreign_key_from",),
     ),
     Form(
+        "a partition beside a default one",
+        "a check added NOT VALID to the default one; validated; the partition added, and the check dropped",
+        ("partition.new_beside_the_default_one",),
+    ),
+    Form(
         "index that changes under its name",
         "built under another name; the old one dropped; its name taken over",
         ("index.change_columns",),

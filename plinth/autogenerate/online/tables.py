@@ -3,19 +3,22 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from plinth.autogenerate.objects.constraints import drop_op
 from plinth.autogenerate.objects.enums import is_extended
 from plinth.autogenerate.objects.heirs import (
     ancestors,
 )
 from plinth.autogenerate.objects.order import mentioned
-from plinth.autogenerate.objects.quoting import quoted
+from plinth.autogenerate.objects.quoting import literal, quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp
 from plinth.autogenerate.objects.tables import in_order, stands_firm
 from plinth.autogenerate.online.columns import new_and_filled
+from plinth.autogenerate.online.constraints import add_not_valid, validate
 from plinth.autogenerate.online.domains import new_domains
 from plinth.autogenerate.online.enums import rebuilt_enum
 from plinth.autogenerate.online.others import with_what_is_needed
 from plinth.autogenerate.online.stages import Stage
-from plinth.autogenerate.online.way import Way
+from plinth.autogenerate.online.way import Part, Way, between
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node, Other, Table, only
 
 
@@ -115,6 +118,52 @@ def _is_whole(way: Way, name: Name) -> bool:
     return bool(shaken) or not is_same
 
 
+def _make_partitions(way: Way) -> None:
+    """Make partitions beside a default one, whose rows are looked at beforehand, without keeping anybody out.
+
+    PostgreSQL spares itself the look if a check says that none of them belongs to the new one.
+    """
+    after = way.change.after
+    for name in in_order(after.tables.keys() - way.at.tables.keys(), after):
+        table = after.tables[name]
+        default = _default_beside(way, table)
+        if default is None:
+            continue
+        there, condition = sql_name(default.name, way.at), table.partition_condition
+        found = f"rows of {there} belong to the new partition {sql_name(name, after)}: move them first"
+        tag = "$$" if "$$" not in f"{condition}{found}" else "$rows$"
+        look = [
+            f"DO {tag} BEGIN IF EXISTS (SELECT FROM {there} WHERE {condition}) THEN",
+            f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
+            f"END IF; END {tag}",
+        ]
+        way.step(way.at, Part([AutocommitOp([SqlOp("\n".join(look), table=default.name)])], []))
+        own = temporary_name(f"{default.name.name}_without_{name.name}", "", default.constraints)
+        check = Constraint(own, "c", f"CHECK ((NOT ({condition})))", expression=f"(NOT ({condition}))")
+        add_not_valid(way, default.name, check, goes=True)
+        validate(way, default.name, check)
+        checked = way.at.tables[default.name]
+        late = after.tables.keys() - way.at.tables.keys() - {name}
+        new = table.without(*(each.name for each in table.constraints.values() if _refers_to(each, late)))
+        made = between(way.change, way.at, replace(way.at, tables={**way.at.tables, name: new}))
+        to = way.with_table(checked.without(check.name))
+        to = replace(to, tables={**to.tables, name: new})
+        way.step(to, Part([*made.up, drop_op(check, checked, way.at)], made.down))
+
+
+def _default_beside(way: Way, table: Table) -> Table | None:
+    """Return the default partition that stands where a new one comes, if there is one."""
+    if table.partition_bound in {None, "DEFAULT"} or not table.partition_condition:
+        return None
+    parents = [each.tables.get(table.parents[0]) for each in (way.at, way.change.after)]
+    if None in parents or parents[0] != parents[1]:
+        return None
+    for each in way.at.tables.values():
+        if each.partition_bound == "DEFAULT" and each.parents == table.parents:
+            return each if each.name in way.before.tables else None
+    return None
+
+
 _VIEWS = {"view", "materialized view"}
 
 
@@ -186,7 +235,8 @@ STAGES = (
     Stage("new objects", _make_what_is_new, ["enums' new values"]),
     # The two before change what the tables are when the rest of the way begins.
     Stage("changes taken apart", _take_apart, ["columns beside old names"]),
-    Stage("the rest", _change_rest, ["checks of domains"]),
+    Stage("partitions beside default ones", _make_partitions, ["checks of domains"]),
+    Stage("the rest", _change_rest, ["partitions beside default ones"]),
     Stage("no tables that go", _drop_tables, ["no columns that go"], is_after=True),
     Stage("all", _finish, ["no tables that go"], is_after=True),
 )
