@@ -60,11 +60,7 @@ class Conversion:
     @property
     def way_back(self) -> str | None:
         """The author's expression for it."""
-        if self.said is None:
-            return None
-        return self.said.back or (
-            self.said.up if casts.is_a_matter_of_zone(self.before, self.after) else None
-        )
+        return self.said.way_back(self.before, self.after) if self.said else None
 
     @property
     def back(self) -> "Conversion":

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import DOMAIN, ExcludeConstraint
@@ -23,6 +23,8 @@ from plinth.catalog.picture import Catalog, Column, Constraint, Domain, Index, N
 
 _SPACE = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\s+""")
 _NOT_VALID = " NOT VALID"
+Part = TypeVar("Part", Column, Constraint, Index)
+Model = TypeVar("Model")
 
 
 def in_words_of(metadata: Iterable[sa.MetaData], made: Catalog, dialect: Dialect) -> Catalog:
@@ -83,22 +85,12 @@ class _Words:
         constraints = dict(self._paired(model, table))
         return replace(
             table,
-            columns=tuple(
-                replace(each, words=self._of_column(columns[each.name], each))
-                if each.name in columns
-                else each
-                for each in table.columns
-            ),
+            columns=tuple(_worded(each, columns, self._of_column) for each in table.columns),
             constraints={
-                name: replace(each, words=self._of_constraint(constraints[name], each))
-                if name in constraints
-                else each
+                name: _worded(each, constraints, self._of_constraint)
                 for name, each in table.constraints.items()
             },
-            indexes={
-                name: replace(each, words=self._of_index(indexes[name], each)) if name in indexes else each
-                for name, each in table.indexes.items()
-            },
+            indexes={name: _worded(each, indexes, self._of_index) for name, each in table.indexes.items()},
         )
 
     def of_domain(self, model: DOMAIN, domain: Domain) -> Domain:
@@ -183,6 +175,13 @@ class _Words:
             return _in_one_line(compiled())
         except Exception:  # the application's own constructs raise whatever they like
             return None
+
+
+def _worded(
+    part: Part, models: Mapping[Any, Model], words: Callable[[Model, Part], Mapping[str, str]]
+) -> Part:
+    """Return a part of a table with the words of its model, if there is one of its name."""
+    return replace(part, words=words(models[part.name], part)) if part.name in models else part
 
 
 def _said(printed: Iterable[str | None], words: Iterable[str | None]) -> dict[str, str]:

@@ -43,6 +43,10 @@ class Using:
     up: str
     back: str | None = None
 
+    def way_back(self, before: Column, after: Column) -> str | None:
+        """Return the author's expression for the way back, if there is one."""
+        return self.back or (self.up if is_a_matter_of_zone(before, after) else None)
+
 
 _STRINGS = {"text", "character varying", "character"}
 # Their bare names mean a length of one.

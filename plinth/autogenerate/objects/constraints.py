@@ -203,7 +203,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
     Args:
         change: the whole.
         name: the table.
-        forced: what has to be dropped and made anew, because of what it stands on.
+        forced: what is dropped, or made anew.
 
     Raises:
         Refusal: a NOT NULL constraint differs in more than its name.
@@ -217,7 +217,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
             if new is not None and new.definition != old.definition:
                 refuse(Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}"))
             continue
-        if before.part("constraint", old.name) in forced.anew or not is_kept(old, new):
+        if before.part("constraint", old.name) in forced.changed:
             drop = drop_op(old, before, change.before)
             if may_be_inherited(change, name, old):
                 drop.if_exists = True
@@ -226,12 +226,11 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         old_one = before.constraints.get(new.name)
         if new.type == "n" or is_constraint_inherited(change, name, new, change.after):
             continue
-        if old_one is None or after.part("constraint", new.name) in forced.anew or not is_kept(old_one, new):
-            step = Step(add_op(new, after, change.after))
-            yield step.making(after.part("constraint", new.name))
-            if new.comment is not None:
-                yield Step(comment_op(new, after, change.after), "comment")
-        elif old_one.comment != new.comment:
+        node = after.part("constraint", new.name)
+        is_new = old_one is None or node in forced.changed
+        if is_new:
+            yield Step(add_op(new, after, change.after)).making(node)
+        if new.comment != (None if is_new or old_one is None else old_one.comment):
             yield Step(comment_op(new, after, change.after), "comment")
     if before.parents != after.parents:
         yield from _renamed_not_null(change, before, after)

@@ -77,7 +77,7 @@ def forced(change: Change) -> Forced:
     """Return what has to be made anew although it doesn't change, and which columns get another type."""
     found = Forced({Node("type", name) for name in _types_made_anew(change)})
     _find_columns(change, found)
-    shaken = found.anew | set(_not_kept(change))
+    shaken = found.changed = found.anew | set(_not_kept(change))
     retyped = {Node("column", place) for place in found.retyped}
     if not shaken and not retyped:
         return found

@@ -107,18 +107,17 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
     Args:
         change: the whole.
         name: the table.
-        forced: what has to be dropped and made anew, because of what it stands on.
+        forced: what is dropped, or made anew.
     """
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.indexes.values():
-        if before.part("index", old.name) in forced.anew or not is_kept(old, after.indexes.get(old.name)):
-            step = Step(drop_op(old, before, change.before))
-            yield step.dropping(before.part("index", old.name))
+        node = before.part("index", old.name)
+        if node in forced.changed:
+            yield Step(drop_op(old, before, change.before)).dropping(node)
     for new in after.indexes.values():
-        old_one = before.indexes.get(new.name)
-        if old_one is None or after.part("index", new.name) in forced.anew or not is_kept(old_one, new):
-            step = Step(add_op(new, after, change.after))
-            yield step.making(after.part("index", new.name))
-            old_one = None
-        for op in detail_ops(old_one, new, name, change.after):
+        node = after.part("index", new.name)
+        standing = None if node in forced.changed else before.indexes.get(new.name)
+        if standing is None:
+            yield Step(add_op(new, after, change.after)).making(node)
+        for op in detail_ops(standing, new, name, change.after):
             yield Step(op, "comment")

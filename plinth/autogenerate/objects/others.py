@@ -89,11 +89,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         Refusal: one can't be made anew.
     """
     before, after = change.before.others, change.after.others
-    remade = {
-        key
-        for key, old in before.items()
-        if key in after and (old.node in forced.anew or is_replaced(old, after[key], change))
-    }
+    remade = {key for key, old in before.items() if key in after and old.node in forced.changed}
     for key, old in reversed(list(before.items())):
         if key in after and key not in remade:
             continue

@@ -7,7 +7,7 @@ from typing import Any
 from alembic.operations import Operations, ops
 from sqlalchemy import text
 
-from plinth.autogenerate.objects.casts import Casts, Using, is_a_matter_of_zone
+from plinth.autogenerate.objects.casts import Casts, Using
 from plinth.autogenerate.objects.quoting import literal, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
@@ -191,10 +191,12 @@ class Forced:
         anew: objects that are dropped and made anew: types, generated columns, and what has to be, although
             it doesn't change itself (defaults, constraints, indexes, checks of domains, views and the like).
         retyped: columns that get another type, or a new one of the same name.
+        changed: all that is dropped, whether it is made anew, comes back otherwise, or goes.
     """
 
     anew: set[Node] = field(default_factory=set)
     retyped: set[ColumnName] = field(default_factory=set)
+    changed: set[Node] = field(default_factory=set)
 
     @property
     def types(self) -> set[Name]:
@@ -243,6 +245,4 @@ class Change:
         said = self.usings.get(place)
         if said is None or before.type == after.type:
             return None
-        if not self.is_downgrade:
-            return said.up
-        return said.back or (said.up if is_a_matter_of_zone(before, after) else None)
+        return said.way_back(before, after) if self.is_downgrade else said.up

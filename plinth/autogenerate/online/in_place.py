@@ -171,9 +171,8 @@ def _with_columns(way: Way, table: Table) -> Table:
     def is_theirs(constraint: Constraint) -> bool:
         return constraint.type == "n" and constraint.columns[0] in replaced
 
-    own = [each for each in table.constraints.values() if not is_theirs(each)]
-    own += filter(is_theirs, wanted.constraints.values())
-    return replace(table, columns=tuple(columns), constraints={each.name: each for each in own})
+    table = table.with_constraints(lambda each: not is_theirs(each))
+    return replace(table.having(*filter(is_theirs, wanted.constraints.values())), columns=tuple(columns))
 
 
 def _retyped(before: Column, after: Column) -> Column:
@@ -212,12 +211,8 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
         elif new and new.unique and index.unique and _has(table, wanted, new.columns):
             left.append(new)  # nothing may slip in meanwhile
     names = {*(each.name for each in own), *(each.name for each in left)}
-    return replace(
-        table,
-        constraints={each.name: each for each in own},
-        indexes={each.name: each for each in left},
-        clustered_on=table.clustered_on if table.clustered_on in names else None,
-    )
+    table = replace(table, clustered_on=table.clustered_on if table.clustered_on in names else None)
+    return replace(table, constraints={}, indexes={}).having(*own, *left)
 
 
 def _with_keys(way: Way, catalog: Catalog, table: Table, names: Sequence[Name]) -> Table:
