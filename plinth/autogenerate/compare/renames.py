@@ -347,9 +347,7 @@ def _moves_of_parts(table: Table, wanted: Table, before: Catalog) -> Iterator[_M
 
 
 def _renamed(table: Name, part: Piece, catalog: Catalog, was: str, becomes: str) -> SqlOp:
-    if isinstance(part, Index):
-        return indexes.rename_op(table, was, becomes, catalog)
-    return constraints.rename_op(table, replace(part, name=was), becomes, catalog)
+    return constraints.rename_part_op(table, replace(part, name=was), becomes, catalog)
 
 
 def _same(old: Piece, new: Piece) -> bool:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
+from plinth.autogenerate.objects import indexes
 from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.heirs import is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.objects.quoting import (
@@ -20,7 +21,7 @@ from plinth.autogenerate.objects.quoting import (
 )
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, SqlOp, Step, Waiting
-from plinth.catalog.picture import Catalog, Constraint, Name, Table
+from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _KINDS = {"p": "primary", "u": "unique", "f": "foreignkey", "c": "check"}
@@ -185,6 +186,13 @@ def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp
     if old.type == "n":
         return NotNullNamesOp([rename], table)
     return SqlOp(rename, f"rename {old.name} to {new}", table)
+
+
+def rename_part_op(table: Name, part: Constraint | Index, new: str, catalog: Catalog) -> SqlOp:
+    """Return what renames a constraint or an index."""
+    if isinstance(part, Index):
+        return indexes.rename_op(table, part.name, new, catalog)
+    return rename_op(table, part, new, catalog)
 
 
 def is_kept(before: Constraint, after: Constraint | None) -> bool:

@@ -36,28 +36,9 @@ _PLAIN: dict[str, Callable[[], Type]] = {
     "bit varying": lambda: postgresql.BIT(varying=True),
 }
 _OF_THAT_NAME = (
-    *(
-        "inet",
-        "cidr",
-        "macaddr",
-        "macaddr8",
-        "money",
-        "oid",
-        "regclass",
-        "tsvector",
-        "tsquery",
-        "hstore",
-        "citext",
-    ),
-    *("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
-    *(
-        "int4multirange",
-        "int8multirange",
-        "nummultirange",
-        "datemultirange",
-        "tsmultirange",
-        "tstzmultirange",
-    ),
+    *("inet", "cidr", "macaddr", "macaddr8", "money", "oid", "regclass", "tsvector", "tsquery", "hstore"),
+    *("citext", *(f"{of}range" for of in ("int4", "int8", "num", "date", "ts", "tstz"))),
+    *(f"{of}multirange" for of in ("int4", "int8", "num", "date", "ts", "tstz")),
 )
 _PLAIN |= {name: getattr(postgresql, name.upper()) for name in _OF_THAT_NAME}
 _WITH_NUMBERS: dict[str, Callable[..., Type]] = {

@@ -402,10 +402,8 @@ class _Exchange:
         return ops.AlterColumnOp(turn.table.name, column, schema=schema, **what)  # type: ignore[arg-type]
 
     def _rename(self, made: _Made) -> ops.MigrateOperation:
-        if isinstance(made.piece, Index):
-            return indexes.rename_op(made.table, made.name, made.piece.name, self.way.at)
         until_then = replace(made.piece, name=made.name)
-        return constraints.rename_op(made.table, until_then, made.piece.name, self.way.at)
+        return constraints.rename_part_op(made.table, until_then, made.piece.name, self.way.at)
 
     def _settle(self, turn: Turn) -> Iterator[ops.MigrateOperation]:
         """Yield what a column gets when it has its name: its default, NOT NULL, its sequence."""
@@ -498,8 +496,7 @@ class _Exchange:
         for name in {*self.own_tables, *(table for table, _ in made)}:
             table, left = tables[name], {turn.old.name for turn in self._of(name)}
             parts: list[Piece] = []
-            own: list[Piece] = [*table.constraints.values(), *table.indexes.values()]
-            for each in own:
+            for each in table.parts:
                 key = name, each.name
                 if key in made:
                     parts.append(made[key])
@@ -508,12 +505,8 @@ class _Exchange:
             parts += [
                 each for each in self.goal.tables[name].constraints.values() if _is_not_null(each, left)
             ]
-            tables[name] = replace(
-                table,
-                columns=self._columns(table),
-                constraints={each.name: each for each in parts if isinstance(each, Constraint)},
-                indexes={each.name: each for each in parts if isinstance(each, Index)},
-            )
+            bare = replace(table, columns=self._columns(table), constraints={}, indexes={})
+            tables[name] = bare.having(*parts)
         sequences = {
             sequence: self.goal.sequences[sequence]
             for turn in self.turns

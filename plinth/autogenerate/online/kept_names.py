@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import default_sql, native_column, server_default
 from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, temporary_name
 from plinth.autogenerate.objects.refusals import Refusal, refuse
@@ -140,16 +140,13 @@ Move = tuple[ops.MigrateOperation, ops.MigrateOperation]
 def _moves(way: Way, name: Name, old: str) -> list[Move]:
     """Return what takes names from what stands on the old column, and back, where the new one needs them."""
     table, wanted = way.at.tables[name], way.change.after.tables[name]
-    found: list[Move] = []
-    for part, aside in _asides(table, wanted, old):
-        if isinstance(part, Index):
-            names = ((part.name, aside), (aside, part.name))
-            there, back = (indexes.rename_op(name, *each, way.at) for each in names)
-        else:
-            there = constraints.rename_op(name, part, aside, way.at)
-            back = constraints.rename_op(name, replace(part, name=aside), part.name, way.at)
-        found.append((there, back))
-    return found
+    return [
+        (
+            constraints.rename_part_op(name, part, aside, way.at),
+            constraints.rename_part_op(name, replace(part, name=aside), part.name, way.at),
+        )
+        for part, aside in _asides(table, wanted, old)
+    ]
 
 
 def _asides(table: Table, wanted: Table, old: str) -> Iterator[tuple[Piece, str]]:
