@@ -52,8 +52,9 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
         now: what is there.
     """
     all_of_them = _without_round_trips(list(_renames(statements, {}, before.default_schema)))
-    found = _without_exchanges(all_of_them, before, now)
-    origins: dict[_Key, _Key] = {}  # by the names of now
+    taken_along = _taken_along(all_of_them, before)
+    found = _without_exchanges(all_of_them, taken_along, before, now)
+    origins = dict(taken_along)  # by the names of now
     chains: list[tuple[set[_Key], set[_Key]]] = []  # names that are connected, and those that came first
     for each in found:
         origin = origins.pop(each.old, each.old)
@@ -97,28 +98,63 @@ def _without_round_trips(found: list[_Renamed]) -> list[_Renamed]:
     return kept
 
 
-def _without_exchanges(found: list[_Renamed], before: Catalog, now: Catalog) -> list[_Renamed]:
-    """Leave out by what a column, or a type, took another one's name: values were written to it since.
-
-    What had that name is something else by now, or gone; a rename before it is one of what has the name now.
-    """
-    origins: dict[_Key, _Key] = {}
-    firsts = []
+def _taken_along(found: list[_Renamed], before: Catalog) -> dict[_Key, _Key]:
+    """Return what indexes and sequences were called before their table went to another schema with them."""
+    homes: set[tuple[str, str]] = set()
+    known: dict[_Key, _Key] = {}
     for each in found:
-        firsts.append(origins.pop(each.old, each.old))
-        origins[each.new] = firsts[-1]
-    current = {origin: key for key, origin in origins.items()}
-    left_out: set[int] = set()
-    for place, displaced in enumerate(found):
-        later = range(place + 1, len(found))
-        if any(found[other].old == displaced.new for other in later):  # two that take each other's name
+        kind, holder, name = each.old
+        to = each.new[2]
+        if holder is not None or not isinstance(name, Name) or not isinstance(to, Name):
             continue
-        taker = next((other for other in later if found[other].new == displaced.old), None)
-        if taker is not None:
-            is_gone = not _is_in(now, _held_now(displaced.new, current))
-            if is_gone or not _is_in(before, firsts[taker]):
-                left_out |= {place, taker}
+        if name.schema != to.schema:
+            homes.add((to.schema, name.schema))
+        for schema, home in homes:
+            first: _Key = (kind, None, Name(home, name.name))
+            if schema == name.schema and not _is_in(before, each.old) and _is_in(before, first):
+                known.setdefault(each.old, first)
+    return known
+
+
+def _without_exchanges(
+    found: list[_Renamed], taken_along: Mapping[_Key, _Key], before: Catalog, now: Catalog
+) -> list[_Renamed]:
+    """Leave out by what something new took the name of what was there: values were written to it since.
+
+    What had that name is called something else by now, or gone; a rename before it is one of what has the
+    name now, and so is one behind it.
+    """
+    origins = dict(taken_along)
+    for each in found:
+        origins[each.new] = origins.pop(each.old, each.old)
+    current = {origin: key for key, origin in origins.items()}
+    origins = dict(taken_along)
+    firsts: list[_Key] = []
+    left_out: set[int] = set()
+    for place, each in enumerate(found):
+        firsts.append(origins.pop(each.old, each.old))
+        displaced = _displaced(found, place)
+        is_gone = displaced is not None and not _is_in(now, _held_now(found[displaced].new, current))
+        if _is_in(before, firsts[place]) and not is_gone:
+            origins[each.new] = firsts[place]
+            continue
+        left_out.add(place)
+        if displaced is not None:
+            left_out.add(displaced)
+            origins.pop(found[displaced].new, None)
+            origins[each.new] = firsts[displaced]
+        elif each.new not in origins and not _is_in(before, each.new):
+            origins[each.new] = firsts[place]
     return [each for place, each in enumerate(found) if place not in left_out]
+
+
+def _displaced(found: list[_Renamed], taker: int) -> int | None:
+    """Return the rename by which something made room for what another one names so, and stayed aside."""
+    for place in reversed(range(taker)):
+        if found[place].old == found[taker].new:
+            stays = all(each.old != found[place].new for each in found[place + 1 :])
+            return place if stays else None
+    return None
 
 
 def _room(

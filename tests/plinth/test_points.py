@@ -8,6 +8,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
+from plinth.apply.renamed import ways_back
+from plinth.catalog import read_catalog
 from plinth.status import WRONG, status
 from tests.plinth.history import CONCURRENTLY, History, heads, psql, rows
 
@@ -343,6 +345,42 @@ def test_what_was_renamed_half_way_keeps_its_rows(
         ("CREATE UNIQUE INDEX pk_t_a ON public.t_a USING btree (id)",),
     ]
     assert rows(empty_url, "select to_regtype('mood')::text, to_regclass('t_new')") == [("mood", None)]
+
+
+def test_what_took_the_name_of_one_that_was_renamed_and_dropped_gets_its_first_name(
+    table: History, empty_engine: Engine
+) -> None:
+    statements = [
+        "ALTER TABLE t_a RENAME CONSTRAINT pk_t_a TO pk_a",
+        "ALTER TABLE t_a DROP CONSTRAINT pk_a",
+        "ALTER TABLE t_a ADD CONSTRAINT pk_new PRIMARY KEY (id)",
+        "ALTER TABLE t_a RENAME CONSTRAINT pk_new TO pk_a",
+    ]
+    with empty_engine.connect() as connection:
+        before = read_catalog(connection)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        now = read_catalog(connection)
+    assert ways_back(statements, before, now) == ["ALTER TABLE t_a RENAME CONSTRAINT pk_a TO pk_t_a"]
+
+
+def test_what_a_table_took_along_to_another_schema_gets_its_first_name(
+    table: History, empty_engine: Engine
+) -> None:
+    statements = [
+        "ALTER TABLE t_a SET SCHEMA far",
+        "ALTER TABLE far.t_a RENAME TO t_b",
+        "ALTER SEQUENCE far.t_a_id_seq RENAME TO t_b_id_seq",
+    ]
+    with empty_engine.connect() as connection:
+        before = read_catalog(connection)
+        connection.exec_driver_sql("CREATE SCHEMA far")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        back = ways_back(statements, before, read_catalog(connection))
+        for statement in back:
+            connection.exec_driver_sql(statement)
+        assert read_catalog(connection).sequences == before.sequences
 
 
 @pytest.mark.parametrize("what", ["t_a.x", "t_a"])
