@@ -23,6 +23,15 @@ _STANDING = """
     where refclassid = 'pg_class'::regclass and attrelid = to_regclass(%s::text)
       and %s::text in (attname::text, quote_ident(attname))
       and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel')
+    union
+    -- Of partitions all is asked: what their table has there has made way.
+    select distinct pg_describe_object(classid, objid, 0)
+    from pg_partition_tree(to_regclass(%s::text)) join pg_attribute on attrelid = relid
+    join pg_depend on refobjid = attrelid and refobjsubid = attnum
+    where refclassid = 'pg_class'::regclass and level > 0
+      and %s::text in (attname::text, quote_ident(attname))
+      and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel',
+                                'pg_attrdef', 'pg_class', 'pg_constraint')
     """
 
 
@@ -71,7 +80,7 @@ def ending(column: str, called: str) -> str | None:
 
 
 def _refuse(connection: Connection, table: str, column: str, left: str) -> None:
-    found = [each for (each,) in driver_session(connection).execute(_STANDING.encode(), (table, left))]
+    found = [each for (each,) in driver_session(connection).execute(_STANDING.encode(), (table, left) * 2)]
     if found:
         raise LeftColumnError(
             f"{', '.join(sorted(found))} stands on {table}.{column}, and no revision knows of it: it would "

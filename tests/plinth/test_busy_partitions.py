@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
@@ -176,7 +177,7 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     take_back(history, empty_engine, revision, content, slice(1 + part, None, 3))
 
 
-def days(*partitions: str) -> MetaData:
+def days(*partitions: str, amount: type[sa.types.TypeEngine[int]] = sa.Integer) -> MetaData:
     """Return the models of a table with a default partition, and further ones."""
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     table = sa.Table(
@@ -185,6 +186,7 @@ def days(*partitions: str) -> MetaData:
         sa.Column("day", sa.Date, nullable=False),
         sa.Column("kind", sa.Text),
         sa.Column("n", sa.Integer, index=True),
+        sa.Column("amount", amount, nullable=False),
         postgresql_partition_by="RANGE (day, kind)",
     )
     also(table, "create table rest partition of days default")
@@ -200,7 +202,9 @@ NEW_DAYS = (
     "create table days_2026_b partition of days_2026 for values in ('b', null)",
 )
 OF_DAYS = (
-    "insert into days (day, kind, n) values ('2025-06-01', 'b', :id) returning n",
+    "insert into days (day, kind, n, amount) values ('2025-06-01', 'b', :id, 7) returning n",
+    "with raised as (update days set amount = amount + 1 where n = :id + 20 returning n) "
+    "select count(*) from raised",
     "select count(*) from days where n = :id",
     "select cast(:state as text)",
 )
@@ -212,7 +216,10 @@ def of_days(project: Project, empty_engine: Engine) -> History:
     found = clear(project)
     write(found, empty_engine, days())
     command.upgrade(found.config(empty_engine), "head")
-    do(empty_engine.url, "insert into days select '2024-01-01', 'a', n + 10 from generate_series(1, 5000) n")
+    do(
+        empty_engine.url,
+        "insert into days select '2024-01-01', 'a', n + 10, n from generate_series(1, 5000) n",
+    )
     return found
 
 
@@ -225,7 +232,7 @@ def test_a_partition_comes_beside_a_default_one(of_days: History, empty_engine: 
         command.downgrade(config, "-1")
         command.upgrade(config, "head")
     assert errors == []
-    do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1), ('2026-06-01', 'c', 1)")
+    do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1, 1), ('2026-06-01', 'c', 1, 1)")
     assert rows(empty_engine.url, "select count(*) from days_2026_b") == [(1,)]
     assert rows(empty_engine.url, "select conname from pg_constraint where conname ~ '_without_'") == []
 
@@ -234,7 +241,7 @@ def test_rows_that_belong_to_a_new_partition_stop_it_before_anything_changes(
     of_days: History, empty_engine: Engine
 ) -> None:
     write(of_days, empty_engine, days(*NEW_DAYS))
-    do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1)")
+    do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1, 1)")
     before = dump(empty_engine.url)
     with pytest.raises(DBAPIError, match="rows of rest belong to the new partition days_2026: move them"):
         command.upgrade(of_days.config(empty_engine), "head")
@@ -249,3 +256,39 @@ def test_what_an_interrupted_new_partition_has_done_is_taken_back(
 ) -> None:
     [revision] = write(of_days, empty_engine, days(*NEW_DAYS))
     take_back(of_days, empty_engine, revision, "select sum(n) from days", slice(None))
+
+
+@pytest.mark.slow
+def test_a_column_of_a_partitioned_table_gets_another_type(of_days: History, empty_engine: Engine) -> None:
+    url, config = empty_engine.url, of_days.config(empty_engine)
+    do(
+        url,
+        "create table by_hand partition of days for values from ('2025-01-01', 'a') to ('2026-01-01', 'z')",
+    )
+    first, _ = write(of_days, empty_engine, days(amount=sa.BigInteger))
+    content = "select sum(amount) from days where n not in (1, 2, 21, 22)"
+    before = rows(url, content)
+    with at_work(empty_engine, OF_DAYS) as errors:
+        command.upgrade(config, first)
+        command.downgrade(config, "-1")
+        command.upgrade(config, first)
+    assert errors == []
+    assert rows(url, content) == before
+    assert rows(url, "select min(amount), max(amount) from days where n in (1, 2)") == [(7, 7)]
+    command.downgrade(config, "-1")
+    take_back(of_days, empty_engine, first, "select sum(amount) from days", slice(None, None, 2))
+    command.upgrade(config, "head")
+
+
+def test_what_a_partition_has_by_itself_on_a_column_that_leaves_its_name_is_named(
+    of_days: History, empty_engine: Engine
+) -> None:
+    config = of_days.config(empty_engine)
+    write(of_days, empty_engine, days(amount=sa.BigInteger))
+    do(empty_engine.url, "alter table rest alter amount set default 3; create index ours on rest (amount)")
+    with pytest.raises(
+        CommandError, match="default value for column amount_old of table rest, index ours stands"
+    ):
+        command.upgrade(config, "head")
+    do(empty_engine.url, "alter table rest alter amount drop default; drop index ours")
+    command.upgrade(config, "head")

@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterator
 
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
-from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.objects.expressions import tokens
+from plinth.autogenerate.objects.heirs import ancestors
+from plinth.autogenerate.objects.quoting import quoted, shown
 from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.online import dependents, materialized, triggers
 from plinth.autogenerate.online.constraints import drop_constraints, has_plain_index
@@ -115,8 +117,8 @@ def _own_objection(way: Way, place: ColumnName) -> str | None:
 
 def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
     name = place.table
-    if way.has_relatives(name):
-        yield "the table is partitioned, or inherits"
+    if way.has_relatives(name) and not _is_plain_in_partitions(way, place):
+        yield "the table inherits, or it is partitioned and something stands on the column"
     for catalog in (way.before, way.change.after):
         for each in triggers.own_triggers(catalog, {name}):
             is_there = catalog is way.before or rebuilt_enum(way, place)  # an enum goes after all else
@@ -125,6 +127,27 @@ def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
     for each in way.before.others.values():
         if each.kind == "rule" and each.table == name:
             yield f"rule {each.name} would hold for what fills the new column, too"
+
+
+def _is_plain_in_partitions(way: Way, place: ColumnName) -> bool:
+    """Whether a partitioned table's column has nothing that each partition would have to take over."""
+    for catalog in (way.before, way.change.after):
+        table = catalog.tables[place.table]
+        if not table.partition_key or table.parents or quoted(place.column) in tokens(table.partition_key):
+            return False
+        family = {place.table, *(name for name in catalog.tables if place.table in ancestors(name, catalog))}
+        if keys_on(catalog, {place}) or triggers.own_triggers(catalog, family):
+            return False
+        for name in family:
+            column = catalog.tables[name].column(place.column)
+            if (
+                column is None
+                or column.default
+                or column.comment
+                or on_column(catalog.tables[name], place.column)
+            ):
+                return False
+    return True
 
 
 def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:

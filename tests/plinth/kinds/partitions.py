@@ -269,7 +269,6 @@ KINDS = [
         rows=EVERYWHERE,
         handmade=(HAND,),
         checks=(COUNT, kept("select sum(n) from orders", 3600)),
-        x=("rewrite=orders.n",),
     ),
     Kind(
         "partition.new_beside_the_default_one",
