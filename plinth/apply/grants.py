@@ -1,4 +1,4 @@
-"""What was granted on an object that a revision makes anew is granted on the new one, too.
+"""What was granted on an object that a revision makes anew is granted on the new one, and its owner stays.
 
 Which roles may use a view, a type or a column, each database says for itself: no revision knows all of them.
 So what is there before something is dropped or renamed is compared with what bears the same name when the
@@ -19,11 +19,13 @@ from sqlalchemy import Connection
 from plinth.apply.left_columns import ending
 from plinth.apply.points import driver_session
 from plinth.listening import listening
+from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
 
 _MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
 _REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
+_OWNS = re.compile(r"\bowner\s+to\b", re.IGNORECASE)
 
 _TYPE = "TYPE "  # holds no rows that somebody may not see
 _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
@@ -31,7 +33,7 @@ _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth'
 _GRANTED = f"""
     select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
            case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
-           privilege_type, is_grantable
+           privilege_type, is_grantable, quote_ident(pg_get_userbyid(owner))
     from (
         select case relkind when 'S' then 'SEQUENCE ' else '' end || c.oid::regclass shown,
                null::name attname, c.oid object, 0 number, relowner owner, relacl is not null is_said,
@@ -66,11 +68,13 @@ class _Granted:
     Args:
         identity: which it is.
         is_said: somebody has granted or revoked something.
+        owner: the role; empty where the revision says itself who is to be it.
         privileges: of others than its owner.
     """
 
     identity: tuple[int, int]
     is_said: bool
+    owner: str
     privileges: set[Privilege] = field(default_factory=set)
 
 
@@ -99,6 +103,9 @@ class Grants:
                 self._before = {
                     place: each for place, each in self._before.items() if not _names(statement, place)
                 }
+            elif _OWNS.search(statement):
+                for place, each in self._before.items():
+                    each.owner = "" if _names(statement, place) else each.owner
             elif not self._is_known and _MAKES_ROOM.search(statement):
                 self._is_known = True
                 self._before = _granted(driver_session(conn), columns=False) | self._before
@@ -119,19 +126,20 @@ class Grants:
             yield
 
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
-        said = {place: each for place, each in self._before.items() if each.is_said}
-        now = _granted(session, columns=any(column for _, column in said))
+        has_columns = any(column and each.is_said for (_, column), each in self._before.items())
+        now = _granted(session, columns=has_columns)
         standing = {each.identity: place for place, each in now.items()}
-        for place, was in said.items():
+        for place, was in self._before.items():
             found = now.get(place)
             if found is None or found.identity == was.identity:
                 continue
-            statements = list(_statements(place, was, found))
+            statements = list(_statements(place, was, found)) if was.is_said else []
             is_anew = place[0].startswith(_TYPE) or was.identity not in standing
             if is_anew or _has_made_way(place, standing[was.identity]):
                 for statement in statements:
                     session.execute(statement.encode())
                     log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
+                _give(session, place, was, found)
             elif statements:
                 log.warning(
                     "What was called %s has another name now, and its privileges go with it. If what has the "
@@ -140,6 +148,26 @@ class Grants:
                     "; ".join(statements),
                 )
             was.identity = found.identity
+
+
+def _give(session: "psycopg.Connection[Any]", place: Place, was: _Granted, found: _Granted) -> None:
+    """Let what is made anew have the owner of what it was, with whose privileges a view or function works."""
+    name, column = place
+    if column or was.owner in {"", found.owner}:
+        return
+    kind, _, _ = name.partition(" ") if name.startswith((_TYPE, "ROUTINE ")) else ("TABLE", "", "")
+    bare = name.removeprefix(f"{kind} ").removeprefix("SEQUENCE ")
+    statement = f"ALTER {kind} {bare} OWNER TO {was.owner}"
+    try:
+        with session.transaction():  # a savepoint
+            session.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        log.warning(
+            "%s is made anew, and belonged to %s, to which this role can't give it (%s): %s",
+            *(name, was.owner, words(error), statement),
+        )
+    else:
+        log.info("%s is made anew, and belongs to whom it did: %s", name, statement)
 
 
 def _has_made_way(place: Place, now: Place) -> bool:
@@ -154,10 +182,10 @@ def _names(statement: str, place: Place) -> bool:
 
 def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place, _Granted]:
     found: dict[Place, _Granted] = {}
-    for shown, column, object_, number, is_said, who, what, passed_on in session.execute(
+    for shown, column, object_, number, is_said, who, what, passed_on, owner in session.execute(
         _GRANTED.encode(), {"columns": columns}
     ):
-        one = found.setdefault((shown, column), _Granted((object_, number), is_said))
+        one = found.setdefault((shown, column), _Granted((object_, number), is_said, owner))
         if what is not None:
             one.privileges.add((who, what, passed_on))
     return found
@@ -170,7 +198,7 @@ def _statements(place: Place, was: _Granted, found: _Granted) -> Iterator[str]:
     missing: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for who, what, passed_on in sorted(was.privileges - found.privileges):
         missing[who, passed_on].append(f"{what}{of}")
-    for (who, passed_on), words in missing.items():
-        yield f"GRANT {', '.join(words)} ON {name} TO {who}{' WITH GRANT OPTION' if passed_on else ''}"
+    for (who, passed_on), privileges in missing.items():
+        yield f"GRANT {', '.join(privileges)} ON {name} TO {who}{' WITH GRANT OPTION' if passed_on else ''}"
     if any(who == "PUBLIC" for who, *_ in found.privileges - was.privileges):
         yield f"REVOKE ALL ON {name} FROM PUBLIC"

@@ -75,7 +75,8 @@ def granted(project: Project, empty_engine: Engine) -> Iterator[History]:
     do(empty_engine.url, GRANTS)
     do(empty_engine.url, "insert into t (n) select n from generate_series(2, 50) n")
     yield found
-    do(empty_engine.url, f"drop owned by {READER}; drop role {READER}")
+    away = f"reassign owned by {READER} to current_user; drop owned by {READER}; drop role {READER}"
+    do(empty_engine.url, away)
 
 
 def write(history: History, engine: Engine, metadata: MetaData, *x: str) -> None:
@@ -96,6 +97,33 @@ def test_what_was_granted_is_granted_afterwards(granted: History, empty_engine: 
     assert rows(empty_engine.url, GRANTED) == before
     command.downgrade(granted.config(empty_engine), "-2" if not x else "-1")
     assert rows(empty_engine.url, GRANTED) == before
+
+
+OWNED = f"""
+    select relname::text from pg_class where relowner = '{READER}'::regrole
+    union select proname from pg_proc where proowner = '{READER}'::regrole
+    union select typname from pg_type where typowner = '{READER}'::regrole and typtype = 'e' order by 1
+    """
+GIVEN = f"""
+    grant create on schema public to {READER};
+    alter view few owner to {READER}; alter materialized view counted owner to {READER};
+    alter function twice owner to {READER}; alter type mood owner to {READER};
+    """
+
+
+@pytest.mark.parametrize("x", [[], ["online=no"]], ids=["online", "in one revision"])
+def test_what_is_made_anew_belongs_to_whom_it_did(
+    granted: History, empty_engine: Engine, x: list[str]
+) -> None:
+    """A view reads with the privileges of its owner."""
+    do(empty_engine.url, GIVEN)
+    owned = [("counted",), ("few",), ("mood",), ("twice",)]
+    assert rows(empty_engine.url, OWNED) == owned
+    write(granted, empty_engine, models(new=True), *x)
+    command.upgrade(granted.config(empty_engine), "head")
+    assert rows(empty_engine.url, OWNED) == owned
+    command.downgrade(granted.config(empty_engine), "-2" if not x else "-1")
+    assert rows(empty_engine.url, OWNED) == owned
 
 
 ON_COLUMN = (
