@@ -7,6 +7,7 @@ from plinth.autogenerate.objects import (
     constraints,
     domains,
     enums,
+    heirs,
     indexes,
     others,
     sequences,
@@ -29,6 +30,7 @@ def difference(change: Change) -> list[Step]:
 
 
 def _steps(change: Change) -> Iterator[Step]:
+    heirs.refuse_numbers(change)
     found = forced(change)
     touched = tables.as_they_change(sorted(_touched(change, found)), change)
     yield from _schemas(change)

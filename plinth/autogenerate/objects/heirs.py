@@ -7,6 +7,8 @@ PostgreSQL calls local (`attislocal`) then depends on how a table came to be wha
 from dataclasses import replace
 from typing import Any
 
+from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.objects.refusals import Refusal, refuse
 from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Node, Table
 
@@ -32,6 +34,32 @@ def ancestors(name: Name, catalog: Catalog) -> list[Name]:
     for parent in table.parents if table else ():
         found += [parent, *ancestors(parent, catalog)]
     return found
+
+
+def refuse_numbers(change: Change) -> None:
+    """Return if no identity column comes to a table that others inherit from: theirs would have no numbers.
+
+    PostgreSQL adds none there (documentation, ALTER TABLE and inheritance).
+
+    Raises:
+        Refusal: one does.
+    """
+    for name, table in change.after.tables.items():
+        before = change.before.tables.get(name)
+        heirs = [each.name for each in change.after.tables.values() if name in each.parents]
+        if before is None or table.partition_key or not heirs:
+            continue
+        for column in table.columns:
+            if column.identity and before.column(column.name) is None:
+                refuse(
+                    Refusal(
+                        "unknown change",
+                        f"Column {shown(name, change.after)}.{column.name} is an identity column, and "
+                        f"{shown(min(heirs), change.after)} inherits from its table: PostgreSQL gives heirs' "
+                        "rows no numbers. Add it by a revision written by hand: as a plain column, with "
+                        "values for all rows and a default for each heir, then ALTER COLUMN … ADD GENERATED.",
+                    )
+                )
 
 
 def in_heirs(name: Name, column: Column, catalog: Catalog) -> list[Node]:

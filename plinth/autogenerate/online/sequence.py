@@ -9,7 +9,7 @@ that (`stages`).
 from collections.abc import Sequence
 
 from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.heirs import ancestors
+from plinth.autogenerate.objects.heirs import ancestors, refuse_numbers
 from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.objects.tables import as_they_change
 from plinth.autogenerate.online import (
@@ -65,6 +65,7 @@ def ask(change: Change) -> None:
 
 
 def _begun(change: Change) -> Way:
+    refuse_numbers(change)
     way = Way(change, forced(change), change.before, change.before)
     way.swapped |= swaps.swaps(way)
     swaps.refuse_rewrites(way)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -128,6 +129,13 @@ KINDS = [
                 lambda: Index("by_people", "people"),
             ),
         ),
+    ),
+    Kind(
+        "heir.identity_column",
+        places(),
+        places(lambda: Column("number", Integer, Identity(), nullable=False)),
+        rows=ROWS,
+        refusal="places.number is an identity column, and cities inherits",
     ),
     *both("default_of_all", places(), places(n=lambda: Column("n", Integer, server_default="5"))),
     Kind(
