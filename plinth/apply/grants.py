@@ -33,7 +33,11 @@ _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth'
 _GRANTED = f"""
     select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
            case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
-           privilege_type, is_grantable, quote_ident(pg_get_userbyid(owner))
+           privilege_type, is_grantable,
+           case when exists (  -- a column's sequence belongs to whom its table does
+               select from pg_depend where classid = 'pg_class'::regclass and objid = object
+               and refclassid = 'pg_class'::regclass and refobjsubid > 0 and deptype in ('a', 'i')
+           ) and shown like 'SEQUENCE %%' then '' else quote_ident(pg_get_userbyid(owner)) end
     from (
         select case relkind when 'S' then 'SEQUENCE ' else '' end || c.oid::regclass shown,
                null::name attname, c.oid object, 0 number, relowner owner, relacl is not null is_said,
@@ -68,7 +72,7 @@ class _Granted:
     Args:
         identity: which it is.
         is_said: somebody has granted or revoked something.
-        owner: the role; empty where the revision says itself who is to be it.
+        owner: the role; empty where the revision says itself who is to be it, or its table does.
         privileges: of others than its owner.
     """
 
@@ -153,7 +157,7 @@ class Grants:
 def _give(session: "psycopg.Connection[Any]", place: Place, was: _Granted, found: _Granted) -> None:
     """Let what is made anew have the owner of what it was, with whose privileges a view or function works."""
     name, column = place
-    if column or was.owner in {"", found.owner}:
+    if column or not found.owner or was.owner in {"", found.owner}:
         return
     kind, _, _ = name.partition(" ") if name.startswith((_TYPE, "ROUTINE ")) else ("TABLE", "", "")
     bare = name.removeprefix(f"{kind} ").removeprefix("SEQUENCE ")

@@ -213,6 +213,25 @@ def test_a_table_that_is_built_anew_by_hand_gets_them(
     assert rows(empty_engine.url, MAY.format(reader, reader)) == [(True, False)]
 
 
+def test_a_table_that_is_built_anew_belongs_to_whom_it_did_unless_the_revision_says_otherwise(
+    two: History, reader: str, empty_engine: Engine
+) -> None:
+    by_hand = ["drop table t_a", "create table t_a (id serial primary key)"]
+    owner = (
+        "select relname::text, relowner::regrole::text from pg_class where relname like 't\\_a%' order by 1"
+    )
+    do(empty_engine.url, "drop table t_a; create table t_a (id serial primary key)")
+    do(empty_engine.url, f"grant create on schema public to {reader}; alter table t_a owner to {reader}")
+    two.add("c", "b", "\n".join(f'op.execute("{each}")' for each in by_hand))
+    command.upgrade(two.config(empty_engine), "head")
+    theirs = [("t_a", reader), ("t_a_id_seq", reader), ("t_a_pkey", reader)]
+    assert rows(empty_engine.url, owner) == theirs
+    by_hand += ["alter table t_a owner to postgres"]
+    two.add("d", "c", "\n".join(f'op.execute("{each}")' for each in by_hand))
+    command.upgrade(two.config(empty_engine), "head")
+    assert {role for _, role in rows(empty_engine.url, owner)} == {"postgres"}
+
+
 def test_what_the_revision_revokes_stays_revoked(two: History, reader: str, empty_engine: Engine) -> None:
     by_hand = ("drop table t_a", "create table t_a (id int)", f"revoke all on t_a from {reader}")
     two.add("c", "b", "\n".join(f'op.execute("{each}")' for each in by_hand))
