@@ -16,7 +16,7 @@ DO {tag} DECLARE it record; said text := ''; BEGIN
     IF current_setting('server_version_num')::int < 150000 THEN RETURN; END IF;  -- no columns there
     FOR it IN
         SELECT quote_ident(pubname) AS publication, prrelid::regclass AS published,
-            ' WHERE ' || pg_get_expr(prqual, prrelid) AS filter,
+            ' WHERE (' || pg_get_expr(prqual, prrelid) || ')' AS filter,
             (SELECT ' (' || string_agg(quote_ident(attname), ', ' ORDER BY attnum) || ')'
              FROM pg_attribute WHERE attrelid = prrelid AND attnum = ANY (prattrs)) AS listed
         FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid WHERE r.oid IN (

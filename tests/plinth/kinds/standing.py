@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Enum,
     ForeignKey,
@@ -450,6 +451,15 @@ KINDS = [
         handmade=("create publication listed for table t (id, n)",),
         rows=("insert into t (n, s) values ('a', 'a')",),
         checks=(kept("select attnames::text from pg_publication_tables", "{id,n}"),),
+        server=15,
+    ),
+    Kind(
+        "standing.publication_by_a_column_alone",  # PostgreSQL prints such a filter without parentheses
+        lambda m: t(m, Column("done", Boolean), Column("n", Integer)),
+        lambda m: t(m, Column("done", Boolean), Column("n", BigInteger)),
+        handmade=("create publication p for table t (id, n) where (done) with (publish = 'insert')",),
+        rows=("insert into t (done, n) values (true, 1)",),
+        checks=(kept("select rowfilter from pg_publication_tables", "done"),),
         server=15,
     ),
     under_key(
