@@ -80,10 +80,14 @@ class Beside:
         self._gone = gone
         self.views = to_build(gone, reached)
         self._taken = _names(way.at) | _names(reached)
+        self._relations: dict[Name, _Relation] = {}
 
     def _relation(self, kind: str, name: Name) -> _Relation:
-        beside, aside = (temporary_name(name.name, end, self._taken) for end in ("_new", "_aside"))
-        return _Relation(kind, name, beside, aside)
+        if name not in self._relations:
+            beside, aside = (temporary_name(name.name, end, self._taken) for end in ("_new", "_aside"))
+            self._relations[name] = _Relation(kind, name, beside, aside)
+            self._taken |= {beside, aside}
+        return self._relations[name]
 
     def _view(self, view: Other) -> _Relation:
         return self._relation(view.kind, _name(view))

@@ -149,6 +149,9 @@ MATERIALIZED = (
     "comment on index v_id is 'it''s: 100%'",
     'create index "By n" on v (n) where n > 0',
 )
+LONG = "long" * 15
+# Cut to what a name may have, those of the second ones would be the same.
+LONG_NAMES = (MATERIALIZED[0], f"create index {LONG}_a on v (id)", f"create index {LONG}_b on v (n)")
 POLICIES = (
     "alter table t enable row level security",
     "create policy seen on t for select using (n > 0)",
@@ -360,6 +363,7 @@ KINDS = [
         rows=('insert into billing."Order by" ("a b", n) values (1, 1), (2, 3)',),
         checks=(kept('select sum("select")::int from billing."v 100% :x"', 3),),
     ),
+    under("longest_names_of_indexes_of_a_materialized_view", *LONG_NAMES),
     under("policy", *POLICIES, checks=()),
     under("policy_under_a_type_that_prints_otherwise", *POLICIES, checks=(), kind=Numeric(10, 0)),
     under(
