@@ -243,7 +243,10 @@ def _is_view(catalog: Catalog, name: Name) -> bool:
 
 
 def _if_there(back: str) -> str:
-    return f"DO $$ BEGIN {back}; EXCEPTION WHEN undefined_object OR undefined_column THEN NULL; END $$"
+    # Imported late, as in `half_way`.
+    from plinth.autogenerate.objects.quoting import do_block  # noqa: PLC0415
+
+    return do_block([f"BEGIN {back};", "EXCEPTION WHEN undefined_object OR undefined_column THEN NULL;"])
 
 
 def _plain(name: str) -> str:

@@ -16,6 +16,8 @@ from plinth.autogenerate.objects.heirs import (
     with_inherited,
 )
 from plinth.autogenerate.objects.quoting import (
+    do_block,
+    dollar_quoted,
     literal,
     made_name,
     quoted,
@@ -411,9 +413,9 @@ def default_op(change: Change, table: Table, column: Column) -> ops.MigrateOpera
         return alter_op(table, column.name, change.after, modify_server_default=default)
     name, sql = literal(sql_name(table.name, change.after)), default_sql(column)
     verb = "DROP DEFAULT" if sql is None else f"SET DEFAULT {sql}"
-    tag = "$$" if "$$" not in verb else "$default$"
+    change_its = dollar_quoted(f" ALTER COLUMN {quoted(column.name)} {verb}", "change")
     lines = [
-        f"DO {tag} DECLARE part regclass; BEGIN",
+        "DECLARE part regclass; BEGIN",
         "    FOREACH part IN ARRAY ARRAY(",
         f"        WITH RECURSIVE tree AS (SELECT {name}::regclass::oid AS id",
         "            UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id),",
@@ -424,12 +426,11 @@ def default_op(change: Change, table: Table, column: Column) -> ops.MigrateOpera
         f"            (SELECT said FROM defaults WHERE id = {name}::regclass))",  # noqa: S608 - quoted names
         "    LOOP",
         "        EXECUTE 'ALTER TABLE ONLY ' || part ||",
-        f"            $change$ ALTER COLUMN {quoted(column.name)} {verb}$change$;",
+        f"            {change_its};",
         "    END LOOP;",
-        f"END {tag}",
     ]
     return SqlOp(
-        "\n".join(lines),
+        do_block(lines),
         f"change {table.name.name} {column.name}",
         table.name,
         note="partitions and heirs with a default of their own keep it",

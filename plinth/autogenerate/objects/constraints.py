@@ -12,6 +12,7 @@ from plinth.autogenerate.objects.expressions import as_said, bare
 from plinth.autogenerate.objects.heirs import is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.objects.quoting import (
     comment_sql,
+    dollar_quoted,
     literal,
     made_name,
     quoted,
@@ -298,12 +299,10 @@ def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.M
         f"AND conrelid = {literal(place)}::regclass"
     )
     own = [each for each in table.constraints.values() if each.type == "n" and each.columns == (column,)]
+    rename = f"IF EXISTS ({there}) THEN ALTER TABLE {place} RENAME CONSTRAINT {quoted(usual)}"
     return [
         SqlOp(
-            f"DO $$ BEGIN IF EXISTS ({there}) THEN ALTER TABLE {place} RENAME CONSTRAINT {quoted(usual)} "
-            f"TO {quoted(each.name)}; END IF; END $$",
-            None,
-            table.name,
+            f"DO {dollar_quoted(f' BEGIN {rename} TO {quoted(each.name)}; END IF; END ')}", None, table.name
         )
         for each in own
         if each.name != usual and each.is_local

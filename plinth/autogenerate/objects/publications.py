@@ -6,13 +6,13 @@ with the same list and filter, in the transaction in which the column changes, o
 
 from collections.abc import Collection
 
-from plinth.autogenerate.objects.quoting import literal, sql_name
+from plinth.autogenerate.objects.quoting import dollar_quoted, literal, sql_name
 from plinth.autogenerate.objects.steps import SqlOp
 from plinth.catalog.picture import Catalog, ColumnName
 
 _SAID = "plinth.published"  # what takes the tables in again, until the transaction ends
 _UNPUBLISH = """
-DO {tag} DECLARE it record; said text := ''; BEGIN
+DECLARE it record; said text := ''; BEGIN
     IF current_setting('server_version_num')::int < 150000 THEN RETURN; END IF;  -- no columns there
     FOR it IN
         SELECT quote_ident(pubname) AS publication, prrelid::regclass AS published,
@@ -29,7 +29,7 @@ DO {tag} DECLARE it record; said text := ''; BEGIN
         EXECUTE format('ALTER PUBLICATION %s DROP TABLE ONLY %s', it.publication, it.published);
     END LOOP;
     PERFORM set_config('{said}', said, true);
-END {tag}
+END
 """
 _PUBLISH = f"""
 DO $$ DECLARE said text := current_setting('{_SAID}', true); BEGIN
@@ -44,8 +44,8 @@ def unpublish(places: Collection[ColumnName], catalog: Catalog) -> SqlOp:
         f"({literal(sql_name(each.table, catalog))}::regclass, {literal(each.column)})"
         for each in sorted(places)
     )
-    tag = "$publications$" if "$$" in listed else "$$"
-    return SqlOp(_UNPUBLISH.format(tag=tag, places=listed, said=_SAID).strip())
+    body = _UNPUBLISH.format(places=listed, said=_SAID).strip()
+    return SqlOp(f"DO {dollar_quoted(f' {body} ')}")
 
 
 def publish() -> SqlOp:

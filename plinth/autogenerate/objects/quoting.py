@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import chain, count
 
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
@@ -41,6 +42,19 @@ def quoted_list(names: tuple[str, ...]) -> str:
 def literal(text: str) -> str:
     """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def dollar_quoted(text: str, tag: str = "") -> str:
+    """Return a text as a literal of SQL, between dollars, by a tag that isn't in it."""
+    tags = chain([tag], (f"{tag or 'body'}{number}" for number in count(2)))
+    found = next(dollars for each in tags if (dollars := f"${each}$") not in text)
+    return f"{found}{text}{found}"
+
+
+def do_block(lines: Sequence[str]) -> str:
+    """Return the statement that executes the lines of a block, up to its END."""
+    body = "\n".join([*lines, "END "])
+    return f"DO {dollar_quoted(f' {body}')}"
 
 
 def comment_sql(on: str, comment: str | None) -> str:

@@ -8,7 +8,7 @@ from alembic.operations import Operations, ops
 from sqlalchemy import text
 
 from plinth.autogenerate.objects.casts import Casts, Using
-from plinth.autogenerate.objects.quoting import literal, without_binds
+from plinth.autogenerate.objects.quoting import do_block, literal, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 
@@ -78,8 +78,8 @@ class NotNullNamesOp(SqlOp):
         since = (
             "IF current_setting('server_version_num')::int >= 180000 THEN  -- before, NOT NULL has no name"
         )
-        lines = ["DO $$ BEGIN", f"    {since}", *(f"        {each};" for each in self.renames)]
-        super().__init__("\n".join([*lines, "    END IF;", "END $$"]), None, table)
+        lines = ["BEGIN", f"    {since}", *(f"        {each};" for each in self.renames), "    END IF;"]
+        super().__init__(do_block(lines), None, table)
 
 
 class TextOp(ops.MigrateOperation):

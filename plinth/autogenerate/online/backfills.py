@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects.quoting import literal, quoted, quoted_list, sql_name, temporary_name
+from plinth.autogenerate.objects.quoting import (
+    do_block,
+    dollar_quoted,
+    literal,
+    quoted,
+    quoted_list,
+    sql_name,
+    temporary_name,
+)
 from plinth.autogenerate.objects.steps import SqlOp
 from plinth.catalog.picture import Catalog, Table
 
@@ -61,11 +69,10 @@ def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
         words = [f"{variable}.{quoted(each)}" if variable else quoted(each) for each in key]
         return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
-    tag = _tag(fill)
     backwards = ", ".join(f"{each} DESC" for each in map(quoted, key))
-    return "\n".join(
+    return do_block(
         [
-            f"DO {tag} DECLARE {low} record; {high} record; {last} record; BEGIN",
+            f"DECLARE {low} record; {high} record; {last} record; BEGIN",
             f"    SELECT {keys} INTO {low} FROM {name} ORDER BY {keys} LIMIT 1;",  # noqa: S608 - quoted names
             f"    SELECT {keys} INTO {last} FROM {name} ORDER BY {backwards} LIMIT 1;",  # noqa: S608
             "    LOOP",
@@ -80,7 +87,6 @@ def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
             f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
             f"        {low} := {high}; PERFORM pg_sleep({PAUSE});",
             "    END LOOP;",
-            f"END {tag}",
         ]
     )
 
@@ -97,9 +103,9 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
     if is_alone:
         update = [f"UPDATE {name}{change} AND ctid >= {places[0]} AND ctid < {places[1]};"]
     else:
-        quote = "$change$"
+        change_it = dollar_quoted(f"{change} AND ctid >= $1 AND ctid < $2", "change")
         update = [
-            f"EXECUTE 'UPDATE ONLY ' || {part} || {quote}{change} AND ctid >= $1 AND ctid < $2{quote}",
+            f"EXECUTE 'UPDATE ONLY ' || {part} || {change_it}",
             f"    USING {', '.join(places)};",
         ]
     through = [
@@ -119,23 +125,17 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
             " SELECT id FROM tree, pg_class WHERE oid = id AND relkind = 'r'"
         )
         through = [f"FOR {part} IN {tables} LOOP", *(f"    {each}" for each in through), "END LOOP;"]
-    tag = _tag(fill)
     declared = f"{pages} int;" if is_alone else f"{part} regclass; {pages} int;"
-    return "\n".join(
+    return do_block(
         [
-            f"DO {tag} DECLARE {declared} BEGIN",
+            f"DECLARE {declared} BEGIN",
             f"    FOR {turn} IN 1..{TIMES} LOOP",
             f"        EXIT WHEN NOT EXISTS (SELECT FROM {name} WHERE {condition});",
             *(f"        {each}" for each in through),
             "    END LOOP;",
             *([] if fill.is_kept else [f"    UPDATE {name}{change};"]),
-            f"END {tag}",
         ]
     )
-
-
-def _tag(fill: Fill) -> str:
-    return "$$" if "$$" not in f"{fill.value}{fill.condition}" else "$backfill$"
 
 
 def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperation:

@@ -14,6 +14,7 @@ from alembic.operations import ops
 from plinth.autogenerate.objects import constraints, indexes, publications
 from plinth.autogenerate.objects.columns import identity_sql, native_column, server_default
 from plinth.autogenerate.objects.quoting import (
+    do_block,
     literal,
     quoted,
     quoted_list,
@@ -433,9 +434,8 @@ class _Exchange:
     def _grant(self, turn: Turn) -> SqlOp:
         """Return what gives the new column the privileges that the old one has in this database."""
         table = sql_name(turn.table, self.way.at)
-        tag = "$$" if "$$" not in f"{table}{turn.beside.name}{turn.old.name}" else "$grant$"
         lines = [
-            f"DO {tag} DECLARE said text; BEGIN",
+            "DECLARE said text; BEGIN",
             "    FOR said IN",
             "        SELECT format('GRANT %s (%I) ON %s TO %s %s', privilege_type, "
             f"{literal(turn.beside.name)}, attrelid::regclass,",
@@ -444,9 +444,8 @@ class _Exchange:
             "        FROM pg_attribute, aclexplode(attacl) "
             f"WHERE attrelid = {literal(table)}::regclass AND attname = {literal(turn.old.name)}",
             "    LOOP EXECUTE said; END LOOP;",
-            f"END {tag}",
         ]
-        return SqlOp("\n".join(lines), table=turn.table)
+        return SqlOp(do_block(lines), table=turn.table)
 
     def _pass_identity(self, turn: Turn) -> SqlOp:
         """Return what gives the new column an identity that goes on where the old one's stands."""
@@ -455,18 +454,16 @@ class _Exchange:
             raise TypeError(f"{column.name} has no sequence")
         sequence = sql_name(column.sequence, self.way.at)
         alter = f"ALTER TABLE {sql_name(turn.table, self.way.at)} ALTER COLUMN"
-        tag = "$$" if "$$" not in f"{alter}{sequence}{column.name}" else "$identity$"
         lines = [
-            f"DO {tag} DECLARE value bigint; called boolean; BEGIN",
+            "DECLARE value bigint; called boolean; BEGIN",
             f"    SELECT last_value, is_called INTO value, called FROM {sequence};",  # noqa: S608 - quoted names
             f"    {alter} {quoted(turn.left.name)} DROP IDENTITY;",
             f"    {alter} {quoted(turn.left.name)} DROP NOT NULL;",
             f"    {alter} {quoted(column.name)} SET NOT NULL;",
             f"    {alter} {quoted(column.name)} ADD {identity_sql(column, self.goal)};",
             f"    PERFORM setval({literal(sequence)}, value, called);",
-            f"END {tag}",
         ]
-        return SqlOp("\n".join(lines), table=turn.table)
+        return SqlOp(do_block(lines), table=turn.table)
 
     def _unchosen(self) -> Iterator[SqlOp]:
         """Yield what lets rows be told apart by the primary key meanwhile, where it was another index."""

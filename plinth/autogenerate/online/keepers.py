@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from plinth.autogenerate.objects import casts
 from plinth.autogenerate.objects.expressions import with_name
-from plinth.autogenerate.objects.quoting import made_name, quoted, sql_name
+from plinth.autogenerate.objects.quoting import dollar_quoted, made_name, quoted, sql_name
 from plinth.autogenerate.objects.steps import SqlOp
 from plinth.autogenerate.online.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
@@ -25,8 +25,9 @@ def make_trigger(
         trigger: its name; the function's, if None.
     """
     name = sql_name(function, catalog)
+    said = dollar_quoted(f" {body} ", "keep")
     return [
-        SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $keep$ {body} $keep$"),
+        SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {said}"),
         SqlOp(
             f"CREATE TRIGGER {quoted(trigger or function.name)} BEFORE INSERT OR UPDATE "
             f"ON {sql_name(table, catalog)} FOR EACH ROW EXECUTE FUNCTION {name}()",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from alembic.operations import ops
 
 from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.objects.quoting import do_block, literal, quoted, shown, sql_name
 from plinth.autogenerate.objects.steps import Change, CommentOp, SqlOp
 from plinth.autogenerate.online.kept_names import refuse_kept_name
 from plinth.autogenerate.online.way import Part
@@ -90,14 +90,13 @@ class _View:
         """Return what makes it, with the privileges that the table's users have."""
         grant = literal(f"GRANT %s ON {self._view.replace('%', '%%')} TO %s")
         lines = [
-            "DO $$ DECLARE given record; BEGIN",
+            "DECLARE given record; BEGIN",
             "    FOR given IN SELECT privilege_type AS what, grantee FROM pg_class, aclexplode(relacl)",
             f"        WHERE oid = {literal(self._table)}::regclass AND grantee <> relowner",
             "    LOOP",
             f"        EXECUTE format({grant}, given.what, CASE given.grantee WHEN 0 THEN 'PUBLIC'",
             "            ELSE quote_ident(pg_get_userbyid(given.grantee)) END);",
             "    END LOOP;",
-            "END $$",
         ]
         return [
             CommentOp(
@@ -105,7 +104,7 @@ class _View:
                 "privileges."
             ),
             SqlOp(f"CREATE VIEW {self._view} AS SELECT {self._columns} FROM {self._table}"),  # noqa: S608
-            SqlOp("\n".join(lines)),
+            SqlOp(do_block(lines)),
         ]
 
     def drop(self) -> SqlOp:

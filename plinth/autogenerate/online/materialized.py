@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from plinth.autogenerate.objects.expressions import tokens
-from plinth.autogenerate.objects.quoting import literal, quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.quoting import do_block, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.online import dependents
 from plinth.autogenerate.online.way import Operations, Way
@@ -160,7 +160,7 @@ class Beside:
             f"        FROM (VALUES {pairs}) v (is_now, beside) JOIN pg_class ON oid = is_now::regclass",
             "    LOOP EXECUTE said; END LOOP;",
         ]
-        return _block(lines)
+        return SqlOp(do_block(lines))
 
     def fill(self) -> Operations:
         """Return what fills the second views, where the first are filled."""
@@ -192,7 +192,7 @@ class Beside:
             f"        REFRESH MATERIALIZED VIEW {self._pair(view)[1]}{how};",
             "    END IF;",
         ]
-        return _block(lines)
+        return SqlOp(do_block(lines))
 
     def take_over(self) -> Operations:
         """Return what gives the second views the names, when the first are gone."""
@@ -201,12 +201,6 @@ class Beside:
             for view in self.views
             for each in self._of_later(view)
         ]
-
-
-def _block(lines: Sequence[str]) -> SqlOp:
-    body = "\n".join(lines)
-    tag = "$$" if "$$" not in body else "$views$"
-    return SqlOp(f"DO {tag} {body}\nEND {tag}")
 
 
 def _name(view: Other) -> Name:

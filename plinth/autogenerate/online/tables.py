@@ -9,7 +9,7 @@ from plinth.autogenerate.objects.heirs import (
     ancestors,
 )
 from plinth.autogenerate.objects.order import mentioned
-from plinth.autogenerate.objects.quoting import literal, quoted, sql_name, temporary_name
+from plinth.autogenerate.objects.quoting import do_block, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.objects.steps import AutocommitOp, SqlOp
 from plinth.autogenerate.objects.tables import in_order, stands_firm
 from plinth.autogenerate.online.columns import new_and_filled
@@ -131,13 +131,12 @@ def _make_partitions(way: Way) -> None:
             continue
         there, condition = sql_name(default.name, way.at), table.partition_condition
         found = f"rows of {there} belong to the new partition {sql_name(name, after)}: move them first"
-        tag = "$$" if "$$" not in f"{condition}{found}" else "$rows$"
         look = [
-            f"DO {tag} BEGIN IF EXISTS (SELECT FROM {there} WHERE {condition}) THEN",
+            f"BEGIN IF EXISTS (SELECT FROM {there} WHERE {condition}) THEN",
             f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
-            f"END IF; END {tag}",
+            "END IF;",
         ]
-        way.step(way.at, Part([AutocommitOp([SqlOp("\n".join(look), table=default.name)])], []))
+        way.step(way.at, Part([AutocommitOp([SqlOp(do_block(look), table=default.name)])], []))
         own = temporary_name(f"{default.name.name}_without_{name.name}", "", default.constraints)
         check = Constraint(own, "c", f"CHECK ((NOT ({condition})))", expression=f"(NOT ({condition}))")
         add_not_valid(way, default.name, check, goes=True)

@@ -47,6 +47,16 @@ DEFAULTS = (
 )
 COUNT = kept("select count(*) from orders", 900)
 
+
+def _dollars(default: str) -> Models:
+    def made(m: MetaData) -> None:
+        columns = Column("id", Integer), Column("n$$", Text, server_default=default)
+        Table("a$$b", m, *columns, postgresql_partition_by="LIST (id)")
+        also(m, 'create table "$change$" partition of "a$$b" for values in (1)')
+
+    return made
+
+
 Parts = tuple[Callable[[], Any], ...]
 
 
@@ -234,6 +244,7 @@ KINDS = [
         handmade=OTHER_DEFAULTS,
         up=(check(DEFAULTS, "3, 4, NULL, 5, 5, 5", "3, 4, NULL, 1, 1, 1"),),
     ),
+    Kind("partition.default_under_dollars_in_names", _dollars("1"), _dollars("$$ $change$")),
     Kind(
         "partition.everything_at_once",
         orders(lambda: Index("by_s", "s"), key("day", "id")),

@@ -141,6 +141,18 @@ def _odd_views(m: MetaData, kind: Any) -> None:
         also(m, statement)
 
 
+def _dollars(m: MetaData, kind: Any, *more: Column[Any]) -> None:
+    Table(
+        "a$$b $keep$",
+        m,
+        Column("id", Integer, primary_key=True),
+        Column("n$$", kind, nullable=False),
+        Column("only $change$", kind),
+        *more,
+    )
+    also(m, 'create materialized view "v$$" as select id, "n$$" from "a$$b $keep$"')
+
+
 VIEW = "create view v as select id, n from t"
 TWO = "create view v as select n + s as n from t where s > n - 1 or s > 0"
 MATERIALIZED = (
@@ -362,6 +374,13 @@ KINDS = [
         prepare=("create schema billing",),
         rows=('insert into billing."Order by" ("a b", n) values (1, 1), (2, 3)',),
         checks=(kept('select sum("select")::int from billing."v 100% :x"', 3),),
+    ),
+    Kind(
+        "standing.dollars_in_names",
+        lambda m: _dollars(m, Integer),
+        lambda m: _dollars(m, BigInteger, Column("$$", Text, nullable=False, info={"backfill": "'$$'"})),
+        rows=('insert into "a$$b $keep$" ("n$$") values (1), (2)',),
+        checks=(kept('select sum("n$$")::int from "v$$"', 3),),
     ),
     under("longest_names_of_indexes_of_a_materialized_view", *LONG_NAMES),
     under("policy", *POLICIES, checks=()),
