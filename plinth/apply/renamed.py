@@ -81,21 +81,30 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
 
 
 def _without_round_trips(found: list[_Renamed]) -> list[_Renamed]:
-    """Leave out runs of renames after which everything is called as before: names that were only lent."""
-    kept: list[_Renamed] = []
-    place = 0
-    while place < len(found):
-        origins: dict[_Key, _Key] = {}
-        end = place
-        for number, each in enumerate(found[place:], place + 1):
-            origins[each.new] = origins.pop(each.old, each.old)
-            if all(key == origin for key, origin in origins.items()):
-                end = number
-                break
-        if end == place:
-            kept.append(found[place])
-        place = max(end, place + 1)
-    return kept
+    """Leave out renames after which what they are about is called as before: names that were only lent."""
+    left, place = found[:], 0
+    while place < len(left):
+        trip = _round_trip(left, place)
+        left = [each for number, each in enumerate(left) if number not in trip]
+        place += not trip
+    return left
+
+
+def _round_trip(found: list[_Renamed], start: int) -> set[int]:
+    """Return the places of a rename, and of those of the same names, that lead back to where it began."""
+    origins: dict[_Key, _Key] = {}
+    names: set[_Key] = {found[start].old}
+    trip: set[int] = set()
+    for place in range(start, len(found)):
+        each = found[place]
+        if names.isdisjoint({each.old, each.new}):
+            continue
+        names |= {each.old, each.new}
+        trip.add(place)
+        origins[each.new] = origins.pop(each.old, each.old)
+        if all(key == origin for key, origin in origins.items()):
+            return trip
+    return set()
 
 
 def _taken_along(found: list[_Renamed], before: Catalog) -> dict[_Key, _Key]:
