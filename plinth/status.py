@@ -16,7 +16,7 @@ from plinth.apply import checksum, phases, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, read
 from plinth.apply.lock import is_held
 from plinth.apply.online import HALF_DONE
-from plinth.apply.points import Interrupted, driver_session, interrupted, reads
+from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, interrupted, reads
 from plinth.errors import PlinthError
 
 IN_ORDER, PENDING, WRONG = 0, 1, 2  # exit codes
@@ -300,7 +300,7 @@ def _half_way(
     if not own_schema.exists(connection, "points"):
         return
     for each in interrupted(driver_session(connection), table):
-        total = _steps_of(context, each)
+        total = _steps_of(context, connection, each)
         place = f"behind step {each.last}" if each.done else "in step 1"
         step = place + (f" of {total}" if total else "")
         onward, back = "alembic upgrade head", "alembic downgrade -1"
@@ -316,7 +316,7 @@ def _half_way(
         )
 
 
-def _steps_of(context: MigrationContext, begun: Interrupted) -> int | None:
+def _steps_of(context: MigrationContext, connection: Connection, begun: Interrupted) -> int | None:
     """Return how many steps a revision has; None where that can't be told without running it."""
     from plinth.lint.rendering import render  # noqa: PLC0415
     from plinth.scratch.revisions import history_of, lent_proxies  # noqa: PLC0415 - rarely needed
@@ -325,7 +325,12 @@ def _steps_of(context: MigrationContext, begun: Interrupted) -> int | None:
         return None
     with lent_proxies():
         rendered = render(history_of(context), {begun.revision})[begun.revision].statements
-    return None if rendered is None else sum(not reads(each.text) for each in rendered)
+    session = driver_session(connection)
+    return (
+        None
+        if rendered is None
+        else sum(not reads(each.text) or calls_what_may_write(session, each.text) for each in rendered)
+    )
 
 
 def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:

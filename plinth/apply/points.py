@@ -3,7 +3,8 @@
 Each statement of a revision has a number. When a transaction inside the revision ends, what it held is noted
 in `plinth.points`, in that same transaction; a statement outside of any transaction is given one of its own,
 with its note, unless PostgreSQL says that it can't be in one. The same revision run again passes over what is
-noted, known by its number and its text. What only reads (SELECT, SHOW, …) has no number and always runs.
+noted, known by its number and its text. What only reads (SELECT, SHOW, …) has no number and always runs; a
+query that calls a function which may write has one.
 """
 
 import ast
@@ -29,9 +30,18 @@ _READS = re.compile(
     rf"\A{_SPACE}\(?{_SPACE}(?:select|show|set|reset|values|table|explain|savepoint|release|rollback\s+to)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_COUNTS = re.compile(r"\b(?:setval|nextval)\s*\(", re.IGNORECASE)  # a SELECT that changes a sequence
+_WRITES = re.compile(
+    r"\b(?:(?:setval|nextval)\s*\(|into\b)", re.IGNORECASE
+)  # a SELECT that does more than read
+_CALLED = re.compile(r'("(?:[^"]|"")+"|[^\W\d][\w$]*)\s*\(')
 _ENDS = re.compile(rf"\A{_SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
+_MAY_WRITE = """
+    select exists (
+        select from pg_proc join pg_namespace n on n.oid = pronamespace
+        where proname = any(%s) and provolatile = 'v' and nspname not in ('pg_catalog', 'information_schema')
+    )
+    """
 _TYPES = "select format_type(oid, null) from unnest(%s::oid[]) with ordinality t (oid, n) order by n"
 _INSERT = """
     insert into plinth.points (version_table, revision, direction, number, statement, result, checksum)
@@ -57,7 +67,15 @@ class PointError(PlinthError):
 
 def reads(statement: str) -> bool:
     """Whether a statement only reads, or sets something for its session or transaction."""
-    return _READS.match(statement) is not None and not _COUNTS.search(statement)
+    return _READS.match(statement) is not None and not _WRITES.search(statement)
+
+
+def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool:
+    """Whether a query calls a function that may write: one that is VOLATILE, and not PostgreSQL's own."""
+    called = {
+        each[1:-1].replace('""', '"') if each[0] == '"' else each.lower() for each in _CALLED.findall(query)
+    }
+    return bool(called) and session.execute(_MAY_WRITE, [sorted(called)]).fetchone() == (True,)
 
 
 def ends_transaction(statement: str) -> bool:

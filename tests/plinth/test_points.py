@@ -482,3 +482,27 @@ def test_a_query_that_sets_a_sequence_is_not_repeated(
     let_pass(empty_url)
     command.upgrade(table.config(empty_engine), "head")
     assert heads(empty_url) == {"b"}
+
+
+PUT = """
+    create function "Put"() returns int language sql as
+    'insert into t_a (id) select coalesce(max(id), 0) + 1 from t_a returning id'
+    """
+
+
+@pytest.mark.parametrize("query", ['select "Put"()', 'select id into other from t_a; select "Put"()'])
+def test_a_query_that_writes_is_not_repeated(
+    table: History, empty_engine: Engine, empty_url: URL, query: str
+) -> None:
+    with psql(empty_url) as connection:
+        connection.execute(PUT)
+    first = "".join(f"{CONCURRENTLY}op.execute({each!r})\n" for each in query.split("; "))
+    table.add("b", "a", f"{first}{STOP}")
+    with pytest.raises(CommandError, match="The rows don't bear revision b"):
+        command.upgrade(table.config(empty_engine), "head")
+    steps = 1 + query.count(";")
+    [problem] = status(table.config(empty_engine)).problems
+    assert f"behind step {steps} of {steps} " in problem.message
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a") == [(1,)]
