@@ -22,6 +22,10 @@ from plinth.catalog import Catalog, read_catalog, recorded_catalog
 
 log = logging.getLogger(__name__)
 
+_ACTION = re.compile(r"\bon\s+(?:delete|update)\s+cascade\b", re.IGNORECASE)  # of a key: it drops nothing
+_WORD = re.compile(r"[\w$]+")
+_IN_QUOTES = re.compile(r"""['"]([\w$]+)(?=['"])""")
+
 
 def take_back(
     context: MigrationContext,
@@ -56,7 +60,7 @@ def take_back(
             f"What was there before revision {found.revision} isn't known, so what it has done can't be "
             "taken back. Run the interrupted command again, and then this one."
         )
-    text = "\n".join([found.first, *(each.statement for each in found.done.values())])
+    text = ";\n".join([found.first, *(each.statement for each in found.done.values())])
     if not found.goes_back:
         now = read_catalog(connection, default_schema=before.default_schema, **names)
         with _transaction(connection) as session:
@@ -126,15 +130,19 @@ def _refuse_to_lose(found: Interrupted, before: Catalog, now: Catalog, text: str
 
 def _drops(text: str, name: str) -> bool:
     place = rf'(?:"?\w+"?\s*\.\s*)?"?{re.escape(name)}(?!\w)'
-    drop = rf"\bdrop\s+(?:column\s+|table\s+)?(?:if\s+exists\s+)?{place}|\bcascade\b"
-    return re.search(drop, text, re.IGNORECASE) is not None
+    drop = rf"\bdrop\s+(?:column\s+|table\s+)?(?:if\s+exists\s+)?{place}|\bdrop\b[^;]*\bcascade\b"
+    return re.search(drop, _ACTION.sub("", text), re.IGNORECASE) is not None
 
 
 def _ours(now: Catalog, before: Catalog, text: str) -> Catalog:
     """Return what is there now, without what is new and which no statement of the revision names."""
+    said = {each.lower() for each in _WORD.findall(text)} | {*_IN_QUOTES.findall(text)}
+
+    def is_said(name: str) -> bool:
+        return name in said or (_WORD.fullmatch(name) is None and name.replace('"', '""') in text)
 
     def known(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> dict[Any, Any]:
-        return {name: each for name, each in now.items() if name in before or _bare(name) in text}
+        return {name: each for name, each in now.items() if name in before or is_said(_bare(name))}
 
     kinds = ("schemas", "tables", "sequences", "enums", "domains", "others")
     kept: dict[str, Any] = {kind: known(getattr(now, kind), getattr(before, kind)) for kind in kinds}

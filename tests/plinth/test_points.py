@@ -383,6 +383,23 @@ def test_what_a_table_took_along_to_another_schema_gets_its_first_name(
         assert read_catalog(connection).sequences == before.sequences
 
 
+def test_names_are_told_from_words_that_contain_them(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    """What somebody else has made stays; what the revision has made goes, in whichever letters it said so."""
+    make = ("CREATE TABLE Loud (id int)", 'create table "so ""called"" 100%" ()', "create table login ()")
+    made = "".join(f"{CONCURRENTLY}op.execute({each!r})\n" for each in make)
+    table.add("b", "a", f"{made}{STOP}")
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    with psql(empty_url) as connection:
+        connection.execute('create table log (); create table "Table" (); create table "Loud" ()')
+    command.downgrade(table.config(empty_engine), "-1")
+    left = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    stays = ("Loud", "Table", "alembic_version", "log", "pass_on", "t_a")
+    assert [each for (each,) in rows(empty_url, f"{left} order by 1")] == [*stays]
+
+
 @pytest.mark.parametrize("what", ["t_a.x", "t_a"])
 def test_what_a_statement_may_have_renamed_is_not_dropped(
     table: History, empty_engine: Engine, empty_url: URL, what: str
@@ -394,10 +411,12 @@ def test_what_a_statement_may_have_renamed_is_not_dropped(
     if what == "t_a.x":
         words, back = "alter table t_a rename x to %I", "alter table t_a rename t_z to x"
     rename = f"do $$ begin execute format('{words}', 't_z'); end $$"
-    table.add("b", "a", f'{CONCURRENTLY}op.execute("{rename}")\n{STOP}')
+    refer = "create table t_b (id int references t_a (id) on delete cascade)"
+    both = f'{CONCURRENTLY}op.execute("{refer}")\n{CONCURRENTLY}op.execute("{rename}")'
+    table.add("b", "a", f"{both}\n{STOP}")
     with pytest.raises(CommandError):
         command.upgrade(table.config(empty_engine), "head")
-    with pytest.raises(CommandError, match=rf"{what} isn't there any more.* and t_z would go"):
+    with pytest.raises(CommandError, match=rf"{what} isn't there any more.* and (t_b, )?t_z would go"):
         command.downgrade(table.config(empty_engine), "-1")
     with psql(empty_url) as connection:
         connection.execute(back)
