@@ -49,7 +49,7 @@ class ConnectError(PlinthError):
 
 
 class MissingDatabaseError(ConnectError):
-    """The server itself says that it has no database of that name."""
+    """The server itself says that it has no database of that name, or has dropped it half."""
 
 
 def engine(url: URL) -> Engine:
@@ -195,8 +195,11 @@ def _enter_first(stack: ExitStack, urls: Iterable[URL]) -> Connection:
 
 
 def _is_missing(url: URL) -> bool:
-    """Whether the server has no such database; one that is there and only refuses us is not missing."""
-    found = text("select exists (select from pg_database where datname = cast(:name as name))")
+    """Whether the server has no such database, or half of one; one that only refuses us is not missing."""
+    # With a limit of -2, a DROP DATABASE was interrupted: all that it can be is dropped.
+    found = text(
+        "select exists (select from pg_database where datname = cast(:name as name) and datconnlimit <> -2)"
+    )
     for other in MAINTENANCE_DATABASES:
         try:
             with engine(url.set(database=other)).connect() as connection:

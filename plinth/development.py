@@ -32,6 +32,11 @@ from plinth.safety import (
 
 KEPT = "plinth_reset_"  # before the names of what resets keep
 
+# A reset was interrupted in DROP DATABASE.
+_IS_HALF_DROPPED = text(
+    "select exists (select from pg_database where datname = cast(:name as name) and datconnlimit = -2)"
+)
+
 
 def reset() -> tuple[URL, bool]:
     """Drop, create, migrate and seed the database; two at once take turns.
@@ -74,7 +79,7 @@ def reset() -> tuple[URL, bool]:
         template = KeptDatabase(server, url, prefix) if is_on_development_server(url) else None
         kept = template and template.find()
         quoted = _escaped(Identifier(name).as_string())
-        if judged:
+        if judged or server.scalar(_IS_HALF_DROPPED, {"name": name}):
             server.execute(text(f"drop database {quoted} with (force)"))
         like = f" template {_escaped(Identifier(kept).as_string())}" if kept else ""
         server.execute(text(f"create database {quoted}{like}"))
@@ -99,6 +104,7 @@ def seed() -> None:
 
     Raises:
         SafetyError: the application's database isn't development.
+        ConnectError: it isn't there.
         PlinthError: they failed; what they print says why.
     """
     if not settings.configured().seeds:
@@ -106,6 +112,8 @@ def seed() -> None:
     # Asked as the role that migrates: the application's need not see the marker.
     config, action = alembic_config(), "load development rows into"
     application = settings.application_url(config)
+    with connect(application):  # the seeds would say it in a traceback
+        pass
     if not same(refuse_unless_development(settings.migration_url(config), action), _identity(application)):
         refuse_unless_development(application, action)
     _load_seeds()
@@ -114,7 +122,10 @@ def seed() -> None:
 def _load_seeds() -> None:
     module = settings.configured().seeds
     if module and subprocess.call([sys.executable, "-m", module], cwd=settings.root()) != 0:
-        raise PlinthError(f"The seeds failed (python -m {module}). The database is there and migrated.")
+        raise PlinthError(
+            f"The seeds failed (python -m {module}), as said above. The database is there; whether its "
+            f"tables are as the models say, {settings.to_type('db-check', 'plinth check')} tells."
+        )
 
 
 def _identity(url: URL) -> Identity | None:

@@ -1,9 +1,10 @@
 """What revisions made, kept: the next reset, or the next run of the tests, begins with a copy of it.
 
 It is copied where nothing differs that revisions depend on: their files and all that an upgrade reads
-(`plinth.up_to_date`). Where a revision reads something else (a file, the environment, the application), or
-does something outside of its database, or new databases aren't empty, nothing is kept. Nobody can connect to
-what is kept, so it stays as it was.
+(`plinth.up_to_date`), who applies them, his session's settings, the roles that they name, and the day, as one
+may make this month's partition. Where a revision reads something else (a file, the environment, the
+application, what belongs to the whole server), or does something outside of its database, or new databases
+aren't empty, nothing is kept. Nobody can connect to what is kept, so it stays as it was.
 """
 
 import hashlib
@@ -49,7 +50,8 @@ _IMPURE = re.compile(
     rb"\b(?:open|exec|eval|compile|__import__|getattr|globals|vars)\s*\(|__file__|__builtins__|\benviron|get_x_argument"
     rb"|\bconfig\b|\b(?:create|alter|drop)\s+(?:role|user|group|tablespace|database|subscription|server)\b"
     rb"|\balter\s+system\b|\bcomment\s+on\s+database\b|\bon\s+database\b|\bcopy\b|\bdblink|\bpg_read|\blo_import"
-    rb"|\bcurrent_database\b|\bcurrent_setting\b",
+    rb"|\bcurrent_(?:database|catalog|setting)\b|\bcreate_(?:async_)?engine\b|\bopts\b"
+    rb"|\bpg_(?:roles|authid|auth_members|user|group|shadow|database|tablespace|settings|available_ext\w+)\b",
     re.IGNORECASE,
 )
 # What initdb makes has smaller numbers: somebody has put something where each new database begins.
@@ -71,7 +73,23 @@ _BESIDE = text(
     from pg_database d where datname = :name
     """
 )
-_KEPT = text("select datname, datallowconn from pg_database where starts_with(datname, :prefix)")
+# What another role keeps is neither copied nor dropped: most may do neither. After an interrupted DROP, the
+# limit of connections is -2.
+_KEPT = text(
+    """
+    select datname, datallowconn or datconnlimit = -2 from pg_database
+    where starts_with(datname, :prefix) and pg_has_role(datdba, 'usage')
+    """
+)
+# Where and to whom new objects go, how a literal is read, and what day it is.
+_SESSION = text(
+    """
+    select current_user || current_date || string_agg(name || '=' || setting, ',' order by name)
+    from pg_settings
+    where context in ('user', 'superuser') and source <> 'default' and name <> 'application_name'
+    """
+)
+_ROLES = text("select rolname from pg_roles order by rolname")
 
 
 class KeptDatabase:
@@ -94,8 +112,8 @@ class KeptDatabase:
     def find(self) -> str | None:
         """Return the name of what is kept of the same revisions; what is kept of others is dropped."""
         found = None
-        for name, can_change in self._server.execute(_KEPT, {"prefix": self._prefix}).all():
-            if name == self._name and not can_change:
+        for name, is_unfinished in self._server.execute(_KEPT, {"prefix": self._prefix}).all():
+            if name == self._name and not is_unfinished:
                 found = name
             else:
                 self._server.execute(text(f"drop database {_quoted(name)} with (force)"))
@@ -140,7 +158,8 @@ def one_at_a_time(server: Connection, name: str, waiting: Callable[[], None]) ->
     try:
         yield
     finally:
-        server.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
+        if not server.invalidated:  # by an interruption: the lock has ended with the session
+            server.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
 
 
 def _key(url: URL, beside: str) -> str | None:
@@ -151,7 +170,11 @@ def _key(url: URL, beside: str) -> str | None:
     with connect(url.set(database="template1")) as connection:
         if connection.scalar(_IS_FILLED):
             return None
-    return hashlib.sha256(f"{files} {settings.app_env()} {beside}".encode()).hexdigest()
+        session = connection.scalar(_SESSION)
+        roles = connection.scalars(_ROLES).all()
+    sources = b"\n".join(file.read_bytes() for file in up_to_date.revisions()).decode(errors="replace")
+    named = [role for role in roles if role in sources]  # GRANT … TO one that may be missing
+    return hashlib.sha256(f"{files} {settings.app_env()} {session} {named} {beside}".encode()).hexdigest()
 
 
 def _is_pure(file: Path) -> bool:

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 _IDENTITY = text(
     "select datname as name, oid::bigint as oid, "
     "extract(epoch from pg_postmaster_start_time())::text as started "
-    "from pg_database where datname = coalesce(cast(:name as name), current_database())"
+    "from pg_database where datname = coalesce(cast(:name as name), current_database()) "
+    "and datconnlimit <> -2"  # a DROP of it was interrupted: nobody can get in any more
 )
 _MAY_ASK = text(
     "select has_function_privilege('pg_control_system()', 'EXECUTE') "

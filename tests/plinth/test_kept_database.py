@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from plinth import kept_database, local_server, settings
@@ -85,11 +86,39 @@ def test_a_reset_is_a_copy_while_nothing_differs(project: Project, url: URL) -> 
     (kept,) = rows(url, KEPT)
     do(url, f'alter database "{kept[0]}" allow_connections true')
     assert not has_copied(project)
+    # Nor is one whose DROP was interrupted.
+    do(url, "update pg_database set datconnlimit = -2 where datname like 'plinth\\_reset\\_%'")
+    assert not has_copied(project)
     # New databases aren't empty any more.
     do(url.set(database="template1"), "create function f() returns int language sql as 'select 1'")
     assert not has_copied(project)
     assert rows(url, "select f()") == [(1,)]
     assert rows(url, KEPT) == []
+
+
+def test_another_session_would_make_another_database(project: Project, url: URL) -> None:
+    """What revisions make depends on who applies them, on his settings, and on the roles that are there."""
+    grant = "do $$begin grant select on users to reader; exception when undefined_object then null; end$$"
+    project.write_revision(NEXT, HEAD, f"op.execute({grant!r})")
+    assert not has_copied(project)
+    do(url, "create role reader; create role maker login createdb")
+    assert not has_copied(project)
+    assert rows(url, "select has_table_privilege('reader', 'users', 'select')") == [(True,)]
+    assert has_copied(project)
+    do(url, "alter role postgres set search_path = shop, public; create schema shop")
+    assert not has_copied(project)
+    do(url, "alter role postgres reset search_path")
+    project.environment["PGOPTIONS"] = "-c timezone=Asia/Tokyo"
+    assert not has_copied(project)
+    # What another role keeps is its own.
+    project.environment["MIGRATION_DATABASE_URL"] = url.set(username="maker").render_as_string(False)
+    do(url.set(database="postgres"), "drop database app_development with (force)")
+    assert not has_copied(project)
+    owned = "select tableowner from pg_tables where tablename = 'users'"
+    assert rows(url, owned) == [("maker",)]
+    del project.environment["MIGRATION_DATABASE_URL"]
+    assert has_copied(project)
+    assert rows(url, owned) == [("postgres",)]
 
 
 def test_what_a_copy_would_not_have_is_made_anew(project: Project, url: URL) -> None:
@@ -141,6 +170,19 @@ def test_the_tests_begin_with_a_copy_while_nothing_differs(project: Project) -> 
         local_server.test_server().stop()
 
 
+def test_another_day_may_make_another_partition(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = LocalServer("development", ()).url("postgres")
+    today = kept_database._key(url, "")
+    assert today
+    assert kept_database._key(url, "") == today
+    monkeypatch.setattr(
+        kept_database,
+        "_SESSION",
+        text(kept_database._SESSION.text.replace("current_date", "current_date + 1")),
+    )
+    assert kept_database._key(url, "") not in (today, None)
+
+
 PURE = (
     b'"""m"""\nimport sqlalchemy as sa\nfrom alembic import op\n\n\ndef upgrade():\n    op.drop_table("t")\n'
 )
@@ -162,6 +204,11 @@ PURE = (
         "op.execute('alter  system set x = y')",
         "op.execute('grant connect on database x to y')",
         "op.get_context().config",
+        "op.get_context().opts['target_metadata'].create_all()",
+        "sa.create_engine('postgresql://elsewhere')",
+        "op.execute('select current_catalog')",
+        "op.execute('select from pg_roles')",
+        "op.execute('select from pg_available_extensions')",
     ],
 )
 def test_revisions_that_depend_on_more_than_their_file_are_run(tmp_path: Path, line: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from plinth.connecting import connect
+from plinth.kept_database import one_at_a_time
 from tests.plinth.history import psql
 from tests.plinth.project import Project, clean_environment, copy_project
 
@@ -34,6 +35,46 @@ def test_reset_migrates_seeds_and_says_how_to_connect(project: Project, empty_ur
     assert users(empty_url) == 3
     project.ok("plinth", "seed")
     assert users(empty_url) == 3
+
+
+def test_a_reset_that_was_interrupted_is_typed_again(project: Project, empty_url: URL) -> None:
+    """PostgreSQL lets nobody into a database again whose DROP was interrupted."""
+    project.ok("plinth", "reset")
+    with connect(empty_url.set(database="postgres")) as connection:
+        connection.execute(
+            text("update pg_database set datconnlimit = -2 where datname = :name"),
+            {"name": empty_url.database},
+        )
+        connection.commit()
+    assert f"There is no database {empty_url.database!r}" in project.refused("plinth", "status")
+    refused = project.refused("plinth", "reset", APP_ENV="production")
+    assert "APP_ENV is production" in refused
+    project.ok("plinth", "reset")
+    assert users(empty_url) == 3
+
+
+def test_an_interruption_stays_one(empty_url: URL) -> None:
+    def interrupted() -> None:
+        with (
+            connect(empty_url, autocommit=True) as server,
+            one_at_a_time(server, "anything", waiting=lambda: None),
+        ):
+            server.invalidate()  # as SQLAlchemy does when a statement is interrupted
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
+def test_seeds_that_cannot_be_loaded(project: Project, empty_url: URL) -> None:
+    missing = empty_url.set(database="nowhere").render_as_string(hide_password=False)
+    assert "There is no database 'nowhere'" in project.refused("plinth", "seed", DATABASE_URL=missing)
+    failed = project.run("plinth", "seed")  # nothing is migrated
+    assert failed.returncode == 1
+    assert "migrated" not in failed.stderr
+    assert failed.stderr.splitlines()[-1].endswith(
+        "whether its tables are as the models say, plinth check tells."
+    )
 
 
 @pytest.mark.slow
