@@ -36,10 +36,20 @@ def ancestors(name: Name, catalog: Catalog) -> list[Name]:
     return found
 
 
-def refuse_numbers(change: Change) -> None:
-    """Return if no identity column comes to a table that others inherit from: theirs would have no numbers.
+_NO_NUMBERS = (
+    "PostgreSQL gives heirs' rows no numbers. Add it by a revision written by hand: as a plain column, with "
+    "values for all rows and a default for each heir, then ALTER COLUMN … ADD GENERATED."
+)
+_NOT_BACK = (
+    "PostgreSQL adds none there, so no downgrade could bring it back. Let it be a plain column first, in a "
+    "revision of its own, and drop it in the next one."
+)
 
-    PostgreSQL adds none there (documentation, ALTER TABLE and inheritance).
+
+def refuse_numbers(change: Change) -> None:
+    """Return if no identity column comes, or comes back, to a table that others inherit from.
+
+    PostgreSQL adds none there: heirs' rows would have no numbers (documentation, ALTER TABLE).
 
     Raises:
         Refusal: one does.
@@ -49,15 +59,14 @@ def refuse_numbers(change: Change) -> None:
         heirs = [each.name for each in change.after.tables.values() if name in each.parents]
         if before is None or table.partition_key or not heirs:
             continue
+        why = _NOT_BACK if change.is_downgrade else _NO_NUMBERS
         for column in table.columns:
             if column.identity and before.column(column.name) is None:
                 refuse(
                     Refusal(
                         "unknown change",
                         f"Column {shown(name, change.after)}.{column.name} is an identity column, and "
-                        f"{shown(min(heirs), change.after)} inherits from its table: PostgreSQL gives heirs' "
-                        "rows no numbers. Add it by a revision written by hand: as a plain column, with "
-                        "values for all rows and a default for each heir, then ALTER COLUMN … ADD GENERATED.",
+                        f"{shown(min(heirs), change.after)} inherits from its table: {why}",
                     )
                 )
 
