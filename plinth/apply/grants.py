@@ -27,6 +27,7 @@ _MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
 _REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
 _OWNS = re.compile(r"\bowner\s+to\b", re.IGNORECASE)
 
+_KIND = re.compile(r"\A(?:SEQUENCE|ROUTINE|TYPE) ")
 _TYPE = "TYPE "  # holds no rows that somebody may not see
 _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
 # Objects and columns, with what others than their owner may do: who, what, and whether it may be passed on.
@@ -181,7 +182,11 @@ def _has_made_way(place: Place, now: Place) -> bool:
 
 
 def _names(statement: str, place: Place) -> bool:
-    return place[0].partition("(")[0].rpartition(" ")[2] in statement
+    """Whether a statement names an object: as a whole, in quotes or as PostgreSQL reads it without."""
+    name = _KIND.sub("", place[0])
+    name = name.rpartition("(")[0] if place[0].startswith("ROUTINE ") else name
+    said = re.escape(name) if '"' in name else rf'(?:(?i:{re.escape(name)})|"{re.escape(name)}")'
+    return re.search(rf'(?<![\w$"]){said}(?![\w$"])', statement) is not None
 
 
 def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place, _Granted]:

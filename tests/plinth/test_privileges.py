@@ -232,8 +232,15 @@ def test_a_table_that_is_built_anew_belongs_to_whom_it_did_unless_the_revision_s
     assert {role for _, role in rows(empty_engine.url, owner)} == {"postgres"}
 
 
-def test_what_the_revision_revokes_stays_revoked(two: History, reader: str, empty_engine: Engine) -> None:
-    by_hand = ("drop table t_a", "create table t_a (id int)", f"revoke all on t_a from {reader}")
-    two.add("c", "b", "\n".join(f'op.execute("{each}")' for each in by_hand))
+@pytest.mark.parametrize(
+    ("named", "may"),
+    [("t_a", False), ('"t_a"', False), ("public.T_A", False), ("t_a_old", True), ('"T_A"', True)],
+)
+def test_what_the_revision_revokes_stays_revoked(
+    two: History, reader: str, empty_engine: Engine, named: str, may: bool
+) -> None:
+    do(empty_engine.url, 'create table t_a_old (); create table "T_A" ()')
+    by_hand = ("drop table t_a", "create table t_a (id int)", f"revoke all on {named} from {reader}")
+    two.add("c", "b", "\n".join(f"op.execute({each!r})" for each in by_hand))
     command.upgrade(two.config(empty_engine), "head")
-    assert rows(empty_engine.url, MAY.format(reader, reader)) == [(False, False)]
+    assert rows(empty_engine.url, MAY.format(reader, reader)) == [(may, False)]
