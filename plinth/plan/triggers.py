@@ -24,7 +24,9 @@ _TREE = """
         select cast(to_regclass(:name) as oid) as id union
         select inhrelid from pg_inherits join tree on inhparent = id)
     """
-_CHANGES_ROWS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|with|merge|do)\b", re.I | re.DOTALL)
+_CHANGES_ROWS = re.compile(
+    r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|insert|with|merge|do)\b", re.I | re.DOTALL
+)
 _UPDATES = re.compile(r"\bupdate\b", re.IGNORECASE)
 
 

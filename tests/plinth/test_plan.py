@@ -256,6 +256,8 @@ def test_a_plan_names_the_triggers_that_only_the_database_at_hand_has(
     target.commit()
     history.add("after", "before", execute("update users set old = 7 where old is null"))
     history.add("later", "after", execute("alter table posts add column n int"))
+    put = "insert into users (id) values (1) on conflict (id) do update set email = 'x'"
+    history.add("last", "later", execute(put))
     made = plan(history.config(target))
     assert [each.notes for each in made.revisions] == [
         [
@@ -263,6 +265,10 @@ def test_a_plan_names_the_triggers_that_only_the_database_at_hand_has(
             "Trigger theirs on users, which no revision made, fires for each row that is changed.",
         ],
         [],
+        [
+            "Trigger of_email on users, which no revision made, fires for each row that is changed.",
+            "Trigger theirs on users, which no revision made, fires for each row that is changed.",
+        ],
     ]
     show(made)
     assert "  ! Trigger theirs on users, which no revision made, fires" in capsys.readouterr().out
