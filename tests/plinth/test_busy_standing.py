@@ -317,6 +317,13 @@ def test_what_is_generated_from_a_column_is_refused_with_the_way_by_hand(
         write(history, empty_engine, generating(sa.BigInteger))
 
 
+def test_a_materialized_view_that_needs_a_primary_key_is_refused_by_name(begin: Begin) -> None:
+    grouped = "create materialized view each as select id, name, sum(price) as sums from goods group by id"
+    why = r"view public\.each groups by a primary key and shows other columns.*rewrite=goods\.price"
+    with pytest.raises(Refusal, match=why):
+        begin(grouped)
+
+
 @pytest.mark.parametrize(
     ("made", "named"),
     [

@@ -355,11 +355,6 @@ KINDS = [
         "create view w as select * from v where orders > 0",
         checks=(kept("select sum(orders)::int from v", 3), kept("select count(*) from w", 2)),
     ),
-    under_key(
-        "no_materialized_view_grouped_by_a_key",
-        "create materialized view v as select u.id, u.name, count(*) as many from users u group by u.id",
-        refusal="materialized view public.v groups by a primary key and shows other columns",
-    ),
     Kind(
         "standing.materialized_view_of_an_enum_that_loses_a_value",
         lambda m: _stocked(m, "well", "so so", "ill"),
