@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from plinth import redirecting, settings
 from plinth.errors import PlinthError
-from plinth.server_errors import advice
+from plinth.server_errors import advice, words
 
 # A dead network is noticed within half a minute, whoever waits. What the URL says goes first.
 BOUNDS: Mapping[str, Any] = {
@@ -42,6 +42,8 @@ _UNLIMIT = (
 )
 
 MAINTENANCE_DATABASES = ("postgres", "template1")
+
+_ITS_URL = "DATABASE_URL, or where else its URL stands"
 
 
 class ConnectError(PlinthError):
@@ -163,24 +165,24 @@ def explain(url: URL, error: DBAPIError) -> ConnectError:
     secrets = [name for name in url.query if "password" in name or "secret" in name or "_key" in name]
     shown = url.set(drivername="postgresql").difference_update_query(secrets)
     place = shown.render_as_string(hide_password=True)
-    words = " ".join(str(error.orig).split()).rstrip(".?") + "."
+    said = words(error)
     remedy = advice(error)  # the session was there, and got no further
     if remedy:
-        return ConnectError(f"There is no session at {place}: {words} {remedy}")
+        return ConnectError(f"There is no session at {place}: {said} {remedy}")
     if _is_missing(url):
         makes = settings.to_type("db-reset", "plinth reset")
         return MissingDatabaseError(
-            f"There is no database {url.database!r} at {place}: {words} "
-            f"Create it (createdb, or {makes} for development), or correct DATABASE_URL."
+            f"There is no database {url.database!r} at {place}: {said} "
+            f"Create it (createdb, or {makes} for development), or correct {_ITS_URL}."
         )
     if isinstance(error.orig, psycopg.OperationalError) and _was_asked_for_password(error.orig):
         return ConnectError(
-            f"User {url.username!r} is refused at {place}: {words} "
-            "If it is about the password: Correct the user and password in DATABASE_URL."
+            f"User {url.username!r} is refused at {place}: {said} "
+            f"If it is about the password, correct user and password in {_ITS_URL}."
         )
     return ConnectError(
-        f"There is no connection to {place}: {words} "
-        "Check that the server runs, and user, password, host, port and options in DATABASE_URL."
+        f"There is no connection to {place}: {said} "
+        f"Check that the server runs, and user, password, host, port and options in {_ITS_URL}."
     )
 
 

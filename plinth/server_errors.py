@@ -44,8 +44,9 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def words(error: BaseException) -> str:
-    """Return PostgreSQL's own words, the detail among them, as one line that ends with a full stop."""
-    return " ".join(str(origin(error)).split()).rstrip(".") + "."
+    """Return PostgreSQL's own words, the detail among them, as one line that ends as a sentence does."""
+    line = " ".join(str(origin(error)).split()).rstrip(".")
+    return line if line.endswith("?") else f"{line}."
 
 
 def advice(error: BaseException) -> str | None:
@@ -60,6 +61,8 @@ def sentence(error: BaseException) -> str | None:
     """Return a refusal of the server's, with what to do about it; None for any other error."""
     said = advice(error)
     if said is None and isinstance(origin(error), psycopg.OperationalError) and sqlstate(error) is None:
+        if getattr(origin(error), "pgconn", None):  # psycopg sets it where it was connecting
+            return f"There is no connection: {words(error)} Check that the server runs, and the URL."
         return f"The connection to the server was lost: {words(error)} Run the same command again."
     return f"The server refuses: {words(error)} {said}" if said else None
 

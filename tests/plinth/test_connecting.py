@@ -4,10 +4,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from plinth import server_errors
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.local_server import LocalServer
 from tests.plinth.project import HEAD, Project
@@ -59,6 +61,15 @@ def test_an_unreachable_host(project: Project, url: str) -> None:
     line = project.refused("alembic", "current", DATABASE_URL=url)
     assert "There is no connection to postgresql://" in line
     assert "Check that the server runs" in line
+
+
+def test_a_connection_that_never_was_is_not_called_lost() -> None:
+    """An `env.py` that isn't ours connects by itself."""
+    with pytest.raises(psycopg.OperationalError) as failed:
+        psycopg.connect("host=/nowhere dbname=shop")
+    line = str(server_errors.sentence(failed.value))
+    assert line.startswith("There is no connection: ")
+    assert line.endswith("on that socket? Check that the server runs, and the URL.")
 
 
 @pytest.mark.parametrize("option", ["schema=public", "connect_timeout=abc", "sslmode=bogus"])

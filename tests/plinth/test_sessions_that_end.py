@@ -96,7 +96,7 @@ def test_a_password_that_changes_midway(server: LocalServer, open_folder: Path) 
     assert "1 of 2 revisions done; the database stands at a." in line
     line = project.refused(*HEAD)
     assert f"User '{ROLE}' is refused" in line
-    assert "Correct the user and password in DATABASE_URL" in line
+    assert "correct user and password in DATABASE_URL" in line
     app = server.url("app")
     assert (heads(app), [row[:2] for row in ledger(app)]) == ({"a"}, [("a", "up")])
     assert rows(app, "select to_regclass('b')") == [(None,)]
