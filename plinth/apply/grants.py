@@ -104,6 +104,7 @@ class Grants:
         """
 
         def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
+            statement = statement.replace("%%", "%")  # as the driver makes of it
             if _REVOKES.search(statement):  # the revision says itself who may use what it names
                 self._before = {
                     place: each for place, each in self._before.items() if not _names(statement, place)

@@ -244,3 +244,15 @@ def test_what_the_revision_revokes_stays_revoked(
     two.add("c", "b", "\n".join(f"op.execute({each!r})" for each in by_hand))
     command.upgrade(two.config(empty_engine), "head")
     assert rows(empty_engine.url, MAY.format(reader, reader)) == [(may, False)]
+
+
+def test_what_is_revoked_of_a_table_with_a_percent_sign_stays_revoked(
+    two: History, reader: str, empty_engine: Engine
+) -> None:
+    do(empty_engine.url, f'create table "50%" (); grant select on "50%" to {reader}')
+    by_hand = ('drop table "50%"', 'create table "50%" ()', f'revoke all on "50%" from {reader}')
+    two.add("c", "b", "\n".join(f"op.execute({each!r})" for each in by_hand))
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(empty_engine.url, f"select has_table_privilege('{reader}', '\"50%\"', 'select')") == [
+        (False,)
+    ]
