@@ -54,8 +54,15 @@ def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = Fals
     """
     table = way.at.tables[name]
     to = way.with_table(table.having(constraint))
-    up = [validate_op(constraint, table, way.at), *comment_ops(constraint, table, way.at)]
-    down = [constraints.drop_op(constraint, table, way.at), not_valid_op(constraint, table, way.at)]
+    standing = table.constraints[constraint.name]
+    up: list[ops.MigrateOperation] = [validate_op(constraint, table, way.at)]
+    if standing.comment != constraint.comment:
+        up.append(constraints.comment_op(constraint, table, way.at))
+    down = [
+        constraints.drop_op(constraint, table, way.at),
+        not_valid_op(constraint, table, way.at),
+        *comment_ops(standing, table, way.at),
+    ]
     way.step(to, Part([AutocommitOp(up)], down if stood else []))
 
 

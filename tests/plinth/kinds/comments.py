@@ -35,6 +35,19 @@ def key(comment: str | None) -> Models:
     return lambda m: Table("t", m, Column("id", Integer), PrimaryKeyConstraint("id", comment=comment))
 
 
+def checked(comment: str | None, state: str = "") -> Models:
+    """Return models of a table with a check and a foreign key that may not hold for all rows yet."""
+
+    def made(m: MetaData) -> None:
+        table = t(m, Column("n", Integer))
+        for name, what in (("c", "check (n > 0)"), ("fk", "foreign key (n) references t (id)")):
+            also(table, f"alter table t add constraint {name} {what} {state}")
+            if comment:
+                also(table, f"comment on constraint {name} on t is '{comment}'")
+
+    return made
+
+
 def _odd(m: MetaData, comment: str | None) -> Table:
     return t(
         m,
@@ -90,5 +103,8 @@ KINDS = [
         lambda m: t(m, Column("n", Integer, index=True)),
         lambda m: also(t(m, Column("n", Integer, index=True)), "COMMENT ON INDEX ix_t_n IS 'fast'"),
     ),
+    Kind("comment.constraint_validated", checked("why", "not valid"), checked("why")),
+    Kind("comment.constraint_validated_change", checked("why", "not valid"), checked("why not")),
+    Kind("comment.constraint_validated_drop", checked("why", "not valid"), checked(None)),
     Kind("comment.odd_names", lambda m: _odd(m, None), lambda m: _odd(m, "why")),
 ]
