@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from plinth.autogenerate.compare.hints import kept_tables
 from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
+from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.columns import waiting_for_new
 from plinth.autogenerate.objects.difference import forced
@@ -37,6 +39,14 @@ from plinth.errors import as_command_errors
 from plinth.revision_names import Hook
 
 log = logging.getLogger("alembic.autogenerate")
+
+
+def _name_unimported(context: MigrationContext) -> None:
+    given = context.opts["target_metadata"]
+    found = unimported(given if isinstance(given, Sequence) else [given])
+    if found:
+        names = ", ".join(os.path.relpath(file, settings.root()) for file in found)
+        log.warning("Not imported, so its models aren't seen: %s", names)
 
 
 def write_revisions(
@@ -67,6 +77,7 @@ def write_revisions(
             then(context, revision, directives)
             return
         log.info("The database is as the models say: there is nothing to write.")
+        _name_unimported(context)
         if not questions.is_one_of_several(context):  # then the others get the file
             directives[:] = []
         return

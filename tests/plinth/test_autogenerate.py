@@ -234,6 +234,17 @@ def test_an_empty_difference_writes_no_file(migrated: Project, capsys: pytest.Ca
     assert migrated.versions() == before
 
 
+def test_a_model_that_nobody_imported_is_named(migrated: Project) -> None:
+    (migrated.root / "app" / "models" / "product.py").write_text(
+        "from sqlalchemy.orm import Mapped, mapped_column\n\nfrom app.models.base import Base\n\n\n"
+        'class Product(Base):\n    __tablename__ = "products"\n\n'
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+    )
+    done = migrated.run("alembic", "revision", "--autogenerate", "-m", "create products")
+    assert done.returncode == 0
+    assert done.stderr.rstrip().endswith("Not imported, so its models aren't seen: app/models/product.py")
+
+
 def test_a_post_write_hook_that_fails_takes_all_files_back(begun: History, empty_engine: Engine) -> None:
     seen = []
 
