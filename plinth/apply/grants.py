@@ -142,10 +142,10 @@ class Grants:
             statements = list(_statements(place, was, found)) if was.is_said else []
             is_anew = place[0].startswith(_TYPE) or was.identity not in standing
             if is_anew or _has_made_way(place, standing[was.identity]):
+                _give(session, place, was, found)  # first: what a role had as the owner goes over, too
                 for statement in statements:
                     session.execute(statement.encode())
                     log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
-                _give(session, place, was, found)
             elif statements:
                 log.warning(
                     "What was called %s has another name now, and its privileges go with it. If what has the "

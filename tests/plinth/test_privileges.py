@@ -108,6 +108,11 @@ GIVEN = f"""
     grant create on schema public to {READER};
     alter view few owner to {READER}; alter materialized view counted owner to {READER};
     alter function twice owner to {READER}; alter type mood owner to {READER};
+    grant select on few, counted to postgres;
+    """
+OF_THE_ROLE_THAT_MIGRATES = """
+    select relname::text, privilege_type from pg_class, aclexplode(relacl)
+    where relname in ('few', 'counted') and grantee = 'postgres'::regrole order by 1, 2
     """
 
 
@@ -119,9 +124,12 @@ def test_what_is_made_anew_belongs_to_whom_it_did(
     do(empty_engine.url, GIVEN)
     owned = [("counted",), ("few",), ("mood",), ("twice",)]
     assert rows(empty_engine.url, OWNED) == owned
+    may = rows(empty_engine.url, OF_THE_ROLE_THAT_MIGRATES)
+    assert may == [("counted", "SELECT"), ("few", "SELECT")]
     write(granted, empty_engine, models(new=True), *x)
     command.upgrade(granted.config(empty_engine), "head")
     assert rows(empty_engine.url, OWNED) == owned
+    assert rows(empty_engine.url, OF_THE_ROLE_THAT_MIGRATES) == may
     command.downgrade(granted.config(empty_engine), "-2" if not x else "-1")
     assert rows(empty_engine.url, OWNED) == owned
 
