@@ -1,5 +1,7 @@
 """What models say of a change itself, in `info`: renames, values of new columns, and conversions."""
 
+import difflib
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,12 +14,15 @@ from plinth.autogenerate.objects.quoting import shown
 from plinth.autogenerate.objects.refusals import Refusal, going_on, refuse
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
+log = logging.getLogger(__name__)
+
 RENAMED_FROM = "renamed_from"
 ENUM_RENAMES = "enum_renames"
 KEEP_OLD = "keep_old"
 BACKFILL = "backfill"
 USING = "using"
 USING_BACK = "using_back"
+_HINTS = (RENAMED_FROM, ENUM_RENAMES, KEEP_OLD, BACKFILL, USING, USING_BACK)
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,20 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
                 schema, _, bare = old.rpartition(".")
                 _put(hints.tables, name, Name(schema or name.schema, bare))
         _read_kept(kept, name, table.info, str(table.key))
+        _name_misspelt(table.info, str(table.key))
         for column in table.columns:
             _read_column(hints, ColumnName(name, column.name), column, table)
             place = ColumnName(name, column.name)
             _read_kept(kept, place, column.info, f"{table.key}.{column.name}")
+            _name_misspelt(column.info, f"{table.key}.{column.name}")
     return hints
+
+
+def _name_misspelt(info: Mapping[Any, Any], shown_as: str) -> None:
+    """Say which words in a model's `info` are almost hints; they may be the application's own."""
+    for word in info.keys() - {*_HINTS}:
+        for meant in difflib.get_close_matches(word, _HINTS, 1, 0.85) if isinstance(word, str) else ():
+            log.warning('info={"%s": …} of %s is no hint. Is "%s" meant?', word, shown_as, meant)
 
 
 def _read_kept(
