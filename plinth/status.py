@@ -1,5 +1,6 @@
 """What is applied, what is pending, and what is wrong. It reads only."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -201,7 +202,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
             for name in slipped
         ),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
-        *_left_invalid(connection),
+        *_left_invalid(connection, interrupted(driver_session(connection), table)),
         *(() if is_held(connection, table) else _left_half_way(context, connection, table, held)),
     ]
     return Status(
@@ -267,7 +268,9 @@ def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem
             yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")
 
 
-def _left_invalid(connection: Connection) -> Iterator[Problem]:
+def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> Iterator[Problem]:
+    """Yield what was left INVALID or NOT VALID, but for constraints that a revision half-way goes on with."""
+    done = "\n".join(each.statement for begun in half_way for each in begun.done.values())
     for index, table, kind in connection.execute(text(_INVALID_INDEXES)):
         hint = (
             "it isn't attached to an index on each partition"
@@ -276,6 +279,8 @@ def _left_invalid(connection: Connection) -> Iterator[Problem]:
         )
         yield Problem("invalid index", index, f"Index {index} on {table} is INVALID: {hint}.")
     for constraint, table in connection.execute(text(_NOT_VALID_CONSTRAINTS)):
+        if re.search(rf"(?<![\w$]){re.escape(constraint)}(?![\w$])", done):
+            continue
         yield Problem(
             "not valid",
             constraint,

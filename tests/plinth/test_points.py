@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from plinth.apply.renamed import ways_back
 from plinth.catalog import read_catalog
 from plinth.status import WRONG, status
-from tests.plinth.history import CONCURRENTLY, History, heads, psql, rows
+from tests.plinth.history import CONCURRENTLY, History, do, heads, psql, rows
 
 POINTS = "select number from plinth.points where number > 0 order by number"
 # Any of these would fail, or leave something else, if it were run twice.
@@ -475,6 +475,18 @@ def test_the_status_says_where_a_revision_stands_and_what_to_type(
     let_pass(empty_url)
     command.upgrade(table.config(empty_engine), "head")
     assert status(table.config(empty_engine)).problems == []
+
+
+def test_the_status_leaves_out_what_a_revision_half_way_goes_on_with(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "alter table t_a add constraint ok_too check (id > 0) not valid")
+    add = "op.execute('alter table t_a add constraint ok check (id > 0) not valid')"
+    table.add("b", "a", f"{CONCURRENTLY}{add}\n{STOP}")
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    found = [(each.kind, each.name) for each in status(table.config(empty_engine)).problems]
+    assert found == [("not valid", "ok_too"), ("interrupted", "b")]
 
 
 def test_what_asks_the_database_can_not_be_printed_as_sql(table: History) -> None:
