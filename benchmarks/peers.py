@@ -27,8 +27,9 @@ INSTALLED = Path(__file__).parent / ".peers"  # git doesn't look at it
 
 # What a project of today gets; of Alembic and what it stands on, the versions that ours has.
 _FROM_NPM = ("knex@3", "pg@8")
-_FROM_PYPI = ("django>=5.2", "pytest-django>=4.11")
-_DRAWS = "matplotlib>=3.10"
+_FROM_PYPI = ("django>=5.2",)
+_DRAWS = ("matplotlib>=3.10",)
+_TESTS = (*_FROM_PYPI, "pytest-django>=4.11", "psycopg[binary]")
 _AS_OURS = ("alembic", "mako", "markupsafe", "psycopg", "psycopg-binary", "sqlalchemy", "typing-extensions")
 
 # A small process starts the program: what a process held before it became the program would count, too.
@@ -155,7 +156,8 @@ def versions() -> dict[str, str]:
         "SQLAlchemy": ["bin/python", "-c", "import sqlalchemy; print(sqlalchemy.__version__)"],
         "psycopg": ["bin/python", "-c", "import psycopg; print(psycopg.__version__)"],
     }.items():
-        folder = INSTALLED / ("python" if command[0].startswith("bin") else "npm")
+        environment = "pytest_django" if name == "pytest-django" else "python"
+        folder = INSTALLED / (environment if command[0].startswith("bin") else "npm")
         try:
             said = subprocess.check_output(command, cwd=folder, text=True, stderr=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError):
@@ -264,14 +266,36 @@ def _npm() -> Path:
 @cache
 def _python() -> Path:
     """Return the Python of an environment with plain Alembic and Django, installed if need be."""
-    folder = INSTALLED / "python"
     lock = (settings.root() / "requirements.lock").read_text()
     pinned = [
         each
         for each in re.findall(r"^([\w.-]+==[\w.]+)", lock, re.MULTILINE)
         if each.partition("==")[0] in _AS_OURS
     ]
-    wanted = [*_FROM_PYPI, *pinned]
+    return _environment("python", (*_FROM_PYPI, *pinned))
+
+
+def python_with_matplotlib() -> Path:
+    """Return the Python of an environment with Matplotlib, installed if need be.
+
+    Raises:
+        MissingError: it can't be.
+    """
+    return _environment("matplotlib", _DRAWS)
+
+
+def python_with_pytest_django() -> Path:
+    """Return the Python of an environment with pytest-django; what pytest brings would slow Alembic down.
+
+    Raises:
+        MissingError: it can't be.
+    """
+    return _environment("pytest_django", _TESTS)
+
+
+@cache
+def _environment(name: str, wanted: Sequence[str]) -> Path:
+    folder = INSTALLED / name
     python = folder / "bin" / "python"
     _install(
         folder,
@@ -279,26 +303,6 @@ def _python() -> Path:
         [
             [sys.executable, "-m", "venv", "--clear", str(folder)],
             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted],
-        ],
-    )
-    return python
-
-
-@cache
-def python_with_matplotlib() -> Path:
-    """Return the Python of an environment with Matplotlib, installed if need be.
-
-    Raises:
-        MissingError: it can't be.
-    """
-    folder = INSTALLED / "matplotlib"
-    python = folder / "bin" / "python"
-    _install(
-        folder,
-        f"{sys.version} {_DRAWS}",
-        [
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _DRAWS],
         ],
     )
     return python

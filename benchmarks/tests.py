@@ -8,7 +8,7 @@ from unittest.mock import patch
 from rich.console import Console
 
 from benchmarks import peers
-from benchmarks.cluster import Cluster, cluster
+from benchmarks.cluster import cluster
 from benchmarks.peers import DJANGO, UPGRADE, Peer
 from benchmarks.results import Measured, Results
 from plinth import local_server
@@ -32,14 +32,17 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with cluster() as at, patch.dict("os.environ", PLINTH_HOME=str(at.home)):
         server = local_server.test_server()
         server.start()  # both have their databases there
+        theirs = None
+        try:
+            theirs = str(peers.python_with_pytest_django())
+        except peers.MissingError as error:
+            results.missing = dict.fromkeys((THEIRS, REUSED), str(error))
         try:
             for number in arguments.revisions:
-                each, missing = peers.with_changes(at.folder / f"tests_{number}", number, at.home)
-                if DJANGO in missing:
-                    results.missing = dict.fromkeys((THEIRS, REUSED), missing[DJANGO])
+                each, _ = peers.with_changes(at.folder / f"tests_{number}", number, at.home)
                 took: dict[tuple[str, str], list[float]] = {}
                 for turn in range(arguments.runs + 1):
-                    for key, seconds in _once(at, each, server, number).items():
+                    for key, seconds in _once(each, theirs, server, number).items():
                         if turn:
                             took.setdefault(key, []).append(seconds)
                     console.print(
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _once(
-    at: Cluster, each: Mapping[str, Peer], server: local_server.LocalServer, number: int
+    each: Mapping[str, Peer], theirs: str | None, server: local_server.LocalServer, number: int
 ) -> dict[tuple[str, str], float]:
     """Return what a run of one test took, and what each of many took more."""
     found = {}
@@ -64,14 +67,15 @@ def _once(
         (THEIRS, DJANGO, "db", ("-p", "pytest_django", "--create-db")),
         (REUSED, DJANGO, "db", ("-p", "pytest_django", "--reuse-db")),
     ):
-        if name not in each:
+        if name not in each or (by != OURS and theirs is None):
             continue
         peer = each[name]
+        python = peer.command[0] if by == OURS else str(theirs)
         place = {} if by == OURS else peers.place(server.url("postgres"))
         seconds = {}
         for tests in (1, _MANY):
             _write(peer.folder, fixture, tests, _CONFTEST if by == OURS else "")
-            command = [peer.command[0], "-m", "pytest", "-q", *options, "tests"]
+            command = [python, "-m", "pytest", "-q", *options, "tests"]
             seconds[tests] = peers.run(command, peer.folder, {**peer.environment, **place}).seconds
         found[f"a run of one test, {number} revisions", by] = seconds[1]
         found[f"each more of {_MANY}, {number} revisions", by] = (seconds[_MANY] - seconds[1]) / (_MANY - 1)
