@@ -202,7 +202,7 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
             for name in slipped
         ),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
-        *_left_invalid(connection, interrupted(driver_session(connection), table)),
+        *_left_invalid(connection, _begun(connection, table)),
         *(() if is_held(connection, table) else _left_half_way(context, connection, table, held)),
     ]
     return Status(
@@ -268,6 +268,11 @@ def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem
             yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")
 
 
+def _begun(connection: Connection, table: str) -> list[Interrupted]:
+    there = own_schema.exists(connection, "points")
+    return interrupted(driver_session(connection), table) if there else []
+
+
 def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> Iterator[Problem]:
     """Yield what was left INVALID or NOT VALID, but for constraints that a revision half-way goes on with."""
     done = "\n".join(each.statement for begun in half_way for each in begun.done.values())
@@ -302,9 +307,7 @@ def _half_way(
     context: MigrationContext, connection: Connection, table: str, held: Collection[str]
 ) -> Iterator[Problem]:
     """Yield the revisions that were interrupted behind a point; an upgrade leaves out those that are held."""
-    if not own_schema.exists(connection, "points"):
-        return
-    for each in interrupted(driver_session(connection), table):
+    for each in _begun(connection, table):
         total = _steps_of(context, connection, each)
         place = f"behind step {each.last}" if each.done else "in step 1"
         step = place + (f" of {total}" if total else "")

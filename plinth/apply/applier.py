@@ -16,7 +16,7 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from plinth import alembic_command, safety, settings, up_to_date
+from plinth import alembic_command, own_schema, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, left_columns, losses, phases, session, version_row
 from plinth.apply.grants import Grants
@@ -479,7 +479,9 @@ class _Applier:
         if self._planned is None:
             refuse_unknown_heads(heads, context)
             self._planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
-            half_way = interrupted(self._lock.session, history_name(connection, context.opts))
+            is_noted = own_schema.exists(connection, "points")
+            table = history_name(connection, context.opts)
+            half_way = interrupted(self._lock.session, table) if is_noted else []
             self._to_take_back = [each for each in half_way if self._goes_the_other_way(each)]
             if self._to_take_back and self._goes_back() and not _names_its_goal(context):
                 self._planned = []  # what stands half-way is the one step
