@@ -32,12 +32,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with cluster() as at, patch.dict("os.environ", PLINTH_HOME=str(at.home)):
         server = local_server.test_server()
         server.start()  # both have their databases there
-        theirs = None
         try:
-            theirs = str(peers.python_with_pytest_django())
-        except peers.MissingError as error:
-            results.missing = dict.fromkeys((THEIRS, REUSED), str(error))
-        try:
+            theirs = _python_of_theirs(results)
             for number in arguments.revisions:
                 each, _ = peers.with_changes(at.folder / f"tests_{number}", number, at.home)
                 took: dict[tuple[str, str], list[float]] = {}
@@ -55,6 +51,15 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             server.stop()
     results.say(console)
     results.save()
+
+
+def _python_of_theirs(results: Results) -> str | None:
+    """Return the Python that has pytest-django; None, which the results then say, where it can't be had."""
+    try:
+        return str(peers.python_with_pytest_django())
+    except peers.MissingError as error:
+        results.missing = dict.fromkeys((THEIRS, REUSED), str(error))
+        return None
 
 
 def _once(
