@@ -15,7 +15,7 @@ from tests.plinth.interruptions import take_back
 from tests.plinth.judge import dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
-from tests.plinth.test_busy_tables import at_work, write
+from tests.plinth.test_busy_tables import at_work, begun, write
 
 ROWS = 6000
 FILL = f"""
@@ -87,12 +87,7 @@ def models(*, new: bool) -> MetaData:
 @pytest.fixture
 def history(project: Project, empty_engine: Engine) -> History:
     """Revisions that make the tables, applied, and rows in them."""
-    found = clear(project)
-    write(found, empty_engine, models(new=False))
-    command.upgrade(found.config(empty_engine), "head")
-    do(empty_engine.url, BY_HAND)
-    do(empty_engine.url, FILL)
-    return found
+    return begun(project, empty_engine, models(new=False), BY_HAND, FILL)
 
 
 @pytest.mark.slow

@@ -73,14 +73,20 @@ def write(history: History, engine: Engine, metadata: MetaData, *said: str) -> l
     return [file.name.partition("_")[0] for file in sorted(new, key=lambda file: file.stat().st_mtime_ns)]
 
 
+def begun(project: Project, engine: Engine, metadata: MetaData, *statements: str) -> History:
+    """Return a history with one revision, applied, that makes the tables; statements run then."""
+    found = clear(project)
+    write(found, engine, metadata)
+    command.upgrade(found.config(engine), "head")
+    for statement in statements:
+        do(engine.url, statement)
+    return found
+
+
 @pytest.fixture
 def history(project: Project, empty_engine: Engine) -> History:
     """Revisions that make the tables, applied, and rows in them."""
-    found = clear(project)
-    write(found, empty_engine, models())
-    command.upgrade(found.config(empty_engine), "head")
-    do(empty_engine.url, FILL)
-    return found
+    return begun(project, empty_engine, models(), FILL)
 
 
 STATEMENTS = (

@@ -8,11 +8,11 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
 from app import database
-from tests.plinth.history import History, clear, do, rows
+from tests.plinth.history import History, do, rows
 from tests.plinth.interruptions import take_back
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
-from tests.plinth.test_busy_tables import at_work, write
+from tests.plinth.test_busy_tables import at_work, begun, write
 
 ROWS = 6000
 FILL = (
@@ -61,13 +61,13 @@ def models(*, new: bool) -> MetaData:
 @pytest.fixture
 def history(project: Project, empty_engine: Engine) -> History:
     """Revisions that make the tables, applied, and rows in them."""
-    found = clear(project)
-    write(found, empty_engine, models(new=False))
-    command.upgrade(found.config(empty_engine), "head")
-    for statement in FILL:
-        do(empty_engine.url, statement)
-    do(empty_engine.url, f"insert into marks select n, nullif(n % 7, 0) from generate_series(1, {ROWS}) n")
-    return found
+    return begun(
+        project,
+        empty_engine,
+        models(new=False),
+        *FILL,
+        f"insert into marks select n, nullif(n % 7, 0) from generate_series(1, {ROWS}) n",
+    )
 
 
 @pytest.mark.slow

@@ -6,11 +6,11 @@ from alembic import command
 from sqlalchemy import Engine, MetaData, event
 from sqlalchemy.engine import URL
 
-from tests.plinth.history import History, clear, do, psql, rows
+from tests.plinth.history import History, psql, rows
 from tests.plinth.judge import dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
-from tests.plinth.test_busy_tables import write
+from tests.plinth.test_busy_tables import begun, write
 
 # Which of the three stand, and can be used, in the eyes of others.
 STANDING = """
@@ -42,11 +42,12 @@ def models(*, new: bool) -> MetaData:
 @pytest.fixture
 def history(project: Project, empty_engine: Engine) -> History:
     """Revisions that make the table, applied, and rows in it."""
-    found = clear(project)
-    write(found, empty_engine, models(new=False))
-    command.upgrade(found.config(empty_engine), "head")
-    do(empty_engine.url, "insert into goods select n, 'code ' || n, n % 7 from generate_series(1, 100) n")
-    return found
+    return begun(
+        project,
+        empty_engine,
+        models(new=False),
+        "insert into goods select n, 'code ' || n, n % 7 from generate_series(1, 100) n",
+    )
 
 
 def seen(history: History, engine: Engine, url: URL, revision: str) -> set[tuple[int, ...]]:
