@@ -1,7 +1,8 @@
 """Random pairs of models: the revision takes the database from one to the other and back, with its rows.
 
 What was met, and how many pairs were refused, stands at the end of the log. `pytest --hypothesis-seed=…`
-draws the same pairs again; a pair that fails is printed as code, to become a kind of its own.
+draws the same pairs again (in each part the same); a pair that fails is printed as code, to become a kind
+of its own.
 """
 
 import dataclasses
@@ -30,7 +31,8 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],  # to make a failing pair small takes minutes
 )
-MANY = settings(FEW, max_examples=300, derandomize=False, phases=[Phase.generate, Phase.shrink])
+MANY = settings(FEW, max_examples=500, derandomize=False, phases=[Phase.generate, Phase.shrink])
+PART = settings(MANY, max_examples=50)  # of hundreds of pairs, which several workers try
 
 Record = Callable[[str, object], None]
 
@@ -48,10 +50,15 @@ def test_random_pairs(server: URL, tmp_path: Path, record_property: Record, x: t
 
 @MODES
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(6))
 def test_hundreds_of_random_pairs(
-    server: URL, tmp_path: Path, record_property: Record, x: tuple[str, ...]
+    server: URL,
+    tmp_path: Path,
+    record_property: Record,
+    x: tuple[str, ...],
+    part: int,  # each draws others
 ) -> None:
-    try_pairs(server, tmp_path, record_property, MANY, x)
+    try_pairs(server, tmp_path, record_property, PART, x)
 
 
 def test_models_are_drawn_that_can_be_made(empty_engine: Engine) -> None:
@@ -60,7 +67,7 @@ def test_models_are_drawn_that_can_be_made(empty_engine: Engine) -> None:
 
 @pytest.mark.slow
 def test_hundreds_of_models_are_drawn_that_can_be_made(empty_engine: Engine) -> None:
-    make_pairs(empty_engine, settings(MANY, max_examples=500))
+    make_pairs(empty_engine, MANY)
 
 
 # Trying
