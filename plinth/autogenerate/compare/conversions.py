@@ -16,7 +16,7 @@ from plinth.autogenerate.objects.casts import Using
 from plinth.autogenerate.objects.columns import is_replaced
 from plinth.autogenerate.objects.heirs import is_column_inherited
 from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name, temporary_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.objects.tables import columns_kept
 from plinth.autogenerate.objects.types import base_name
@@ -117,34 +117,33 @@ def ask(connection: Connection, change: Change) -> None:
         Refusal: a word is needed, and refusals aren't collected.
     """
     for each in conversions(change):
-        for refusal in _refusals(connection, change, each):
-            refuse(refusal)
+        _ask(connection, change, each)
 
 
-def _refusals(connection: Connection, change: Change, each: Conversion) -> Iterator[Refusal]:
+def _ask(connection: Connection, change: Change, each: Conversion) -> None:
     place = f"{shown(each.place.table, change.after)}.{each.place.column}"
     what = f"Column {place} changes from {each.before.type} to {each.after.type}"
     said = each.said
     if said is None and not _is_automatic(change, each):
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what}, and {_why(change, each)}. Say how, on the column in the model: {_hint(change, each)}",
         )
     elif said is not None and said.back is None and not _has_way_back(change, each.back):
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what} by an expression of yours, and the way back needs one too. Say it beside the other: "
             f'info={{"using": …, "using_back": {_text(_suggested(each.back))}}}',
         )
     elif each.is_of_enums:
-        yield from _refuse_labels(connection, change, each, what)
+        _refuse_labels(connection, change, each, what)
     elif said is None:
-        yield from _refuse_losses(connection, change, each, f"{what},")
+        _refuse_losses(connection, change, each, f"{what},")
     else:
-        yield from _refuse_words(connection, change, each, said, f"{what},")
+        _refuse_words(connection, change, each, said, f"{what},")
 
 
-def _refuse_losses(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
+def _refuse_losses(connection: Connection, change: Change, each: Conversion, what: str) -> None:
     column = quoted(each.place.column)
     made_up = tried(connection, each, column, rows=False)
     if not made_up.stopped and not made_up.changed:
@@ -152,37 +151,35 @@ def _refuse_losses(connection: Connection, change: Change, each: Conversion, wha
     found = tried(connection, each, column, rows=True)
     count = found.stopped + found.changed
     if count:
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what} and {_rows(count)} of {each.table} would lose something by it. Change them first (a "
             "revision by hand), or say how they are converted, on the column in the model: "
             f"{_hint(change, each)}",
         )
     elif made_up.changed:
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what} which rounds or cuts values without a word, in production too (here no row has such a "
             f"value). If that is meant, say so on the column in the model: {_hint(change, each)}",
         )
 
 
-def _refuse_words(
-    connection: Connection, change: Change, each: Conversion, said: Using, what: str
-) -> Iterator[Refusal]:
-    """Yield a refusal if an expression isn't needed, doesn't bear the rows, or has no way back."""
+def _refuse_words(connection: Connection, change: Change, each: Conversion, said: Using, what: str) -> None:
+    """Refuse it if an expression isn't needed, doesn't bear the rows, or has no way back."""
     if _is_automatic(change, each):
         plain = tried(connection, each, quoted(each.place.column), rows=False)
         if not plain.stopped and not plain.changed:
-            yield Refusal(
+            refuse(
                 "hint",
                 f'{what} and nothing can be lost by it: info={{"using": …}} says something that is done or '
                 "isn't needed. Take it out.",
             )
             return
-    yield from _refuse_stopped(connection, change, each, what)
+    _refuse_stopped(connection, change, each, what)
     is_back_ours = said.back is None and not casts.is_a_matter_of_zone(each.before, each.after)
     if is_back_ours and tried(connection, each, said.up, rows=False).unsteady:
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what} and what PostgreSQL makes of the new values by itself isn't what they were made of. Say "
             f'how, beside the other: info={{"using": …, "using_back": "…"}}',
@@ -235,10 +232,10 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def _refuse_labels(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
-    """Yield a refusal if rows have texts that an enum hasn't got, or names of values that are too long."""
+def _refuse_labels(connection: Connection, change: Change, each: Conversion, what: str) -> None:
+    """Refuse it if rows have texts that an enum hasn't got, or names of values that are too long."""
     if each.said:
-        yield from _refuse_stopped(connection, change, each, f"{what},")
+        _refuse_stopped(connection, change, each, f"{what},")
         return
     length = casts.numbers(each.after.type)
     values = each.new_enum.values if each.new_enum else None
@@ -255,7 +252,7 @@ def _refuse_labels(connection: Connection, change: Change, each: Conversion, wha
     count = int(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
     if count:
         problem = "a value that it hasn't got" if each.new_enum else "a value that is too long for it"
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what}, and {_rows(count)} of {shown(each.place.table, change.before)} have {problem}. Give "
             "them another one first (a revision by hand), or say how they are converted, on "
@@ -263,8 +260,8 @@ def _refuse_labels(connection: Connection, change: Change, each: Conversion, wha
         )
 
 
-def _refuse_stopped(connection: Connection, change: Change, each: Conversion, what: str) -> Iterator[Refusal]:
-    """Yield a refusal if an expression of the author's doesn't bear the rows."""
+def _refuse_stopped(connection: Connection, change: Change, each: Conversion, what: str) -> None:
+    """Refuse it if an expression of the author's doesn't bear the rows."""
     new = each.new_enum
     standing = change.before.enums.get(new.name) if new else None
     if each.said is None or (new and standing and standing.values != new.values):
@@ -272,7 +269,7 @@ def _refuse_stopped(connection: Connection, change: Change, each: Conversion, wh
     with enum_made(connection, each) as made:
         stopped = tried(connection, made, each.said.up, rows=True).stopped
     if stopped:
-        yield Refusal(
+        refuse(
             "conversion",
             f"{what} and {_rows(stopped)} of {each.table} can't be converted by "
             f'info={{"using": {_text(each.said.up)}}}. Correct the expression, or those rows first.',

@@ -100,10 +100,10 @@ def _read_kept(
     if KEEP_OLD not in info:
         return
     if info[KEEP_OLD] not in {True, False}:
-        refuse(Refusal("hint", f'info={{"{KEEP_OLD}": …}} of {shown_as} must be True or False.'))
+        refuse("hint", f'info={{"{KEEP_OLD}": …}} of {shown_as} must be True or False.')
     elif RENAMED_FROM not in info:
         said = f'info={{"{KEEP_OLD}": …}} of {shown_as} says nothing without "{RENAMED_FROM}".'
-        refuse(Refusal("hint", said))
+        refuse("hint", said)
     elif info[KEEP_OLD]:
         kept.add(name)
 
@@ -120,13 +120,13 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: sa.
             said = Using(up, back if back is None else _text(back, USING_BACK, place))
             _put(hints.usings, name, said)
     elif USING_BACK in column.info:
-        refuse(Refusal("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".'))
+        refuse("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".')
     if ENUM_RENAMES in column.info:
         renames = column.info[ENUM_RENAMES]
         if not isinstance(renames, Mapping) or not all(
             isinstance(text, str) and text for pair in renames.items() for text in pair
         ):
-            refuse(Refusal("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.'))
+            refuse("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.')
         else:
             _put(hints.values, name, dict(renames))
 

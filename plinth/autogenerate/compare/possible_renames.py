@@ -10,7 +10,7 @@ from typing import TypeVar
 from plinth.autogenerate.objects.casts import Casts, is_related
 from plinth.autogenerate.objects.heirs import is_column_inherited
 from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Column, Table
 
@@ -38,13 +38,11 @@ def ask(change: Change, named: set[str]) -> None:
                 continue
             same = "of the same type" if old.type == new.type else f"{old.type} and {new.type}"
             refuse(
-                Refusal(
-                    "possible rename",
-                    f"Column {place} goes and {new.name} comes, {same}: that could be a rename, and "
-                    f'its values would be lost. If it is one, write info={{"renamed_from": "{old.name}"}} on '
-                    f"{new.name} in the model. If it isn't:",
-                    f"drop={place}",
-                )
+                "possible rename",
+                f"Column {place} goes and {new.name} comes, {same}: that could be a rename, and "
+                f'its values would be lost. If it is one, write info={{"renamed_from": "{old.name}"}} on '
+                f"{new.name} in the model. If it isn't:",
+                f"drop={place}",
             )
     gone = [before.tables[name] for name in sorted(set(before.tables) - set(after.tables))]
     come = [after.tables[name] for name in sorted(set(after.tables) - set(before.tables))]
@@ -55,13 +53,11 @@ def ask(change: Change, named: set[str]) -> None:
         names = [{column.name for column in table.columns} for table in (old_table, new_table)]
         almost = "" if names[0] == names[1] else "almost "
         refuse(
-            Refusal(
-                "possible rename",
-                f"Table {place} goes and {shown(new_table.name, after)} comes, with {almost}the same "
-                "columns: that could be a rename, and its rows would be lost. If it is one, write "
-                f'info={{"renamed_from": "{place}"}} in the model\'s __table_args__. If it isn\'t:',
-                f"drop={place}",
-            )
+            "possible rename",
+            f"Table {place} goes and {shown(new_table.name, after)} comes, with {almost}the same "
+            "columns: that could be a rename, and its rows would be lost. If it is one, write "
+            f'info={{"renamed_from": "{place}"}} in the model\'s __table_args__. If it isn\'t:',
+            f"drop={place}",
         )
 
 

@@ -13,7 +13,7 @@ from plinth.autogenerate.objects import refusals
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.autogenerate.objects.heirs import with_inherited
 from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Catalog, ColumnName, Name
 
@@ -93,11 +93,9 @@ def _refuse_nulls(connection: Connection, change: Change) -> None:
             place = f"{shown(name, change.after)}.{column.name}"
             if _any(connection, name, change.before, f"{quoted(column.name)} IS NULL"):
                 refuse(
-                    Refusal(
-                        "required",
-                        f"Column {place} becomes required, and there are rows without a value. Say which one "
-                        'they get: info={"backfill": "an SQL expression"} or server_default=… in the model.',
-                    )
+                    "required",
+                    f"Column {place} becomes required, and there are rows without a value. Say which one "
+                    'they get: info={"backfill": "an SQL expression"} or server_default=… in the model.',
                 )
 
 
@@ -117,14 +115,12 @@ def _refuse_used_values(connection: Connection, change: Change) -> None:
                 condition = f"{quoted(column.name)}::text[] && ARRAY[{values}]"
             if _any(connection, table.name, change.before, condition):
                 refuse(
-                    Refusal(
-                        "used enum value",
-                        f"Values of the enum {shown(name, change.before)} are removed "
-                        f"({', '.join(removed)}), "
-                        f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give "
-                        "those rows another value first (a revision by hand), or rename the value: "
-                        f'info={{"enum_renames": {{"{removed[0]}": "…"}}}} on the column.',
-                    )
+                    "used enum value",
+                    f"Values of the enum {shown(name, change.before)} are removed "
+                    f"({', '.join(removed)}), "
+                    f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give "
+                    "those rows another value first (a revision by hand), or rename the value: "
+                    f'info={{"enum_renames": {{"{removed[0]}": "…"}}}} on the column.',
                 )
 
 

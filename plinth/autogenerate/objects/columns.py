@@ -26,7 +26,7 @@ from plinth.autogenerate.objects.quoting import (
     sql_name,
     without_binds,
 )
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, SqlOp, Step, Waiting
 from plinth.autogenerate.objects.types import base_name, same_family, sqlalchemy_type
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
@@ -244,12 +244,10 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
         place = shown(table.name, change.after)
         if not change.is_downgrade:
             refuse(
-                Refusal(
-                    "required",
-                    f"Column {place}.{column.name} is required, and the rows that {place} has (here or in "
-                    "production) have no value for it. Give it one: server_default=… in the model, or "
-                    'info={"backfill": "an SQL expression"}.',
-                )
+                "required",
+                f"Column {place}.{column.name} is required, and the rows that {place} has (here or in "
+                "production) have no value for it. Give it one: server_default=… in the model, or "
+                'info={"backfill": "an SQL expression"}.',
             )
         text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
         yield Step(CommentOp(text))

@@ -20,7 +20,7 @@ from plinth.autogenerate.objects.quoting import (
     sql_name,
     without_binds,
 )
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change, Forced, NotNullNamesOp, SqlOp, Step, Waiting
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
@@ -224,7 +224,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
             continue
         if old.type == "n":
             if new is not None and new.definition != old.definition:
-                refuse(Refusal("not null", f"Constraint {old.name} of {name} differs: {new.definition}"))
+                refuse("not null", f"Constraint {old.name} of {name} differs: {new.definition}")
             continue
         if before.part("constraint", old.name) in forced.changed:
             drop = drop_op(old, before, change.before)
@@ -276,10 +276,8 @@ def not_null_names(change: Change) -> Iterator[Step]:
                 continue
             if not each.validated:
                 refuse(
-                    Refusal(
-                        "not null",
-                        f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
-                    )
+                    "not null",
+                    f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
                 )
                 continue
             own = replace(table, constraints={each.name: replace(each, is_local=True)})

@@ -15,7 +15,7 @@ from plinth.autogenerate.objects import (
 )
 from plinth.autogenerate.objects.order import ordered
 from plinth.autogenerate.objects.quoting import comment_sql, quoted, shown
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import ColumnName, Name, Node
 
@@ -203,12 +203,10 @@ def _refuse_dependents(change: Change) -> None:
         used = sorted(other.uses & dropped)
         if used and other.kind not in {"function", "trigger"}:
             refuse(
-                Refusal(
-                    "dependent",
-                    f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}."
-                    f"{used[0].column}, which would be dropped. Change or drop it first, in a revision of "
-                    "its own.",
-                )
+                "dependent",
+                f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}."
+                f"{used[0].column}, which would be dropped. Change or drop it first, in a revision of "
+                "its own.",
             )
 
 
@@ -226,11 +224,9 @@ def _refuse_published(change: Change, forced: Forced) -> None:
                 publication = min(column.published_by)
                 what = "would be dropped" if goes else "would be made anew"
                 refuse(
-                    Refusal(
-                        "dependent",
-                        f"The publication {publication} names column {shown(name, change.before)}."
-                        f"{column.name}, which {what}. Take "
-                        f"it out first, by ALTER PUBLICATION {publication} SET TABLE … in a revision written "
-                        "by hand, and name it again in one after.",
-                    )
+                    "dependent",
+                    f"The publication {publication} names column {shown(name, change.before)}."
+                    f"{column.name}, which {what}. Take "
+                    f"it out first, by ALTER PUBLICATION {publication} SET TABLE … in a revision written "
+                    "by hand, and name it again in one after.",
                 )

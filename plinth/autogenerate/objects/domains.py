@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from plinth.autogenerate.objects.enums import columns_of, rebuild
 from plinth.autogenerate.objects.expressions import as_said
 from plinth.autogenerate.objects.quoting import comment_sql, quoted, shown, sql_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
@@ -77,12 +77,10 @@ def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
         if kept and column.type.endswith("[]") and kept.named_type == name:
             place = f"{shown(table.name, before)}.{column.name}"
             refuse(
-                Refusal(
-                    "array of a domain",
-                    f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
-                    "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
-                    f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
-                )
+                "array of a domain",
+                f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
+                "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
+                f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
             )
 
 

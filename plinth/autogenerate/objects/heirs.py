@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Node, Table
 
@@ -63,11 +63,9 @@ def refuse_numbers(change: Change) -> None:
         for column in table.columns:
             if column.identity and before.column(column.name) is None:
                 refuse(
-                    Refusal(
-                        "unknown change",
-                        f"Column {shown(name, change.after)}.{column.name} is an identity column, and "
-                        f"{shown(min(heirs), change.after)} inherits from its table: {why}",
-                    )
+                    "unknown change",
+                    f"Column {shown(name, change.after)}.{column.name} is an identity column, and "
+                    f"{shown(min(heirs), change.after)} inherits from its table: {why}",
                 )
 
 

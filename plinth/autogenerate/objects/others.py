@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from plinth.autogenerate.objects.quoting import comment_sql, sql_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change, FillOp, Forced, SqlOp, Step
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
@@ -117,12 +117,10 @@ def _refuse_loss(old: Other, change: Change) -> None:
     kept = sorted(set(users(old.node, change.before)) & set(users(old.node, change.after)))
     if kept:
         refuse(
-            Refusal(
-                "dependent",
-                f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
-                f"{kept[0].column} is of it{_WHAT_IT_CAN.get(old.kind, '')}. Make a second type beside it "
-                "and move the column to it, in a revision written by hand.",
-            )
+            "dependent",
+            f"PostgreSQL can't change {old.kind} {old.name} in this way while {kept[0].table}."
+            f"{kept[0].column} is of it{_WHAT_IT_CAN.get(old.kind, '')}. Make a second type beside it "
+            "and move the column to it, in a revision written by hand.",
         )
 
 
@@ -152,11 +150,11 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
 def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     """Yield what makes an object, or changes the one that is there."""
     if new.kind == "aggregate":
-        refuse(Refusal("aggregate", f"Aggregate {new.name} must be made by a revision written by hand."))
+        refuse("aggregate", f"Aggregate {new.name} must be made by a revision written by hand.")
         return
     if old and new.kind == "extension":
         if not old.can_move:
-            refuse(_refused_move(old, new))
+            _refuse_move(old, new)
             return
         moved = SqlOp(f"ALTER EXTENSION {new.name} SET SCHEMA {new.definition.rpartition(' SCHEMA ')[2]}")
         yield Step(moved, "schema").making(new.node)
@@ -165,11 +163,9 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
         for action in _attribute_changes(old, new, change) or ():
             if action.startswith("DROP") and not change.is_downgrade and users(old.node, change.before):
                 refuse(
-                    Refusal(
-                        "dependent",
-                        f"The {old.kind} {old.name} would lose an attribute, and rows have values in it: "
-                        f"write ALTER TYPE {old.name} {action} in a revision by hand.",
-                    )
+                    "dependent",
+                    f"The {old.kind} {old.name} would lose an attribute, and rows have values in it: "
+                    f"write ALTER TYPE {old.name} {action} in a revision by hand.",
                 )
             sql = f"ALTER TYPE {_sql_name(new)} {action}"
             step = Step(SqlOp(sql, f"change {new.bare}"), "type").making(new.node)
@@ -187,9 +183,9 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     yield step.dropping(new.node) if old else step
 
 
-def _refused_move(old: Other, new: Other) -> Refusal:
+def _refuse_move(old: Other, new: Other) -> None:
     schemas = [each.definition.rpartition(" SCHEMA ")[2] for each in (old, new)]
-    return Refusal(
+    refuse(
         "extension",
         f"Extension {old.name} stands in schema {schemas[0]} and should stand in {schemas[1]}, and it is one "
         "that PostgreSQL can't move. Leave it where it is, in the models too: CREATE EXTENSION "

@@ -46,12 +46,16 @@ class Refusals(CommandError):  # noqa: N818 - that is what they are
 _asked: ContextVar[list[Refusal] | None] = ContextVar("asked", default=None)
 
 
-def refuse(refusal: Refusal) -> None:
-    """Refuse a change: at once, or with the others where refusals are collected, and return.
+def refuse(kind: str, message: str, x: str | None = None) -> None:
+    """Refuse a change (`Refusal`): at once, or with the others where refusals are collected, and return.
 
     Raises:
         Refusal: they aren't.
     """
+    _collect(Refusal(kind, message, x))
+
+
+def _collect(refusal: Refusal) -> None:
     found = _asked.get()
     if found is None:
         raise refusal
@@ -69,7 +73,7 @@ def going_on() -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        refuse(refusal)
+        _collect(refusal)
 
 
 @contextmanager

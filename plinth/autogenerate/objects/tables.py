@@ -19,7 +19,7 @@ from plinth.autogenerate.objects.columns import (
 )
 from plinth.autogenerate.objects.heirs import ancestors
 from plinth.autogenerate.objects.quoting import quoted, schema_of, shown, sql_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import Change, SqlOp, Step
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
@@ -163,11 +163,9 @@ def _refuse_special(table: Table, catalog: Catalog) -> None:
     if table.is_foreign or table.of_type:
         what = f"of the type {table.of_type}" if table.of_type else "of another server"
         refuse(
-            Refusal(
-                "unknown change",
-                f"Table {shown(table.name, catalog)} is one {what}: make it by a revision written by hand, "
-                "with op.execute('CREATE …').",
-            )
+            "unknown change",
+            f"Table {shown(table.name, catalog)} is one {what}: make it by a revision written by hand, "
+            "with op.execute('CREATE …').",
         )
 
 
@@ -399,27 +397,23 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     before, after = change.before.tables[name], change.after.tables[name]
     if before.partition_key != after.partition_key or before.is_foreign != after.is_foreign:
         refuse(
-            Refusal(
-                "partitioning",
-                f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
-                f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. That is a "
-                "revision by hand. A table becomes partitioned without a copy: a check of what the first "
-                "partition's bounds will be, NOT VALID, then VALIDATE; in one transaction, rename the table, "
-                "CREATE TABLE … (LIKE … INCLUDING ALL) PARTITION BY …, and ATTACH the old one: it then looks "
-                "at no row. docs/autogenerate.md has it written out (A table that becomes partitioned). In "
-                "all other cases: a new table beside it, and the rows moved there.",
-            )
+            "partitioning",
+            f"Table {shown(name, change.after)} can't become another kind of table: partitioning is "
+            f"{before.partition_key or 'none'}, and should be {after.partition_key or 'none'}. That is a "
+            "revision by hand. A table becomes partitioned without a copy: a check of what the first "
+            "partition's bounds will be, NOT VALID, then VALIDATE; in one transaction, rename the table, "
+            "CREATE TABLE … (LIKE … INCLUDING ALL) PARTITION BY …, and ATTACH the old one: it then looks "
+            "at no row. docs/autogenerate.md has it written out (A table that becomes partitioned). In "
+            "all other cases: a new table beside it, and the rows moved there.",
         )
     if before.partition_bound != after.partition_bound and not is_same_partition(before, after):
         refuse(
-            Refusal(
-                "partitioning",
-                f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
-                f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, "
-                "with op.execute('ALTER TABLE … ATTACH PARTITION …'). If the table has rows, add a check "
-                "beforehand that says what the bounds say (NOT VALID, then VALIDATE): ATTACH looks at no row "
-                "then while nobody can use them.",
-            )
+            "partitioning",
+            f"Table {shown(name, change.after)} is {_as_partition(before, change.before)} and should be "
+            f"{_as_partition(after, change.after)}: attach or detach it by a revision written by hand, "
+            "with op.execute('ALTER TABLE … ATTACH PARTITION …'). If the table has rows, add a check "
+            "beforehand that says what the bounds say (NOT VALID, then VALIDATE): ATTACH looks at no row "
+            "then while nobody can use them.",
         )
     sql = f"ALTER TABLE {sql_name(name, change.after)}"
     summary = f"change {name.name}"

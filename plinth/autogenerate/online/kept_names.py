@@ -12,7 +12,7 @@ from alembic.operations import ops
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import default_sql, native_column, server_default
 from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, temporary_name
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
 from plinth.autogenerate.online.backfills import Fill, backfill_op
 from plinth.autogenerate.online.columns import loosen
@@ -50,11 +50,9 @@ def refuse_kept_name(what: str, old: str, why: str) -> None:
         Refusal: refusals aren't collected.
     """
     refuse(
-        Refusal(
-            "kept name",
-            f"{what} can't keep its old name {old} beside the new one, for {why}. Without "
-            '"keep_old": True in its info it is renamed at once, while no code runs that uses the old name.',
-        )
+        "kept name",
+        f"{what} can't keep its old name {old} beside the new one, for {why}. Without "
+        '"keep_old": True in its info it is renamed at once, while no code runs that uses the old name.',
     )
 
 

@@ -12,7 +12,7 @@ from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.expressions import tokens
 from plinth.autogenerate.objects.heirs import ancestors
 from plinth.autogenerate.objects.quoting import quoted, shown
-from plinth.autogenerate.objects.refusals import Refusal, refuse
+from plinth.autogenerate.objects.refusals import refuse
 from plinth.autogenerate.online import dependents, materialized, triggers
 from plinth.autogenerate.online.constraints import drop_constraints, has_plain_index
 from plinth.autogenerate.online.domains import rewrites
@@ -247,15 +247,13 @@ def refuse_rewrites(way: Way) -> None:
         reason = objection(way, ColumnName(table, name))
         what = f"to {after.type} made anew" if rebuilt else f"from {before.type} to {after.type}"
         refuse(
-            Refusal(
-                "rewrite",
-                f"The change of column {place} {what} writes the table anew "
-                f"while nobody can use it; there is no online form, for {reason}. On a busy database this is "
-                "done by hand: add a column of the new type, keep it equal by a trigger, fill it in batches, "
-                "build its indexes concurrently, and swap the two in a short transaction. If the rewrite is "
-                "acceptable:",
-                f"rewrite={place}",
-            )
+            "rewrite",
+            f"The change of column {place} {what} writes the table anew "
+            f"while nobody can use it; there is no online form, for {reason}. On a busy database this is "
+            "done by hand: add a column of the new type, keep it equal by a trigger, fill it in batches, "
+            "build its indexes concurrently, and swap the two in a short transaction. If the rewrite is "
+            "acceptable:",
+            f"rewrite={place}",
         )
 
 
@@ -274,12 +272,10 @@ def refuse_virtual(way: Way) -> None:
         for column in before.columns:
             if column.generated == "v" and name in column.uses and after.column(column.name) is None:
                 refuse(
-                    Refusal(
-                        "dependent",
-                        f"The generated column {shown(table, way.change.after)}.{column.name} goes after the "
-                        f"code, and stands until then on {name}, whose new type no virtual column can be "
-                        f"generated from. Drop {column.name} first, in a revision of its own.",
-                    )
+                    "dependent",
+                    f"The generated column {shown(table, way.change.after)}.{column.name} goes after the "
+                    f"code, and stands until then on {name}, whose new type no virtual column can be "
+                    f"generated from. Drop {column.name} first, in a revision of its own.",
                 )
 
 

@@ -349,7 +349,7 @@ def _there_and_back(
             yield history.up(revision)
             before.append(read())
         after = before.pop()
-        refuse(
+        _refuse_differences(
             claim.unexplained(after, claim.models),
             _named(revisions, "leaves", "leave") + " a schema that isn't the models'",
         )
@@ -358,7 +358,7 @@ def _there_and_back(
         stage.is_interrupted = True
         for revision, wanted in zip(reversed(revisions), reversed(before), strict=True):
             yield history.down(revision)
-            refuse(
+            _refuse_differences(
                 differences(read(), wanted),
                 f"The downgrade of revision {title(revision)} doesn't put back what was there",
             )
@@ -366,7 +366,7 @@ def _there_and_back(
             each.check_down(connection)
         for revision in revisions:
             yield history.up(revision)
-        refuse(
+        _refuse_differences(
             differences(read(), after),
             _named(revisions, "makes", "make") + " something else when applied again after the downgrade",
         )
@@ -376,7 +376,7 @@ def _there_and_back(
     return walk
 
 
-def refuse(found: Sequence[Difference], what: str) -> None:
+def _refuse_differences(found: Sequence[Difference], what: str) -> None:
     """Return if there is no difference.
 
     Raises:
