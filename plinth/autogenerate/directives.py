@@ -338,10 +338,6 @@ def _following(first: ops.MigrationScript) -> ops.MigrationScript:
 def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
     """Return the revisions that a change needs, oldest first.
 
-    Args:
-        comparison: what is to be done.
-        online: whether a busy database may not feel them.
-
     Raises:
         Refusal: a word of the author's is missing.
     """

@@ -61,10 +61,6 @@ def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaDat
 def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: str) -> Hints:
     """Return the hints that stand in the models.
 
-    Args:
-        metadata: the models'.
-        default_schema: of tables that name none.
-
     Raises:
         Refusal: a hint can't be understood, and refusals aren't collected.
     """
@@ -132,13 +128,7 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: sa.
 
 
 def kept_columns(hints: Hints, before: Catalog, after: Catalog) -> dict[ColumnName, str]:
-    """Return the old names, by new columns, that are to stay usable beside the new ones.
-
-    Args:
-        hints: the models'.
-        before: what is there.
-        after: what the models mean.
-    """
+    """Return the old names, by new columns, that are to stay usable beside the new ones."""
     asked = {new: hints.columns[new] for new in hints.kept if isinstance(new, ColumnName)}
     return {
         new: old
@@ -178,12 +168,7 @@ def _text(value: object, hint: str, place: str) -> str:
 
 
 def done_hints(hints: Hints, database: Catalog) -> Iterator[str]:
-    """Yield a sentence for each hint that says nothing any more, and can go.
-
-    Args:
-        hints: the models'.
-        database: a schema that is as the models say.
-    """
+    """Yield a sentence for each hint that says nothing any more, and can go."""
     for name, old in hints.tables.items():
         if name in database.tables and old not in database.tables:
             yield _can_go(RENAMED_FROM, shown(name, database))

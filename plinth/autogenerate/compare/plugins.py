@@ -53,12 +53,7 @@ class Others:
     names: Sequence[str]
 
     def ask(self, context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> None:
-        """Let them add what they find.
-
-        Args:
-            context: of a database in which all is done that is ours.
-            upgrade_ops: what is to be done.
-        """
+        """Let them add what they find."""
         if not self.names:
             return
         context.comparators = self.dispatcher

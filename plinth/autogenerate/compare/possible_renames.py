@@ -23,10 +23,6 @@ ALIKE = 0.75  # of their columns' names that two such tables share
 def ask(change: Change, named: set[str]) -> None:
     """Ask of each pair whether it is a rename.
 
-    Args:
-        change: from what is there to what the models mean.
-        named: what is meant to be dropped.
-
     Raises:
         Refusal: there is one, and refusals aren't collected.
     """

@@ -77,13 +77,7 @@ def default_sequence(sequence: Sequence, type_: str, persistence: str) -> Sequen
 
 
 def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[object] | None:
-    """Return a column as Alembic's operations take it; None where SQLAlchemy has no words for it.
-
-    Args:
-        column: the column.
-        table: the table that it belongs to.
-        catalog: the schema that both belong to.
-    """
+    """Return a column as Alembic's operations take it; None where SQLAlchemy has no words for it."""
     type_ = sqlalchemy_type(column, catalog)
     if type_ is None:
         return None
@@ -292,13 +286,7 @@ def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperatio
 
 
 def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool) -> Waiting | None:
-    """Return what a new column makes queries wait for.
-
-    Args:
-        place: its table and name.
-        is_stored: it is generated, and stored.
-        has_numbers: a sequence numbers the rows that are there.
-    """
+    """Return what a new column makes queries wait for."""
     if is_stored:
         return Waiting(
             f"The generated column {place} is stored: its table is written anew while nobody can use it. A "

@@ -209,11 +209,6 @@ def is_kept(before: Constraint, after: Constraint | None) -> bool:
 def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
     """Yield what makes the constraints of a standing table as they should be.
 
-    Args:
-        change: the whole.
-        name: the table.
-        forced: what is dropped, or made anew.
-
     Raises:
         Refusal: a NOT NULL constraint differs in more than its name.
     """

@@ -33,12 +33,7 @@ def is_rebuilt(before: Domain, after: Domain) -> bool:
 
 
 def steps(change: Change, forced: Forced) -> Iterator[Step]:
-    """Yield what makes the domains as they should be.
-
-    Args:
-        change: the whole.
-        forced: the types, and the checks, that are made anew.
-    """
+    """Yield what makes the domains as they should be."""
     before, after, rebuilt = change.before, change.after, forced.types
     for name, domain in sorted(after.domains.items()):
         old = before.domains.get(name)

@@ -59,14 +59,7 @@ def drop_op(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
 
 
 def detail_ops(before: Index | None, after: Index, table: Name, catalog: Catalog) -> Iterator[SqlOp]:
-    """Yield what else is said of an index: its comment, and the statistics targets of its expressions.
-
-    Args:
-        before: what was said of it; None of a new one.
-        after: what should be.
-        table: the index's.
-        catalog: the schema that should be.
-    """
+    """Yield what else is said of an index: its comment, and the statistics targets of its expressions."""
     name = sql_name(Name(table.schema, after.name), catalog)
     if after.comment != (before.comment if before else None):
         yield SqlOp(comment_sql(f"INDEX {name}", after.comment), f"comment {after.name}", table)
@@ -102,13 +95,7 @@ def meaning(index: Index) -> tuple[object, ...]:
 
 
 def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
-    """Yield what makes the indexes of a standing table as they should be.
-
-    Args:
-        change: the whole.
-        name: the table.
-        forced: what is dropped, or made anew.
-    """
+    """Yield what makes the indexes of a standing table as they should be."""
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.indexes.values():
         node = before.part("index", old.name)

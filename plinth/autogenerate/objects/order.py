@@ -37,10 +37,6 @@ _WORD = re.compile(r'"[^"]+"|[A-Za-z_][\w$]*')
 def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
     """Return operations in the order in which they run.
 
-    Args:
-        steps: those of one change.
-        change: the schema before them, and the one after them.
-
     Raises:
         Refusal: some stand on each other.
     """

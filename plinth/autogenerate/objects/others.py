@@ -81,10 +81,6 @@ def _attributes(composite: Other) -> dict[str, str]:
 def steps(change: Change, forced: Forced) -> Iterator[Step]:
     """Yield what makes these objects as they should be.
 
-    Args:
-        change: the whole.
-        forced: what has to be dropped and made anew, because of what it stands on.
-
     Raises:
         Refusal: one can't be made anew.
     """

@@ -80,10 +80,6 @@ def going_on() -> Iterator[None]:
 def collected(given: Sequence[str], command: str) -> Iterator[None]:
     """Collect what is refused inside, and refuse it together at the end.
 
-    Args:
-        given: arguments of `-x` that were given.
-        command: what follows them on the command line.
-
     Raises:
         Refusal: there is one.
         Refusals: there are several.

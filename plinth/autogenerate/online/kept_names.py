@@ -41,11 +41,6 @@ def refuse_unkept(way: Way) -> None:
 def refuse_kept_name(what: str, old: str, why: str) -> None:
     """Refuse to keep an old name.
 
-    Args:
-        what: has it.
-        old: the name.
-        why: it can't be kept.
-
     Raises:
         Refusal: refusals aren't collected.
     """

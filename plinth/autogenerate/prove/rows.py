@@ -100,13 +100,7 @@ class Rows:
 
 
 def put_rows(engine: Engine, conversions: Sequence[Conversion], renames: Sequence[Rename] = ()) -> list[Rows]:
-    """Put rows into a scratch database, as far as that is easy; return what must become of them.
-
-    Args:
-        engine: of the scratch database, as it is before the change.
-        conversions: the columns whose values become others, by the names that they will have.
-        renames: what gives them these names.
-    """
+    """Put rows into a scratch database before a change, if that is easy; return what must become of them."""
     if not conversions:
         return []
     try:

@@ -26,12 +26,7 @@ def string(text: str) -> str:
 
 
 def fitted(source: str, margin: int) -> str:
-    """Return Python whose long strings are written in pieces.
-
-    Args:
-        source: some lines.
-        margin: how far they will be indented.
-    """
+    """Return Python whose long strings are written in pieces."""
     lines: list[str] = []
     in_text = False
     for line in source.split("\n"):
