@@ -107,11 +107,7 @@ def _plain(column: Column, catalog: Catalog) -> Column:
 
 
 def ask(connection: Connection, change: Change) -> None:
-    """Ask about each column that gets another type, unless nothing can be lost.
-
-    Raises:
-        Refusal: a word is needed, and refusals aren't collected.
-    """
+    """Refuse columns that get another type, unless a word is there or nothing can be lost."""
     for each in conversions(change):
         _ask(connection, change, each)
 

@@ -59,11 +59,7 @@ def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaDat
 
 
 def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: str) -> Hints:
-    """Return the hints that stand in the models.
-
-    Raises:
-        Refusal: a hint can't be understood, and refusals aren't collected.
-    """
+    """Return the hints that stand in the models; refuse those that can't be understood."""
     kept: set[ColumnName | Name] = set()
     hints = Hints({}, {}, {}, {}, {}, kept)
     for table in (table for each in all_metadata(metadata) for table in each.tables.values()):

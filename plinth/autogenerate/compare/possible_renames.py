@@ -21,11 +21,7 @@ ALIKE = 0.75  # of their columns' names that two such tables share
 
 
 def ask(change: Change, named: set[str]) -> None:
-    """Ask of each pair whether it is a rename.
-
-    Raises:
-        Refusal: there is one, and refusals aren't collected.
-    """
+    """Ask of each pair whether it is a rename, unless it is named as what is meant to be dropped."""
     before, after = change.before, change.after
     for name in sorted(set(before.tables) & set(after.tables)):
         for old, new in _pairs_of_columns(before.tables[name], after.tables[name], change):

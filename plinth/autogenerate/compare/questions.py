@@ -65,11 +65,7 @@ def collected(context: AutogenContext) -> AbstractContextManager[None]:
 
 
 def ask(connection: Connection, change: Change, named: set[str]) -> None:
-    """Ask about what is doubtful in a change.
-
-    Raises:
-        Refusal: a drop could be a rename, or rows stand in the way, and refusals aren't collected.
-    """
+    """Refuse what is doubtful in a change: a drop could be a rename, or rows stand in the way."""
     possible_renames.ask(change, named)
     conversions.ask(connection, change)
     _refuse_nulls(connection, change)

@@ -186,9 +186,6 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         name: the table.
         forced: what is made anew: types under their names, which take care of their columns' defaults,
             generated columns, and defaults because of what they call.
-
-    Raises:
-        Refusal: it needs a word of the author's, and refusals aren't collected.
     """
     before, after = change.before.tables[name], change.after.tables[name]
     replaced = forced.of(forced.parts("column"), name)

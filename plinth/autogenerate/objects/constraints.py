@@ -207,11 +207,7 @@ def is_kept(before: Constraint, after: Constraint | None) -> bool:
 
 
 def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
-    """Yield what makes the constraints of a standing table as they should be.
-
-    Raises:
-        Refusal: a NOT NULL constraint differs in more than its name.
-    """
+    """Yield what makes the constraints of a standing table as they should be."""
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.constraints.values():
         new = after.constraints.get(old.name)
@@ -254,11 +250,7 @@ def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[S
 
 
 def not_null_names(change: Change) -> Iterator[Step]:
-    """Yield what gives new NOT NULL constraints names that aren't the usual ones (PostgreSQL 18).
-
-    Raises:
-        Refusal: one isn't valid for all rows.
-    """
+    """Yield what gives new NOT NULL constraints names that aren't the usual ones (PostgreSQL 18)."""
     for name, table in change.after.tables.items():
         before = change.before.tables.get(name)
         known = (

@@ -62,11 +62,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
 
 
 def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
-    """Return if PostgreSQL can look at all values of a domain that gets a check, or becomes required.
-
-    Raises:
-        Refusal: an array holds some.
-    """
+    """Refuse that a domain gets a check, or becomes required, where an array holds values of it."""
     for table, column in columns_of(name, before):
         kept = after.column(table.name, column.name)
         if kept and column.type.endswith("[]") and kept.named_type == name:

@@ -35,11 +35,7 @@ _WORD = re.compile(r'"[^"]+"|[A-Za-z_][\w$]*')
 
 
 def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
-    """Return operations in the order in which they run.
-
-    Raises:
-        Refusal: some stand on each other.
-    """
+    """Return operations in the order in which they run; refuse those that stand on each other."""
     given = sorted(steps, key=lambda step: _ORDER.index(_about(step, change)))
     needed = _needed(given, change)
     for place, other in _mentioned(given, change):

@@ -79,11 +79,7 @@ def _attributes(composite: Other) -> dict[str, str]:
 
 
 def steps(change: Change, forced: Forced) -> Iterator[Step]:
-    """Yield what makes these objects as they should be.
-
-    Raises:
-        Refusal: one can't be made anew.
-    """
+    """Yield what makes these objects as they should be."""
     before, after = change.before.others, change.after.others
     remade = {key for key, old in before.items() if key in after and old.node in forced.changed}
     for key, old in reversed(list(before.items())):
@@ -105,11 +101,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
 
 
 def _refuse_loss(old: Other, change: Change) -> None:
-    """Return if an object can be dropped and made anew.
-
-    Raises:
-        Refusal: columns that stay are of it.
-    """
+    """Refuse to make an object anew where columns that stay are of it."""
     kept = sorted(set(users(old.node, change.before)) & set(users(old.node, change.after)))
     if kept:
         refuse(

@@ -65,11 +65,7 @@ def _collect(refusal: Refusal) -> None:
 
 @contextmanager
 def going_on() -> Iterator[None]:
-    """Collect a refusal that ends what is inside, and go on behind it.
-
-    Raises:
-        Refusal: there is one, and refusals aren't collected.
-    """
+    """Collect a refusal that ends what is inside, where refusals are collected, and go on behind it."""
     try:
         yield
     except Refusal as refusal:

@@ -26,11 +26,7 @@ from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
 def refuse_unkept(way: Way) -> None:
-    """Return if each column that should keep its old name can.
-
-    Raises:
-        Refusal: one can't, and refusals aren't collected.
-    """
+    """Refuse to keep a column's old name where that can't be."""
     for place, old in way.change.kept_names.items():
         why = next(_objections(way, place, old), None)
         if why:
@@ -39,11 +35,7 @@ def refuse_unkept(way: Way) -> None:
 
 
 def refuse_kept_name(what: str, old: str, why: str) -> None:
-    """Refuse to keep an old name.
-
-    Raises:
-        Refusal: refusals aren't collected.
-    """
+    """Refuse to keep an old name."""
     refuse(
         "kept name",
         f"{what} can't keep its old name {old} beside the new one, for {why}. Without "

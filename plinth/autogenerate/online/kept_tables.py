@@ -19,11 +19,7 @@ Renamed = tuple[Table, Table]
 
 
 def refuse_unkept_tables(change: Change, kept: Sequence[Renamed]) -> None:
-    """Return if each table that should keep its old name can.
-
-    Raises:
-        Refusal: one can't, and refusals aren't collected.
-    """
+    """Refuse to keep a table's old name where that can't be; `kept` are such, as they were and renamed."""
     for old, new in kept:
         why = next(_objections(change, old, new), None)
         if why:

@@ -43,11 +43,7 @@ STAGES: Sequence[Stage] = (
 
 
 def sequence(change: Change) -> list[Part]:
-    """Return the transactions that lead from what is there to what should be there, in order.
-
-    Raises:
-        Refusal: a word of the author's is missing.
-    """
+    """Return the transactions that lead from what is there to what should be there, in order."""
     way = _begun(change)
     kept = [name for name in sorted(change.before.tables) if name in change.after.tables]
     standing = sorted(as_they_change(kept, change), key=lambda name: len(ancestors(name, change.after)))
@@ -56,11 +52,7 @@ def sequence(change: Change) -> list[Part]:
 
 
 def ask(change: Change) -> None:
-    """Return if a change has online forms, or what has none is accepted.
-
-    Raises:
-        Refusal: a word of the author's is missing, and refusals aren't collected.
-    """
+    """Refuse a change that has no online form, unless it is accepted."""
     _begun(change)
 
 

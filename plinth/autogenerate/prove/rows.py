@@ -56,19 +56,11 @@ class Rows:
     refused: tuple[str, ...] = ()
 
     def check_up(self, connection: Connection) -> None:
-        """Return if the values are those that they should become.
-
-        Raises:
-            WrongValues: they aren't.
-        """
+        """Raise an error unless the values are those that they should become."""
         self._check(connection, self.each, self.after, f"{self.each.before.type} to {self.each.after.type}")
 
     def check_down(self, connection: Connection) -> None:
-        """Return if the values are what they were, or if an expression of the author's says what they become.
-
-        Raises:
-            WrongValues: they aren't.
-        """
+        """Raise an error unless the values are what they were, or an expression of the author's is theirs."""
         if self.each.said is None or is_a_matter_of_zone(self.each.before, self.each.after):
             what = f"{self.each.after.type} back to {self.each.before.type}"
             self._check(connection, self.old, self.before, what)
@@ -80,11 +72,7 @@ class Rows:
             return self.refused[-1] in _values(connection, self.old)
 
     def refuse_cut(self, connection: Connection) -> None:
-        """Raise an error, unless that row is as it was.
-
-        Raises:
-            WrongValues: it isn't.
-        """
+        """Raise an error unless that row is as it was."""
         what = f"{self.each.before.type} to {self.each.after.type}"
         self._check(connection, self.each, Counter(self.refused[-1:]), what)
 
