@@ -7,7 +7,7 @@ from rich.console import Console
 
 from benchmarks import peers
 from benchmarks.cluster import Cluster, cluster
-from benchmarks.peers import KNEX, OURS, PLAIN, PSQL, Peer, Ran
+from benchmarks.peers import KNEX, OURS, PLAIN, PSQL, Peer, Ran, TooLongError
 from benchmarks.projects import OURS as HERE
 from benchmarks.projects import PLAIN as STOCK
 from benchmarks.projects import on, projects, write_models
@@ -23,10 +23,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     results = Results("apply", [PSQL, PLAIN, KNEX])
     with cluster() as at:
         for number in arguments.revisions:
-            each, results.missing = peers.with_changes(at.folder / f"pending_{number}", number, at.home)
-            results.measured += pending(at, each, number, arguments.runs, console)
-            results.versions = peers.versions()
-            results.save()  # a long run that is ended has what it measured until then
+            measure_pending(at, number, arguments, console, results)
         failed = _at_once(at, arguments.trials)
     for which, counts in failed.items():
         words = ", ".join(map(str, counts))
@@ -35,20 +32,41 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     results.save()
 
 
-def pending(
-    at: Cluster, each: dict[str, Peer], number: int, runs: int, console: Console
+def measure_pending(
+    at: Cluster, number: int, arguments: argparse.Namespace, console: Console, found: Results
+) -> None:
+    """Measure so many pending changes and none; what takes longer than it may is said to be missing."""
+    each, missing = peers.with_changes(at.folder / f"pending_{number}", number, at.home)
+    names = [*each]
+    found.measured += _pending(at, each, number, arguments, console)
+    for name in names:
+        if name not in each:
+            missing[f"{name}, {number} pending"] = f"it takes longer than {arguments.longest:g} s"
+    found.missing |= missing
+    found.versions = peers.versions()
+    found.save()  # a long run that is ended has what it measured until then
+
+
+def _pending(
+    at: Cluster, each: dict[str, Peer], number: int, arguments: argparse.Namespace, console: Console
 ) -> Iterator[Measured]:
-    """Yield what all programs took, in turns; the first of each compiles its files, and doesn't count."""
+    """Yield what all programs took, in turns; the first of each compiles its files, and doesn't count.
+
+    One that takes longer than it may is no longer in `each` afterwards.
+    """
     all_, none = f"{number} pending", f"none of {number} pending"
     took: dict[tuple[str, str], list[Ran]] = {}
-    for turn in range(runs + 1):
-        for name, peer in each.items():
-            with at.database("pending") as url:
-                for what in (all_, none) if peer.repeats else (all_,):
-                    ran = peer.run(url)
-                    if turn:
-                        took.setdefault((what, name), []).append(ran)
-        console.print(f"{number} changes: {turn} of {runs} runs done", highlight=False)
+    for turn in range(arguments.runs + 1):
+        for name, peer in [*each.items()]:
+            try:
+                with at.database("pending") as url:
+                    for what in (all_, none) if peer.repeats else (all_,):
+                        ran = peer.run(url, arguments.longest)
+                        if turn:
+                            took.setdefault((what, name), []).append(ran)
+            except TooLongError:
+                del each[name]
+        console.print(f"{number} changes: {turn} of {arguments.runs} runs done", highlight=False)
     for what in (all_, none):
         for name in each:
             done = took.get((what, name), [])

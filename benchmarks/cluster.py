@@ -16,8 +16,12 @@ from sqlalchemy.engine import URL
 from plinth.__main__ import libpq_url
 from plinth.local_server import LocalServer
 
-# Nothing that a crash would cost is switched off: fsync, synchronous_commit and full_page_writes are on.
-OPTIONS = ("shared_buffers=512MB", "max_wal_size=4GB", "maintenance_work_mem=128MB")
+# Nothing that a crash would cost is switched off: fsync, synchronous_commit and full_page_writes are on. Ten
+# thousand tables that one transaction makes take more locks than there are otherwise.
+OPTIONS = (
+    *("shared_buffers=512MB", "max_wal_size=4GB", "maintenance_work_mem=128MB"),
+    "max_locks_per_transaction=2048",
+)
 
 
 @dataclass(frozen=True)

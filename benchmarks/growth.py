@@ -17,11 +17,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     found = Results("growth", [PSQL, PLAIN, KNEX])
     with cluster() as at:
         for number in arguments.revisions:
-            each, missing = peers.with_changes(at.folder / f"growth_{number}", number, at.home)
-            found.missing |= missing
-            found.measured += apply.pending(at, each, number, arguments.runs, console)
-            found.versions = peers.versions()
-            found.save()
+            apply.measure_pending(at, number, arguments, console, found)
         for number in arguments.growing_tables:
             for measured, _ in autogenerate.check(at, number, arguments.runs, console):
                 found.measured += measured

@@ -3,9 +3,11 @@
 psql comes from the wheel. A peer that can't be had is named with its reason, and the others are measured.
 """
 
+import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +73,10 @@ class MissingError(Exception):
     """A peer can't be had; the message says why."""
 
 
+class TooLongError(Exception):
+    """A program was ended: it takes longer than it may."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """A whole process.
@@ -100,21 +106,43 @@ class Peer:
     environment: Mapping[str, str]
     repeats: bool = True
 
-    def run(self, url: URL) -> Ran:
-        """Run the command on a database; it must succeed."""
-        return run(self.command, self.folder, {**self.environment, **place(url)})
+    def run(self, url: URL, longest: float | None = None) -> Ran:
+        """Run the command on a database; it must succeed (`run`)."""
+        return run(self.command, self.folder, {**self.environment, **place(url)}, longest)
 
 
-def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ran:
-    """Run a program, which must succeed, and return what it took."""
+def run(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], longest: float | None = None
+) -> Ran:
+    """Run a program, which must succeed, and return what it took.
+
+    Args:
+        command: its name and arguments.
+        folder: where it runs.
+        environment: its own variables.
+        longest: how many seconds it may take, if that is limited.
+
+    Raises:
+        TooLongError: it took longer.
+    """
     log = folder / "output.log"
-    said = subprocess.check_output(
+    process = subprocess.Popen(
         [sys.executable, "-S", "-c", _LAUNCHER, str(log), *command],
         cwd=folder,
         env={**clean_environment(), **environment},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+    try:
+        said, _ = process.communicate(timeout=longest)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise TooLongError from error
+        raise
     took, memory, code = said.split()
     if code != "0":
         raise RuntimeError(f"{' '.join(command)} failed: {log.read_text(errors='replace')[-4000:]}")

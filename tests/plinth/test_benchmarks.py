@@ -129,6 +129,14 @@ def test_what_is_drawn_is_found_by_its_name() -> None:
     assert drawn == [{PLAIN: [(10, 1.0), (100, 2.0)]}, {OURS: [(100, 4.0)]}, {OURS: [(100, 5.0)]}]
 
 
+def test_what_takes_longer_than_it_may_is_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    output = printed("growth", "--revisions", "1", "--growing-tables", "1", "--runs=1", "--longest=0.01")
+    assert f"Not measured: {PLAIN}, 1 pending, for it takes longer than 0.01 s." in output
+
+
 def test_growth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     output = printed("growth", "--revisions", "1", "--growing-tables", "2", "--runs=1")
