@@ -111,7 +111,7 @@ def write_revisions(
 
 
 def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Revision]) -> None:
-    """Refuse a template that runs all in an `autocommit_block()` , as advanced-alchemy's does."""
+    """Refuse a template that runs all in an `autocommit_block()`, as advanced-alchemy's does."""
     template = _template(context)
     has_own = any(isinstance(op, AutocommitOp) for each in written for op in (*each.up, *each.down))
     if has_own and re.search(r"^[^#\n]*autocommit_block\(", template.read_text(), re.MULTILINE):
