@@ -31,7 +31,7 @@ from plinth.autogenerate.comparison import ComparedOp, Comparison, Subject
 from plinth.autogenerate.directives import write_revisions
 from plinth.autogenerate.objects.casts import read_casts
 from plinth.autogenerate.objects.difference import difference
-from plinth.autogenerate.objects.quoting import quoted
+from plinth.autogenerate.objects.quoting import quoted, shown_names
 from plinth.autogenerate.objects.refusals import going_on
 from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.online import sequence as online
@@ -46,7 +46,6 @@ from plinth.scratch.revisions import RevisionError, history_of
 
 log = logging.getLogger("alembic.autogenerate")
 
-MOST_NAMED = 10  # of what stays
 ALEMBICS_OWN = "alembic.autogenerate.*"
 _ON_REQUEST = (
     "Nothing was compared. Alembic's own comparison, which is neither exact nor proved, needs none: "
@@ -68,12 +67,16 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
     with ExitStack() as stack, as_command_errors():
         if _is_left_to_alembic(context):
             log.warning("This comparison is Alembic's own: it is neither exact nor proved, nor online.")
-            _compare_as_alembic_does(context, upgrade_ops)
+            context.comparators = PriorityDispatcher()
+            Plugin.populate_autogenerate_priority_dispatch(
+                context.comparators, include_plugins=[ALEMBICS_OWN]
+            )
+            context.comparators.dispatch("autogenerate", qualifier="postgresql")(context, upgrade_ops)
             return PriorityDispatchResult.STOP
         others = take_others(context)
         connection = stack.enter_context(on_our_driver_too(given))
         if command.name == "check":
-            _check(context, connection, subject_of(context, connection, command))
+            _check(context, subject_of(context, connection, command))
             others.ask(context, upgrade_ops)
         else:
             with questions.collected(context):
@@ -167,18 +170,15 @@ def _name_what_stays(subject: Subject, after: Catalog) -> None:
     """Name what revisions made and the models don't say, or no longer do."""
     found = what_stays(after, subject.database, subject.models, subject.scope)
     if found:
-        more = f", and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         log.info(
-            "Revisions made this and the models don't, so it stays: %s%s. If it should go: "
+            "Revisions made this and the models don't, so it stays: %s. If it should go: "
             "alembic -x drop=NAME revision …",
-            ", ".join(found[:MOST_NAMED]),
-            more,
+            shown_names(found),
         )
 
 
-def _check(context: AutogenContext, connection: Connection, subject: Subject) -> None:
+def _check(context: AutogenContext, subject: Subject) -> None:
     """Return if the database is as the models say; nothing is written anywhere but in scratch databases."""
-    del connection
     found = differences(*in_scope(subject.database, subject.models, subject.scope))
     if found:
         lines = "\n".join(f"  {each}" for each in found)
@@ -233,9 +233,3 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
         return Comparison(change, renames, subject)
     finally:
         savepoint.rollback()
-
-
-def _compare_as_alembic_does(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> None:
-    context.comparators = PriorityDispatcher()
-    Plugin.populate_autogenerate_priority_dispatch(context.comparators, include_plugins=[ALEMBICS_OWN])
-    context.comparators.dispatch("autogenerate", qualifier="postgresql")(context, upgrade_ops)

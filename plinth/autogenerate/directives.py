@@ -73,7 +73,9 @@ def write_revisions(
     first = directives[0]
     comparison = _take_comparison(first)
     if comparison is None:
-        if not _is_empty(first):  # Alembic's own comparison has found something, or another plugin
+        if not first.upgrade_ops_list[
+            -1
+        ].is_empty():  # Alembic's own comparison has found something, or another plugin
             then(context, revision, directives)
             return
         log.info("The database is as the models say: there is nothing to write.")
@@ -89,10 +91,10 @@ def write_revisions(
             "unknown change", f"Autogenerate knows no operation for this; write it by hand: {found}."
         )
     _refuse_blocks_in_a_block(context, written)
-    for place, each in enumerate(written):
-        if place:
-            directives.append(_following(first))
-        _fill(directives[place], each)
+    directives += [_following(first) for _ in written[1:]]
+    for directive, each in zip(directives, written, strict=True):
+        directive.upgrade_ops_list[-1].ops[:0] = as_ours(each.up)
+        directive.downgrade_ops_list[-1].ops.extend(as_ours(each.down))
     first.message = first.message or _message(comparison, written)
     theirs = _add_what_others_find(context, directives, written, comparison, others)
     then(context, revision, directives)
@@ -252,7 +254,8 @@ def _tell(
         is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
-    found = [_waiting(op, before) for each in directives for op in _up(each)] if is_online else []
+    done = [op for each in directives for op in each.upgrade_ops_list[-1].ops] if is_online else []
+    found = [_waiting(op, before) for op in _operations(done)]
     for each in filter(None, dict.fromkeys(found)):
         log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
     config = context.config
@@ -304,19 +307,6 @@ def _take_comparison(script: ops.MigrationScript) -> Comparison | None:
     for container in (upgrade_ops, downgrade_ops):
         container.ops[:] = [each for each in container.ops if not isinstance(each, ComparedOp)]
     return found[0].comparison if found else None
-
-
-def _is_empty(script: ops.MigrationScript) -> bool:
-    return script.upgrade_ops_list[-1].is_empty()
-
-
-def _fill(script: ops.MigrationScript, revision: Revision) -> None:
-    script.upgrade_ops_list[-1].ops[:0] = as_ours(revision.up)
-    script.downgrade_ops_list[-1].ops.extend(as_ours(revision.down))
-
-
-def _up(script: ops.MigrationScript) -> Iterator[ops.MigrateOperation]:
-    yield from _operations(script.upgrade_ops_list[-1].ops)
 
 
 def _following(first: ops.MigrationScript) -> ops.MigrationScript:

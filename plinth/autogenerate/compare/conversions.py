@@ -69,20 +69,10 @@ class Conversion:
         return replace(self, before=self.after, after=self.before, **enums)  # type: ignore[arg-type]
 
 
-def conversions(change: Change) -> Iterator[Conversion]:
-    """Yield the columns that get another type."""
-    for each in changed_values(change):
-        if each.before.type != each.after.type:
-            yield each
-
-
 def changed_values(change: Change) -> Iterator[Conversion]:
     """Yield the columns that get another type, and those whose enum gets or loses values."""
     for place in sorted(columns_kept(change)):
-        old, new = (
-            change.before.tables[place.table][place.column],
-            change.after.tables[place.table][place.column],
-        )
+        old, new = (each.tables[place.table][place.column] for each in (change.before, change.after))
         if old.generated or new.generated or is_replaced(old, new):
             continue
         if is_column_inherited(change, place.table, old, change.before):
@@ -108,8 +98,9 @@ def _plain(column: Column, catalog: Catalog) -> Column:
 
 def ask(connection: Connection, change: Change) -> None:
     """Refuse columns that get another type, unless a word is there or nothing can be lost."""
-    for each in conversions(change):
-        _ask(connection, change, each)
+    for each in changed_values(change):
+        if each.before.type != each.after.type:
+            _ask(connection, change, each)
 
 
 def _ask(connection: Connection, change: Change, each: Conversion) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, MetaData
 
 from plinth.autogenerate.compare.hints import all_metadata
 from plinth.autogenerate.objects.quoting import shown
-from plinth.catalog.picture import Catalog, Column, Name, Node, Table
+from plinth.catalog.picture import Catalog, Column, Name, Node, Table, only
 from plinth.scratch.baseline import copy_standing
 from plinth.scratch.databases import scratch_database
 from plinth.scratch.revisions import History, upgrade
@@ -64,11 +64,8 @@ def with_what_leaves(models: Catalog, database: Catalog, leaving: Collection[str
         models,
         tables={**models.tables, **tables},
         sequences={**sequences, **models.sequences},
-        enums={**{name: each for name, each in database.enums.items() if name in types}, **models.enums},
-        domains={
-            **{name: each for name, each in database.domains.items() if name in types},
-            **models.domains,
-        },
+        enums={**only(database.enums, lambda each: each.name in types), **models.enums},
+        domains={**only(database.domains, lambda each: each.name in types), **models.domains},
     )
 
 

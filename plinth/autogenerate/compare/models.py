@@ -7,6 +7,7 @@ with: schemas, extensions, functions, and the types and sequences that `create_a
 import functools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
@@ -203,20 +204,17 @@ def _leaned_on(copied: Catalog, made: Catalog) -> frozenset[tuple[str, str] | st
     return frozenset({*schemas, *copied.enums, *copied.domains, *copied.sequences, *others})
 
 
-class _explained:  # noqa: N801 - reads as a function
+@contextmanager
+def _explained() -> Iterator[None]:
     """Turn errors of `create_all()` into a sentence that names the object."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, DBAPIError):
-            words = " ".join(str(error.orig).split())
-            first = (error.statement or "").strip().partition("\n")[0].rstrip(" (")
-            raise ModelsError(f"The models can't be created. {first}: {words}") from error
-        if isinstance(error, SQLAlchemyError):
-            raise ModelsError(
-                f"The models can't be created. {' '.join(str(error.args[0]).split())}"
-            ) from error
+    try:
+        yield
+    except DBAPIError as error:
+        first = (error.statement or "").strip().partition("\n")[0].rstrip(" (")
+        words = f"{first}: {' '.join(str(error.orig).split())}"
+        raise ModelsError(f"The models can't be created. {words}") from error
+    except SQLAlchemyError as error:
+        raise ModelsError(f"The models can't be created. {' '.join(str(error.args[0]).split())}") from error
 
 
 def _script(metadata: Iterable[MetaData], dialect: Dialect) -> _Script:

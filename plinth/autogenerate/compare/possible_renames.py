@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import TypeVar
 
-from plinth.autogenerate.objects.casts import Casts, is_related
+from plinth.autogenerate.objects.casts import is_related
 from plinth.autogenerate.objects.heirs import is_column_inherited
 from plinth.autogenerate.objects.quoting import shown
 from plinth.autogenerate.objects.refusals import refuse
@@ -54,24 +54,18 @@ def ask(change: Change, named: set[str]) -> None:
 
 
 def _pairs_of_columns(before: Table, after: Table, change: Change) -> Iterator[tuple[Column, Column]]:
-    gone = [each for each in before.columns if after.column(each.name) is None]
-    gone = [
-        each
-        for each in gone
-        if not each.generated and not is_column_inherited(change, before.name, each, change.before)
-    ]
-    come = [each for each in after.columns if before.column(each.name) is None and not each.generated]
+    gone, come = (
+        [each for each in table.columns if other.column(each.name) is None and not each.generated]
+        for table, other in ((before, after), (after, before))
+    )
+    gone = [each for each in gone if not is_column_inherited(change, before.name, each, change.before)]
     scores = [
         (_score(old, new, before, after), old, new)
         for old in gone
         for new in come
-        if _is_related(old, new, change, change.casts)
+        if old.type == new.type or is_related(old, new, change.before, change.after, change.casts)
     ]
     yield from _best(scores)
-
-
-def _is_related(old: Column, new: Column, change: Change, casts: Casts) -> bool:
-    return old.type == new.type or is_related(old, new, change.before, change.after, casts)
 
 
 def _score(old: Column, new: Column, before: Table, after: Table) -> float:

@@ -144,15 +144,18 @@ def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
 
 
 def _moves_of_columns(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
-    types = {column.name: column.type for column in table.columns}
-
     def is_pending(ring: dict[str, str]) -> bool:
         """Whether columns that take each other's names have the types of that, and not those of now."""
-        fits = all(types[old] == _type_of(wanted, new) for new, old in ring.items())
-        return fits and any(types[new] != _type_of(wanted, new) for new in ring)
+        fits = all(table[old].type == wanted[new].type for new, old in ring.items())
+        return fits and any(table[new].type != wanted[new].type for new in ring)
 
     asked = {new: old for new, old in asked.items() if wanted.column(new)}
-    return _in_turn(set(types), asked, is_pending, lambda name: temporary_name(name, "_old"))
+    return _in_turn(
+        {column.name for column in table.columns},
+        asked,
+        is_pending,
+        lambda name: temporary_name(name, "_old"),
+    )
 
 
 def _in_turn(
@@ -190,11 +193,6 @@ def _in_turn(
             yield ring[at], at
             at = ring[at]
         yield aside(new), at
-
-
-def _type_of(table: Table, name: str) -> str | None:
-    column = table.column(name)
-    return column.type if column else None
 
 
 def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
@@ -330,7 +328,7 @@ def _moves_of_parts(table: Table, wanted: Table, before: Catalog) -> Iterator[_M
     for there, should in both:
         gone = [each for name, each in there.items() if name not in should]
         for new in (each for name, each in should.items() if name not in there):
-            old = _one(each for each in gone if _same(each, new))
+            old = next((each for each in gone if _same(each, new)), None)
             if old is not None:
                 gone.remove(old)
                 yield _Move(
@@ -349,7 +347,3 @@ def _same(old: Piece, new: Piece) -> bool:
     if isinstance(old, Index) and isinstance(new, Index):
         return old.valid and indexes.meaning(old) == indexes.meaning(new)
     return False
-
-
-def _one(found: Iterable[T]) -> T | None:
-    return next(iter(found), None)

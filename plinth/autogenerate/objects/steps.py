@@ -52,10 +52,6 @@ class SqlOp(ops.ExecuteSQLOp):
         self.note = note
         self.waiting = waiting
 
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return it as `alembic check` lists it."""
-        return ("execute", self.sql)
-
 
 class FillOp(SqlOp):
     """SQL that reads tables to fill what it makes: no lock from before should be held as long as it takes."""
