@@ -1,6 +1,7 @@
 """`python -m benchmarks [stalls] [autogenerate] [apply] [reset] [tests] [growth]`: all, or those named."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     unknown = set(parsed.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: {', '.join(BENCHMARKS)}")
+    # Else each run would compile ours and the revisions anew, and nothing of what pip has installed.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if console is None:
         console = Console() if sys.stdout.isatty() else Console(width=140)
     for name in parsed.names or BENCHMARKS:
