@@ -32,7 +32,7 @@ from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence
 from plinth.autogenerate.online.way import Part, Way
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
-from plinth.autogenerate.write.files import Revision, files
+from plinth.autogenerate.write.files import files
 from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, Name, differences
 from plinth.errors import as_command_errors
@@ -112,7 +112,7 @@ def write_revisions(
     _tell(context, directives, comparison.change.before, is_online=is_online, mixes=mixes)
 
 
-def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Revision]) -> None:
+def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Part]) -> None:
     """Refuse a template that runs all in an `autocommit_block()`, as advanced-alchemy's does."""
     template = _template(context)
     has_own = any(isinstance(op, AutocommitOp) for each in written for op in (*each.up, *each.down))
@@ -134,7 +134,7 @@ def _template(context: MigrationContext) -> Path:
 def _add_what_others_find(
     context: MigrationContext,
     directives: Sequence[ops.MigrationScript],
-    written: Sequence[Revision],
+    written: Sequence[Part],
     comparison: Comparison,
     others: Others,
 ) -> str:
@@ -169,7 +169,7 @@ def _add_what_others_find(
     )
 
 
-def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
+def _message(comparison: Comparison, written: Sequence[Part]) -> str:
     """Return what the first of the new revisions changes, as its author would say it: not each step."""
     renamed = [rename.up for rename in comparison.renames]
     plain = [op for part in ordinary(comparison.change) for op in part.up]
@@ -181,7 +181,7 @@ def _message(comparison: Comparison, written: Sequence[Revision]) -> str:
 def _describe_steps(
     context: MigrationContext,
     directives: list[ops.MigrationScript],
-    written: Sequence[Revision],
+    written: Sequence[Part],
     whole: Change,
 ) -> None:
     """Say in each file which step of which change it is, and whether it comes after the code."""
@@ -321,7 +321,7 @@ def _following(first: ops.MigrationScript) -> ops.MigrationScript:
     )
 
 
-def revisions(comparison: Comparison, *, online: bool) -> list[Revision]:
+def revisions(comparison: Comparison, *, online: bool) -> list[Part]:
     """Return the revisions that a change needs, oldest first."""
     change = comparison.change
     parts = sequence(change) if online else ordinary(change)

@@ -38,11 +38,11 @@ class Hints:
         kept: columns and tables whose old names stay usable until the code that uses them is gone.
     """
 
-    tables: Mapping[Name, Name] = field(default_factory=dict)
-    columns: Mapping[ColumnName, str] = field(default_factory=dict)
-    values: Mapping[ColumnName, Mapping[str, str]] = field(default_factory=dict)
-    backfills: Mapping[ColumnName, str] = field(default_factory=dict)
-    usings: Mapping[ColumnName, Using] = field(default_factory=dict)
+    tables: dict[Name, Name] = field(default_factory=dict)
+    columns: dict[ColumnName, str] = field(default_factory=dict)
+    values: dict[ColumnName, Mapping[str, str]] = field(default_factory=dict)
+    backfills: dict[ColumnName, str] = field(default_factory=dict)
+    usings: dict[ColumnName, Using] = field(default_factory=dict)
     kept: Collection[ColumnName | Name] = ()
 
     def without_kept(self) -> "Hints":
@@ -61,14 +61,14 @@ def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaDat
 def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: str) -> Hints:
     """Return the hints that stand in the models; refuse those that can't be understood."""
     kept: set[ColumnName | Name] = set()
-    hints = Hints({}, {}, {}, {}, {}, kept)
+    hints = Hints(kept=kept)
     for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
         name = Name(table.schema or default_schema, str(table.name))
         if RENAMED_FROM in table.info:
             with going_on():
                 old = _text(table.info[RENAMED_FROM], RENAMED_FROM, str(table.key))
                 schema, _, bare = old.rpartition(".")
-                _put(hints.tables, name, Name(schema or name.schema, bare))
+                hints.tables[name] = Name(schema or name.schema, bare)
         _read_kept(kept, name, table.info, str(table.key))
         _name_misspelt(table.info, str(table.key))
         for column in table.columns:
@@ -105,12 +105,11 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: sa.
     for hint, found in ((RENAMED_FROM, hints.columns), (BACKFILL, hints.backfills)):
         if hint in column.info:
             with going_on():
-                _put(found, name, _text(column.info[hint], hint, place))
+                found[name] = _text(column.info[hint], hint, place)
     if USING in column.info:
         with going_on():
             up, back = _text(column.info[USING], USING, place), column.info.get(USING_BACK)
-            said = Using(up, back if back is None else _text(back, USING_BACK, place))
-            _put(hints.usings, name, said)
+            hints.usings[name] = Using(up, back if back is None else _text(back, USING_BACK, place))
     elif USING_BACK in column.info:
         refuse("hint", f'info={{"{USING_BACK}": …}} of {place} says nothing without "{USING}".')
     if ENUM_RENAMES in column.info:
@@ -120,7 +119,7 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: sa.
         ):
             refuse("hint", f'info={{"{ENUM_RENAMES}": …}} of {place} must be {{"old": "new"}}.')
         else:
-            _put(hints.values, name, dict(renames))
+            hints.values[name] = dict(renames)
 
 
 def kept_columns(hints: Hints, before: Catalog, after: Catalog) -> dict[ColumnName, str]:
@@ -150,11 +149,6 @@ def kept_tables(hints: Hints, database: Catalog, before: Catalog) -> list[tuple[
         for old, new in sorted(names)
         if old in database.tables and old not in before.tables and new in before.tables
     ]
-
-
-def _put(mapping: Mapping[Any, Any], key: object, value: object) -> None:
-    assert isinstance(mapping, dict)  # noqa: S101 - made so above
-    mapping[key] = value
 
 
 def _text(value: object, hint: str, place: str) -> str:

@@ -18,7 +18,7 @@ Operations = Sequence[ops.MigrateOperation]
 
 @dataclass(frozen=True)
 class Part:
-    """What happens in one transaction, or outside of any (`AutocommitOp`), and what takes it back.
+    """What happens in one transaction, or outside of any (`AutocommitOp`), or in a file; what takes it back.
 
     Args:
         up: its operations.

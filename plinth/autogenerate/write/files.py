@@ -25,25 +25,10 @@ from plinth.autogenerate.online.way import Operations, Part
 from plinth.catalog.picture import Catalog, Name
 
 
-@dataclass(frozen=True)
-class Revision:
-    """What one revision does, and what takes it back.
-
-    Args:
-        up: its operations.
-        down: those that take it back.
-        is_after: it takes away what running code may still use, and comes after the code.
-    """
-
-    up: Operations
-    down: Operations
-    is_after: bool = False
-
-
 def files(
     parts: Sequence[Part], standing: Catalog, *, in_one: bool = False, oldest_server: int = 14
-) -> list[Revision]:
-    """Return the revisions of a change, in order.
+) -> list[Part]:
+    """Return the revisions of a change, in order, each of several of its parts.
 
     Args:
         parts: of the change, in order.
@@ -59,7 +44,7 @@ def files(
         if own:
             ways = [part.up for part in own], _without_needless([part.down for part in reversed(own)])
             up, down = (_joined(each, standing, plainly=plainly) for each in ways)
-            found.append(Revision(up, down, is_after))
+            found.append(Part(up, down, is_after))
     return found
 
 

@@ -158,9 +158,8 @@ def _sql(expression: Any) -> str:  # noqa: ANN401 - any construct that has SQL
     return str(compiled)
 
 
-def constraint_source(constraint: sa.Constraint, context: AutogenContext) -> str:
+def constraint_source(constraint: sa.Constraint) -> str:
     """Return a constraint of a new table as it is written."""
-    del context
     name = f"name={_name(constraint.name)}" if constraint.name else None
     timing = (_option("deferrable", constraint.deferrable), _option("initially", constraint.initially))
     if isinstance(constraint, sa.PrimaryKeyConstraint):
@@ -257,7 +256,7 @@ def _create_table(context: AutogenContext, op: ops.CreateTableOp) -> str:
         string(op.table_name),
         *(column_source(column, context) for column in table.columns),
         *(
-            constraint_source(each, context)
+            constraint_source(each)
             for each in _constraints_in_order(table, given)
             if not isinstance(each, sa.PrimaryKeyConstraint) or len(each.columns)
         ),
@@ -331,18 +330,6 @@ def _create_index(_: AutogenContext, op: ops.CreateIndexOp) -> str:
     )
 
 
-def _create_check_constraint(_: AutogenContext, op: ops.CreateCheckConstraintOp) -> str:
-    condition = op.condition if isinstance(op.condition, str) else _sql(op.condition)
-    return _call(
-        "op.create_check_constraint",
-        _name(op.constraint_name),
-        string(op.table_name),
-        string(condition),
-        _option("schema", op.schema),
-        *_options(op),
-    )
-
-
 def _options(op: Any) -> Iterator[str | None]:  # noqa: ANN401 - those that have any
     return (_option(name, value) for name, value in getattr(op, "kw", {}).items())
 
@@ -382,7 +369,9 @@ _OURS: dict[type[ops.MigrateOperation], Callable[..., str]] = {
     ops.DropIndexOp: _of_words("drop_index", ["index_name"], ["table_name", "schema", "if_exists"]),
     ops.CreateUniqueConstraintOp: _of_words("create_unique_constraint", _KEY, ["schema"]),
     ops.CreatePrimaryKeyOp: _of_words("create_primary_key", _KEY, ["schema"]),
-    ops.CreateCheckConstraintOp: _create_check_constraint,
+    ops.CreateCheckConstraintOp: _of_words(
+        "create_check_constraint", ["constraint_name", "table_name", "condition"], ["schema"]
+    ),
     ops.CreateForeignKeyOp: _of_words("create_foreign_key", _FOREIGN_KEY, []),
     ops.DropConstraintOp: _of_words(
         "drop_constraint", ["constraint_name", "table_name"], ["constraint_type", "schema", "if_exists"]
