@@ -113,7 +113,11 @@ def write_revisions(
 
 
 def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Part]) -> None:
-    """Refuse a template that runs all in an `autocommit_block()`, as advanced-alchemy's does."""
+    """Return if Alembic can run the operations where the template of revisions puts them.
+
+    Raises:
+        Refusal: it can't: no `autocommit_block()` may stand in another one (advanced-alchemy's template).
+    """
     template = _template(context)
     has_own = any(isinstance(op, AutocommitOp) for each in written for op in (*each.up, *each.down))
     if has_own and re.search(r"^[^#\n]*autocommit_block\(", template.read_text(), re.MULTILINE):
@@ -322,7 +326,15 @@ def _following(first: ops.MigrationScript) -> ops.MigrationScript:
 
 
 def revisions(comparison: Comparison, *, online: bool) -> list[Part]:
-    """Return the revisions that a change needs, oldest first."""
+    """Return the revisions that a change needs, oldest first.
+
+    Args:
+        comparison: what is to be done.
+        online: whether a busy database may not feel them.
+
+    Raises:
+        Refusal: a word of the author's is missing.
+    """
     change = comparison.change
     parts = sequence(change) if online else ordinary(change)
     subject = comparison.subject

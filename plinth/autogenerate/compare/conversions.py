@@ -97,7 +97,15 @@ def _plain(column: Column, catalog: Catalog) -> Column:
 
 
 def ask(connection: Connection, change: Change) -> None:
-    """Refuse columns that get another type, unless a word is there or nothing can be lost."""
+    """Ask about each column that gets another type, unless nothing can be lost.
+
+    Args:
+        connection: the database, renames done.
+        change: from what is there to what the models mean.
+
+    Raises:
+        Refusal: a word is needed, and refusals aren't collected.
+    """
     for each in changed_values(change):
         if each.before.type != each.after.type:
             _ask(connection, change, each)
@@ -283,6 +291,10 @@ class Trial:
 @contextmanager
 def enum_made(connection: Connection, each: Conversion) -> Iterator[Conversion]:
     """Have the enum that a column gets inside, and the column's own under another name if theirs is the same.
+
+    Args:
+        connection: in a transaction; what is made is rolled back.
+        each: what is converted.
 
     Yields:
         It, with the type that the column has inside.

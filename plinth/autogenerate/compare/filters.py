@@ -16,7 +16,12 @@ _KINDS = {"u": "unique_constraint", "f": "foreign_key_constraint", "c": "check_c
 def table_filter(
     context: AutogenContext, default_schema: str
 ) -> Callable[[Table, Table | None, bool], Table | None]:
-    """Return what lets a table through, without what the filters leave out of it."""
+    """Return what lets a table through, without what the filters leave out of it.
+
+    Args:
+        context: Alembic's.
+        default_schema: has no name in the filters.
+    """
     models = {
         Name(table.schema or default_schema, str(table.name)): table
         for table in context.table_key_to_table.values()

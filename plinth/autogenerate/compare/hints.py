@@ -59,7 +59,15 @@ def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaDat
 
 
 def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: str) -> Hints:
-    """Return the hints that stand in the models; refuse those that can't be understood."""
+    """Return the hints that stand in the models.
+
+    Args:
+        metadata: the models'.
+        default_schema: of tables that name none.
+
+    Raises:
+        Refusal: a hint can't be understood, and refusals aren't collected.
+    """
     kept: set[ColumnName | Name] = set()
     hints = Hints(kept=kept)
     for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
@@ -123,7 +131,13 @@ def _read_column(hints: Hints, name: ColumnName, column: Column[Any], table: sa.
 
 
 def kept_columns(hints: Hints, before: Catalog, after: Catalog) -> dict[ColumnName, str]:
-    """Return the old names, by new columns, that are to stay usable beside the new ones."""
+    """Return the old names, by new columns, that are to stay usable beside the new ones.
+
+    Args:
+        hints: the models'.
+        before: what is there.
+        after: what the models mean.
+    """
     asked = {new: hints.columns[new] for new in hints.kept if isinstance(new, ColumnName)}
     return {
         new: old
@@ -158,7 +172,12 @@ def _text(value: object, hint: str, place: str) -> str:
 
 
 def done_hints(hints: Hints, database: Catalog) -> Iterator[str]:
-    """Yield a sentence for each hint that says nothing any more, and can go."""
+    """Yield a sentence for each hint that says nothing any more, and can go.
+
+    Args:
+        hints: the models'.
+        database: a schema that is as the models say.
+    """
     for name, old in hints.tables.items():
         if name in database.tables and old not in database.tables:
             yield _can_go(RENAMED_FROM, shown(name, database))

@@ -23,6 +23,11 @@ Models = MetaData | Sequence[MetaData] | None
 def as_it_will_be(history: History, target: Connection, standing: Catalog) -> Catalog:
     """Return a database's schema when those revisions are applied that wait for the code.
 
+    Args:
+        history: the revisions.
+        target: the database; they are applied to a copy of its schema.
+        standing: its schema.
+
     Raises:
         RevisionError: one of them fails.
         CopyError: the schema can't be copied.
@@ -36,7 +41,13 @@ def as_it_will_be(history: History, target: Connection, standing: Catalog) -> Ca
 
 
 def with_what_leaves(models: Catalog, database: Catalog, leaving: Collection[str]) -> Catalog:
-    """Return what the models mean, with the tables and columns that have left them and stay for now."""
+    """Return what the models mean, with what has left them and is to stay for now.
+
+    Args:
+        models: what they mean.
+        database: what is there.
+        leaving: tables, and columns (`table.column`), each perhaps with its schema.
+    """
     tables: dict[Name, Table] = {}
     for name, table in database.tables.items():
         own = models.tables.get(name)

@@ -53,7 +53,12 @@ class Others:
     names: Sequence[str]
 
     def ask(self, context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> None:
-        """Let them add what they find."""
+        """Let them add what they find.
+
+        Args:
+            context: of a database in which all is done that is ours.
+            upgrade_ops: what is to be done.
+        """
         if not self.names:
             return
         context.comparators = self.dispatcher

@@ -21,7 +21,15 @@ ALIKE = 0.75  # of their columns' names that two such tables share
 
 
 def ask(change: Change, named: set[str]) -> None:
-    """Ask of each pair whether it is a rename, unless it is named as what is meant to be dropped."""
+    """Ask of each pair whether it is a rename.
+
+    Args:
+        change: from what is there to what the models mean.
+        named: what is meant to be dropped.
+
+    Raises:
+        Refusal: there is one, and refusals aren't collected.
+    """
     before, after = change.before, change.after
     for name in sorted(set(before.tables) & set(after.tables)):
         for old, new in _pairs_of_columns(before.tables[name], after.tables[name], change):

@@ -65,7 +65,16 @@ def collected(context: AutogenContext) -> AbstractContextManager[None]:
 
 
 def ask(connection: Connection, change: Change, named: set[str]) -> None:
-    """Refuse what is doubtful in a change: a drop could be a rename, or rows stand in the way."""
+    """Ask about what is doubtful in a change.
+
+    Args:
+        connection: the database, renames done.
+        change: from what is there to what the models mean.
+        named: what is meant to be dropped.
+
+    Raises:
+        Refusal: a drop could be a rename, or rows stand in the way, and refusals aren't collected.
+    """
     possible_renames.ask(change, named)
     conversions.ask(connection, change)
     _refuse_nulls(connection, change)

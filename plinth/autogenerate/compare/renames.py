@@ -56,7 +56,15 @@ Read = Callable[[], Catalog]
 def apply_renames(
     connection: Connection, hints: Hints, before: Catalog, after: Catalog, read: Read
 ) -> tuple[list[Rename], Catalog]:
-    """Do the renames in a savepoint, which the caller rolls back; return them, and what is there then."""
+    """Do the renames on the connection, in whose transaction they stay; return them, and what is there then.
+
+    Args:
+        connection: in a savepoint, which the caller rolls back.
+        hints: the models'.
+        before: what is there.
+        after: what the models mean.
+        read: reads what is there by now, as far as it is ours.
+    """
     operations = Operations(MigrationContext.configure(connection))
     done: list[Rename] = []
     # Columns are looked for in tables that bear their new names already, and so on.

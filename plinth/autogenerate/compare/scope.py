@@ -52,7 +52,13 @@ class Scope:
 
 
 def in_scope(database: Catalog, models: Catalog, scope: Scope) -> tuple[Catalog, Catalog]:
-    """Return what is there and what should be there, both without what isn't ours."""
+    """Return what is there and what should be there, both without what isn't ours.
+
+    Args:
+        database: all that is there.
+        models: what the models mean, with what they lean on.
+        scope: how it is decided.
+    """
     models = with_what_leaves(models, database, scope.leaving)
     there, wanted = _tables(database, models, scope)
     before, after = with_partitions_own(replace(database, tables=there), replace(models, tables=wanted))
@@ -256,7 +262,14 @@ def _with_schemas(before: Catalog, after: Catalog, database: Catalog) -> tuple[C
 
 
 def what_stays(after: Catalog, database: Catalog, models: Catalog, scope: Scope) -> list[str]:
-    """Return what revisions made and no model says, and that stays nevertheless, as messages name it."""
+    """Return what revisions made and no model says, and that stays nevertheless, as messages name it.
+
+    Args:
+        after: what should be there, as `in_scope` returns it.
+        database: all that is there.
+        models: what the models mean.
+        scope: how it is decided what is ours.
+    """
     own = models.others.keys() - models.leaned_on
     others = [key for key in after.others.keys() & database.others.keys() if key not in own]
     partitions = [

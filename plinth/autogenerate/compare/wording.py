@@ -31,6 +31,11 @@ def in_words_of(metadata: Iterable[sa.MetaData], made: Catalog, dialect: Dialect
     """Return the catalog that models made, with their words for what is printed of it.
 
     An object's name tells which of the models' it is.
+
+    Args:
+        metadata: of the models.
+        made: what `create_all()` made of them.
+        dialect: of the database.
     """
     words = _Words(dialect)
     tables, domains = dict(made.tables), dict(made.domains)

@@ -76,7 +76,15 @@ def read_casts(connection: Connection) -> Casts:
 
 
 def is_automatic(before: Column, after: Column, old: Catalog, new: Catalog, casts: Casts) -> bool:
-    """Whether PostgreSQL converts values by itself, in each session alike; an enum's by their names."""
+    """Whether PostgreSQL converts values by itself, in each session alike; an enum's values by their names.
+
+    Args:
+        before: the column as it is.
+        after: the column as it will be.
+        old: where the type that it has is found.
+        new: where the type that it gets is found.
+        casts: the database's.
+    """
     if before.type.endswith("[]") != after.type.endswith("[]"):
         return False
     source, target = _base(before, old), _base(after, new)
@@ -115,7 +123,15 @@ def keeps_stored_values(before: Column, after: Column, said: str | None) -> bool
 
 
 def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Casts) -> str | None:
-    """Return the expression that makes values of a column's new type; None when PostgreSQL needs none."""
+    """Return the expression that makes values of a column's new type; None when PostgreSQL needs none.
+
+    Args:
+        before: the column as it is.
+        after: the column as it will be; its type exists by then.
+        old: where the type that it has is found.
+        new: where the type that it gets is found.
+        casts: the database's.
+    """
     column, array = quoted(before.name), "[]" if after.type.endswith("[]") else ""
     source, target = _base(before, old), _base(after, new)
     enums = [_is_enum(before, old), _is_enum(after, new)]

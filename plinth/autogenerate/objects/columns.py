@@ -77,7 +77,13 @@ def default_sequence(sequence: Sequence, type_: str, persistence: str) -> Sequen
 
 
 def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[object] | None:
-    """Return a column as Alembic's operations take it; None where SQLAlchemy has no words for it."""
+    """Return a column as Alembic's operations take it; None where SQLAlchemy has no words for it.
+
+    Args:
+        column: the column.
+        table: the table that it belongs to.
+        catalog: the schema that both belong to.
+    """
     type_ = sqlalchemy_type(column, catalog)
     if type_ is None:
         return None
@@ -186,6 +192,9 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         name: the table.
         forced: what is made anew: types under their names, which take care of their columns' defaults,
             generated columns, and defaults because of what they call.
+
+    Raises:
+        Refusal: it needs a word of the author's, and refusals aren't collected.
     """
     before, after = change.before.tables[name], change.after.tables[name]
     replaced = forced.of(forced.parts("column"), name)
@@ -283,7 +292,13 @@ def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperatio
 
 
 def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool) -> Waiting | None:
-    """Return what a new column makes queries wait for."""
+    """Return what a new column makes queries wait for.
+
+    Args:
+        place: its table and name.
+        is_stored: it is generated, and stored.
+        has_numbers: a sequence numbers the rows that are there.
+    """
     if is_stored:
         return Waiting(
             f"The generated column {place} is stored: its table is written anew while nobody can use it. A "

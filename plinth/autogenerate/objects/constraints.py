@@ -207,7 +207,16 @@ def is_kept(before: Constraint, after: Constraint | None) -> bool:
 
 
 def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
-    """Yield what makes the constraints of a standing table as they should be."""
+    """Yield what makes the constraints of a standing table as they should be.
+
+    Args:
+        change: the whole.
+        name: the table.
+        forced: what is dropped, or made anew.
+
+    Raises:
+        Refusal: a NOT NULL constraint differs in more than its name.
+    """
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.constraints.values():
         new = after.constraints.get(old.name)
@@ -250,7 +259,11 @@ def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[S
 
 
 def not_null_names(change: Change) -> Iterator[Step]:
-    """Yield what gives new NOT NULL constraints names that aren't the usual ones (PostgreSQL 18)."""
+    """Yield what gives new NOT NULL constraints names that aren't the usual ones (PostgreSQL 18).
+
+    Raises:
+        Refusal: one isn't valid for all rows.
+    """
     for name, table in change.after.tables.items():
         before = change.before.tables.get(name)
         known = (

@@ -21,7 +21,11 @@ from plinth.catalog.picture import ColumnName, Name, Node
 
 
 def difference(change: Change) -> list[Step]:
-    """Return the operations that make what is there what should be there, in order."""
+    """Return the operations that make what is there what should be there, in order.
+
+    Raises:
+        Refusal: a word of the author's is missing.
+    """
     return ordered(_steps(change), change)
 
 
@@ -178,7 +182,11 @@ def _compares_otherwise(change: Change, name: ColumnName, shaken: Set[Node], ret
 
 
 def _refuse_dependents(change: Change) -> None:
-    """Refuse that a column goes on which a view or the like stands that stays as it is."""
+    """Return if no view or the like stays as it is although it stands on a column that goes.
+
+    Raises:
+        Refusal: one does, and no model says how it should be without it.
+    """
     dropped = {
         ColumnName(name, column.name)
         for name, table in change.before.tables.items()
@@ -203,7 +211,11 @@ def _refuse_dependents(change: Change) -> None:
 
 
 def _refuse_published(change: Change, forced: Forced) -> None:
-    """Refuse that a column goes, or is made anew, that a publication names: PostgreSQL doesn't let it go."""
+    """Return if no publication names a column that goes, or is made anew.
+
+    Raises:
+        Refusal: one does, and PostgreSQL lets such a column not go.
+    """
     for name in sorted(change.before.tables.keys() & change.after.tables.keys()):
         for column in change.before.tables[name].columns:
             goes = change.after.tables[name].column(column.name) is None

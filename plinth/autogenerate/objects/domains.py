@@ -33,7 +33,12 @@ def is_rebuilt(before: Domain, after: Domain) -> bool:
 
 
 def steps(change: Change, forced: Forced) -> Iterator[Step]:
-    """Yield what makes the domains as they should be."""
+    """Yield what makes the domains as they should be.
+
+    Args:
+        change: the whole.
+        forced: the types, and the checks, that are made anew.
+    """
     before, after, rebuilt = change.before, change.after, forced.types
     for name, domain in sorted(after.domains.items()):
         old = before.domains.get(name)
@@ -62,7 +67,11 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
 
 
 def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
-    """Refuse that a domain gets a check, or becomes required, where an array holds values of it."""
+    """Return if PostgreSQL can look at all values of a domain that gets a check, or becomes required.
+
+    Raises:
+        Refusal: an array holds some.
+    """
     for table, column in columns_of(name, before):
         kept = after.column(table.name, column.name)
         if kept and column.type.endswith("[]") and kept.named_type == name:

@@ -116,7 +116,13 @@ def _aside(name: Name) -> Name:
 
 
 def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
-    """Yield what makes a type anew under its name, and takes its columns along."""
+    """Yield what makes a type anew under its name, and takes its columns along.
+
+    Args:
+        change: the whole.
+        name: the type.
+        create: the statement that makes the new one.
+    """
     dropped = _aside(name)
     kind = "DOMAIN" if name in change.before.domains else "TYPE"
     gone, come = (

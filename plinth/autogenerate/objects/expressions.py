@@ -60,7 +60,12 @@ def with_type(expression: str, type_: str, by: str) -> str:
 
 
 def as_said(expression: str, words: Mapping[str, str]) -> str:
-    """Return an expression in the models' words, where they say it."""
+    """Return an expression in the models' words, where they say it.
+
+    Args:
+        expression: as PostgreSQL prints it.
+        words: of what it belongs to.
+    """
     return words.get(expression, expression)
 
 

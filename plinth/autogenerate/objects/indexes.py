@@ -59,7 +59,14 @@ def drop_op(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
 
 
 def detail_ops(before: Index | None, after: Index, table: Name, catalog: Catalog) -> Iterator[SqlOp]:
-    """Yield what else is said of an index: its comment, and the statistics targets of its expressions."""
+    """Yield what else is said of an index: its comment, and the statistics targets of its expressions.
+
+    Args:
+        before: what was said of it; None of a new one.
+        after: what should be.
+        table: the index's.
+        catalog: the schema that should be.
+    """
     name = sql_name(Name(table.schema, after.name), catalog)
     if after.comment != (before.comment if before else None):
         yield SqlOp(comment_sql(f"INDEX {name}", after.comment), f"comment {after.name}", table)
@@ -95,7 +102,13 @@ def meaning(index: Index) -> tuple[object, ...]:
 
 
 def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
-    """Yield what makes the indexes of a standing table as they should be."""
+    """Yield what makes the indexes of a standing table as they should be.
+
+    Args:
+        change: the whole.
+        name: the table.
+        forced: what is dropped, or made anew.
+    """
     before, after = change.before.tables[name], change.after.tables[name]
     for old in before.indexes.values():
         node = before.part("index", old.name)

@@ -35,7 +35,15 @@ _WORD = re.compile(r'"[^"]+"|[A-Za-z_][\w$]*')
 
 
 def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
-    """Return operations in the order in which they run; refuse those that stand on each other."""
+    """Return operations in the order in which they run.
+
+    Args:
+        steps: those of one change.
+        change: the schema before them, and the one after them.
+
+    Raises:
+        Refusal: some stand on each other.
+    """
     given = sorted(steps, key=lambda step: _ORDER.index(_about(step, change)))
     needed = _needed(given, change)
     for place, other in _mentioned(given, change):

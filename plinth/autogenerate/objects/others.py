@@ -79,7 +79,15 @@ def _attributes(composite: Other) -> dict[str, str]:
 
 
 def steps(change: Change, forced: Forced) -> Iterator[Step]:
-    """Yield what makes these objects as they should be."""
+    """Yield what makes these objects as they should be.
+
+    Args:
+        change: the whole.
+        forced: what has to be dropped and made anew, because of what it stands on.
+
+    Raises:
+        Refusal: one can't be made anew.
+    """
     before, after = change.before.others, change.after.others
     remade = {key for key, old in before.items() if key in after and old.node in forced.changed}
     for key, old in reversed(list(before.items())):
@@ -101,7 +109,11 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
 
 
 def _refuse_loss(old: Other, change: Change) -> None:
-    """Refuse to make an object anew where columns that stay are of it."""
+    """Return if an object can be dropped and made anew.
+
+    Raises:
+        Refusal: columns that stay are of it.
+    """
     kept = sorted(set(users(old.node, change.before)) & set(users(old.node, change.after)))
     if kept:
         refuse(

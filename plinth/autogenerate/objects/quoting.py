@@ -90,7 +90,13 @@ def without_binds(sql: str) -> str:
 
 
 def made_name(table: str, column: str, label: str) -> str:
-    """Return the name that PostgreSQL makes for what belongs to a column (`makeObjectName`)."""
+    """Return the name that PostgreSQL makes for what belongs to a column (`makeObjectName`).
+
+    Args:
+        table: the table's name.
+        column: the column's name.
+        label: what the name ends with, for instance "seq".
+    """
     first, second = table.encode(), column.encode()
     room = LONGEST_NAME - len(label.encode()) - 2
     while len(first) + len(second) > room:

@@ -65,7 +65,11 @@ def _collect(refusal: Refusal) -> None:
 
 @contextmanager
 def going_on() -> Iterator[None]:
-    """Collect a refusal that ends what is inside, where refusals are collected, and go on behind it."""
+    """Collect a refusal that ends what is inside, and go on behind it.
+
+    Raises:
+        Refusal: there is one, and refusals aren't collected.
+    """
     try:
         yield
     except Refusal as refusal:
@@ -75,6 +79,10 @@ def going_on() -> Iterator[None]:
 @contextmanager
 def collected(given: Sequence[str], command: str) -> Iterator[None]:
     """Collect what is refused inside, and refuse it together at the end.
+
+    Args:
+        given: arguments of `-x` that were given.
+        command: what follows them on the command line.
 
     Raises:
         Refusal: there is one.

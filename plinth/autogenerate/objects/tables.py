@@ -155,7 +155,11 @@ def _create_parts(
 
 
 def _refuse_special(table: Table, catalog: Catalog) -> None:
-    """Refuse a table that lies on another server, or has its columns from a type."""
+    """Return if a table is one that autogenerate can make.
+
+    Raises:
+        Refusal: it lies on another server, or has its columns from a type.
+    """
     if table.is_foreign or table.of_type:
         what = f"of the type {table.of_type}" if table.of_type else "of another server"
         refuse(
@@ -385,7 +389,11 @@ def _is_referred_to(partition: Table, catalog: Catalog) -> bool:
 
 
 def alter_steps(change: Change, name: Name) -> Iterator[Step]:
-    """Yield what makes a standing table as it should be, its columns, constraints and indexes aside."""
+    """Yield what makes a standing table as it should be, its columns, constraints and indexes aside.
+
+    Raises:
+        Refusal: PostgreSQL can't.
+    """
     before, after = change.before.tables[name], change.after.tables[name]
     if before.partition_key != after.partition_key or before.is_foreign != after.is_foreign:
         refuse(

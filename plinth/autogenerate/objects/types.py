@@ -59,7 +59,12 @@ _COLLATED = (sa.String, sa.Text, sa.CHAR)
 
 
 def sqlalchemy_type(column: Column, catalog: Catalog) -> Type | None:
-    """Return the class with which a column's type is written; None when there is none."""
+    """Return the class with which a column's type is written; None when there is none.
+
+    Args:
+        column: the column.
+        catalog: what it is a part of.
+    """
     found = _element_type(column.type.removesuffix("[]"), column.named_type, catalog)
     if found is None:
         return None
@@ -123,7 +128,12 @@ _FINER = {
 
 
 def is_rewritten(before: str, after: str) -> bool:
-    """Whether PostgreSQL writes a table anew when a column's type changes (ALTER TABLE, notes)."""
+    """Whether PostgreSQL writes a table anew when a column's type changes (ALTER TABLE, notes).
+
+    Args:
+        before: the type, as `format_type` prints it.
+        after: likewise.
+    """
     old, new = base_name(before), base_name(after)
     old_numbers, new_numbers = _numbers(before), _numbers(after)
     if {old, new} == {"character varying", "text"}:

@@ -139,7 +139,13 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
 
 
 def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperation:
-    """Return what gives rows their values, in batches."""
+    """Return what gives rows their values, in batches.
+
+    Args:
+        table: whose rows.
+        fill: what.
+        catalog: the schema by then.
+    """
     name = sql_name(table.name, catalog)
     if table.primary_key is not None:
         return SqlOp(_by_key(table, table.primary_key.columns, name, fill), None, table.name)

@@ -36,7 +36,13 @@ def nodes_of(catalog: Catalog, place: ColumnName) -> set[Node]:
 
 
 def objections(way: Way, place: ColumnName, goes_before: Collection[Node]) -> Iterator[str]:
-    """Yield what stands on a column and can't be made on a second one."""
+    """Yield what stands on a column and can't be made on a second one.
+
+    Args:
+        way: so far.
+        place: the column.
+        goes_before: what isn't there any more by then.
+    """
     before, after = way.before, way.change.after
     for catalog in (before, after):
         found = standing_on(catalog, nodes_of(catalog, place))

@@ -15,7 +15,15 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 def make_trigger(
     function: Name, body: str, table: Name, catalog: Catalog, trigger: str | None = None
 ) -> Operations:
-    """Return what lets a function look at each row that is written."""
+    """Return what lets a function look at each row that is written.
+
+    Args:
+        function: its name.
+        body: what it does, in PL/pgSQL.
+        table: whose rows.
+        catalog: the schema.
+        trigger: its name; the function's, if None.
+    """
     name = sql_name(function, catalog)
     said = dollar_quoted(f" {body} ", "keep")
     return [

@@ -26,7 +26,11 @@ from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
 def refuse_unkept(way: Way) -> None:
-    """Refuse to keep a column's old name where that can't be."""
+    """Return if each column that should keep its old name can.
+
+    Raises:
+        Refusal: one can't, and refusals aren't collected.
+    """
     for place, old in way.change.kept_names.items():
         why = next(_objections(way, place, old), None)
         if why:
@@ -35,7 +39,16 @@ def refuse_unkept(way: Way) -> None:
 
 
 def refuse_kept_name(what: str, old: str, why: str) -> None:
-    """Refuse to keep an old name."""
+    """Refuse to keep an old name.
+
+    Args:
+        what: has it.
+        old: the name.
+        why: it can't be kept.
+
+    Raises:
+        Refusal: refusals aren't collected.
+    """
     refuse(
         "kept name",
         f"{what} can't keep its old name {old} beside the new one, for {why}. Without "

@@ -19,7 +19,15 @@ Renamed = tuple[Table, Table]
 
 
 def refuse_unkept_tables(change: Change, kept: Sequence[Renamed]) -> None:
-    """Refuse to keep a table's old name where that can't be; `kept` are such, as they were and renamed."""
+    """Return if each table that should keep its old name can.
+
+    Args:
+        change: what else is done, renames done.
+        kept: such tables, as they were and renamed.
+
+    Raises:
+        Refusal: one can't, and refusals aren't collected.
+    """
     for old, new in kept:
         why = next(_objections(change, old, new), None)
         if why:
@@ -40,7 +48,13 @@ def _objections(change: Change, old: Table, new: Table) -> Iterator[str]:
 
 
 def with_views(turn: Part, kept: Sequence[Renamed], catalog: Catalog) -> Part:
-    """Return a transaction of renames with the views that have the old names of its tables."""
+    """Return a transaction of renames with the views that have the old names of its tables.
+
+    Args:
+        turn: the renames.
+        kept: tables that keep their old names, as they were and renamed.
+        catalog: the schema, renames done.
+    """
     views = [_View(old, new, catalog) for old, new in kept]
     return Part(
         [*turn.up, *(op for view in views for op in view.make())],

@@ -111,7 +111,12 @@ class Beside:
         return [each for each in self._gone if each not in self.views]
 
     def make(self, lend: Operations, take_back: Operations) -> Operations:
-        """Return what makes the second views, without rows."""
+        """Return what makes the second views, without rows.
+
+        Args:
+            lend: gives what takes over its later names.
+            take_back: gives it those that it has until then.
+        """
         at = self._way.at
         # What queries lock first comes first.
         aside = [each for view in reversed(self.views) for each in self._of(view)]

@@ -43,7 +43,11 @@ STAGES: Sequence[Stage] = (
 
 
 def sequence(change: Change) -> list[Part]:
-    """Return the transactions that lead from what is there to what should be there, in order."""
+    """Return the transactions that lead from what is there to what should be there, in order.
+
+    Raises:
+        Refusal: a word of the author's is missing.
+    """
     way = _begun(change)
     kept = [name for name in sorted(change.before.tables) if name in change.after.tables]
     standing = sorted(as_they_change(kept, change), key=lambda name: len(ancestors(name, change.after)))
@@ -52,7 +56,11 @@ def sequence(change: Change) -> list[Part]:
 
 
 def ask(change: Change) -> None:
-    """Refuse a change that has no online form, unless it is accepted."""
+    """Return if a change has online forms, or what has none is accepted.
+
+    Raises:
+        Refusal: a word of the author's is missing, and refusals aren't collected.
+    """
     _begun(change)
 
 

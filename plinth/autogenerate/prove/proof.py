@@ -217,7 +217,11 @@ def _written(trial: RevisionContext, directive: MigrationScript, folder: Path) -
 
 
 def _refuse_to_begin_in_the_middle(history: History, claim: Claim) -> None:
-    """Refuse a first revision that changes tables that no revision makes."""
+    """Return unless the first revision would change tables that no revision makes.
+
+    Raises:
+        ProofError: it would.
+    """
     if claim.changed and not history.script.get_bases():
         tables = shown_names([shown(name, claim.standing) for name in sorted(claim.changed)])
         raise ProofError(
@@ -373,7 +377,11 @@ def _there_and_back(
 
 
 def _refuse_differences(found: Sequence[Difference], what: str) -> None:
-    """Raise an error that begins with `what`, if there is a difference."""
+    """Return if there is no difference.
+
+    Raises:
+        ProofError: there is one; the message begins with `what`.
+    """
     if found:
         raise ProofError(f"{shown_differences(f'{what}:', found)}\n{NOTHING_WRITTEN}")
 

@@ -56,11 +56,19 @@ class Rows:
     refused: tuple[str, ...] = ()
 
     def check_up(self, connection: Connection) -> None:
-        """Raise an error unless the values are those that they should become."""
+        """Return if the values are those that they should become.
+
+        Raises:
+            WrongValues: they aren't.
+        """
         self._check(connection, self.each, self.after, f"{self.each.before.type} to {self.each.after.type}")
 
     def check_down(self, connection: Connection) -> None:
-        """Raise an error unless the values are what they were, or an expression of the author's is theirs."""
+        """Return if the values are what they were, or if an expression of the author's says what they become.
+
+        Raises:
+            WrongValues: they aren't.
+        """
         if self.each.said is None or is_a_matter_of_zone(self.each.before, self.each.after):
             what = f"{self.each.after.type} back to {self.each.before.type}"
             self._check(connection, self.old, self.before, what)
@@ -72,7 +80,11 @@ class Rows:
             return self.refused[-1] in _values(connection, self.old)
 
     def refuse_cut(self, connection: Connection) -> None:
-        """Raise an error unless that row is as it was."""
+        """Raise an error, unless that row is as it was.
+
+        Raises:
+            WrongValues: it isn't.
+        """
         what = f"{self.each.before.type} to {self.each.after.type}"
         self._check(connection, self.each, Counter(self.refused[-1:]), what)
 
@@ -88,7 +100,13 @@ class Rows:
 
 
 def put_rows(engine: Engine, conversions: Sequence[Conversion], renames: Sequence[Rename] = ()) -> list[Rows]:
-    """Put rows into a scratch database before a change, if that is easy; return what must become of them."""
+    """Put rows into a scratch database, as far as that is easy; return what must become of them.
+
+    Args:
+        engine: of the scratch database, as it is before the change.
+        conversions: the columns whose values become others, by the names that they will have.
+        renames: what gives them these names.
+    """
     if not conversions:
         return []
     try:

@@ -26,7 +26,12 @@ def string(text: str) -> str:
 
 
 def fitted(source: str, margin: int) -> str:
-    """Return Python whose long strings are written in pieces."""
+    """Return Python whose long strings are written in pieces.
+
+    Args:
+        source: some lines.
+        margin: how far they will be indented.
+    """
     lines: list[str] = []
     in_text = False
     for line in source.split("\n"):
