@@ -24,11 +24,13 @@ _STANDING = """
       and %s::text in (attname::text, quote_ident(attname))
       and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel')
     union
-    -- Of partitions all is asked: what their table has there has made way.
+    -- Of partitions all is asked: what their table has there has made way, but for NOT NULL of an identity.
     select distinct pg_describe_object(classid, objid, 0)
     from pg_partition_tree(to_regclass(%s::text)) join pg_attribute on attrelid = relid
     join pg_depend on refobjid = attrelid and refobjsubid = attnum
+    left join pg_constraint k on k.oid = objid and classid = 'pg_constraint'::regclass
     where refclassid = 'pg_class'::regclass and level > 0
+      and (k.contype = 'n' and k.coninhcount > 0) is not true
       and %s::text in (attname::text, quote_ident(attname))
       and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel',
                                 'pg_attrdef', 'pg_class', 'pg_constraint')

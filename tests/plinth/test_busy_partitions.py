@@ -275,6 +275,72 @@ def test_a_column_of_a_partitioned_table_gets_another_type(of_days: History, emp
     command.upgrade(config, "head")
 
 
+def sales(kind: type[sa.types.TypeEngine[int]]) -> MetaData:
+    """Return the models of a table with partitions, in which all sorts of things stand on one column."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table("kinds", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    table = sa.Table(
+        "sales",
+        metadata,
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("kind", kind, nullable=False, server_default="7"),
+        sa.PrimaryKeyConstraint("n", "day", "kind"),
+        sa.UniqueConstraint("kind", "n", "day"),
+        sa.ForeignKeyConstraint(["kind"], ["kinds.id"]),
+        sa.CheckConstraint("kind > 0", name="kind_is_known"),
+        sa.Index("ix_sales_kind", "kind", postgresql_where=sa.text("kind < 5")),
+        postgresql_partition_by="RANGE (day)",
+    )
+    for statement in PARTITIONS:
+        also(table, statement.replace("visits", "sales"))
+    return metadata
+
+
+OF_SALES = (
+    "insert into sales (day, n) values ('2024-02-02', nextval('numbers')) returning kind",
+    "insert into sales (day, n, kind) values ('2025-02-02', nextval('numbers'), 3) returning kind",
+    "with changed as (update sales set kind = kind % 9 + 1 where n = :id returning kind) "
+    "select count(*) from changed",
+    "select count(*), sum(kind) from sales where kind < 3 and n = :id",
+    "select cast(:state as text)",
+)
+
+
+@pytest.fixture
+def of_sales(project: Project, empty_engine: Engine) -> History:
+    """Revisions that make that table, applied, and rows in it."""
+    fill = """
+        insert into kinds select n from generate_series(1, 9) n;
+        insert into sales select '2024-01-01'::date + n % 700, n, n % 9 + 1 from generate_series(1, 4000) n;
+        create sequence numbers start 1000000
+        """
+    return begun(project, empty_engine, sales(sa.Integer), BY_HAND.replace("visits", "sales"), fill)
+
+
+@pytest.mark.slow
+def test_a_column_with_all_sorts_of_things_on_it_gets_another_type(
+    of_sales: History, empty_engine: Engine
+) -> None:
+    url, config = empty_engine.url, of_sales.config(empty_engine)
+    first, _ = write(of_sales, empty_engine, sales(sa.BigInteger))
+    with at_work(empty_engine, OF_SALES) as errors:
+        command.upgrade(config, first)
+        command.downgrade(config, "-1")
+        command.upgrade(config, "head")
+    assert errors == []
+    assert rows(url, "select count(*) from sales where n <= 4000") == [(4000,)]
+    assert rows(url, "select distinct kind from sales where n > 1000000 order by kind") == [(3,), (7,)]
+    assert rows(url, "select relname from pg_class where relname ~ '_(new|old)$'") == []
+    assert rows(url, "select conname from pg_constraint where conname ~ '_(new|old)$'") == []
+
+
+@pytest.mark.slow
+def test_what_an_interrupted_exchange_has_done_is_taken_back(of_sales: History, empty_engine: Engine) -> None:
+    first, _ = write(of_sales, empty_engine, sales(sa.BigInteger))
+    take_back(of_sales, empty_engine, first, "select count(*), sum(kind) from sales", slice(1, None, 7))
+
+
 def test_what_a_partition_has_by_itself_on_a_column_that_leaves_its_name_is_named(
     of_days: History, empty_engine: Engine
 ) -> None:

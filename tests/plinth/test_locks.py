@@ -121,6 +121,13 @@ FORMS = (
         ("standing.materialized_view",),
     ),
     Form(
+        "the same in a partitioned table",
+        "a second column in all partitions; its indexes, keys and foreign keys built on each partition that "
+        "the database has, and the table's take them over: the primary key in the transaction in which the "
+        "column takes over the name, the others before it",
+        ("partition.type_of_column_with_all",),
+    ),
+    Form(
         "an enum of several columns, or that checks and predicates of indexes name",
         "the same for all of them at once, in one transaction that changes the catalog only",
         ("enum.shared_remove_value", "enum.remove_value_under_parts_that_name_it"),

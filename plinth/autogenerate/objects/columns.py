@@ -27,7 +27,16 @@ from plinth.autogenerate.objects.quoting import (
     without_binds,
 )
 from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import Change, CommentOp, Forced, SqlOp, Step, Waiting
+from plinth.autogenerate.objects.steps import (
+    Change,
+    CommentOp,
+    EachPartitionOp,
+    Forced,
+    SqlOp,
+    Step,
+    Waiting,
+    as_it_is,
+)
 from plinth.autogenerate.objects.types import base_name, same_family, sqlalchemy_type
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
@@ -356,7 +365,8 @@ def _alter(change: Change, table: Table, before: Column, after: Column, forced: 
         yield drop.dropping(Node("sequence", before.sequence)) if before.sequence else drop
     yield from _retype_around_default(change, table, before, after, forced)
     if before.not_null and not after.not_null:
-        yield Step(alter_op(table, after.name, change.after, modify_nullable=True), "column")
+        loose = loosened(table, after.name, change.after)
+        yield Step(ops.ModifyTableOps(table.name.name, loose) if loose[1:] else loose[0], "column")
     if after.not_null and not before.not_null:
         yield from _require(change, table, after)
     if after.identity and not before.identity:
@@ -398,6 +408,18 @@ def _retype_around_default(
         set_ = default_op(change, table, after)
         step = Step(set_, about).making(its_default)
         yield step.dropping(its_default) if has_default and not drops_default else step
+
+
+def loosened(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
+    """Return what lets a column be NULL.
+
+    What refuses it in partitions is their own, too, since they got a primary key before their table did.
+    """
+    found: list[ops.MigrateOperation] = [alter_op(table, column, catalog, modify_nullable=True)]
+    if table.partition_key:
+        alter = f"ALTER TABLE {{partition}} ALTER COLUMN {as_it_is(quoted(column))} DROP NOT NULL"
+        found.append(EachPartitionOp(sql_name(table.name, catalog), "", (alter,)))
+    return found
 
 
 def default_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:

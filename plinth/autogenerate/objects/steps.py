@@ -108,6 +108,10 @@ class NamedTextOp(TextOp):
         self.name = name
 
 
+# What a name `n` becomes where it is too long: of seven characters none has more than four bytes.
+NAME_OF_PART = "CASE WHEN octet_length(n) < 64 THEN n ELSE left(n, 7) || md5(n) END"
+
+
 class EachPartitionOp(ops.MigrateOperation):
     """Executes statements for each partition that a table has, and not for those that have some themselves.
 
@@ -121,9 +125,8 @@ class EachPartitionOp(ops.MigrateOperation):
 
     def __init__(self, table: str, ending: str, statements: tuple[str, ...]) -> None:
         leaves = f"SELECT relid FROM pg_partition_tree({literal(table)}) WHERE isleaf"  # noqa: S608 - quoted
-        name = "CASE WHEN octet_length(n) < 64 THEN n ELSE left(n, 31) || md5(n) END"
         self.names = without_binds(
-            f"SELECT oid::regclass::text, quote_ident({name}) "  # noqa: S608
+            f"SELECT oid::regclass::text, quote_ident({NAME_OF_PART}) "  # noqa: S608
             f"FROM pg_class, concat(relname, {literal('_' + ending)}) n "
             f"WHERE relkind = 'r' AND oid IN ({leaves}) ORDER BY oid"
         )
@@ -132,6 +135,11 @@ class EachPartitionOp(ops.MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
         return ("each partition", self.statements)
+
+
+def as_it_is(sql: str) -> str:
+    """Return SQL as it stands in the statements of an `EachPartitionOp`."""
+    return sql.replace("{", "{{").replace("}", "}}")
 
 
 @Operations.implementation_for(EachPartitionOp)

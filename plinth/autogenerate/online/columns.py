@@ -9,7 +9,7 @@ from dataclasses import replace
 from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import default_sql, next_value
+from plinth.autogenerate.objects.columns import default_sql, loosened, next_value
 from plinth.autogenerate.objects.heirs import (
     is_column_inherited,
     with_heirs,
@@ -252,10 +252,9 @@ def not_null_check(table: Table, column: Column) -> Constraint:
     return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
 
 
-def nullable_op(table: Table, column: Column, catalog: Catalog, nullable: bool) -> ops.AlterColumnOp:
-    """Return what lets a column be NULL, or no longer."""
+def _refuse_null(table: Table, column: Column, catalog: Catalog) -> ops.AlterColumnOp:
     schema = schema_of(table.name, catalog)
-    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=nullable)
+    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=False)
 
 
 def loosen(way: Way, name: Name, column: Column) -> None:
@@ -271,11 +270,11 @@ def loosen(way: Way, name: Name, column: Column) -> None:
         *([CommentOp(warning), CommentOp("this works as long as all have one.")] if goes else []),
         not_valid_op(check, table, way.at),
         validate_op(check, table, way.at),
-        nullable_op(table, column, way.at, False),
+        _refuse_null(table, column, way.at),
         *constraints.not_null_name_ops(table, column.name, way.at),
         constraints.drop_op(check, table, way.at),
     ]
-    way.step(to, Part([nullable_op(table, column, way.at, True)], [AutocommitOp(back)]))
+    way.step(to, Part(loosened(table, column.name, way.at), [AutocommitOp(back)]))
 
 
 def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
@@ -316,13 +315,13 @@ def _require(way: Way, name: Name) -> None:
         table = to.tables[name]
         to = with_heirs(to, table.without(check.name))
         up = [
-            nullable_op(table, column, to, False),
+            _refuse_null(table, column, to),
             *constraints.not_null_name_ops(table, column.name, to),
             constraints.drop_op(check, table, to),
         ]
         # A new column that gets an identity by then takes no NULL: on the way back it goes as a whole.
         is_numbered_anew = column.identity and way.before.tables[name].column(column.name) is None
-        way.step(to, Part(up, [] if is_numbered_anew else [nullable_op(table, column, to, True)]))
+        way.step(to, Part(up, [] if is_numbered_anew else loosened(table, column.name, to)))
 
 
 def _loosen_columns(way: Way, name: Name) -> None:

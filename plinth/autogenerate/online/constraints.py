@@ -132,11 +132,17 @@ def _take_turns(
     old: Constraint, new: Constraint, index: str, table: Table, catalog: Catalog
 ) -> list[ops.MigrateOperation]:
     """Return what drops a key and adds another one on an index that is there."""
-    drop = constraints.drop_op(old, table, catalog)
+    return [constraints.drop_op(old, table, catalog), *added_on_index(new, index, table, catalog)]
+
+
+def added_on_index(
+    constraint: Constraint, index: str, table: Table, catalog: Catalog
+) -> list[ops.MigrateOperation]:
+    """Return what adds a key on an index that is there; with partitions, on each one's (`build_for_key`)."""
     if table.partition_key:
-        [_, each] = on_each(index, table, catalog, used(new))
-        return [drop, each, *_added(new, table, catalog)]
-    return [drop, use_index(new, index, table, catalog), *comment_ops(new, table, catalog)]
+        [_, each] = on_each(index, table, catalog, used(constraint))
+        return [each, *_added(constraint, table, catalog)]
+    return [use_index(constraint, index, table, catalog), *comment_ops(constraint, table, catalog)]
 
 
 def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:

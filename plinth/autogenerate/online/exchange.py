@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints, indexes, publications
-from plinth.autogenerate.objects.columns import identity_sql, native_column, server_default
+from plinth.autogenerate.objects.columns import default_op, identity_sql, loosened, native_column
 from plinth.autogenerate.objects.quoting import (
     do_block,
     literal,
@@ -32,15 +32,15 @@ from plinth.autogenerate.online.constraints import (
     add_checked,
     add_key,
     add_not_valid,
-    comment_ops,
+    added_on_index,
     key_index,
-    use_index,
     validate,
 )
 from plinth.autogenerate.online.enums import new_enum
-from plinth.autogenerate.online.indexes import add_index
+from plinth.autogenerate.online.indexes import add_index, build_for_key
 from plinth.autogenerate.online.keepers import Keeper, Turn
 from plinth.autogenerate.online.materialized import Beside
+from plinth.autogenerate.online.partitions import settled
 from plinth.autogenerate.online.parts import Piece, keys_on, moved, moved_key, on_column
 from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
@@ -286,6 +286,10 @@ class _Exchange:
             add_index(self.way, name, beside, goes=True)
         elif beside.type == "u":
             add_key(self.way, name, beside, goes=True)
+        elif beside.type == "p" and table.partition_key:
+            index = key_index(beside, table)  # the table's own comes with the key
+            built = build_for_key(index, table, self.way.at)
+            self.way.step(self.way.with_table(table.having(index)), Part([AutocommitOp(built)], []))
         elif beside.type == "p":
             add_index(self.way, name, key_index(beside, table), goes=True)
         else:
@@ -350,13 +354,13 @@ class _Exchange:
         found += self._unchosen()
         for turn in self.turns:
             if turn.old.default is not None:
-                found.append(self._alter(turn, turn.old.name, modify_server_default=None))
+                found.append(self._default(at, turn, replace(turn.old, default=None)))
         for enum in dict.fromkeys(turn.enum for turn in self.turns if turn.enum):
             found += enum.give_back(at) if self.turns[0].is_back else enum.take_over(at)
         found += [_drop(each, at.tables[name], at) for name, each in dropped]
         for turn in self.turns:
             if turn.old.not_null and not turn.old.identity:
-                found.append(self._alter(turn, turn.old.name, modify_nullable=True))
+                found += loosened(at.tables[turn.table], turn.old.name, at)
         found += [self._rename(each) for each in self.made if not _is_primary(each.piece)]
         found += [self._grant(turn) for turn in self.turns if turn.old.has_privileges]
         published = [turn.place for turn in self.turns if turn.old.published_by]
@@ -371,8 +375,8 @@ class _Exchange:
         for each in self.made:
             if _is_primary(each.piece) and isinstance(each.piece, Constraint):
                 table = at.tables[each.table]
-                found.append(use_index(each.piece, each.name, table, at))
-                found += comment_ops(each.piece, table, at)
+                found += added_on_index(each.piece, each.name, table, at)
+        found += self._settle_parts()
         found += self._chosen()
         found += [publications.publish()] if published else []
         # In the same transaction: nobody could tell later that it misses what was written since.
@@ -402,6 +406,16 @@ class _Exchange:
         schema = schema_of(turn.table, self.way.at)
         return ops.AlterColumnOp(turn.table.name, column, schema=schema, **what)  # type: ignore[arg-type]
 
+    def _default(self, at: Catalog, turn: Turn, column: Column) -> ops.MigrateOperation:
+        return default_op(replace(self.way.change, after=at), at.tables[turn.table], column)
+
+    def _settle_parts(self) -> Iterator[SqlOp]:
+        """Yield what lets partitions' parts have their names; those of checks follow the table's."""
+        for each in self.made:
+            table = self.way.at.tables[each.table]
+            if table.partition_key and not (isinstance(each.piece, Constraint) and each.piece.type == "c"):
+                yield settled(each.piece, table, self.way.at)
+
     def _rename(self, made: _Made) -> ops.MigrateOperation:
         until_then = replace(made.piece, name=made.name)
         return constraints.rename_part_op(made.table, until_then, made.piece.name, self.way.at)
@@ -411,9 +425,10 @@ class _Exchange:
         column, check = turn.new, self.required.get(turn.place)
         table = self.way.at.tables[turn.table]
         if column.default is not None:
-            yield self._alter(turn, column.name, modify_server_default=server_default(column))
+            yield self._default(self.way.at, turn, column)
         if turn.old.identity:
             yield self._pass_identity(turn)
+            yield from loosened(table, turn.left.name, self.way.at)[1:]
         elif check:
             yield self._alter(turn, column.name, modify_nullable=False)
         if check:

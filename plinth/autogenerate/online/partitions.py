@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from alembic.operations import ops
 
 from plinth.autogenerate.objects import constraints
-from plinth.autogenerate.objects.quoting import quoted, sql_name
-from plinth.autogenerate.objects.steps import CommentOp, EachPartitionOp
-from plinth.catalog.picture import Catalog, Constraint, Index, Table
+from plinth.autogenerate.objects.quoting import do_block, literal, quoted, sql_name
+from plinth.autogenerate.objects.steps import NAME_OF_PART, CommentOp, EachPartitionOp, SqlOp, as_it_is
+from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
 
 def built(index: Index) -> str:
     """Return what builds an index on a partition."""
     _, _, tail = index.definition.partition(" USING ")
     unique = "UNIQUE " if index.unique else ""
-    return f"CREATE {unique}INDEX CONCURRENTLY {{name}} ON {{partition}} USING {_as_it_is(tail)}"
+    return f"CREATE {unique}INDEX CONCURRENTLY {{name}} ON {{partition}} USING {as_it_is(tail)}"
 
 
 def used(constraint: Constraint) -> str:
@@ -31,15 +31,53 @@ def used(constraint: Constraint) -> str:
 
 def referring(key: Constraint) -> Iterator[str]:
     """Yield what adds a foreign key to a partition, and looks at its rows."""
-    yield f"ALTER TABLE {{partition}} ADD {_as_it_is(constraints.sql_definition(key))} NOT VALID"
-    yield f"ALTER TABLE {{partition}} VALIDATE CONSTRAINT {_as_it_is(quoted(key.name))}"
-
-
-def _as_it_is(sql: str) -> str:
-    return sql.replace("{", "{{").replace("}", "}}")
+    yield f"ALTER TABLE {{partition}} ADD {as_it_is(constraints.sql_definition(key))} NOT VALID"
+    yield f"ALTER TABLE {{partition}} VALIDATE CONSTRAINT {as_it_is(quoted(key.name))}"
 
 
 def on_each(ending: str, table: Table, catalog: Catalog, *statements: str) -> list[ops.MigrateOperation]:
     """Return what gives each partition of a table its own, by a name with some ending, and says what for."""
     above = CommentOp("The table's takes over what each partition has by then, and builds nothing.")
     return [above, EachPartitionOp(sql_name(table.name, catalog), ending, statements)]
+
+
+def settled(part: Constraint | Index, table: Table, catalog: Catalog) -> SqlOp:
+    """Return what names what partitions have for a part of their table after its name, where that is free.
+
+    Until then it has a name for what stands beside another one, and the next one is to find that free.
+    """
+    if isinstance(part, Constraint) and part.type == "f":
+        name = literal(part.name)
+        lines = [
+            "DECLARE part regclass; own name; BEGIN",
+            "    FOR part, own IN",
+            "        WITH RECURSIVE keys AS (SELECT oid, conrelid FROM pg_constraint",
+            f"            WHERE conrelid = {_regclass(table.name, catalog)} AND conname = {name}",
+            "            UNION SELECT k.oid, k.conrelid FROM pg_constraint k JOIN keys p",
+            "            ON k.conparentid = p.oid AND k.conrelid <> p.conrelid)",
+            "        SELECT k.conrelid, k.conname FROM pg_constraint k JOIN keys USING (oid)",
+            "        WHERE NOT EXISTS (SELECT FROM pg_constraint o",
+            f"            WHERE o.conrelid = k.conrelid AND o.conname = {name})",
+            "    LOOP",
+            f"        EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', part, own, {name});",
+            "    END LOOP;",
+        ]
+    else:
+        index = _regclass(Name(table.name.schema, part.name), catalog)
+        lines = [
+            "DECLARE part regclass; own text; BEGIN",
+            "    FOR part, own IN",
+            f"        SELECT relid, {NAME_OF_PART} FROM pg_partition_tree({index})",  # noqa: S608 - quoted
+            "        JOIN pg_index ON indexrelid = relid JOIN pg_class t ON t.oid = indrelid,",
+            f"            concat(relname, {literal('_' + part.name)}) n",
+            "        WHERE level > 0 AND NOT EXISTS (SELECT FROM pg_class c",
+            f"            WHERE c.relnamespace = t.relnamespace AND c.relname = {NAME_OF_PART})",
+            "    LOOP",
+            "        EXECUTE format('ALTER INDEX %s RENAME TO %I', part, own);",
+            "    END LOOP;",
+        ]
+    return SqlOp(do_block(lines), table=table.name)
+
+
+def _regclass(name: Name, catalog: Catalog) -> str:
+    return f"{literal(sql_name(name, catalog))}::regclass"

@@ -36,12 +36,15 @@ def is_kept_with(way: Way, name: Name, part: Piece) -> bool:
 
 
 def keys_on(catalog: Catalog, places: Collection[ColumnName]) -> list[tuple[Name, Constraint]]:
-    """Return the foreign keys, with their tables, that have or refer to any of some columns."""
+    """Return the foreign keys, with their tables, that have or refer to any of some columns.
+
+    Those that partitions have from their tables are no others.
+    """
     return [
         (name, each)
         for name, table in catalog.tables.items()
         for each in table.constraints.values()
-        if each.foreign_key and not columns_of_key(name, each).isdisjoint(places)
+        if each.foreign_key and each.is_local and not columns_of_key(name, each).isdisjoint(places)
     ]
 
 

@@ -13,6 +13,7 @@ from plinth.autogenerate.objects.expressions import tokens
 from plinth.autogenerate.objects.heirs import ancestors
 from plinth.autogenerate.objects.quoting import quoted, shown
 from plinth.autogenerate.objects.refusals import refuse
+from plinth.autogenerate.objects.tables import own_of_partition
 from plinth.autogenerate.online import dependents, materialized, triggers
 from plinth.autogenerate.online.constraints import drop_constraints, has_plain_index
 from plinth.autogenerate.online.domains import rewrites
@@ -22,7 +23,7 @@ from plinth.autogenerate.online.indexes import drop_indexes
 from plinth.autogenerate.online.parts import Piece, columns_of_key, keys_on, on_column
 from plinth.autogenerate.online.stages import Stage
 from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Column, ColumnName, Index, Node, Other, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Other, Table
 
 _BY_HAND = {
     "s": "PostgreSQL writes the table anew to add a second stored column: let a trigger fill a plain one",
@@ -117,8 +118,8 @@ def _own_objection(way: Way, place: ColumnName) -> str | None:
 
 def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
     name = place.table
-    if way.has_relatives(name) and not _is_plain_in_partitions(way, place):
-        yield "the table inherits, or it is partitioned and something stands on the column"
+    if way.has_relatives(name):
+        yield from _objections_of_relatives(way, place)
     for catalog in (way.before, way.change.after):
         for each in triggers.own_triggers(catalog, {name}):
             is_there = catalog is way.before or rebuilt_enum(way, place)  # an enum goes after all else
@@ -129,25 +130,37 @@ def _objections_of_table(way: Way, place: ColumnName) -> Iterator[str]:
             yield f"rule {each.name} would hold for what fills the new column, too"
 
 
-def _is_plain_in_partitions(way: Way, place: ColumnName) -> bool:
-    """Whether a partitioned table's column has nothing that each partition would have to take over."""
+def _objections_of_relatives(way: Way, place: ColumnName) -> Iterator[str]:
+    """Yield what keeps a table's partitions from taking over what comes on its second column."""
+    name, column = place
     for catalog in (way.before, way.change.after):
-        table = catalog.tables[place.table]
-        if not table.partition_key or table.parents or quoted(place.column) in tokens(table.partition_key):
-            return False
-        family = {place.table, *(name for name in catalog.tables if place.table in ancestors(name, catalog))}
-        if keys_on(catalog, {place}) or triggers.own_triggers(catalog, family):
-            return False
-        for name in family:
-            column = catalog.tables[name].column(place.column)
-            if (
-                column is None
-                or column.default
-                or column.comment
-                or on_column(catalog.tables[name], place.column)
-            ):
-                return False
-    return True
+        table = catalog.tables[name]
+        if table.parents or not table.partition_key:
+            yield "the table inherits, or is inherited from"
+            return
+        if quoted(column) in tokens(table.partition_key):
+            yield "the table is partitioned by it, and PostgreSQL exchanges no such column"
+        for each in catalog.tables.values():
+            if name in ancestors(each.name, catalog):
+                yield from _objections_of_partition(catalog, each, table, column)
+
+
+def _objections_of_partition(catalog: Catalog, part: Table, whole: Table, column: str) -> Iterator[str]:
+    """Yield what a partition has on a column that isn't the whole table's."""
+    its, name, parent = part[column], shown(part.name, catalog), catalog.tables[part.parents[0]]
+    if quoted(column) in tokens(part.partition_key or ""):
+        yield f"partition {name} is partitioned by it, and PostgreSQL exchanges no such column"
+    if its.default not in {None, whole[column].default}:
+        yield f"partition {name} has a default of its own"
+    if its.comment or its.has_privileges:
+        yield f"partition {name} has a comment or privileges on it"
+    own = own_of_partition(part, parent)
+    found = [each.name for each in on_column(own, column)]
+    found += [key.name for _, key in keys_on(catalog, {ColumnName(part.name, column)}) if key.is_local]
+    found += [each.name for each in triggers.own_triggers(catalog, {part.name})]
+    standing = dependents.standing_on(catalog, {part.part("column", column)})
+    for each in (*found, *(other.name for other in standing)):
+        yield f"{each} stands on it in partition {name} alone"
 
 
 def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
@@ -187,8 +200,22 @@ def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:
             yield f"{table} isn't one that could be made on a second column"
         elif "d" in {each.reference.on_update, each.reference.on_delete}:
             yield f"{table} sets a default, which two columns would have to agree on"
-        elif any(map(way.has_relatives, (owner, each.reference.table))):
-            yield f"{table} belongs or refers to a table that is partitioned, or inherits"
+        elif (
+            each.reference.table == place.table
+            and key
+            and place.column in each.reference.columns
+            and before.tables[place.table].partition_key
+            and set(key.columns) == set(each.reference.columns)
+        ):
+            yield f"{table} refers to the primary key of a partitioned table, of which none is built beside"
+        elif any(_inherits(way, other) for other in (owner, each.reference.table)):
+            yield f"{table} belongs or refers to a table that inherits, or is inherited from"
+
+
+def _inherits(way: Way, name: Name) -> bool:
+    """Whether a table inherits, or is inherited from, or is a partition."""
+    tables = [each.tables[name] for each in (way.before, way.change.after)]
+    return way.has_relatives(name) and any(each.parents or not each.partition_key for each in tables)
 
 
 def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from tests.plinth.kinds.kind import Check, Kind, Models, also, check, kept, t
+from tests.plinth.kinds.kind import Check, Kind, Models, also, check, kept
 
 OLD = "create table orders_old partition of orders for values from (minvalue) to ('2024-01-01')"
 OLDER = "create table orders_older partition of orders_old for values from ('2023-01-01') to ('2024-01-01')"
@@ -68,11 +69,12 @@ def orders(
     Args:
         parts: what the table has further.
         n: one of its columns.
-        more: "refunds": what a table that may refer to it has; "partitions": further ones.
+        more: "refunds": what a table that may refer to it has; "partitions": further ones;
+            "regions": the type of the key to which it may refer.
     """
 
     def made(m: MetaData) -> None:
-        t(m, name="regions")
+        Table("regions", m, Column("id", more.get("regions", Integer), primary_key=True))
         table = Table(
             "orders",
             m,
@@ -115,6 +117,56 @@ def key(*columns: str, **options: Any) -> Callable[[], Any]:
     return lambda: PrimaryKeyConstraint(*columns, **options)
 
 
+DEFAULT = check(
+    "with new as (insert into orders (day, id) values ('2024-06-01', 0) returning n) select n from new", 5, 5
+)
+
+
+def retyped(
+    name: str,
+    *parts: Callable[[], Any],
+    key: tuple[str, ...] = ("day", "id"),
+    n: dict[str, Any] | None = None,
+    up: tuple[Check, ...] = (),
+    **more: Any,
+) -> list[Kind]:
+    """Return another type for a column on which something stands, beside a partition that no model knows."""
+    given = {each: more.pop(each, ()) for each in ("partitions", "refunds")}
+    identity = more.pop("identity", None)
+
+    def models(type_: type[Integer]) -> Models:
+        def of_key() -> PrimaryKeyConstraint:
+            return PrimaryKeyConstraint(*key)
+
+        return orders(
+            of_key,
+            *parts,
+            n=lambda: Column("n", type_(), *([identity()] if identity else []), **(n or {})),
+            **given,
+        )
+
+    options = {"rows": FULL, "handmade": (HAND,), **more}
+    checks = (COUNT, kept("select sum(n) from orders", 4500), *up)
+    return [
+        Kind(
+            f"partition.type_of_column_{name}", models(Integer), models(BigInteger), checks=checks, **options
+        )
+    ]
+
+
+def _numbered(type_: type[Integer]) -> Models:
+    def made(m: MetaData) -> None:
+        Table("numbered", m, Column("id", type_()), postgresql_partition_by="LIST (id)")
+        also(m, "create table numbered_1 partition of numbered for values in (1)")
+
+    return made
+
+
+TRIGGER = (
+    "create function no_less() returns trigger language plpgsql as "
+    "$$ begin new.n := greatest(new.n, 1); return new; end $$",
+    "create trigger no_less before insert or update on orders for each row execute function no_less()",
+)
 FULL = (
     EVERYWHERE[0],
     EVERYWHERE[1].replace("nullif(n % 9, 0)", "n % 9 + 1"),
@@ -223,6 +275,12 @@ KINDS = [
         orders(key("day", "n", "id"), n=required()),
         rows=FULL,
     ),
+    *both(
+        "primary_key_and_not_null",
+        orders(),
+        orders(key("day", "n", "id"), n=required(backfill="7")),
+        rows=FULL,
+    ),
     *both("primary_key_changes", orders(key("day", "id")), orders(key("id", "day"))),
     *both("primary_key_deferrable", orders(), orders(key("day", "id", deferrable=True))),
     *both(
@@ -277,6 +335,60 @@ KINDS = [
         "partition.type_of_column",
         orders(key("day", "id")),
         orders(key("day", "id"), n=lambda: Column("n", BigInteger)),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT, kept("select sum(n) from orders", 3600)),
+    ),
+    *retyped("with_default", n={"server_default": "5", "comment": "of all"}, up=(DEFAULT,)),
+    *retyped(
+        "with_index",
+        lambda: Index("by_n", "n", "s"),
+        lambda: Index("some", "s", postgresql_where=text("n > 2")),
+    ),
+    *retyped("with_check", lambda: CheckConstraint("n > 0", name="positive")),
+    *retyped("with_foreign_key", lambda: ForeignKeyConstraint(["n"], ["regions.id"], ondelete="SET NULL")),
+    *retyped("with_unique", lambda: UniqueConstraint("day", "id", "n"), n={"nullable": False}),
+    *retyped("with_key", key=("day", "id", "n"), n={"nullable": False}),
+    *retyped(
+        "with_all",
+        lambda: Index("by_n", "n", "s"),
+        lambda: CheckConstraint("n > 0", name="positive"),
+        lambda: ForeignKeyConstraint(["n"], ["regions.id"]),
+        lambda: UniqueConstraint("day", "id", "n"),
+        key=("n", "day", "id"),
+        n={"nullable": False, "server_default": "5"},
+        up=(DEFAULT,),
+    ),
+    *retyped("with_trigger", partitions=TRIGGER),
+    *retyped("with_serial", n={"nullable": False, "autoincrement": True}),
+    *retyped("with_identity", n={"nullable": False}, identity=Identity, server=17),
+    *retyped(
+        "with_foreign_key_to_it",
+        lambda: UniqueConstraint("day", "n"),
+        refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.n"]),),
+        rows=FULL[:2],
+    ),
+    *retyped(
+        "with_foreign_key_to_its_key",
+        key=("day", "n"),
+        refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.n"]),),
+        rows=(),
+        refusal="refers to the primary key of a partitioned table, of which none is built beside",
+    ),
+    Kind(
+        "partition.type_of_its_key",
+        _numbered(Integer),
+        _numbered(BigInteger),
+        refusal="the table is partitioned by it, and PostgreSQL exchanges no such column",
+    ),
+    Kind(
+        "partition.type_of_key_that_it_refers_to",
+        orders(lambda: ForeignKeyConstraint(["n"], ["regions.id"]), regions=Integer),
+        orders(
+            lambda: ForeignKeyConstraint(["n"], ["regions.id"]),
+            n=lambda: Column("n", BigInteger),
+            regions=BigInteger,
+        ),
         rows=EVERYWHERE,
         handmade=(HAND,),
         checks=(COUNT, kept("select sum(n) from orders", 3600)),
