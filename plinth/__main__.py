@@ -183,7 +183,7 @@ def url(_: argparse.Namespace) -> int:
 
     from plinth import development
 
-    say(libpq_url(settings.application_url(development.alembic_config())))
+    say(libpq_url(development.databases()[1]))
     return 0
 
 
@@ -194,7 +194,7 @@ def shell(_: argparse.Namespace) -> int:
     from plinth import development
     from plinth.errors import PlinthError
 
-    target = settings.application_url(development.alembic_config())
+    target = development.databases()[1]
     password = {} if target.password is None else {"PGPASSWORD": str(target.password)}
     bare = URL.create(
         target.drivername, target.username, None, target.host, target.port, target.database, target.query
@@ -394,7 +394,7 @@ def environment(arguments: argparse.Namespace) -> int:
     from plinth.connecting import connect
     from plinth.safety import read_marker, write_marker
 
-    target = settings.migration_url(development.alembic_config())
+    target = development.databases()[0]
     with connect(target) as connection:
         if arguments.name:
             write_marker(connection, arguments.name)

@@ -50,9 +50,7 @@ def reset() -> tuple[URL, bool]:
         ConnectError: its server can't be reached.
         PlinthError: the seeds can't be loaded.
     """
-    config = _config_with_database()
-    url = settings.migration_url(config)
-    application = settings.application_url(config)
+    url, application = databases()
     name = str(url.database)
     if name in settings.SERVERS_OWN_DATABASES:
         raise SafetyError(f"Refused to drop database {name!r}: it is the server's own. Name another one.")
@@ -93,7 +91,7 @@ def reset() -> tuple[URL, bool]:
             write_marker(connection, settings.app_env() or "development")
             connection.commit()
         if kept is None:
-            _upgrade(config or alembic_config())
+            _upgrade(alembic_config())
             if template:
                 template.keep(name)
         _load_seeds()
@@ -111,11 +109,11 @@ def seed() -> None:
     if not settings.configured().seeds:
         return
     # Asked as the role that migrates: the application's need not see the marker.
-    config, action = _config_with_database(), "load development rows into"
-    application = settings.application_url(config)
+    action = "load development rows into"
+    url, application = databases()
     with connect(application):  # the seeds would say it in a traceback
         pass
-    if not same(refuse_unless_development(settings.migration_url(config), action), _identity(application)):
+    if not same(refuse_unless_development(url, action), _identity(application)):
         refuse_unless_development(application, action)
     _load_seeds()
 
@@ -146,9 +144,19 @@ def _identity(url: URL) -> Identity | None:
         return None
 
 
-def _config_with_database() -> "Config | None":
-    """Return Alembic's configuration, unless it certainly names no database."""
-    return None if up_to_date.names_no_database() else alembic_config()
+def databases() -> tuple[URL, URL]:
+    """Return the database that migrations go to, and the application's: those that `env.py` leads to.
+
+    They differ by MIGRATION_DATABASE_URL. Of several databases it is the first.
+
+    Raises:
+        SettingsError: a URL isn't PostgreSQL's.
+    """
+    if up_to_date.names_no_database():
+        return settings.migration_url(), settings.application_url()
+    from plinth import env_database  # noqa: PLC0415
+
+    return env_database.databases(alembic_config())
 
 
 def alembic_config() -> "Config":

@@ -5,9 +5,20 @@ from contextlib import ExitStack, contextmanager
 
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL
 
 from plinth import connecting, settings
 from plinth.errors import PlinthError, as_command_errors, sentence_of
+
+ASKED = "plinth.asked"  # in a configuration's attributes: `env.py` is run to learn where it leads
+
+
+class Led(BaseException):
+    """Where `env.py` leads, in the place of a connection. No error, so that nobody takes it for one."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(str(url))
+        self.url = url
 
 
 @contextmanager
@@ -16,6 +27,7 @@ def migration_connection(config: Config) -> Iterator[Connection]:
 
     Raises:
         alembic.util.CommandError: there is no connection; the message says why.
+        Led: all that is asked is where it would lead.
     """
     with _open(config) as connection:
         callers = connection.in_transaction()
@@ -27,6 +39,9 @@ def migration_connection(config: Config) -> Iterator[Connection]:
 
 @contextmanager
 def _open(config: Config) -> Iterator[Connection]:
+    if config.attributes.get(ASKED):
+        with as_command_errors():
+            raise Led(settings.migration_url(config))
     given = config.attributes.get("connection")
     given = getattr(given, "sync_engine", given)  # an AsyncEngine's
     if isinstance(given, Connection):

@@ -37,6 +37,11 @@ def stays_where_it_is(engine: Engine) -> None:
     _ours.add(engine.dialect)
 
 
+def is_ours(dialect: Dialect) -> bool:
+    """Whether an engine is one of our own."""
+    return dialect in _ours
+
+
 def target() -> URL | None:
     """Return the database that all engines but our own are led to now; None when they aren't."""
     return _target

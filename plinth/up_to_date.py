@@ -243,10 +243,15 @@ def _ini() -> tuple[Path, configparser.ConfigParser]:
 
 
 def names_no_database() -> bool:
-    """Whether Alembic's configuration names no database, for sure: it is DATABASE_URL's or the local one."""
+    """Whether Alembic's configuration and `env.py` name no database, for sure.
+
+    It is DATABASE_URL's then, or the local one.
+    """
     try:
-        _configuration()
-    except (_Uncertain, PlinthError, OSError, ValueError, configparser.Error):
+        _, config, root = _configuration()
+        for _ in _of_environment(_folder(config) / "env.py", root):
+            pass
+    except (_Uncertain, PlinthError, OSError, ValueError, SyntaxError, configparser.Error):
         return False
     return True
 
@@ -279,10 +284,8 @@ def _files() -> Iterator[Path]:
     toml = root / "pyproject.toml"
     if toml.exists():
         yield toml
-    location = config.get("alembic", "script_location")
-    _be_certain(":" not in location)
     _be_certain(Path(config.get("alembic", "prepend_sys_path", fallback="")).absolute() == root)
-    folder = Path(location).absolute()
+    folder = _folder(config)
     yield file
     yield from _of_environment(folder / "env.py", root)
     found = [*_revisions(folder)]
@@ -294,6 +297,12 @@ def _files() -> Iterator[Path]:
         spec = importlib.util.find_spec(name)
         _be_certain(spec and spec.origin)
         yield Path(str(spec and spec.origin))
+
+
+def _folder(config: configparser.ConfigParser) -> Path:
+    location = config.get("alembic", "script_location")
+    _be_certain(":" not in location)
+    return Path(location).absolute()
 
 
 def revisions() -> list[Path]:

