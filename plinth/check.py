@@ -18,9 +18,9 @@ from plinth import settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import history_name, newest, read
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
+from plinth.autogenerate.change.quoting import shown_names
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
-from plinth.autogenerate.objects.quoting import shown_names
 from plinth.autogenerate.prove.proof import shown_differences, title
 from plinth.catalog import Catalog, Difference, differences
 from plinth.configured import Configured, configured, on_scratch

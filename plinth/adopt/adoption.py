@@ -22,8 +22,8 @@ from plinth.adopt.seeing import Seen, on_its_database, see
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import ancestors
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
+from plinth.autogenerate.change.quoting import shown_names
 from plinth.autogenerate.compare.scope import in_scope
-from plinth.autogenerate.objects.quoting import shown_names
 from plinth.catalog import Catalog, differences
 from plinth.check import Problem, Report, try_all
 from plinth.errors import PlinthError

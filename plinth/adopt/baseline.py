@@ -24,12 +24,12 @@ from sqlalchemy import Connection, Engine
 from plinth import settings
 from plinth.adopt.seeing import Seen
 from plinth.apply.standing import forks
+from plinth.autogenerate.change.casts import read_casts
+from plinth.autogenerate.change.quoting import shown
+from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.directives import ordinary
-from plinth.autogenerate.objects.casts import read_casts
 from plinth.autogenerate.objects.difference import difference
-from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.prove.proof import shown_differences
 from plinth.autogenerate.write.files import files
 from plinth.autogenerate.write.rendering import as_ours, use_renderers

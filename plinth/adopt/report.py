@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from plinth.adopt.adoption import Adoption
 from plinth.adopt.env_file import ADVANCED, FLASK, HAND_MADE, PLINTH, SEVERAL
 from plinth.adopt.origins import BY_HAND
-from plinth.autogenerate.objects.quoting import shown_names
+from plinth.autogenerate.change.quoting import shown_names
 
 
 def lines(found: Adoption) -> Iterator[str]:

@@ -49,8 +49,8 @@ def take_back(
         PointError: what was there before isn't known.
     """
     # Imported late: other commands need nothing of it.
-    from plinth.autogenerate.objects.casts import read_casts  # noqa: PLC0415
-    from plinth.autogenerate.objects.steps import AutocommitOp, Change  # noqa: PLC0415
+    from plinth.autogenerate.change.casts import read_casts  # noqa: PLC0415
+    from plinth.autogenerate.change.steps import AutocommitOp, Change  # noqa: PLC0415
     from plinth.autogenerate.objects.tables import with_partitions_own  # noqa: PLC0415
     from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
 

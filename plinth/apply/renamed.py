@@ -253,7 +253,7 @@ def _is_view(catalog: Catalog, name: Name) -> bool:
 
 def _if_there(back: str) -> str:
     # Imported late, as in `half_way`.
-    from plinth.autogenerate.objects.quoting import do_block  # noqa: PLC0415
+    from plinth.autogenerate.change.quoting import do_block  # noqa: PLC0415
 
     return do_block([f"BEGIN {back};", "EXCEPTION WHEN undefined_object OR undefined_column THEN NULL;"])
 

@@ -4,8 +4,9 @@ Alembic calls it as one of its plug-ins (`plinth.alembic_plugin`). Data goes one
 
 - `comparator`: where Alembic calls us, for a `comparison`.
 - `compare`: reads the database and what the models mean, and asks.
-- `objects`: finds operations, with a room for each kind of object, and puts them in order.
-- `online`: makes parts of it for a busy database.
+- `change`: what a change is made of: steps and their order, a way and its stages.
+- `objects`: a room for each kind of object: its steps, and its stages for a busy database.
+- `online`: goes the way of a change by all stages, with what concerns several kinds.
 - `write`: joins them to one revision, and a second one for what comes after the code.
 - `directives`: gives these to Alembic, named, when they are proved (`prove`).
 """

@@ -20,6 +20,10 @@ from sqlalchemy import Connection, MetaData
 from plinth import alembic_command, collector, revision_names, settings
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import phases
+from plinth.autogenerate.change.casts import read_casts
+from plinth.autogenerate.change.quoting import quoted, shown_names
+from plinth.autogenerate.change.refusals import going_on
+from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import filters, questions
 from plinth.autogenerate.compare.hints import all_metadata, kept_columns, kept_tables, read_hints
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
@@ -29,11 +33,7 @@ from plinth.autogenerate.compare.renames import apply_renames, pending_tables
 from plinth.autogenerate.compare.scope import Scope, in_scope, what_stays
 from plinth.autogenerate.comparison import ComparedOp, Comparison, Subject
 from plinth.autogenerate.directives import write_revisions
-from plinth.autogenerate.objects.casts import read_casts
 from plinth.autogenerate.objects.difference import difference
-from plinth.autogenerate.objects.quoting import quoted, shown_names
-from plinth.autogenerate.objects.refusals import going_on
-from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.online import sequence as online
 from plinth.autogenerate.online.kept_tables import refuse_unkept_tables
 from plinth.autogenerate.write.rendering import use_renderers

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from alembic.operations import ops
 
+from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare.hints import Hints
 from plinth.autogenerate.compare.renames import Rename
 from plinth.autogenerate.compare.scope import Scope
-from plinth.autogenerate.objects.steps import Change
 from plinth.catalog import Catalog
 
 

@@ -15,6 +15,9 @@ from alembic.runtime.migration import MigrationContext
 
 from plinth import revision_names, settings
 from plinth.alembic_command import of_options
+from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Waiting
+from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
 from plinth.autogenerate.compare.hints import kept_tables
@@ -24,13 +27,9 @@ from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.columns import waiting_for_new
-from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.refusals import Refusal
-from plinth.autogenerate.objects.steps import AutocommitOp, Change, SqlOp, Waiting
-from plinth.autogenerate.online.enums import add_values, extended_enums
+from plinth.autogenerate.objects.enums import add_values, extended_enums
 from plinth.autogenerate.online.kept_tables import with_views, without_views
-from plinth.autogenerate.online.sequence import sequence
-from plinth.autogenerate.online.way import Part, Way
+from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
 from plinth.autogenerate.write.files import files
 from plinth.autogenerate.write.rendering import as_ours
@@ -369,7 +368,7 @@ def _phases(comparison: Comparison) -> set[bool]:
 
 def ordinary(change: Change) -> list[Part]:
     """Return one transaction, or the two that PostgreSQL forces: an enum's new value takes a commit."""
-    way = Way(change, forced(change), change.before, change.before)
+    way = whole(change)
     extended = extended_enums(change)
     if extended:
         add_values(way, extended)

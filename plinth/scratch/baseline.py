@@ -19,7 +19,7 @@ from psycopg import errors
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from plinth.autogenerate.objects.quoting import shown
+from plinth.autogenerate.change.quoting import shown
 from plinth.catalog import Catalog
 from plinth.errors import PlinthError
 from plinth.scratch import prerequisites

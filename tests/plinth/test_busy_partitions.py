@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import database
 from plinth import settings
-from plinth.autogenerate.objects.refusals import Refusal
+from plinth.autogenerate.change.refusals import Refusal
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.interruptions import take_back
 from tests.plinth.judge import dump

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
 
 from app import database
-from plinth.autogenerate.objects.refusals import Refusal
+from plinth.autogenerate.change.refusals import Refusal
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.interruptions import take_back
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.dialects import postgresql
 
 from app import database
-from plinth.autogenerate.objects.refusals import Refusal
+from plinth.autogenerate.change.refusals import Refusal
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project

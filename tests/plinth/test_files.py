@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
-from plinth.autogenerate.online.way import Part
+from plinth.autogenerate.change.steps import AutocommitOp, CommentOp
+from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.write.files import files
 from plinth.catalog.picture import Catalog, Name
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData
 
-from plinth.autogenerate.objects.refusals import Refusal, Refusals
+from plinth.autogenerate.change.refusals import Refusal, Refusals
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project

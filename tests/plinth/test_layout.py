@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def imports_of(folder: str) -> set[str]:
 
 def test_the_base_knows_nothing_of_the_application() -> None:
     assert not {"app", "tests"} & imports_of("plinth")
+
+
+def test_no_room_of_autogenerate_needs_one_above() -> None:
+    rooms = [path.parent for path in (ROOT / "plinth" / "autogenerate").glob("*/__init__.py")]
+    names = {room.name for room in rooms}
+    needed = {room.name: needed_by(room) & names - {room.name} for room in rooms}
+    assert needed["objects"] == {"change"}, "a kind of object needs what all of them are made of"
+    TopologicalSorter(needed).prepare()  # or there is a ring
+
+
+def needed_by(room: Path) -> set[str]:
+    text = "".join(path.read_text() for path in room.glob("*.py"))
+    return set(re.findall(r"^from plinth\.autogenerate\.(\w+)", text, re.MULTILINE))
 
 
 def test_the_application_knows_the_base_in_one_line() -> None:

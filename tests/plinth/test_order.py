@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from plinth.autogenerate.objects.order import ordered
-from plinth.autogenerate.objects.refusals import Refusal
-from plinth.autogenerate.objects.steps import Change, SqlOp, Step
+from plinth.autogenerate.change.order import ordered
+from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.change.stages import Stage, TableStage
+from plinth.autogenerate.change.stages import ordered as ordered_stages
+from plinth.autogenerate.change.steps import Change, SqlOp, Step
 from plinth.autogenerate.online.sequence import STAGES
-from plinth.autogenerate.online.stages import Stage, TableStage
-from plinth.autogenerate.online.stages import ordered as ordered_stages
 from plinth.catalog.picture import Catalog, Name, Node, Other
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from plinth.apply.progress import describe_batches, describe_build, describe_fill, table_of_batches
-from plinth.autogenerate.objects.steps import SqlOp
-from plinth.autogenerate.online.backfills import Fill, backfill_op
+from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.steps import SqlOp
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 from plinth.status import PENDING, status
 from tests.plinth.history import CONCURRENTLY, History, clear, heads, leftovers, rows, start

@@ -16,11 +16,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, text
 
+from plinth.autogenerate.change.casts import read_casts
+from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare.conversions import changed_values
 from plinth.autogenerate.compare.models import models_catalog
 from plinth.autogenerate.compare.renames import Rename
-from plinth.autogenerate.objects.casts import read_casts
-from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.prove.proof import Claim, ProofError, prove
 from plinth.catalog import Name, differences, read_catalog
 from plinth.scratch.baseline import revisions_catalog

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 import psycopg
 from sqlalchemy import Connection
 
-from plinth.autogenerate.objects import casts
-from plinth.autogenerate.objects.casts import Using
+from plinth.autogenerate.change import casts
+from plinth.autogenerate.change.casts import Using
+from plinth.autogenerate.change.heirs import is_column_inherited
+from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name, temporary_name
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.steps import Change
+from plinth.autogenerate.change.types import base_name
 from plinth.autogenerate.objects.columns import is_replaced
-from plinth.autogenerate.objects.heirs import is_column_inherited
-from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name, temporary_name
-from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import Change
 from plinth.autogenerate.objects.tables import columns_kept
-from plinth.autogenerate.objects.types import base_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Enum
 from plinth.plan.filling import samples_of
 

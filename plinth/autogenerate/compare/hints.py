@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Column, MetaData
 
-from plinth.autogenerate.objects.casts import Using
-from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.objects.refusals import Refusal, going_on, refuse
+from plinth.autogenerate.change.casts import Using
+from plinth.autogenerate.change.quoting import shown
+from plinth.autogenerate.change.refusals import Refusal, going_on, refuse
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
 log = logging.getLogger(__name__)

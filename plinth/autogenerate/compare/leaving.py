@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData
 
+from plinth.autogenerate.change.quoting import shown
 from plinth.autogenerate.compare.hints import all_metadata
-from plinth.autogenerate.objects.quoting import shown
 from plinth.catalog.picture import Catalog, Column, Name, Node, Table, only
 from plinth.scratch.baseline import copy_standing
 from plinth.scratch.databases import scratch_database

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import TypeVar
 
-from plinth.autogenerate.objects.casts import is_related
-from plinth.autogenerate.objects.heirs import is_column_inherited
-from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.change.casts import is_related
+from plinth.autogenerate.change.heirs import is_column_inherited
+from plinth.autogenerate.change.quoting import shown
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.steps import Change
 from plinth.catalog.picture import Column, Table
 
 T = TypeVar("T", Column, Table)

@@ -8,13 +8,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from plinth import settings
+from plinth.autogenerate.change import refusals
+from plinth.autogenerate.change.heirs import with_inherited
+from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import conversions, possible_renames
-from plinth.autogenerate.objects import refusals
 from plinth.autogenerate.objects.enums import columns_of
-from plinth.autogenerate.objects.heirs import with_inherited
-from plinth.autogenerate.objects.quoting import literal, quoted, shown, sql_name
-from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import Change
 from plinth.catalog.picture import Catalog, ColumnName, Name
 
 

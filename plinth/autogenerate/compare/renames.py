@@ -13,11 +13,11 @@ from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
+from plinth.autogenerate.change.quoting import literal, quoted, schema_of, sql_name, temporary_name
+from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.compare.hints import Hints
 from plinth.autogenerate.objects import constraints, indexes, sequences
 from plinth.autogenerate.objects.enums import columns_of
-from plinth.autogenerate.objects.quoting import literal, quoted, schema_of, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import SqlOp
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Sequence, Table
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from plinth.autogenerate.change.quoting import quoted, shown
 from plinth.autogenerate.compare.leaving import with_what_leaves
-from plinth.autogenerate.objects.quoting import quoted, shown
 from plinth.autogenerate.objects.tables import with_partitions_own
 from plinth.catalog.picture import (
     Catalog,

@@ -1,7 +1,6 @@
-"""The kinds of objects, a room for each: what is particular to making, changing and dropping it.
+"""The kinds of objects, a room for each: all that is particular to one.
 
 `tables`, `columns`, `constraints`, `indexes`, `sequences`, `enums`, `domains`, and `others` (views,
-functions, triggers and the like) yield `steps`; `difference` gathers them, and `order` puts them in order.
-`heirs` knows what tables inherit; `types`, `casts`, `expressions` and `quoting` know PostgreSQL's names for
-things and SQLAlchemy's; `refusals` are what can't be done without a word of the author's.
+functions, triggers and the like) say when an object is made, altered, dropped, made anew or refused, by
+`steps`, and how a busy database doesn't feel it, as `STAGES`. `difference` gathers the steps.
 """

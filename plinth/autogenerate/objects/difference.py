@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator, Set
 
+from plinth.autogenerate.change import heirs
+from plinth.autogenerate.change.order import ordered
+from plinth.autogenerate.change.quoting import comment_sql, quoted, shown
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
 from plinth.autogenerate.objects import (
     columns,
     constraints,
     domains,
     enums,
-    heirs,
     indexes,
     others,
     sequences,
     tables,
 )
-from plinth.autogenerate.objects.order import ordered
-from plinth.autogenerate.objects.quoting import comment_sql, quoted, shown
-from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.picture import ColumnName, Name, Node
 
 

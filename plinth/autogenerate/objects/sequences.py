@@ -3,18 +3,115 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plinth.autogenerate.objects.columns import (
-    INTEGERS,
-    continue_sequence,
-    default_sequence,
-    is_serial,
-    next_value,
-    option_words,
+import sqlalchemy as sa
+
+from plinth.autogenerate.change.quoting import (
+    comment_sql,
+    literal,
+    made_name,
+    quoted,
+    sql_name,
+    temporary_name,
 )
-from plinth.autogenerate.objects.quoting import comment_sql, literal, quoted, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import Change, Forced, SqlOp, Step
+from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
+
+_LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+INTEGERS = set(_LARGEST)
+
+
+def next_value(sequence: Name, catalog: Catalog) -> str:
+    """Return the default that is the next value of a sequence, as PostgreSQL prints it."""
+    return f"nextval({literal(sql_name(sequence, catalog))}::regclass)"
+
+
+def is_serial(column: Column, table: Table, catalog: Catalog) -> bool:
+    """Whether a column is what SERIAL makes: with a sequence of its own, of the usual name and options."""
+    sequence = catalog.sequences.get(column.sequence) if column.sequence else None
+    return (
+        sequence is not None
+        and not sequence.is_identity
+        and column.not_null
+        and column.type in INTEGERS
+        and column.default == next_value(sequence.name, catalog)
+        and sequence.name == Name(table.name.schema, made_name(table.name.name, column.name, "seq"))
+        and sequence == default_sequence(sequence, column.type, table.persistence)
+    )
+
+
+def default_sequence(sequence: Sequence, type_: str, persistence: str) -> Sequence:
+    """Return a sequence with the options that it has when none are said."""
+    return replace(
+        sequence,
+        type=type_,
+        start=1,
+        increment=1,
+        minimum=1,
+        maximum=_LARGEST[type_],
+        cache=1,
+        cycle=False,
+        persistence=persistence,
+        comment=None,
+    )
+
+
+def _options(sequence: Sequence, usual: Sequence) -> dict[str, int | bool]:
+    """Return what isn't usual about a sequence."""
+    names = ("start", "increment", "minimum", "maximum", "cache", "cycle")
+    return {
+        each: getattr(sequence, each) for each in names if getattr(sequence, each) != getattr(usual, each)
+    }
+
+
+def option_words(sequence: Sequence, usual: Sequence) -> list[str]:
+    """Return what isn't usual about a sequence, as SQL says it."""
+    starts = {
+        "start": "START WITH",
+        "increment": "INCREMENT BY",
+        "minimum": "MINVALUE",
+        "maximum": "MAXVALUE",
+    }
+    found = _options(sequence, usual)
+    words = [f"{starts.get(name, name.upper())} {value}" for name, value in found.items() if name != "cycle"]
+    return [*words, "CYCLE" if found["cycle"] else "NO CYCLE"] if "cycle" in found else words
+
+
+def _of_identity(column: Column, catalog: Catalog) -> tuple[Sequence, Sequence]:
+    """Return an identity column's sequence, and as it is when none of its options are said."""
+    sequence = catalog.sequences[column.sequence]  # type: ignore[index] # an identity column has one
+    usual = default_sequence(sequence, column.type, sequence.persistence)
+    if sequence.increment < 0:
+        usual = replace(usual, minimum=-_LARGEST[column.type] - 1, maximum=-1)
+    return sequence, replace(usual, start=sequence.maximum if sequence.increment < 0 else sequence.minimum)
+
+
+def identity(column: Column, catalog: Catalog) -> sa.Identity:
+    """Return it as SQLAlchemy takes it."""
+    names = {"minimum": "minvalue", "maximum": "maxvalue"}
+    options = {
+        names.get(each, each): value for each, value in _options(*_of_identity(column, catalog)).items()
+    }
+    return sa.Identity(always=column.identity == "a", **options)  # type: ignore[arg-type]
+
+
+def identity_sql(column: Column, catalog: Catalog) -> str:
+    """Return what makes a column an identity column."""
+    words = option_words(*_of_identity(column, catalog))
+    kind = "ALWAYS" if column.identity == "a" else "BY DEFAULT"
+    return f"GENERATED {kind} AS IDENTITY" + (f" ({' '.join(words)})" if words else "")
+
+
+def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
+    """Return what lets a sequence go on behind the values of its column, unless it stands there already."""
+    farthest, reaches = ("max", ">=") if sequence.increment > 0 else ("min", "<=")
+    value = f"{farthest}({quoted(column.name)})"
+    name = sql_name(sequence.name, change.after)
+    return SqlOp(
+        f"SELECT setval({literal(name)}, {value}) FROM {sql_name(table.name, change.after)} "  # noqa: S608
+        f"HAVING {value} {reaches} (SELECT last_value FROM {name})",
+        table=table.name,
+    )
 
 
 def owner_of(sequence: Sequence, catalog: Catalog) -> tuple[Table, Column] | None:

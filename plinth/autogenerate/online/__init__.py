@@ -1,7 +1,6 @@
-"""A change for a busy database: `sequence` puts it into parts that hold nobody up.
+"""A change for a busy database: `sequence` goes the way by the stages of all kinds, and by those from here.
 
-They are found on the `way` from one schema to the other. There is a room for each kind of object (`columns`,
-`constraints`, `indexes`, `enums`, `domains`, `others`, `tables`), and one for what concerns several of them:
-`in_place` and `swaps` (a column's other type; `exchange`, `keepers`, `dependents`, `triggers`), `kept_names`,
-`kept_tables`. Each says as `stages` what it does, and what that needs: no list says what comes first.
+Here stands what concerns several kinds of objects at once: a column's other type, where it stands
+(`in_place`) or by a second column (`swaps`, `exchange`, `keepers`, `triggers`, `materialized`), and old names
+that stay usable (`kept_names`, `kept_tables`). No list says what comes first: each stage says what it needs.
 """

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects import constraints, indexes, publications
-from plinth.autogenerate.objects.columns import default_op, identity_sql, loosened, native_column
-from plinth.autogenerate.objects.quoting import (
+from plinth.autogenerate.change import dependents, publications
+from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.partitions import settled
+from plinth.autogenerate.change.parts import Piece, keys_on, moved, on_column
+from plinth.autogenerate.change.quoting import (
     do_block,
     literal,
     quoted,
@@ -23,26 +25,26 @@ from plinth.autogenerate.objects.quoting import (
     sql_name,
     temporary_name,
 )
-from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
-from plinth.autogenerate.objects.tables import in_order
-from plinth.autogenerate.online import dependents, triggers
-from plinth.autogenerate.online.backfills import Fill, backfill_op
-from plinth.autogenerate.online.columns import not_null_check
-from plinth.autogenerate.online.constraints import (
+from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.change.way import Operations, Part, Way
+from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects.columns import default_op, loosened, native_column, not_null_check
+from plinth.autogenerate.objects.constraints import (
     add_checked,
     add_key,
     add_not_valid,
     added_on_index,
     key_index,
+    moved_key,
     validate,
 )
-from plinth.autogenerate.online.enums import new_enum
-from plinth.autogenerate.online.indexes import add_index, build_for_key
+from plinth.autogenerate.objects.enums import new_enum
+from plinth.autogenerate.objects.indexes import add_index, build_for_key
+from plinth.autogenerate.objects.sequences import identity_sql
+from plinth.autogenerate.objects.tables import in_order
+from plinth.autogenerate.online import triggers
 from plinth.autogenerate.online.keepers import Keeper, Turn
 from plinth.autogenerate.online.materialized import Beside
-from plinth.autogenerate.online.partitions import settled
-from plinth.autogenerate.online.parts import Piece, keys_on, moved, moved_key, on_column
-from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 
 _SIZES = {"smallint": 2, "integer": 4, "bigint": 8}
@@ -76,7 +78,7 @@ def _guard(way: Way, names: Collection[Name]) -> None:
     for name in in_order(sorted(names), way.at):
         to = triggers.guarded(way.at, {name})
         if to.others != way.at.others:
-            way.step(to, Part(dependents.between(way, way.at, to), []))
+            way.step(to, Part(way.up(way.at, to), []))
 
 
 def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
@@ -396,11 +398,11 @@ class _Exchange:
         return dependents.standing_on(self.way.at, nodes | {each.node for each in own}, own)
 
     def _drop_others(self, at: Catalog, gone: Collection[Other]) -> Operations:
-        return dependents.between(self.way, at, dependents.without(at, gone)) if gone else []
+        return self.way.up(at, dependents.without(at, gone)) if gone else []
 
     def _make_others(self, gone: Collection[Other]) -> Operations:
         reached = self.reached()
-        return dependents.between(self.way, dependents.without(reached, gone), reached) if gone else []
+        return self.way.up(dependents.without(reached, gone), reached) if gone else []
 
     def _alter(self, turn: Turn, column: str, **what: object) -> ops.AlterColumnOp:
         schema = schema_of(turn.table, self.way.at)

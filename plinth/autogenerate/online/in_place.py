@@ -8,14 +8,13 @@ for new rows again, and unique constraints for all; indexes come back later.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from plinth.autogenerate.change.parts import on_column
+from plinth.autogenerate.change.stages import Stage
+from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.enums import columns_of
-from plinth.autogenerate.online.enums import rebuilt_enum
-from plinth.autogenerate.online.parts import on_column
-from plinth.autogenerate.online.stages import Stage
+from plinth.autogenerate.objects.enums import columns_of, rebuilt_enum
 from plinth.autogenerate.online.swaps import spare
-from plinth.autogenerate.online.way import Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Table
 
 

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from plinth.autogenerate.objects import casts
-from plinth.autogenerate.objects.expressions import with_name
-from plinth.autogenerate.objects.quoting import dollar_quoted, made_name, quoted, sql_name
-from plinth.autogenerate.objects.steps import SqlOp
-from plinth.autogenerate.online.enums import NewEnum
+from plinth.autogenerate.change import casts
+from plinth.autogenerate.change.expressions import with_name
+from plinth.autogenerate.change.quoting import dollar_quoted, made_name, quoted, sql_name
+from plinth.autogenerate.change.steps import SqlOp
+from plinth.autogenerate.change.way import Operations, Way
+from plinth.autogenerate.objects.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
-from plinth.autogenerate.online.way import Operations, Way
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
 

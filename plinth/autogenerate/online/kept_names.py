@@ -9,19 +9,18 @@ from dataclasses import replace
 
 from alembic.operations import ops
 
+from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.parts import Piece, keys_on, on_column
+from plinth.autogenerate.change.quoting import made_name, quoted, schema_of, shown, temporary_name
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.stages import Stage
+from plinth.autogenerate.change.steps import AutocommitOp, CommentOp
+from plinth.autogenerate.change.way import Operations, Part, Way
 from plinth.autogenerate.objects import constraints
-from plinth.autogenerate.objects.columns import default_sql, native_column, server_default
-from plinth.autogenerate.objects.quoting import made_name, quoted, schema_of, shown, temporary_name
-from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp
-from plinth.autogenerate.online.backfills import Fill, backfill_op
-from plinth.autogenerate.online.columns import loosen
-from plinth.autogenerate.online.constraints import drop_constraint
-from plinth.autogenerate.online.indexes import drop_index
+from plinth.autogenerate.objects.columns import default_sql, loosen, native_column, server_default
+from plinth.autogenerate.objects.constraints import drop_constraint
+from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
-from plinth.autogenerate.online.parts import Piece, keys_on, on_column
-from plinth.autogenerate.online.stages import Stage
-from plinth.autogenerate.online.way import Operations, Part, Way
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 

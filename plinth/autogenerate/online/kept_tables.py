@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from alembic.operations import ops
 
+from plinth.autogenerate.change.quoting import do_block, literal, quoted, shown, sql_name
+from plinth.autogenerate.change.steps import Change, CommentOp, SqlOp
+from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.quoting import do_block, literal, quoted, shown, sql_name
-from plinth.autogenerate.objects.steps import Change, CommentOp, SqlOp
 from plinth.autogenerate.online.kept_names import refuse_kept_name
-from plinth.autogenerate.online.way import Part
 from plinth.catalog.picture import Catalog, Name, Table
 
 Renamed = tuple[Table, Table]

@@ -8,11 +8,11 @@ the columns that take over have theirs. They are filled then, outside of any tra
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from plinth.autogenerate.objects.expressions import tokens
-from plinth.autogenerate.objects.quoting import do_block, literal, quoted, sql_name, temporary_name
-from plinth.autogenerate.objects.steps import AutocommitOp, CommentOp, SqlOp
-from plinth.autogenerate.online import dependents
-from plinth.autogenerate.online.way import Operations, Way
+from plinth.autogenerate.change import dependents
+from plinth.autogenerate.change.expressions import tokens
+from plinth.autogenerate.change.quoting import do_block, literal, quoted, sql_name, temporary_name
+from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
+from plinth.autogenerate.change.way import Operations, Way
 from plinth.catalog.picture import Catalog, Name, Node, Other
 
 KIND = "materialized view"
@@ -129,7 +129,7 @@ class Beside:
             ),
             *(each.rename(each.name.name, each.aside, at) for each in aside),
             *lend,
-            *dependents.between(self._way, there, made),
+            *self._way.up(there, made),
             *(
                 each.rename(each.name.name, each.beside, at)
                 for view in self.views

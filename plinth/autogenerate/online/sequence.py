@@ -8,24 +8,14 @@ that (`stages`).
 
 from collections.abc import Sequence
 
-from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.heirs import ancestors, refuse_numbers
-from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.change.heirs import ancestors, refuse_numbers
+from plinth.autogenerate.change.stages import Stage, go_on
+from plinth.autogenerate.change.steps import Change
+from plinth.autogenerate.change.way import Part, Way
+from plinth.autogenerate.objects import columns, constraints, domains, enums, indexes, others, tables
+from plinth.autogenerate.objects.difference import difference, forced
 from plinth.autogenerate.objects.tables import as_they_change
-from plinth.autogenerate.online import (
-    columns,
-    constraints,
-    domains,
-    enums,
-    in_place,
-    indexes,
-    kept_names,
-    others,
-    swaps,
-    tables,
-)
-from plinth.autogenerate.online.stages import Stage, go_on
-from plinth.autogenerate.online.way import Part, Way
+from plinth.autogenerate.online import in_place, kept_names, swaps
 
 # In any order: what comes first is found from what each of them needs.
 STAGES: Sequence[Stage] = (
@@ -64,9 +54,14 @@ def ask(change: Change) -> None:
     _begun(change)
 
 
+def whole(change: Change) -> Way:
+    """Return the way of a change, on which nothing is done yet."""
+    return Way(change, forced(change), change.before, change.before, difference)
+
+
 def _begun(change: Change) -> Way:
     refuse_numbers(change)
-    way = Way(change, forced(change), change.before, change.before)
+    way = whole(change)
     way.swapped |= swaps.swaps(way)
     swaps.refuse_rewrites(way)
     swaps.refuse_virtual(way)

@@ -7,23 +7,25 @@ A key and what refers to it do so together (`exchange`).
 
 from collections.abc import Collection, Iterator
 
+from plinth.autogenerate.change import dependents
+from plinth.autogenerate.change.expressions import tokens
+from plinth.autogenerate.change.heirs import ancestors
+from plinth.autogenerate.change.parts import Piece, columns_of_key, keys_on, on_column
+from plinth.autogenerate.change.quoting import quoted, shown
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.stages import Stage
+from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
-from plinth.autogenerate.objects.expressions import tokens
-from plinth.autogenerate.objects.heirs import ancestors
-from plinth.autogenerate.objects.quoting import quoted, shown
-from plinth.autogenerate.objects.refusals import refuse
+from plinth.autogenerate.objects.constraints import drop_constraints, has_plain_index
+from plinth.autogenerate.objects.domains import rewrites
+from plinth.autogenerate.objects.enums import goes_along, holder, places_of, rebuilt_enum
+from plinth.autogenerate.objects.indexes import drop_indexes
+from plinth.autogenerate.objects.others import goes_before_swaps
 from plinth.autogenerate.objects.tables import own_of_partition
-from plinth.autogenerate.online import dependents, materialized, triggers
-from plinth.autogenerate.online.constraints import drop_constraints, has_plain_index
-from plinth.autogenerate.online.domains import rewrites
-from plinth.autogenerate.online.enums import goes_along, holder, places_of, rebuilt_enum
+from plinth.autogenerate.online import materialized, triggers
 from plinth.autogenerate.online.exchange import swap
-from plinth.autogenerate.online.indexes import drop_indexes
-from plinth.autogenerate.online.parts import Piece, columns_of_key, keys_on, on_column
-from plinth.autogenerate.online.stages import Stage
-from plinth.autogenerate.online.way import Way
-from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Other, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Table
 
 _BY_HAND = {
     "s": "PostgreSQL writes the table anew to add a second stored column: let a trigger fill a plain one",
@@ -83,11 +85,6 @@ def spare(way: Way) -> None:
 
 def _node(table: Table, part: Piece) -> Node:
     return table.part("index" if isinstance(part, Index) else "constraint", part.name)
-
-
-def goes_before_swaps(way: Way, other: Other) -> bool:
-    """Whether something is a trigger that isn't there any more when columns are filled."""
-    return other.kind == "trigger" and (other.kind, other.name) not in way.change.after.others
 
 
 def objection(way: Way, place: ColumnName) -> str | None:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from plinth.autogenerate.objects.expressions import tokens
-from plinth.autogenerate.objects.quoting import LONGEST_NAME
-from plinth.autogenerate.online.backfills import FILLS
+from plinth.autogenerate.change.backfills import FILLS
+from plinth.autogenerate.change.expressions import tokens
+from plinth.autogenerate.change.quoting import LONGEST_NAME
 from plinth.catalog.picture import Catalog, Name, Other
 
 _NOT_FILLING = f"current_setting('{FILLS}', true) IS DISTINCT FROM 'on'"

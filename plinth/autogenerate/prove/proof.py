@@ -22,9 +22,9 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
+from plinth.autogenerate.change.quoting import shown, shown_names
 from plinth.autogenerate.compare.conversions import Conversion
 from plinth.autogenerate.compare.renames import Rename
-from plinth.autogenerate.objects.quoting import shown, shown_names
 from plinth.autogenerate.prove.rows import Rows, WrongValues, put_rows
 from plinth.catalog import Catalog, Difference, Name, differences
 from plinth.connecting import on_our_driver_too

@@ -14,10 +14,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from plinth.autogenerate.change.casts import is_a_matter_of_zone
+from plinth.autogenerate.change.quoting import quoted
 from plinth.autogenerate.compare.conversions import Conversion, Trial, enum_made, tried
 from plinth.autogenerate.compare.renames import Rename
-from plinth.autogenerate.objects.casts import is_a_matter_of_zone
-from plinth.autogenerate.objects.quoting import quoted
 from plinth.catalog.picture import ColumnName
 from plinth.plan.filling import fill, put
 

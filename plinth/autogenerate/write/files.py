@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects.steps import (
+from plinth.autogenerate.change.steps import (
     NAMED_NOT_NULL,
     AutocommitOp,
     CommentOp,
@@ -21,7 +21,7 @@ from plinth.autogenerate.objects.steps import (
     SqlOp,
     TextOp,
 )
-from plinth.autogenerate.online.way import Operations, Part
+from plinth.autogenerate.change.way import Operations, Part
 from plinth.catalog.picture import Catalog, Name
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
-from plinth.autogenerate.objects.expressions import tokens
+from plinth.autogenerate.change.expressions import tokens
 
 LONGEST = 110  # columns of a line that is left alone
 FULL = 100  # columns that the pieces of a longer one fill

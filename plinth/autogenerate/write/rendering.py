@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import TextClause, conv
 from sqlalchemy.types import TypeEngine
 
-from plinth.autogenerate.objects.steps import (
+from plinth.autogenerate.change.steps import (
     AutocommitOp,
     CommentOp,
     EachPartitionOp,

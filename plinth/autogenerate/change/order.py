@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from plinth.autogenerate.objects.refusals import Refusal
-from plinth.autogenerate.objects.steps import Change, Step
+from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.change.steps import Change, Step
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node
 
 Places = Mapping[Node, set[int]]  # in the list of operations

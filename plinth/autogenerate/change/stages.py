@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import NamedTuple
 
-from plinth.autogenerate.online.way import Way
+from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Name
 
 

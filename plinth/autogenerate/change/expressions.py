@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from plinth.autogenerate.objects.quoting import quoted
+from plinth.autogenerate.change.quoting import quoted
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
 

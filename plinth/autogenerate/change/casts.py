@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from plinth.autogenerate.objects.quoting import quoted
-from plinth.autogenerate.objects.types import base_name
+from plinth.autogenerate.change.quoting import quoted
+from plinth.autogenerate.change.types import base_name
 from plinth.catalog.picture import Catalog, Column
 
 

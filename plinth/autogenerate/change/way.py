@@ -1,16 +1,15 @@
 """The way from one schema to another, transaction by transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects.casts import keeps_stored_values
-from plinth.autogenerate.objects.difference import difference
-from plinth.autogenerate.objects.heirs import with_heirs
-from plinth.autogenerate.objects.steps import Change, Forced
-from plinth.autogenerate.objects.types import is_rewritten
+from plinth.autogenerate.change.casts import keeps_stored_values
+from plinth.autogenerate.change.heirs import with_heirs
+from plinth.autogenerate.change.steps import Change, Forced, Step
+from plinth.autogenerate.change.types import is_rewritten
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
 Operations = Sequence[ops.MigrateOperation]
@@ -40,6 +39,7 @@ class Way:
         forced: what has to be made anew although it doesn't change.
         before: the schema from which the online forms start: what was there, with columns changed in place.
         at: the schema after the last part so far.
+        difference: finds what leads from one schema to another, in order.
         swapped: columns that get another type by a second column that takes their place.
         split: the standing tables whose changes are taken apart; others change in one go.
         is_after: what follows takes away what running code may still use, and comes after the code.
@@ -50,6 +50,7 @@ class Way:
     forced: Forced
     before: Catalog
     at: Catalog
+    difference: Callable[[Change], Sequence[Step]]
     swapped: set[ColumnName] = field(default_factory=set)
     split: Collection[Name] = ()
     is_after: bool = False
@@ -58,12 +59,22 @@ class Way:
     def go(self, to: Catalog, *, through: Catalog | None = None) -> None:
         """Go on by one transaction, if there is anything to do; `through` a schema on the way."""
         stops = [self.at, *([through] if through else []), to]
-        found = [between(self.change, *pair) for pair in pairwise(stops)]
+        found = [self.between(*pair) for pair in pairwise(stops)]
         self.at = to
         up = [op for part in found for op in part.up]
         down = [op for part in reversed(found) for op in part.down]
         if up or down:
             self.parts.append(Part(up, down, self.is_after))
+
+    def up(self, before: Catalog, after: Catalog) -> Operations:
+        """Return what leads from one schema to another."""
+        return [step.op for step in self.difference(replace(self.change, before=before, after=after))]
+
+    def between(self, before: Catalog, after: Catalog) -> Part:
+        """Return the one transaction that leads from one schema to another."""
+        back = replace(self.change, before=after, after=before, goal=self.change.before)
+        back = replace(back, backfills={}, is_downgrade=True)
+        return Part(self.up(before, after), [step.op for step in self.difference(back)])
 
     def step(self, to: Catalog, part: Part) -> None:
         """Go on by a part that is written already."""
@@ -95,11 +106,3 @@ class Way:
     def with_table(self, table: Table) -> Catalog:
         """Return the schema so far, with another table of that name."""
         return with_heirs(self.at, table)
-
-
-def between(change: Change, before: Catalog, after: Catalog) -> Part:
-    """Return the one transaction that leads from one schema to another."""
-    up = difference(replace(change, before=before, after=after))
-    back = replace(change, before=after, after=before, backfills={}, is_downgrade=True, goal=change.before)
-    down = difference(back)
-    return Part([step.op for step in up], [step.op for step in down])

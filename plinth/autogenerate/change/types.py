@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from plinth.autogenerate.objects.quoting import schema_of
+from plinth.autogenerate.change.quoting import schema_of
 from plinth.catalog.picture import Catalog, Column, Name
 
 Type = TypeEngine[Any]

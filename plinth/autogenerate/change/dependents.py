@@ -6,8 +6,7 @@ It is dropped before the columns exchange their names, and made anew after it, i
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from plinth.autogenerate.objects.difference import difference
-from plinth.autogenerate.online.way import Operations, Way
+from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
 _MOVED = {"view", "materialized view", "policy", "rule", "trigger", "statistics"}
@@ -100,8 +99,3 @@ def with_again(catalog: Catalog, gone: Collection[Other], goal: Catalog) -> Cata
         new = goal.others.get((each.kind, each.name), each)
         others[each.kind, each.name] = replace(new, privileges=new.privileges or each.privileges)
     return replace(catalog, others=others)
-
-
-def between(way: Way, before: Catalog, after: Catalog) -> Operations:
-    """Return what drops them, or makes them."""
-    return [step.op for step in difference(replace(way.change, before=before, after=after))]

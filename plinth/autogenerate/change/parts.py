@@ -5,10 +5,9 @@ from dataclasses import replace
 from hashlib import md5
 from typing import Any
 
-from plinth.autogenerate.objects import constraints
-from plinth.autogenerate.objects.expressions import with_name, with_type
-from plinth.autogenerate.objects.quoting import quoted, quoted_list, sql_name, temporary_name
-from plinth.autogenerate.online.way import Way
+from plinth.autogenerate.change.expressions import with_name, with_type
+from plinth.autogenerate.change.quoting import quoted, temporary_name
+from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 Piece = Constraint | Index
@@ -52,24 +51,6 @@ def columns_of_key(table: Name, key: Constraint) -> set[ColumnName]:
     """Return the columns of a foreign key, and those that it refers to."""
     own = {ColumnName(table, each) for each in key.columns}
     return own | {ColumnName(key.reference.table, each) for each in key.reference.columns}
-
-
-def moved_key(
-    key: Constraint, own: Mapping[str, str], referred: Mapping[str, str], name: str, catalog: Catalog
-) -> Constraint:
-    """Return a foreign key with another name, on and to other columns in the place of some."""
-    reference = key.reference
-    columns = tuple(own.get(each, each) for each in key.columns)
-    target = tuple(referred.get(each, each) for each in reference.columns)
-    table = sql_name(reference.table, catalog)
-    head = f"FOREIGN KEY ({quoted_list(columns)}) REFERENCES {table}({quoted_list(target)})"
-    return replace(
-        key,
-        name=name,
-        definition=head + constraints.foreign_key_tail(key),
-        columns=columns,
-        foreign_key=replace(reference, columns=target),
-    )
 
 
 def moved(part: Piece, columns: Mapping[str, str], name: str, types: Mapping[str, str]) -> Piece:

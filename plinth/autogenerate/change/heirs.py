@@ -7,9 +7,9 @@ PostgreSQL calls local (`attislocal`) then depends on how a table came to be wha
 from dataclasses import replace
 from typing import Any
 
-from plinth.autogenerate.objects.quoting import shown
-from plinth.autogenerate.objects.refusals import refuse
-from plinth.autogenerate.objects.steps import Change
+from plinth.autogenerate.change.quoting import shown
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.steps import Change
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Node, Table
 
 # What ALTER TABLE gives the columns of heirs together with the table's.

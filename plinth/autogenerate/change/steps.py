@@ -7,8 +7,8 @@ from typing import Any
 from alembic.operations import Operations, ops
 from sqlalchemy import text
 
-from plinth.autogenerate.objects.casts import Casts, Using
-from plinth.autogenerate.objects.quoting import do_block, literal, without_binds
+from plinth.autogenerate.change.casts import Casts, Using
+from plinth.autogenerate.change.quoting import do_block, literal, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 

@@ -5,13 +5,10 @@ one, but takes over what its partitions have already (CREATE INDEX and ALTER TAB
 Which partitions there are, each database says for itself.
 """
 
-from collections.abc import Iterator
-
 from alembic.operations import ops
 
-from plinth.autogenerate.objects import constraints
-from plinth.autogenerate.objects.quoting import do_block, literal, quoted, sql_name
-from plinth.autogenerate.objects.steps import NAME_OF_PART, CommentOp, EachPartitionOp, SqlOp, as_it_is
+from plinth.autogenerate.change.quoting import do_block, literal, sql_name
+from plinth.autogenerate.change.steps import NAME_OF_PART, CommentOp, EachPartitionOp, SqlOp, as_it_is
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
 
@@ -20,19 +17,6 @@ def built(index: Index) -> str:
     _, _, tail = index.definition.partition(" USING ")
     unique = "UNIQUE " if index.unique else ""
     return f"CREATE {unique}INDEX CONCURRENTLY {{name}} ON {{partition}} USING {as_it_is(tail)}"
-
-
-def used(constraint: Constraint) -> str:
-    """Return what adds a unique constraint or primary key to a partition, on the index of its name."""
-    kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
-    timing = constraints.timing(constraint)
-    return f"ALTER TABLE {{partition}} ADD CONSTRAINT {{name}} {kind} USING INDEX {{name}}{timing}"
-
-
-def referring(key: Constraint) -> Iterator[str]:
-    """Yield what adds a foreign key to a partition, and looks at its rows."""
-    yield f"ALTER TABLE {{partition}} ADD {as_it_is(constraints.sql_definition(key))} NOT VALID"
-    yield f"ALTER TABLE {{partition}} VALIDATE CONSTRAINT {as_it_is(quoted(key.name))}"
 
 
 def on_each(ending: str, table: Table, catalog: Catalog, *statements: str) -> list[ops.MigrateOperation]:

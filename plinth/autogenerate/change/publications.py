@@ -6,8 +6,8 @@ with the same list and filter, in the transaction in which the column changes, o
 
 from collections.abc import Collection
 
-from plinth.autogenerate.objects.quoting import dollar_quoted, literal, sql_name
-from plinth.autogenerate.objects.steps import SqlOp
+from plinth.autogenerate.change.quoting import dollar_quoted, literal, sql_name
+from plinth.autogenerate.change.steps import SqlOp
 from plinth.catalog.picture import Catalog, ColumnName
 
 _SAID = "plinth.published"  # what takes the tables in again, until the transaction ends

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from alembic.operations import ops
 
-from plinth.autogenerate.objects.quoting import (
+from plinth.autogenerate.change.quoting import (
     do_block,
     dollar_quoted,
     literal,
@@ -19,7 +19,7 @@ from plinth.autogenerate.objects.quoting import (
     sql_name,
     temporary_name,
 )
-from plinth.autogenerate.objects.steps import SqlOp
+from plinth.autogenerate.change.steps import SqlOp
 from plinth.catalog.picture import Catalog, Table
 
 ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of them
