@@ -521,8 +521,9 @@ def _heirs_aside(url: URL) -> Iterator[None]:
 
 # The indexes that partitions have for one of the whole table's, and a name that says just that.
 _ATTACHED = """
-    select i.oid, i.relname, t.relname || ' for ' || pg_partition_root(i.oid)::regclass
+    select i.oid, i.relname, case when octet_length(said) < 64 then said else md5(said) end
     from pg_class i join pg_index on indexrelid = i.oid join pg_class t on t.oid = indrelid
+    cross join lateral concat(t.relname, ' for ', pg_partition_root(i.oid)::regclass) said
     where i.relispartition
     """
 

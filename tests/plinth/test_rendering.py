@@ -1,12 +1,16 @@
 """What others put into a revision (Alembic's own comparison, a hook) is written as Python that runs."""
 
+from itertools import product
+
 import sqlalchemy as sa
 from alembic.autogenerate import render_python_code
 from alembic.autogenerate.render import renderers
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
+from sqlalchemy.dialects import postgresql
 
+from plinth.autogenerate.objects.quoting import without_binds
 from plinth.autogenerate.write.rendering import use_renderers
 
 models = sa.MetaData()
@@ -100,3 +104,10 @@ def test_alembics_operations_are_written_as_python_that_runs(empty_engine: Engin
                 found = {each["name"] for each in sa.inspect(connection).get_indexes("goods")}
                 assert operation.index_name in found
         assert sa.inspect(connection).get_table_names() == []
+
+
+def test_text_finds_no_parameter_in_sql_and_leaves_it_as_it_is() -> None:
+    every = ["".join(each) for size in range(1, 6) for each in product(r":\a $", repeat=size)]
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    asked = [sa.text(without_binds(each)).compile(dialect=dialect) for each in every]
+    assert [(str(each), each.params) for each in asked] == [(each, {}) for each in every]

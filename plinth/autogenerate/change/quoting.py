@@ -23,7 +23,8 @@ _MORE_KEYWORDS = {
     "window",
 }
 _KEYWORDS = set(RESERVED_WORDS) | _MORE_KEYWORDS
-_BIND = re.compile(r"(?<![:\w\\]):(?=\w)")
+# What SQLAlchemy's text() takes for a parameter, or for an escaped one, which it rids of its backslash.
+_BIND = re.compile(r"(?:(?<=\\)|(?<![:\w\\])(?=:\w)):(?!\w*:)")
 LONGEST_NAME = 63  # bytes: NAMEDATALEN - 1
 
 

@@ -126,7 +126,7 @@ class EachPartitionOp(ops.MigrateOperation):
     def __init__(self, table: str, ending: str, statements: tuple[str, ...]) -> None:
         leaves = f"SELECT relid FROM pg_partition_tree({literal(table)}) WHERE isleaf"  # noqa: S608 - quoted
         self.names = without_binds(
-            f"SELECT oid::regclass::text, quote_ident({NAME_OF_PART}) "  # noqa: S608
+            f"SELECT {_as_text('oid::regclass::text')}, {_as_text(f'quote_ident({NAME_OF_PART})')} "  # noqa: S608
             f"FROM pg_class, concat(relname, {literal('_' + ending)}) n "
             f"WHERE relkind = 'r' AND oid IN ({leaves}) ORDER BY oid"
         )
@@ -135,6 +135,11 @@ class EachPartitionOp(ops.MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
         return ("each partition", self.statements)
+
+
+def _as_text(name: str) -> str:
+    """Return an expression for a name that `text()` takes for no parameter, whatever it is."""
+    return f"replace({name}, ':', '\\:')"
 
 
 def as_it_is(sql: str) -> str:

@@ -58,6 +58,37 @@ def _dollars(default: str) -> Models:
     return made
 
 
+ODD = ("a:b::c :d {e} %f %s", "\\:g\"h'i", "é" * 31, "é" * 30 + "ab", "x" * 63)
+
+
+def _odd(*parts: Callable[[], Any], n: type[Integer] = Integer) -> Models:
+    """Return models of a table whose partitions have odd names."""
+
+    def made(m: MetaData) -> None:
+        Table("kinds", m, Column("n: {}", Integer, primary_key=True))
+        columns = Column("id", Integer, nullable=False), Column("n: {}", n())
+        table = Table(
+            "odd :{}%", m, *columns, *(part() for part in parts), postgresql_partition_by="LIST (id)"
+        )
+        for number, name in enumerate(ODD):
+            said = name.replace('"', '""')
+            also(table, f'create table "{said}" partition of "odd :{{}}%" for values in ({number})')
+
+    return made
+
+
+ON_ODD = (
+    lambda: PrimaryKeyConstraint("id", "n: {}", name="pk :{}%"),
+    lambda: UniqueConstraint("n: {}", "id", name="uq :{}%"),
+    lambda: ForeignKeyConstraint(["n: {}"], ["kinds.n: {}"], name="fk :{}%"),
+    lambda: Index("ix :{}%", "n: {}"),
+)
+ODD_ROWS = (
+    "insert into kinds select n from generate_series(1, 9) n",
+    f'insert into "odd :{{}}%" select n % {len(ODD)}, n from generate_series(1, 9) n',  # noqa: S608 - a number
+)
+
+
 Parts = tuple[Callable[[], Any], ...]
 
 
@@ -302,6 +333,8 @@ KINDS = [
         handmade=OTHER_DEFAULTS,
         up=(check(DEFAULTS, "3, 4, NULL, 5, 5, 5", "3, 4, NULL, 1, 1, 1"),),
     ),
+    Kind("partition.odd_names_get_all_that_is_built", _odd(), _odd(*ON_ODD), rows=ODD_ROWS),
+    Kind("partition.odd_names_get_another_type", _odd(*ON_ODD), _odd(*ON_ODD, n=BigInteger), rows=ODD_ROWS),
     Kind("partition.default_under_dollars_in_names", _dollars("1"), _dollars("$$ $change$")),
     Kind(
         "partition.everything_at_once",
