@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql
 
-from plinth.autogenerate.objects.quoting import without_binds
+from plinth.autogenerate.change.quoting import without_binds
 from plinth.autogenerate.write.rendering import use_renderers
 
 models = sa.MetaData()
