@@ -40,7 +40,7 @@ from plinth.autogenerate.change.steps import (
 )
 from plinth.autogenerate.change.way import Part, Way
 from plinth.autogenerate.objects import indexes
-from plinth.autogenerate.objects.indexes import add_index, build, build_for_key
+from plinth.autogenerate.objects.indexes import build, build_for_key
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -459,31 +459,17 @@ def validate_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp
     )
 
 
-def add_checked(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
-    """Add a check or foreign key: for new rows first, then for all; `goes` is as for `add_index`."""
+def add_constraint(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
+    """Go on by adding a constraint; nobody is held up, where that can be. `goes` is as for `add_index`."""
     table = way.at.tables[name]
-    if not constraint.validated or constraint.is_not_enforced:
-        way.go(way.with_table(table.having(constraint)))
+    to, form = way.with_table(table.having(constraint)), _form(constraint, table, way.at)
+    if not form:
+        way.go(to)
         return
-    if _is_taken_over(constraint, table):
-        _add_taken_over(way, name, constraint, goes=goes)
-        return
-    add_not_valid(way, name, constraint, goes=goes)
-    validate(way, name, constraint)
-
-
-def add_key(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
-    """Add a unique constraint or primary key, its index first; `goes` is as for `add_index`."""
-    table = way.at.tables[name]
-    if _is_taken_over(constraint, table):
-        _add_taken_over(way, name, constraint, goes=goes)
-        return
-    index = key_index(constraint, table)
-    add_index(way, name, index, goes=True)
-    table = way.at.tables[name]
-    to = way.with_table(table.without(index.name).having(constraint))
-    up = [use_index(constraint, constraint.name, table, way.at), *comment_ops(constraint, table, way.at)]
-    way.step(to, Part(up, [] if goes else [drop_op(constraint, table, way.at)]))
+    drop = [] if goes else [drop_op(constraint, table, way.at)]
+    for block, is_outside in form:
+        way.step(to, Part([AutocommitOp(block)] if is_outside else block, []))
+    way.step(to, Part([], drop))
 
 
 def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
@@ -521,30 +507,38 @@ def added_on_index(
 def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
     """Go on by dropping a constraint; the way back holds nobody up."""
     table = way.at.tables[name]
-    to = way.with_table(table.without(constraint.name))
-    restore = _restore(constraint, table, way.at)
-    if restore is None:
-        way.go(to)
+    to, form = way.with_table(table.without(constraint.name)), _form(constraint, table, way.at)
+    if form:
+        again = AutocommitOp(op for block, _ in form for op in block)
+        way.step(to, Part([drop_op(constraint, table, way.at)], [again]))
     else:
-        drop = drop_op(constraint, table, way.at)
-        way.step(to, Part([drop], [AutocommitOp(restore)]))
+        way.go(to)
 
 
-def _restore(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation] | None:
-    """Return what puts a constraint back without holding anybody up; None if nothing does."""
+def _form(
+    constraint: Constraint, table: Table, catalog: Catalog
+) -> list[tuple[list[ops.MigrateOperation], bool]]:
+    """Return what adds a constraint without holding anybody up, if anything does.
+
+    Returns:
+        What happens in one transaction, or outside of any, and whether it does so.
+    """
+    comments = comment_ops(constraint, table, catalog)
     if _is_taken_over(constraint, table):
-        return [*_on_partitions(constraint, table, catalog), *_added(constraint, table, catalog)]
-    if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
-        add = not_valid_op(constraint, table, catalog)
-        return [add, validate_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
-    if has_plain_index(constraint):
-        index = key_index(constraint, table)
         return [
-            *build(index, table, catalog),
-            use_index(constraint, constraint.name, table, catalog),
-            *comment_ops(constraint, table, catalog),
+            (_on_partitions(constraint, table, catalog), True),
+            (_added(constraint, table, catalog), False),
         ]
-    return None
+    if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
+        look = [validate_op(constraint, table, catalog), *comments]
+        return [([not_valid_op(constraint, table, catalog)], False), (look, True)]
+    if has_plain_index(constraint):
+        index = build(key_index(constraint, table), table, catalog)
+        return [
+            ([*index], True),
+            ([use_index(constraint, constraint.name, table, catalog), *comments], False),
+        ]
+    return []
 
 
 def _is_taken_over(constraint: Constraint, table: Table) -> bool:
@@ -561,15 +555,6 @@ def _on_partitions(constraint: Constraint, table: Table, catalog: Catalog) -> li
 
 def _added(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
     return [add_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
-
-
-def _add_taken_over(way: Way, name: Name, constraint: Constraint, *, goes: bool) -> None:
-    """Go on by a constraint of each partition, and that of the table."""
-    table = way.at.tables[name]
-    way.step(way.at, Part([AutocommitOp(_on_partitions(constraint, table, way.at))], []))
-    to = way.with_table(table.having(constraint))
-    down = [] if goes else [drop_op(constraint, table, way.at)]
-    way.step(to, Part(_added(constraint, table, way.at), down))
 
 
 def has_plain_index(constraint: Constraint) -> bool:
@@ -702,14 +687,8 @@ def _add_constraints(way: Way, name: Name) -> None:
         if standing and constraint.type == "c" and _waits(standing, constraint):
             validate(way, name, constraint, stood=True)
         is_known = constraint.type in {"c", "u", "p", "x"}
-        if standing or not is_known or _is_handed_on(way, name, constraint):
-            continue
-        if constraint.type == "c":
-            add_checked(way, name, constraint)
-        elif has_plain_index(constraint):
-            add_key(way, name, constraint)
-        else:
-            way.go(way.with_table(way.at.tables[name].having(constraint)))
+        if not standing and is_known and not _is_handed_on(way, name, constraint):
+            add_constraint(way, name, constraint)
 
 
 def _is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
@@ -733,7 +712,7 @@ def _add_foreign_keys(way: Way, name: Name, targets: Collection[Name] | None = N
             target = constraint.reference.table
             is_wanted = targets is None or target in targets
             if is_wanted and target in way.at.tables and not _is_handed_on(way, name, constraint):
-                add_checked(way, name, constraint)
+                add_constraint(way, name, constraint)
 
 
 STAGES = (

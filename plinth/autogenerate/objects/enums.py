@@ -247,27 +247,13 @@ class NewEnum:
         """Return what the type is called in SQL, and that it goes by another of these names."""
         return {sql_name(self.after.name, catalog): sql_name(name, catalog)}
 
-    def take_over(self, catalog: Catalog) -> Operations:
-        """Return what gives the names to those who stay."""
+    def turn(self, to: Name, by: Name, catalog: Catalog) -> Operations:
+        """Return what gives another name to the type that has the name, and the name to another one."""
         name = self.after.name
-        return [_rename(name, self.old, catalog), _rename(self.new, name, catalog)]
+        return [_rename(name, to, catalog), _rename(by, name, catalog)]
 
-    def give_back(self, catalog: Catalog) -> Operations:
-        """Return what takes the names back."""
-        name = self.after.name
-        return [_rename(name, self.new, catalog), _rename(self.old, name, catalog)]
-
-    def lend(self, beside: Name, catalog: Catalog) -> Operations:
-        """Return what gives the name to the type beside, for the length of a transaction."""
-        name = self.after.name
-        return [_rename(name, self._aside(catalog), catalog), _rename(beside, name, catalog)]
-
-    def take_back(self, beside: Name, catalog: Catalog) -> Operations:
-        """Return what ends that."""
-        name = self.after.name
-        return [_rename(name, beside, catalog), _rename(self._aside(catalog), name, catalog)]
-
-    def _aside(self, catalog: Catalog) -> Name:
+    def aside(self, catalog: Catalog) -> Name:
+        """Return what the type that has the name is called while another one has it for a transaction."""
         name = self.after.name
         taken = {each.name for each in (*catalog.enums, *catalog.domains, *catalog.tables)}
         return Name(name.schema, temporary_name(name.name, "_aside", taken))

@@ -30,8 +30,7 @@ from plinth.autogenerate.change.way import Operations, Part, Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import default_op, loosened, native_column, not_null_check
 from plinth.autogenerate.objects.constraints import (
-    add_checked,
-    add_key,
+    add_constraint,
     add_not_valid,
     added_on_index,
     key_index,
@@ -286,8 +285,6 @@ class _Exchange:
         beside = moved(piece, self._beside(name), own, self._types())
         if isinstance(beside, Index):
             add_index(self.way, name, beside, goes=True)
-        elif beside.type == "u":
-            add_key(self.way, name, beside, goes=True)
         elif beside.type == "p" and table.partition_key:
             index = key_index(beside, table)  # the table's own comes with the key
             built = build_for_key(index, table, self.way.at)
@@ -295,14 +292,14 @@ class _Exchange:
         elif beside.type == "p":
             add_index(self.way, name, key_index(beside, table), goes=True)
         else:
-            add_checked(self.way, name, beside, goes=True)
+            add_constraint(self.way, name, beside, goes=True)
 
     def _make_key(self, owner: Name, key: Constraint) -> None:
         own = self._free(self.way.at.tables[owner], key.name)
         self.made.append(_Made(owner, own, key))
         referred = self._beside(key.reference.table)
         beside = moved_key(key, self._beside(owner), referred, own, self.way.at)
-        add_checked(self.way, owner, beside, goes=True)
+        add_constraint(self.way, owner, beside, goes=True)
 
     def _lend(self) -> tuple[Operations, Operations]:
         """Return what gives the columns and types their later names, and what takes these back."""
@@ -310,9 +307,9 @@ class _Exchange:
         if len(self.own_tables) > 1:
             lend.append(_lock(in_order(self.own_tables, at), at))
         for enum in dict.fromkeys(turn.enum for turn in self.turns if turn.enum):
-            beside = enum.old if self.turns[0].is_back else enum.new
-            lend += enum.lend(beside, at)
-            back += enum.take_back(beside, at)
+            beside, aside_it = enum.old if self.turns[0].is_back else enum.new, enum.aside(at)
+            lend += enum.turn(aside_it, beside, at)
+            back += enum.turn(beside, aside_it, at)
         for turn in self.turns:
             own, beside_it = turn.old.name, turn.beside.name
             aside = temporary_name(own, "_aside", {each.name for each in at.tables[turn.table].columns})
@@ -358,7 +355,8 @@ class _Exchange:
             if turn.old.default is not None:
                 found.append(self._default(at, turn, replace(turn.old, default=None)))
         for enum in dict.fromkeys(turn.enum for turn in self.turns if turn.enum):
-            found += enum.give_back(at) if self.turns[0].is_back else enum.take_over(at)
+            old, new = (enum.new, enum.old) if self.turns[0].is_back else (enum.old, enum.new)
+            found += enum.turn(old, new, at)
         found += [_drop(each, at.tables[name], at) for name, each in dropped]
         for turn in self.turns:
             if turn.old.not_null and not turn.old.identity:
