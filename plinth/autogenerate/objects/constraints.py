@@ -17,6 +17,7 @@ from plinth.autogenerate.change.partitions import built, on_each
 from plinth.autogenerate.change.parts import is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import (
     comment_sql,
+    do_block,
     dollar_quoted,
     literal,
     made_name,
@@ -309,21 +310,55 @@ def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.M
 
     It may be the usual one, and before PostgreSQL 18 there is none.
     """
-    usual = made_name(table.name.name, column, "not_null")
+    usual = _usual_name(table, column)
     place = sql_name(table.name, catalog)
+    own = [
+        each.name
+        for each in table.constraints.values()
+        if each.type == "n" and each.columns == (column,) and each.is_local
+    ]
+    if any(_usual_name(table, each.name) == usual for each in table.columns if each.name != column):
+        return [_named_by_column(name, table, column, place) for name in own]
     there = (
         f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "
         f"AND conrelid = {literal(place)}::regclass"
     )
-    own = [each for each in table.constraints.values() if each.type == "n" and each.columns == (column,)]
     rename = f"IF EXISTS ({there}) THEN ALTER TABLE {place} RENAME CONSTRAINT {quoted(usual)}"
     return [
-        SqlOp(
-            f"DO {dollar_quoted(f' BEGIN {rename} TO {quoted(each.name)}; END IF; END ')}", None, table.name
-        )
-        for each in own
-        if each.name != usual and each.is_local
+        SqlOp(f"DO {dollar_quoted(f' BEGIN {rename} TO {quoted(name)}; END IF; END ')}", None, table.name)
+        for name in own
+        if name != usual
     ]
+
+
+def _usual_name(table: Table, column: str) -> str:
+    return made_name(table.name.name, column, "not_null")
+
+
+def _named_by_column(name: str, table: Table, column: str, place: str) -> SqlOp:
+    """Return what gives a NOT NULL constraint its name, which one of a column that begins alike may have."""
+    of_table = f"conrelid = {literal(place)}::regclass"
+
+    def renamed(old: str, new: str) -> str:
+        alter = literal(f"ALTER TABLE {place.replace('%', '%%')} RENAME CONSTRAINT %I TO %I")
+        return f"EXECUTE format({alter}, {old}, {new});"
+
+    wanted, aside = literal(name), f"md5({literal(name)})"
+    lines = [
+        "DECLARE own name; BEGIN",
+        "    SELECT conname INTO own FROM pg_constraint JOIN pg_attribute",
+        f"        ON attrelid = conrelid AND attnum = conkey[1] WHERE contype = 'n' AND {of_table}",
+        f"        AND attname = {literal(column)};",
+        f"    IF own IS NULL OR own = {wanted} THEN NULL;",
+        f"    ELSIF EXISTS (SELECT FROM pg_constraint WHERE conname = {wanted} AND {of_table}) THEN",
+        f"        {renamed(wanted, aside)}",
+        f"        {renamed('own', wanted)}",
+        f"        {renamed(aside, 'own')}",
+        "    ELSE",
+        f"        {renamed('own', wanted)}",
+        "    END IF;",
+    ]
+    return SqlOp(do_block(lines), None, table.name)
 
 
 def stands_on(key: Constraint, table: Name, constraint: Constraint) -> bool:

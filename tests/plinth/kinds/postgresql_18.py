@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects.postgresql import INT4RANGE
 
-from tests.plinth.kinds.kind import Kind, Models, also, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, kept, nothing, t
 
 
 def with_statements(*statements: str) -> Models:
@@ -30,6 +30,20 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     )
 
 
+def alike(*names: str, table: str = "t", **types: Any) -> Models:
+    """Return models of a table whose columns have long names that differ in their last letter."""
+
+    def models(m: MetaData) -> None:
+        columns = (
+            Column("c" * 59 + each, types.get(each, Integer), nullable=False, info={"backfill": "7"})
+            for each in names
+        )
+        Table(table, m, *columns, PrimaryKeyConstraint("c" * 59 + "b", "c" * 59 + "a", name="pk"))
+
+    return models
+
+
+ALIKE = ("insert into t select n, -n from generate_series(1, 9) n",)
 plain = with_statements()
 NOT_ENFORCED = "ALTER TABLE t ADD CONSTRAINT c CHECK (n > 0) NOT ENFORCED"
 OVERLAPS = "ALTER TABLE t ADD CONSTRAINT u UNIQUE (id, r WITHOUT OVERLAPS)"
@@ -59,6 +73,17 @@ def _referring(m: MetaData, key: str, foreign_key: str) -> None:
 
 
 KINDS = [
+    Kind("18.columns_that_begin_alike", nothing, alike("a", "b"), server=18),
+    Kind("18.columns_that_begin_alike_the_other_way_round", nothing, alike("b", "a", "c"), server=18),
+    Kind("18.column_that_begins_alike_comes", alike("a", "b"), alike("a", "b", "c"), rows=ALIKE, server=18),
+    Kind(
+        "18.column_that_begins_alike_gets_another_type",
+        alike("a", "b"),
+        alike("a", "b", a=BigInteger),
+        rows=ALIKE,
+        server=18,
+    ),
+    Kind("18.columns_that_begin_alike_in_a_long_table", nothing, alike("a", "b", table="t" * 60), server=18),
     change("check_not_enforced_add", plain, with_statements(NOT_ENFORCED)),
     change("check_not_enforced_drop", with_statements(NOT_ENFORCED), plain),
     change(
