@@ -152,6 +152,8 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
             yield from (step.making(*nodes).needing(*theirs) for step in _add(change, after, column))
     for column in before.columns:
         wanted = after.column(column.name)
+        if column.published_by and (wanted is None or column.name in replaced):
+            _refuse_published(change, name, column, "dropped" if wanted is None else "made anew")
         goes = wanted is None and not is_column_inherited(change, name, column, change.before)
         if column.name in replaced or goes:
             about = "drop generated column" if column.generated else None
@@ -167,6 +169,17 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
                 column = replace(column, default=wanted.default)  # noqa: PLW2901
             column = with_inherited(change, name, column)  # noqa: PLW2901
             yield from _alter(change, after, column, wanted, forced)
+
+
+def _refuse_published(change: Change, name: Name, column: Column, what: str) -> None:
+    """Refuse what PostgreSQL doesn't let happen to a column that a publication names."""
+    publication = min(column.published_by)
+    refuse(
+        "dependent",
+        f"The publication {publication} names column {shown(name, change.before)}.{column.name}, which would "
+        f"be {what}. Take it out first, by ALTER PUBLICATION {publication} SET TABLE … in a revision written "
+        "by hand, and name it again in one after.",
+    )
 
 
 def _nodes(table: Table, column: Column, other: Catalog) -> frozenset[Node]:
@@ -725,9 +738,13 @@ def not_null_check(table: Table, column: Column) -> Constraint:
     return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
 
 
-def _refuse_null(table: Table, column: Column, catalog: Catalog) -> ops.AlterColumnOp:
-    schema = schema_of(table.name, catalog)
-    return ops.AlterColumnOp(table.name.name, column.name, schema=schema, modify_nullable=False)
+def _tightened(table: Table, column: str, check: Constraint, catalog: Catalog) -> list[ops.MigrateOperation]:
+    """Return what lets a column refuse NULL, as a check has seen that no row has it."""
+    return [
+        alter_op(table, column, catalog, modify_nullable=False),
+        *constraints.not_null_name_ops(table, column, catalog),
+        constraints.drop_op(check, table, catalog),
+    ]
 
 
 def loosen(way: Way, name: Name, column: Column) -> None:
@@ -743,9 +760,7 @@ def loosen(way: Way, name: Name, column: Column) -> None:
         *([CommentOp(warning), CommentOp("this works as long as all have one.")] if goes else []),
         not_valid_op(check, table, way.at),
         validate_op(check, table, way.at),
-        _refuse_null(table, column, way.at),
-        *constraints.not_null_name_ops(table, column.name, way.at),
-        constraints.drop_op(check, table, way.at),
+        *_tightened(table, column.name, check, way.at),
     ]
     way.step(to, Part(loosened(table, column.name, way.at), [AutocommitOp(back)]))
 
@@ -787,11 +802,7 @@ def _require_online(way: Way, name: Name) -> None:
         to = with_not_null(way, name, column.name, True)
         table = to.tables[name]
         to = with_heirs(to, table.without(check.name))
-        up = [
-            _refuse_null(table, column, to),
-            *constraints.not_null_name_ops(table, column.name, to),
-            constraints.drop_op(check, table, to),
-        ]
+        up = _tightened(table, column.name, check, to)
         # A new column that gets an identity by then takes no NULL: on the way back it goes as a whole.
         is_numbered_anew = column.identity and way.before.tables[name].column(column.name) is None
         way.step(to, Part(up, [] if is_numbered_anew else loosened(table, column.name, to)))

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Set
 
 from plinth.autogenerate.change import heirs
 from plinth.autogenerate.change.order import ordered
-from plinth.autogenerate.change.quoting import comment_sql, quoted, shown
-from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.quoting import comment_sql, quoted
 from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
 from plinth.autogenerate.objects import (
     columns,
@@ -46,8 +45,6 @@ def _steps(change: Change) -> Iterator[Step]:
         yield from indexes.steps(change, name, found)
     yield from constraints.not_null_names(change)
     yield from tables.drop_steps(change)
-    _refuse_dependents(change)
-    _refuse_published(change, found)
     yield from others.steps(change, found)
 
 
@@ -179,54 +176,3 @@ def _compares_otherwise(change: Change, name: ColumnName, shaken: Set[Node], ret
             if not old.needs.isdisjoint(shaken) or columns.changes_family(old, new):
                 return True
     return False
-
-
-def _refuse_dependents(change: Change) -> None:
-    """Return if no view or the like stays as it is although it stands on a column that goes.
-
-    Raises:
-        Refusal: one does, and no model says how it should be without it.
-    """
-    dropped = {
-        ColumnName(name, column.name)
-        for name, table in change.before.tables.items()
-        if change.after.tables.get(name) is not table
-        for column in table.columns
-        if name not in change.after.tables or change.after.tables[name].column(column.name) is None
-    }
-    for other in change.before.others.values():
-        new = change.after.others.get((other.kind, other.name))
-        if new is None or new.definition != other.definition or other.kind == "statistics":
-            continue
-        if other.table is not None and other.table not in change.after.tables:
-            continue
-        used = sorted(other.uses & dropped)
-        if used and other.kind not in {"function", "trigger"}:
-            refuse(
-                "dependent",
-                f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}."
-                f"{used[0].column}, which would be dropped. Change or drop it first, in a revision of "
-                "its own.",
-            )
-
-
-def _refuse_published(change: Change, forced: Forced) -> None:
-    """Return if no publication names a column that goes, or is made anew.
-
-    Raises:
-        Refusal: one does, and PostgreSQL lets such a column not go.
-    """
-    for name in sorted(change.before.tables.keys() & change.after.tables.keys()):
-        for column in change.before.tables[name].columns:
-            goes = change.after.tables[name].column(column.name) is None
-            is_anew = ColumnName(name, column.name) in forced.parts("column")
-            if column.published_by and (goes or is_anew):
-                publication = min(column.published_by)
-                what = "would be dropped" if goes else "would be made anew"
-                refuse(
-                    "dependent",
-                    f"The publication {publication} names column {shown(name, change.before)}."
-                    f"{column.name}, which {what}. Take "
-                    f"it out first, by ALTER PUBLICATION {publication} SET TABLE … in a revision written "
-                    "by hand, and name it again in one after.",
-                )

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from plinth.autogenerate.change.order import mentioned
-from plinth.autogenerate.change.quoting import comment_sql, sql_name
+from plinth.autogenerate.change.quoting import comment_sql, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import Change, FillOp, Forced, SqlOp, Step
@@ -95,6 +95,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
     Raises:
         Refusal: one can't be made anew.
     """
+    _refuse_dependents(change)
     before, after = change.before.others, change.after.others
     remade = {key for key, old in before.items() if key in after and old.node in forced.changed}
     for key, old in reversed(list(before.items())):
@@ -113,6 +114,35 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
             yield Step(op, "type").making(new.node) if new.kind in _FIRST else Step(op, "other")
         if key in remade and new.kind == "statistics" and new.table:
             yield Step(SqlOp(f"ANALYZE {sql_name(new.table, change.after)}", table=new.table), "other")
+
+
+def _refuse_dependents(change: Change) -> None:
+    """Return if no view or the like stays as it is although it stands on a column that goes.
+
+    Raises:
+        Refusal: one does, and no model says how it should be without it.
+    """
+    dropped = {
+        ColumnName(name, column.name)
+        for name, table in change.before.tables.items()
+        if change.after.tables.get(name) is not table
+        for column in table.columns
+        if name not in change.after.tables or change.after.tables[name].column(column.name) is None
+    }
+    for other in change.before.others.values():
+        new = change.after.others.get((other.kind, other.name))
+        if new is None or new.definition != other.definition or other.kind == "statistics":
+            continue
+        if other.table is not None and other.table not in change.after.tables:
+            continue
+        used = sorted(other.uses & dropped)
+        if used and other.kind not in {"function", "trigger"}:
+            refuse(
+                "dependent",
+                f"The {other.kind} {other.name} uses {shown(used[0].table, change.before)}."
+                f"{used[0].column}, which would be dropped. Change or drop it first, in a revision of "
+                "its own.",
+            )
 
 
 def _refuse_loss(old: Other, change: Change) -> None:

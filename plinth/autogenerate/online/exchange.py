@@ -28,7 +28,7 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Part, Way
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import default_op, loosened, native_column, not_null_check
+from plinth.autogenerate.objects.columns import alter_op, default_op, loosened, native_column, not_null_check
 from plinth.autogenerate.objects.constraints import (
     add_constraint,
     add_not_valid,
@@ -403,8 +403,7 @@ class _Exchange:
         return self.way.up(dependents.without(reached, gone), reached) if gone else []
 
     def _alter(self, turn: Turn, column: str, **what: object) -> ops.AlterColumnOp:
-        schema = schema_of(turn.table, self.way.at)
-        return ops.AlterColumnOp(turn.table.name, column, schema=schema, **what)  # type: ignore[arg-type]
+        return alter_op(self.way.at.tables[turn.table], column, self.way.at, **what)
 
     def _default(self, at: Catalog, turn: Turn, column: Column) -> ops.MigrateOperation:
         return default_op(replace(self.way.change, after=at), at.tables[turn.table], column)

@@ -17,7 +17,7 @@ from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp
 from plinth.autogenerate.change.way import Operations, Part, Way
 from plinth.autogenerate.objects import constraints
-from plinth.autogenerate.objects.columns import default_sql, loosen, native_column, server_default
+from plinth.autogenerate.objects.columns import alter_op, default_sql, loosen, native_column, server_default
 from plinth.autogenerate.objects.constraints import drop_constraint
 from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
@@ -189,10 +189,8 @@ class _Pair:
         schema = schema_of(self.name, catalog)
         found: list[ops.MigrateOperation] = [ops.AddColumnOp(self.name.name, native, schema=schema)]
         if one.default is not None:
-            default = server_default(one)
-            found.append(
-                ops.AlterColumnOp(self.name.name, column, schema=schema, modify_server_default=default)
-            )
+            table = catalog.tables[self.name]
+            found.append(alter_op(table, column, catalog, modify_server_default=server_default(one)))
         return found
 
     def drop(self, column: str, catalog: Catalog) -> ops.MigrateOperation:
