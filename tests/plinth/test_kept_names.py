@@ -2,6 +2,7 @@
 # ruff: noqa: S608 - SQL made of constants
 
 import argparse
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from alembic import command
 from sqlalchemy import Engine, MetaData
 
 from plinth.autogenerate.change.refusals import Refusal, Refusals
+from plinth.listening import listening
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
@@ -146,6 +148,34 @@ def test_both_versions_of_the_code_work_at_once(history: History, empty_engine: 
     [(counted, total)] = rows(url, "select count(*), sum(number) from members where id <= 3000")
     assert (counted, total) == (ROWS, sum(n % 7 for n in range(1, ROWS + 1)))
     do(url, f"drop owned by {READER}; drop role {READER}")
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_row_whose_key_changes_before_it_is_filled_keeps_its_value(
+    history: History, empty_engine: Engine, direction: str
+) -> None:
+    first, _ = write(history, empty_engine, models(new=True))
+    config, url = history.config(empty_engine), empty_engine.url
+    table = "members"
+    if direction == "down":
+        command.upgrade(config, "head")
+        table = "people"
+
+    filled: list[str] = []
+
+    def move(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        fill = re.search(r"UPDATE (\w+) SET (\w+) = (\w+)", statement)
+        if fill:  # as if it had begun already
+            filled.extend(fill.groups())
+            do(url, f"update {fill[1]} set id = id + 100000 where id between 1 and 7")
+            raise KeyboardInterrupt
+
+    with listening((Engine, "before_cursor_execute", move)), pytest.raises(KeyboardInterrupt):
+        command.upgrade(config, first) if direction == "up" else command.downgrade(config, first)
+    table, new, old = filled
+    moved = f"select count(*) from {table} where id > 100000 and {new} is not distinct from {old}"
+    assert rows(url, moved) == [(7,)]
+    assert rows(url, f"select count(*) from {table} where id > 100000 and {new} is not null") >= [(6,)]
 
 
 @pytest.mark.parametrize(

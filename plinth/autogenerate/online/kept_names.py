@@ -200,8 +200,8 @@ class _Pair:
     def keep(self, catalog: Catalog) -> Operations:
         """Return what makes the trigger: the one that is written tells the other.
 
-        A row that leaves a column out has its default there. Where neither changes, nothing is to be told:
-        one of the two may not be filled yet.
+        A row that leaves a column out has its default there. Where neither changes, one of the two may not be
+        filled yet, and what fills it may pass the row over: its key may change.
         """
         old, new = (quoted(each.name) for each in (self.old, self.new))
         default = default_sql(self.new)
@@ -214,6 +214,7 @@ class _Pair:
             f"        ELSE NEW.{new} := NEW.{old}; END IF;",
             f"    ELSIF NEW.{new}::text IS DISTINCT FROM OLD.{new}::text THEN NEW.{old} := NEW.{new};",
             f"    ELSIF NEW.{old}::text IS DISTINCT FROM OLD.{old}::text THEN NEW.{new} := NEW.{old};",
+            f"    ELSE NEW.{new} := coalesce(NEW.{new}, NEW.{old}); NEW.{old} := NEW.{new};",
             "    END IF;",
             "    RETURN NEW;",
             "END",
