@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
 _REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
 _OWNS = re.compile(r"\bowner\s+to\b", re.IGNORECASE)
+_REASSIGNS = re.compile(r"\breassign\s+owned\s+by\b", re.IGNORECASE)
 
 _KIND = re.compile(r"\A(?:SEQUENCE|ROUTINE|TYPE) ")
 _TYPE = "TYPE "  # holds no rows that somebody may not see
@@ -112,6 +113,9 @@ class Grants:
             elif _OWNS.search(statement):
                 for place, each in self._before.items():
                     each.owner = "" if _names(statement, place) else each.owner
+            elif _REASSIGNS.search(statement):
+                for each in self._before.values():
+                    each.owner = ""
             elif not self._is_known and _MAKES_ROOM.search(statement):
                 self._is_known = True
                 self._before = _granted(driver_session(conn), columns=False) | self._before

@@ -21,7 +21,7 @@ class Measured:
     Args:
         revisions: those that were measured, in order.
         failure: why the next one couldn't be; None when all were.
-        triggers: tables and names of those that fire for updated rows, and that earlier revisions made.
+        triggers: tables and names of those that fire for changed rows, and that earlier revisions made.
     """
 
     revisions: Sequence[Revision]

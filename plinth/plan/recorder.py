@@ -164,7 +164,7 @@ class Recorder:
         before = self._names(raw)
         if self._first_names is None:
             self._first_names = {oid: each.shown for oid, each in before.tables.items()}
-        self.triggers |= {(table, name) for table, name, _ in raw.execute(TRIGGERS)}
+        self.triggers |= {(table, name) for table, name, *_ in raw.execute(TRIGGERS)}
         self._relations = before.tables
         self._standing = {
             oid: Table(oid, each.shown, self._first_names.get(oid)) for oid, each in before.tables.items()

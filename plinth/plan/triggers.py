@@ -15,9 +15,10 @@ from plinth.plan.facts import Revision, Statement
 # Also in `measuring`'s scratch database. A partition's copy of its table's trigger isn't one by itself.
 TRIGGERS = """
     select tgrelid::regclass::text, tgname::text, array(
-        select attname::text from pg_attribute where attrelid = tgrelid and attnum = any(tgattr::smallint[]))
+        select attname::text from pg_attribute where attrelid = tgrelid and attnum = any(tgattr::smallint[])),
+        tgtype
     from pg_trigger
-    where not tgisinternal and tgparentid = 0 and tgenabled in ('O', 'A') and tgtype & 16 <> 0
+    where not tgisinternal and tgparentid = 0 and tgenabled in ('O', 'A')
     """
 _TREE = """
     with recursive tree as (
@@ -25,23 +26,31 @@ _TREE = """
         select inhrelid from pg_inherits join tree on inhparent = id)
     """
 _CHANGES_ROWS = re.compile(
-    r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|insert|with|merge|do)\b", re.I | re.DOTALL
+    r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|insert|delete|truncate|with|merge|do|copy)\b",
+    re.IGNORECASE | re.DOTALL,
 )
-_UPDATES = re.compile(r"\bupdate\b", re.IGNORECASE)
+_UPDATE = 16
+# By tgtype.
+_EVENTS = {
+    re.compile(rf"\b(?:{words})\b", re.IGNORECASE): event
+    for words, event in (("update", _UPDATE), ("insert|copy", 4), ("delete", 8), ("truncate", 32))
+}
 
 
 class Trigger(NamedTuple):
-    """A trigger that fires when rows are updated.
+    """A trigger that fires when rows are changed.
 
     Args:
         table: its table's name, as SQL has it.
         name: its own.
         columns: those for which it fires; none if it fires whatever is updated.
+        updates: it fires for updates and nothing else of what the statement does.
     """
 
     table: str
     name: str
     columns: tuple[str, ...]
+    updates: bool
 
 
 def unknown(target: Connection, revision: Revision, known: Collection[tuple[str, str]]) -> list[str]:
@@ -54,9 +63,14 @@ def unknown(target: Connection, revision: Revision, known: Collection[tuple[str,
     """
     found: dict[tuple[str, str], None] = {}
     for statement in revision.statements:
+        events = sum(event for word, event in _EVENTS.items() if word.search(statement.sql))
         for table in _changed(statement):
-            for each in _triggers(target, table):
-                is_meant = not each.columns or any(_mentions(statement.sql, name) for name in each.columns)
+            for each in _triggers(target, table, events):
+                is_meant = (
+                    not each.updates
+                    or not each.columns
+                    or any(_mentions(statement.sql, name) for name in each.columns)
+                )
                 if is_meant and each[:2] not in known:
                     found[each.table, each.name] = None
     return [
@@ -66,18 +80,22 @@ def unknown(target: Connection, revision: Revision, known: Collection[tuple[str,
 
 
 def _changed(statement: Statement) -> Iterator[str]:
-    """Yield the tables whose rows a statement may update, by their names in the database at hand."""
-    if _CHANGES_ROWS.match(statement.sql) and _UPDATES.search(statement.sql):
+    """Yield the tables whose rows a statement may change, by their names in the database at hand."""
+    if _CHANGES_ROWS.match(statement.sql):
         for use in statement.uses:
-            if use.lock in {None, "ROW EXCLUSIVE"} and use.table.first_name:
+            if (use.lock in {None, "ROW EXCLUSIVE"} or use.empties) and use.table.first_name:
                 yield use.table.first_name
 
 
-def _triggers(target: Connection, table: str) -> list[Trigger]:
-    """Return the triggers of a table, its partitions and heirs."""
-    asked = text(f"{_TREE} {TRIGGERS} and tgrelid in (select id from tree) order by 1, 2")  # noqa: S608
-    found = target.execute(asked, {"name": table})
-    return [Trigger(owner, name, tuple(columns)) for owner, name, columns in found]
+def _triggers(target: Connection, table: str, events: int) -> list[Trigger]:
+    """Return the triggers of a table, its partitions and heirs, that fire when some of this happens."""
+    which = "tgrelid in (select id from tree) and tgtype & :events <> 0"
+    asked = text(f"{_TREE} {TRIGGERS} and {which} order by 1, 2")
+    found = target.execute(asked, {"name": table, "events": events})
+    return [
+        Trigger(owner, name, tuple(columns), updates=kind & events == _UPDATE)
+        for owner, name, columns, kind in found
+    ]
 
 
 def _mentions(sql: str, name: str) -> bool:

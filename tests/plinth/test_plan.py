@@ -266,12 +266,44 @@ def test_a_plan_names_the_triggers_that_only_the_database_at_hand_has(
         ],
         [],
         [
+            "Trigger new on users, which no revision made, fires for each row that is changed.",
             "Trigger of_email on users, which no revision made, fires for each row that is changed.",
             "Trigger theirs on users, which no revision made, fires for each row that is changed.",
         ],
     ]
     show(made)
     assert "  ! Trigger theirs on users, which no revision made, fires" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("statement", "fires"),
+    [
+        ("delete from users where id = 1", ["gone"]),
+        ("insert into users (id) select 7", ["new"]),
+        ("truncate users cascade", ["emptied"]),
+        ("do 'begin delete from users; end'", ["gone"]),
+        ("select count(*) from users", []),
+    ],
+)
+def test_a_plan_names_triggers_of_every_change(
+    history: History, target: Connection, statement: str, fires: list[str]
+) -> None:
+    history.add("before", None, BEFORE)
+    command.upgrade(history.config(target), "head")
+    stamps = "create function stamp() returns trigger language plpgsql as 'begin return null; end'"
+    target.exec_driver_sql(stamps)
+    for name, event, each in (
+        ("gone", "delete", "row"), ("new", "insert", "row"), ("emptied", "truncate", "statement"),
+    ):  # fmt: skip
+        trigger = f"create trigger {name} after {event} on users for each {each} execute function stamp()"
+        target.exec_driver_sql(trigger)
+    target.commit()
+    history.add("after", "before", execute(statement))
+    [revision] = plan(history.config(target)).revisions
+    assert revision.notes == [
+        f"Trigger {name} on users, which no revision made, fires for each row that is changed."
+        for name in fires
+    ]
 
 
 def test_the_ends_of_transactions_are_seen_in_their_order(

@@ -234,10 +234,14 @@ def test_a_table_that_is_built_anew_belongs_to_whom_it_did_unless_the_revision_s
     command.upgrade(two.config(empty_engine), "head")
     theirs = [("t_a", reader), ("t_a_id_seq", reader), ("t_a_pkey", reader)]
     assert rows(empty_engine.url, owner) == theirs
-    by_hand += ["alter table t_a owner to postgres"]
-    two.add("d", "c", "\n".join(f'op.execute("{each}")' for each in by_hand))
-    command.upgrade(two.config(empty_engine), "head")
-    assert {role for _, role in rows(empty_engine.url, owner)} == {"postgres"}
+    for name, below, said in (
+        ("d", "c", "alter table t_a owner to postgres"),
+        ("e", "d", f"reassign owned by {reader} to postgres"),
+    ):
+        do(empty_engine.url, f"alter table t_a owner to {reader}")
+        two.add(name, below, "\n".join(f'op.execute("{each}")' for each in [*by_hand, said]))
+        command.upgrade(two.config(empty_engine), "head")
+        assert {role for _, role in rows(empty_engine.url, owner)} == {"postgres"}
 
 
 @pytest.mark.parametrize(
