@@ -13,11 +13,11 @@ from alembic.script import Script
 from sqlalchemy import Connection, text
 
 from plinth import environment, own_schema, safety
-from plinth.apply import checksum, phases, standing
+from plinth.apply import checksum, phases, resuming, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, read
 from plinth.apply.lock import is_held
 from plinth.apply.online import HALF_DONE
-from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, interrupted, reads
+from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, reads
 from plinth.errors import PlinthError
 
 IN_ORDER, PENDING, WRONG = 0, 1, 2  # exit codes
@@ -202,8 +202,8 @@ def of_context(heads: Sequence[str], context: MigrationContext) -> Status:
             for name in slipped
         ),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
-        *_left_invalid(connection, _begun(connection, table)),
-        *(() if is_held(connection, table) else _left_half_way(context, connection, table, held)),
+        *_left_invalid(connection, resuming.standing_half_way(context)),
+        *(() if is_held(connection, table) else _left_half_way(context, connection, heads, held)),
     ]
     return Status(
         database=str(connection.scalar(text("select current_database()"))),
@@ -268,11 +268,6 @@ def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem
             yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")
 
 
-def _begun(connection: Connection, table: str) -> list[Interrupted]:
-    there = own_schema.exists(connection, "points")
-    return interrupted(driver_session(connection), table) if there else []
-
-
 def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> Iterator[Problem]:
     """Yield what was left INVALID or NOT VALID, but for constraints that a revision half-way goes on with."""
     done = "\n".join(each.statement for begun in half_way for each in begun.done.values())
@@ -295,26 +290,36 @@ def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> It
 
 
 def _left_half_way(
-    context: MigrationContext, connection: Connection, table: str, held: Collection[str]
+    context: MigrationContext, connection: Connection, heads: Sequence[str], held: Collection[str]
 ) -> Iterator[Problem]:
-    found = list(_half_way(context, connection, table, held))
+    table = history_name(connection, context.opts)
+    found = list(_half_way(context, connection, heads, held))
     yield from found
     known = {each.name for each in found}
     yield from (each for each in _interrupted(connection, table) if each.name not in known)
 
 
 def _half_way(
-    context: MigrationContext, connection: Connection, table: str, held: Collection[str]
+    context: MigrationContext, connection: Connection, heads: Sequence[str], held: Collection[str]
 ) -> Iterator[Problem]:
     """Yield the revisions that were interrupted behind a point; an upgrade leaves out those that are held."""
-    for each in _begun(connection, table):
+    script = context.script
+    if script is None:
+        return
+    for each in resuming.standing_half_way(context):
+        misplaced = resuming.why_misplaced(script, heads, each)
+        if misplaced:
+            yield Problem("interrupted", each.revision, misplaced)
+            continue
         total = _steps_of(context, connection, each)
         place = f"behind step {each.last}" if each.done else "in step 1"
         step = place + (f" of {total}" if total else "")
         onward, back = "alembic upgrade head", "alembic downgrade -1"
-        if each.direction == "down":
+        if len(script.get_heads()) > 1:
+            onward, back = resuming.ways(each)
+        elif each.direction == "down":
             onward, back = back, onward
-        elif each.revision in held:
+        if each.direction == "up" and each.revision in held:
             onward = phases.RELEASE
         yield Problem(
             "interrupted",

@@ -4,6 +4,7 @@ Both go through `env.py` as a downgrade does, under the same lock, and are stopp
 revisions that can't be undone, rows that would be lost.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,9 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from plinth.apply import resuming
 from plinth.apply.ledger import Entry, ancestors, change_of, history_name, newest, parents, read
+from plinth.apply.points import Interrupted
 from plinth.errors import PlinthError
 
 
@@ -40,11 +43,15 @@ def rollback(config: Config) -> Undone:
 
     def steps(heads: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
         script, applied, entries = _state(heads, context)
-        batches = [entry.batch for entry in entries.values() if entry.direction == "up"]
+        batches: dict[str, float] = {
+            name: entry.batch for name, entry in entries.items() if entry.direction == "up" and entry.batch
+        }
+        for each in _begun(context, applied):
+            batches[each.revision] = each.batch or math.inf
         if not batches:
             raise UndoError(_no_batch(applied))
-        last = {name for name, entry in entries.items() if entry.batch == max(batches) and entry.batch}
-        downgrades = _downgrades(script, applied, {name for name in last if entries[name].direction == "up"})
+        last = {name for name, batch in batches.items() if batch == max(batches.values())}
+        downgrades = _downgrades(script, applied, last)
         done.undone = [step.revision.revision for step in downgrades]
         return downgrades
 
@@ -63,7 +70,8 @@ def redo(config: Config) -> Undone:
 
     def steps(heads: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
         script, applied, entries = _state(heads, context)
-        last = _last(heads, applied, entries)
+        begun = [each.revision for each in _begun(context, applied)]
+        last = begun[0] if begun else _last(heads, applied, entries)
         change = change_of(script.get_revision(last))
         same = {name for name in applied if change and change_of(script.get_revision(name)) == change}
         downgrades = _downgrades(script, applied, same or {last})
@@ -92,6 +100,15 @@ def _state(
     applied = ancestors(script, heads)
     entries = newest(read(connection, history_name(connection, context.opts)))
     return script, applied, {name: entry for name, entry in entries.items() if name in applied}
+
+
+def _begun(context: MigrationContext, applied: set[str]) -> list[Interrupted]:
+    """Return the revisions whose upgrade stands half-way; what is to be undone counts as applied."""
+    return [
+        each
+        for each in resuming.standing_half_way(context)
+        if each.direction == "up" and each.revision in applied
+    ]
 
 
 def _no_batch(applied: set[str]) -> str:

@@ -16,9 +16,9 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from plinth import alembic_command, own_schema, safety, settings, up_to_date
+from plinth import alembic_command, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import drops, left_columns, losses, phases, session, version_row
+from plinth.apply import drops, left_columns, losses, phases, resuming, session, version_row
 from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
@@ -192,6 +192,7 @@ class _Callers:
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         refuse_unknown_heads(heads, context)
         planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
+        self._refuse_half_way(context, planned)
         refuse_irreversible(planned)
         refuse_slipped_in(heads, context, self._command, planned)
         self._refuse_losses(planned, context)
@@ -213,6 +214,16 @@ class _Callers:
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
+
+    def _refuse_half_way(self, context: MigrationContext, planned: Sequence[MigrationStep]) -> None:
+        """Return if no revision stands half-way, or nothing is to be done."""
+        for each in resuming.standing_half_way(context):
+            if planned and self._command.name != "stamp":
+                raise ApplyError(
+                    f"Revision {each.revision} stands half-way, and the connection that was handed over is "
+                    "in a transaction, in which it can't be gone on with. Hand over an engine, or a "
+                    f"connection without a transaction, first. {resuming.say_ways(each)}"
+                )
 
     def _refuse_losses(self, planned: Sequence[MigrationStep], context: MigrationContext) -> None:
         downgrades = list(itertools.takewhile(_undoes, planned))
@@ -245,7 +256,7 @@ class _Applier:
         self._settings = settings.configured()
         self._backoff = Backoff(self._settings.retry_limit)
         self._planned: list[MigrationStep] | None = None
-        self._to_take_back: list[Interrupted] = []
+        self._to_take_back: set[str] = set()
         self._done = 0
         self._grants = Grants()
         self._heads: tuple[str, ...] | None = None  # as committed
@@ -478,14 +489,10 @@ class _Applier:
         self._heads = tuple(heads)
         if self._planned is None:
             refuse_unknown_heads(heads, context)
-            self._planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
-            is_noted = own_schema.exists(connection, "points")
-            table = history_name(connection, context.opts)
-            half_way = interrupted(self._lock.session, table) if is_noted else []
-            self._to_take_back = [each for each in half_way if self._goes_the_other_way(each)]
-            if self._to_take_back and self._goes_back() and not _names_its_goal(context):
-                self._planned = []  # what stands half-way is the one step
-            planned = self._planned
+            half_way = resuming.standing_half_way(context)
+            steps, back = resuming.plan(self._work, heads, context, self._command, half_way)
+            planned = phases.but_for_those_after(steps, heads, context)
+            self._planned, self._to_take_back = planned, {each.revision for each in back}
             refuse_irreversible(planned)
             refuse_slipped_in(heads, context, self._command, planned)
             refuse_long_ids(context, planned)
@@ -494,10 +501,15 @@ class _Applier:
         self._writer.prepare(connection)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
         connection.commit()
-        while self._to_take_back:
-            self._take_back(context, self._to_take_back[0])
-            del self._to_take_back[0]
-        half_way = interrupted(self._lock.session, self._writer.version_table)
+        table = self._writer.version_table
+        for each in interrupted(self._lock.session, table):
+            if each.revision in self._to_take_back:
+                self._take_back(context, each)
+        self._to_take_back.clear()
+        half_way = interrupted(self._lock.session, table)
+        if self._command.name == "stamp" and half_way:
+            resuming.forget(context, table, half_way)
+            connection.commit()
         for number in range(self._done, len(self._planned)):
             step = self._planned[number]
             self._lock.check()
@@ -558,7 +570,7 @@ class _Applier:
             place = f"behind its step {begun.last}" if begun.done else "with its first step"
             log.warning("Revision %s was interrupted: it goes on %s.", key[0], place)
         else:
-            begun = Interrupted(*key)
+            begun = Interrupted(*key, batch=self._writer.batch)
             if may_commit(Path(step.revision.path)):
                 from plinth.catalog import record_catalog  # noqa: PLC0415 - most revisions need no picture
 
@@ -579,21 +591,6 @@ class _Applier:
         from plinth.apply.half_way import take_back  # noqa: PLC0415 - rarely needed
 
         take_back(context, self._connection, begun, self._writer.version_table, _names(context))
-
-    def _goes_back(self) -> bool:
-        return self._command.name in {"downgrade", "rollback", "redo"}
-
-    def _goes_the_other_way(self, begun: Interrupted) -> bool:
-        """Whether the command goes back over what an interrupted one has done, and doesn't go on with it."""
-        is_upgrade = begun.direction == "up"
-        goes_on = any(
-            isinstance(step, RevisionStep)
-            and step.revision.revision == begun.revision
-            and step.is_upgrade is is_upgrade
-            for step in self._planned or ()
-        )
-        turns = is_upgrade is self._goes_back() and not goes_on
-        return (turns or begun.goes_back) and self._command.name != "stamp"
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step
@@ -649,11 +646,6 @@ def _names(context: MigrationContext) -> dict[str, Any]:
     """Return the version table's names, as `read_catalog` takes them."""
     names = ("version_table", "version_table_schema")
     return {name: context.opts[name] for name in names if context.opts.get(name)}
-
-
-def _names_its_goal(context: MigrationContext) -> bool:
-    """Whether a downgrade says to which revision, and not how many."""
-    return not str(context.opts.get("destination_rev") or "-").startswith("-")
 
 
 def _says_repeatable(step: MigrationStep) -> bool:

@@ -135,6 +135,17 @@ _ROW = text(
     """
 )
 _OFFLINE_HISTORY = "current_setting('plinth.history')"
+# What is printed begins each revision at its start.
+_REFUSED_OFFLINE = """
+DO $$
+DECLARE half_way text := (
+    SELECT min(revision) FROM plinth.points WHERE version_table = current_setting('plinth.history'));
+BEGIN
+    IF half_way IS NOT NULL THEN
+        RAISE 'Revision % stands half-way. Without --sql, go on, or take back what is done: alembic upgrade '
+            '%, or alembic downgrade %@-1', half_way, half_way, half_way;
+    END IF;
+END $$""".strip()
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
 
@@ -316,6 +327,7 @@ class Writer:
                 f"ELSE concat(schema, '.', :name) END, false) AS history FROM ({_SCHEMA}) seen (schema)"
             )
         yield text(history).bindparams(name=self.version_table)
+        yield text(_REFUSED_OFFLINE)
         yield text(
             "SELECT set_config('plinth.batch', CAST(coalesce(max(batch), 0) + 1 AS text), false) AS batch "  # noqa: S608
             f"FROM plinth.ledger WHERE version_table = {_OFFLINE_HISTORY}"

@@ -34,6 +34,9 @@ _WRITES = re.compile(
     r"\b(?:(?:setval|nextval)\s*\(|into\b)", re.IGNORECASE
 )  # a SELECT that does more than read
 _CALLED = re.compile(r'("(?:[^"]|"")+"|[^\W\d][\w$]*)\s*\(')
+_INDEX = re.compile(
+    rf"\A{_SPACE}(?:create|drop)\s+(?:unique\s+)?index\s+concurrently\b", re.IGNORECASE | re.DOTALL
+)
 _ENDS = re.compile(rf"\A{_SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
 _MAY_WRITE = """
@@ -53,6 +56,11 @@ _SELECT = """
     """
 _GO_BACK = """
     update plinth.points set result = result || '{"goes_back": true}'
+    where version_table = %s and revision = %s and number = 0
+    """
+_NOTE_BACK = """
+    update plinth.points
+    set result = result || jsonb_build_object('back', concat(result ->> 'back', %s::text))
     where version_table = %s and revision = %s and number = 0
     """
 _DELETE = (
@@ -112,6 +120,8 @@ class Interrupted:
         goes_back: some of what it has done is taken back already.
         is_noted: the database knows that it was begun, although nothing of it may be done yet.
         first: its first statement, if that is one that no transaction can hold.
+        batch: of the command that began it.
+        back: the statements that take back what it has done, once that was begun.
     """
 
     revision: str
@@ -122,6 +132,8 @@ class Interrupted:
     goes_back: bool = False
     is_noted: bool = False
     first: str = ""
+    batch: int | None = None
+    back: str = ""
 
     @property
     def last(self) -> int:
@@ -146,6 +158,7 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
             of.done[number] = Done(number, statement, result)
         else:
             of.first, of.picture, of.goes_back = statement, result["picture"], result.get("goes_back", False)
+            of.batch, of.back = result.get("batch"), result.get("back", "")
     return list(found.values())
 
 
@@ -168,9 +181,10 @@ class Points:
         file: Path | None,
     ) -> None:
         revision, direction = begun.revision, begun.direction
-        if begun.done and begun.checksum != _checksum(file):
+        if (begun.done or _commits(begun.first)) and begun.checksum != _checksum(file):
+            place = f"after its step {begun.last}" if begun.done else "in its first step"
             raise PointError(
-                f"Revision {revision} was interrupted after its step {begun.last}, and its file was edited "
+                f"Revision {revision} was interrupted {place}, and its file was edited "
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
@@ -185,7 +199,7 @@ class Points:
         self._key = (version_table, revision, direction)
         self._file = file
         self._before = begun.done
-        self._picture = begun.picture
+        self._about = {"picture": begun.picture, "batch": begun.batch}
         self._number = 0
         self._values: str | None = None  # of the statement of that number
         self._waiting: list[Done] = []  # for the end of their transaction
@@ -209,7 +223,7 @@ class Points:
             _, revision, _ = self._key
             raise PointError(
                 f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
-                f"{self._number} is another statement now than it was then: {_shown(statement)} Let it do "
+                f"{self._number} is another statement now than it was then: {shown(statement)} Let it do "
                 "what it did, and run the same command again."
             )
         if done and "values" in done.result and done.result["values"] != values:
@@ -232,7 +246,7 @@ class Points:
             _, revision, direction = self._key
             raise PointError(
                 f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
-                f"{number} was passed over, for it was done with other values: {_shown(statement)} Whether "
+                f"{number} was passed over, for it was done with other values: {shown(statement)} Whether "
                 "those that it has now were missed can't be told. Take back what is done, and begin again: "
                 f"{way_back(direction)}; or do by hand what is missing, and mark the revision as applied: "
                 "alembic stamp"
@@ -264,7 +278,7 @@ class Points:
             self.are_kept = True
 
     def _beginning(self, checksum: str | None, statement: str = "") -> tuple[object, ...]:
-        return (*self._key, 0, statement, Jsonb({"picture": self._picture}), checksum)
+        return (*self._key, 0, statement, Jsonb(self._about), checksum)
 
     def keep(self, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done since the last point, if anything; the caller commits."""
@@ -286,6 +300,11 @@ class Points:
         """Forget what was done since the last point: it was rolled back."""
         self._waiting.clear()
         self._savepoints.clear()
+
+
+def _commits(statement: str) -> bool:
+    """Whether a statement may have done a part of its work; that of an index is known otherwise."""
+    return bool(statement) and _INDEX.match(statement) is None
 
 
 def _checksum(file: Path | None) -> str | None:
@@ -323,6 +342,11 @@ def way_back(direction: str) -> str:
 def go_back(session: "psycopg.Connection[Any]", version_table: str, revision: str) -> None:
     """Note that what a revision has done is being taken back; the caller commits."""
     session.execute(_GO_BACK, [version_table, revision])
+
+
+def note_back(session: "psycopg.Connection[Any]", version_table: str, revision: str, sql: str) -> None:
+    """Note the statements that are about to take back what a revision has done; the caller commits."""
+    session.execute(_NOTE_BACK, [sql, version_table, revision])
 
 
 def erase(session: "psycopg.Connection[Any]", version_table: str, revision: str) -> None:
@@ -388,7 +412,7 @@ def replay(cursor: "psycopg.Cursor[Any]", done: Done, statement: str) -> None:
     if done.result.get("too_many"):
         raise PointError(
             f"Step {done.number} of an interrupted revision is done and can't be passed over, for it "
-            f"returned more than {MOST_ROWS} rows: {_shown(statement)} Finish by hand what is left, and mark "
+            f"returned more than {MOST_ROWS} rows: {shown(statement)} Finish by hand what is left, and mark "
             "the revision as applied: alembic stamp"
         )
     if "columns" in done.result:
@@ -404,7 +428,8 @@ def _column(place: int, name: str, type_: str) -> str:
     return f'(line ->> {place})::{type_.replace("%", "%%")} as "{quoted}"'
 
 
-def _shown(statement: str) -> str:
+def shown(statement: str) -> str:
+    """Return a statement as a message has it: in one line that ends with a full stop."""
     line = " ".join(statement.split()).rstrip(".;")
     return f"{line[:120]} …." if len(line) > 120 else f"{line}."
 

@@ -19,6 +19,8 @@ _ALTER = re.compile(
     re.IGNORECASE,
 )
 
+TAKEN = "_taken"  # behind the name of what has made room for one that comes back
+
 _Key = tuple[str, Name | None, Name | str]  # its kind, the table or type that it is a part of, its name
 
 
@@ -175,7 +177,7 @@ def _room(
         yield f"DROP VIEW {Identifier(name.schema, name.name).as_string()}"
     elif each.aside and each.old not in origins and _is_in(now, _held_now(each.old, current)):
         short = (name if isinstance(name, str) else name.name).encode()[:50].decode(errors="ignore")
-        yield each.aside.format(Identifier(f"{short}_taken").as_string())
+        yield each.aside.format(Identifier(f"{short}{TAKEN}").as_string())
 
 
 def _renames(statements: Iterable[str], origins: dict[_Key, _Key], default: str) -> Iterator[_Renamed]:
@@ -196,10 +198,7 @@ def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _
     own: _Key = (space, None, Name(schema, name))
     if match["to"]:
         back = f"ALTER {kind} {prefix}{match['to']} RENAME TO {match['name']}"
-        # An index is no more than its table; what is new and has rows isn't dropped without a word.
-        aside = (
-            f"ALTER INDEX {_whole(prefix)}{_whole(match['name'])} RENAME TO {{}}" if kind == "INDEX" else None
-        )
+        aside = f"ALTER {kind} {_whole(prefix)}{_whole(match['name'])} RENAME TO {{}}"
         return _Renamed(own, (space, None, Name(schema, _plain(match["to"]))), back, aside)
     if match["moved"]:
         home = match["schema"] or f'"{default}"'
@@ -210,8 +209,8 @@ def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _
     holder = owner if isinstance(owner, Name) else None
     alter = f"ALTER {kind} {prefix}{match['name']} RENAME {part.upper()}"
     back = f"{alter} {match['new']} TO {match['old']}"
-    aside = f"{_whole(alter)} {_whole(match['old'])} TO {{}}" if part != "value" else None
-    return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back, aside)
+    room = f"{_whole(alter)} {_whole(match['old'])} TO {{}}" if part != "value" else None
+    return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back, room)
 
 
 def _whole(sql: str) -> str:

@@ -1,0 +1,187 @@
+"""What a command does about revisions that stand half-way: it goes on with them, or takes them back.
+
+Alembic is asked as if what is to be taken back were applied (or undone) already. So a relative number counts
+it, and branches, merge points and dependencies mean what they always do.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.script import ScriptDirectory
+from alembic.util import to_tuple
+from sqlalchemy import Connection
+
+from plinth import own_schema
+from plinth.alembic_command import AlembicCommand
+from plinth.apply.ledger import ancestors, history_name, parents
+from plinth.apply.points import Interrupted, PointError, driver_session, erase, interrupted
+
+log = logging.getLogger(__name__)
+
+Work = Callable[..., Iterable[Any]]
+
+_ONE = re.compile(r"(?:(?P<name>.+)@)?-1")
+_BACK = {"downgrade", "rollback", "redo"}
+
+
+def standing_half_way(context: MigrationContext) -> list[Interrupted]:
+    """Return the revisions that stand half-way in a context's database."""
+    connection = context.connection
+    if not isinstance(connection, Connection) or not own_schema.exists(connection, "points"):
+        return []
+    return interrupted(driver_session(connection), history_name(connection, context.opts))
+
+
+def plan(
+    work: Work,
+    heads: Sequence[str],
+    context: MigrationContext,
+    command: AlembicCommand,
+    half_way: Sequence[Interrupted],
+) -> tuple[list[MigrationStep], list[Interrupted]]:
+    """Return a command's steps, and what is to be taken back before them.
+
+    Args:
+        work: the command's own, which plans its steps.
+        heads: what is applied.
+        context: Alembic's.
+        command: which one.
+        half_way: the revisions that stand half-way.
+
+    Raises:
+        PointError: other revisions would run while one stands half-way, or one can't be placed.
+    """
+    script = context.script
+    if not half_way or script is None or command.name == "stamp":
+        return list(work(heads, context)), []
+    for each in half_way:
+        misplaced = why_misplaced(script, heads, each)
+        if misplaced:
+            raise PointError(misplaced)
+    steps: list[MigrationStep] | None = None
+    goes_back = command.name in _BACK
+    turned = [each for each in half_way if (each.direction == "up") is goes_back]
+    back = _only(turned, context)
+    if back:
+        steps = []
+    elif turned:
+        steps = list(work(_as_if_done(script, heads, turned), context))
+        for each in turned:
+            place = _place(steps, each, is_upgrade=not goes_back)
+            if place is not None:
+                back.append(each)
+                del steps[place]
+    if steps is None or not back:
+        steps = list(work(heads, context))
+    # What is taken back in part can't be gone on with, whatever the command.
+    back += [each for each in half_way if each.goes_back and each not in back]
+    for each in half_way:
+        if each in back:
+            continue
+        place = _place(steps, each, is_upgrade=each.direction == "up")
+        if place is not None:
+            steps.insert(0, steps.pop(place))
+        elif steps:
+            raise PointError(
+                f"Revision {each.revision} stands half-way, and is no part of what this command does: others "
+                f"wait for it. {say_ways(each)}"
+            )
+    return steps, back
+
+
+def ways(each: Interrupted) -> tuple[str, str]:
+    """Return what to type to go on, and to take back what is done, whatever branches there are."""
+    up, down = f"alembic upgrade {each.revision}", f"alembic downgrade {each.revision}@-1"
+    return (up, down) if each.direction == "up" else (down, up)
+
+
+def say_ways(each: Interrupted) -> str:
+    """Return sentences that say the same."""
+    forth, back = ways(each)
+    return f"To go on: {forth}. To take back what is done: {back}"
+
+
+def forget(context: MigrationContext, version_table: str, half_way: Sequence[Interrupted]) -> None:
+    """Forget what `alembic stamp` has the last word on: revisions above or below those that it names."""
+    script, connection = context.script, context.connection
+    if script is None or not isinstance(connection, Connection):
+        return
+    named = [
+        found.revision
+        for name in to_tuple(context.opts.get("destination_rev"), default=())
+        for found in script.get_revisions(name)
+        if found is not None
+    ]
+    known = {found.revision for found in script.walk_revisions()}
+    below = ancestors(script, named)
+    for each in half_way:
+        is_about = each.revision in below or not named or each.revision not in known
+        if is_about or not ancestors(script, [each.revision]).isdisjoint(named):
+            erase(driver_session(connection), version_table, each.revision)
+            log.warning(
+                "Revision %s stood half-way: that is forgotten, and what it had done stays.", each.revision
+            )
+
+
+def _only(turned: Sequence[Interrupted], context: MigrationContext) -> list[Interrupted]:
+    """Return the one that a downgrade by one step is about; Alembic doesn't walk down from a merge point."""
+    match = _ONE.fullmatch(str(context.opts.get("destination_rev")))
+    return [each for each in turned if match and match["name"] in {None, each.revision}][:1]
+
+
+def _place(steps: Sequence[MigrationStep], each: Interrupted, *, is_upgrade: bool) -> int | None:
+    for place, step in enumerate(steps):
+        is_same = isinstance(step, RevisionStep) and step.revision.revision == each.revision
+        if is_same and step.is_upgrade is is_upgrade:
+            return place
+    return None
+
+
+def _as_if_done(
+    script: ScriptDirectory, heads: Sequence[str], turned: Sequence[Interrupted]
+) -> tuple[str, ...]:
+    """Return the heads as they were if these had been done whole: first those which they make."""
+    found = list(heads)
+    for each in turned:
+        below = parents(script, script.get_revision(each.revision))
+        if each.direction == "up":
+            found = [each.revision, *(name for name in found if name not in below)]
+        else:
+            found.remove(each.revision)
+            rest = ancestors(script, found)
+            bare = [name for name in below if name not in rest]
+            others = [ancestors(script, [name]) - {name} for name in bare]
+            found = [name for name in bare if not any(name in other for other in others)] + found
+    return tuple(found)
+
+
+def why_misplaced(script: ScriptDirectory, heads: Sequence[str], each: Interrupted) -> str | None:
+    """Return what to say of a revision that can't be half-way where the database stands; None if it can."""
+    known = {found.revision: found for found in script.walk_revisions()}
+    at = f"alembic stamp {' '.join(heads) or 'base'}"
+    revision = known.get(each.revision)
+    if revision is None:
+        return (
+            f"Revision {each.revision} stands half-way, and has no file here. Put the file back; or undo by "
+            f"hand what it has done, and say so: {at}"
+        )
+    applied = ancestors(script, heads)
+    why = ""
+    if each.direction == "up":
+        missing = set(parents(script, revision)) - applied
+        if missing:
+            why = f"{', '.join(sorted(missing))}, on which it stands, isn't applied"
+        elif each.revision in applied:
+            why = "it counts as applied"
+    elif each.revision not in heads:
+        why = "it is no head of what is applied"
+    if not why:
+        return None
+    return (
+        f"Revision {each.revision} stands half-way of its {each.direction}grade by what was noted, and "
+        f"{why}: the database was changed since by other means. If nothing of it is there any more, or "
+        f"all of it, say where the database stands: {at}"
+    )

@@ -1,0 +1,483 @@
+"""Where a revision that stands half-way is met by other commands than the one that it was interrupted in."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import URL
+
+from plinth import undo
+from plinth.status import status
+from tests.plinth.history import CONCURRENTLY, History, do, heads, ledger, rows
+from tests.plinth.interruptions import Interrupted, interrupted
+from tests.plinth.judge import dump
+
+POINTS = "select revision from plinth.points group by revision order by revision"
+STOP = 'op.execute("select 1 / count(*) from pass_on")'
+
+
+def add(history: History, name: str, below: "str | tuple[str, ...] | None", *, extra: str = "") -> None:
+    """Write a revision that makes a table, and stops half-way, both ways, as long as it is told to."""
+    history.add(
+        name,
+        below,
+        f'{CONCURRENTLY}op.execute("create table t_{name} (id int)")\n{STOP}\n'
+        f'op.execute("create table u_{name} (id int)")',
+        f'{CONCURRENTLY}op.execute("drop table u_{name}")\n{STOP}\nop.execute("drop table t_{name}")',
+        extra=extra,
+    )
+
+
+def let_pass(url: URL) -> None:
+    do(url, "insert into pass_on default values")
+
+
+def hold(url: URL) -> None:
+    do(url, "delete from pass_on")
+
+
+def tables(url: URL) -> list[str]:
+    found = rows(url, "select relname from pg_class where relname ~ '^[tu]_' and relkind = 'r' order by 1")
+    return [name for (name,) in found]
+
+
+@pytest.fixture
+def half(history: History, empty_engine: Engine, empty_url: URL) -> History:
+    """A history of `a`, `b` and `c`, of which the last stands half-way."""
+    do(empty_url, "create table pass_on ()")
+    history.tables("a", "b")
+    command.upgrade(history.config(empty_engine), "head")
+    add(history, "c", "b")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    return history
+
+
+@pytest.mark.parametrize(
+    ("target", "left"),
+    [("-1", "b"), ("-2", "a"), ("-3", None), ("b", "b"), ("a", "a"), ("base", None), ("c-1", "b"),
+     ("c@-2", "a")],
+)  # fmt: skip
+def test_a_downgrade_counts_what_stands_half_way(
+    half: History, empty_engine: Engine, empty_url: URL, target: str, left: str | None
+) -> None:
+    command.downgrade(half.config(empty_engine), target)
+    assert heads(empty_url) == ({left} if left else set())
+    assert tables(empty_url) == {"b": ["t_a", "t_b"], "a": ["t_a"], None: []}[left]
+    assert rows(empty_url, POINTS) == []
+
+
+def test_a_downgrade_of_too_many_is_refused(half: History, empty_engine: Engine, empty_url: URL) -> None:
+    with pytest.raises(CommandError, match="-4 didn't produce 4 migrations"):
+        command.downgrade(half.config(empty_engine), "-4")
+    assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b", "t_c"])
+
+
+def test_the_first_revision_is_taken_back(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "create table pass_on ()")
+    add(history, "a", None)
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert (tables(empty_url), rows(empty_url, POINTS)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("target", "left"), [("+1", "b"), ("+2", "c"), ("head", "c"), ("b", "b"), ("a+1", "b")]
+)
+def test_an_upgrade_counts_what_stands_half_way_of_its_way_down(
+    history: History, empty_engine: Engine, empty_url: URL, target: str, left: str
+) -> None:
+    do(empty_url, "create table pass_on ()")
+    history.tables("a")
+    add(history, "b", "a")
+    let_pass(empty_url)
+    command.upgrade(history.config(empty_engine), "head")
+    history.add("c", "b", 'op.execute("create table t_c ()")', 'op.execute("drop table t_c")')
+    hold(empty_url)
+    with pytest.raises(CommandError):
+        command.downgrade(history.config(empty_engine), "-1")
+    assert tables(empty_url) == ["t_a", "t_b"]
+    command.upgrade(history.config(empty_engine), target)
+    assert heads(empty_url) == {left}
+    assert tables(empty_url) == ["t_a", "t_b", *(["t_c"] if left == "c" else []), "u_b"]
+    assert rows(empty_url, POINTS) == []
+
+
+def test_rollback_takes_back_the_batch_with_what_stands_half_way_of_it(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "create table pass_on ()")
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    history.tables("a", "b")
+    add(history, "c", "b")
+    for _ in range(2):  # goes on, and is interrupted again
+        with pytest.raises(CommandError):
+            command.upgrade(history.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    assert undo.rollback(history.config(empty_engine)).undone == ["c", "b"]
+    assert (heads(empty_url), tables(empty_url), rows(empty_url, POINTS)) == ({"a"}, ["t_a"], [])
+
+
+def test_rollback_takes_back_what_another_batch_left_half_way(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    assert undo.rollback(half.config(empty_engine)).undone == ["c"]
+    assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b"])
+
+
+def test_redo_begins_again_with_what_stands_half_way(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    let_pass(empty_url)
+    done = undo.redo(half.config(empty_engine))
+    assert (done.undone, done.applied) == (["c"], ["c"])
+    assert (heads(empty_url), tables(empty_url)) == ({"c"}, ["t_a", "t_b", "t_c", "u_c"])
+    assert rows(empty_url, POINTS) == []
+
+
+@pytest.fixture
+def branches(history: History, empty_engine: Engine, empty_url: URL) -> History:
+    """A history of `a`, with `x` and `y` on it, of which `y` stands half-way, and `z` on `x` is pending."""
+    do(empty_url, "create table pass_on ()")
+    history.tables("a")
+    history.add("x", "a", 'op.execute("create table t_x (id int)")', 'op.execute("drop table t_x")')
+    command.upgrade(history.config(empty_engine), "head")
+    add(history, "y", "a")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "y")
+    history.add("z", "x", 'op.execute("create table t_z (id int)")', 'op.execute("drop table t_z")')
+    return history
+
+
+@pytest.mark.parametrize("words", [("upgrade", "z"), ("downgrade", "x@-1")])
+def test_another_branch_waits_for_what_stands_half_way(
+    branches: History, empty_engine: Engine, empty_url: URL, words: tuple[str, str]
+) -> None:
+    refused = "Revision y stands half-way.*To go on: alembic upgrade y. To take back.* alembic downgrade y@-1"
+    with pytest.raises(CommandError, match=refused):
+        getattr(command, words[0])(branches.config(empty_engine), words[1])
+    assert (heads(empty_url), tables(empty_url)) == ({"x"}, ["t_a", "t_x", "t_y"])
+
+
+def test_what_stands_half_way_comes_first(branches: History, empty_engine: Engine, empty_url: URL) -> None:
+    let_pass(empty_url)
+    command.upgrade(branches.config(empty_engine), "heads")
+    assert [name for name, *_ in ledger(empty_url)] == ["a", "x", "y", "z"]
+    assert heads(empty_url) == {"y", "z"}
+
+
+@pytest.mark.parametrize("target", ["-1", "y@-1"])
+def test_a_branch_half_way_is_taken_back_alone(
+    branches: History, empty_engine: Engine, empty_url: URL, target: str
+) -> None:
+    command.downgrade(branches.config(empty_engine), target)
+    assert (heads(empty_url), tables(empty_url)) == ({"x"}, ["t_a", "t_x"])
+    assert rows(empty_url, POINTS) == []
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_merge_point_half_way_goes_the_other_way(
+    history: History, empty_engine: Engine, empty_url: URL, direction: str
+) -> None:
+    do(empty_url, "create table pass_on ()")
+    history.tables("a")
+    for name in ("x", "y"):
+        history.add(
+            name, "a", f'op.execute("create table t_{name} ()")', f'op.execute("drop table t_{name}")'
+        )
+    add(history, "m", ("x", "y"))
+    if direction == "down":
+        let_pass(empty_url)
+        command.upgrade(history.config(empty_engine), "head")
+        hold(empty_url)
+        with pytest.raises(CommandError):
+            command.downgrade(history.config(empty_engine), "x")
+        assert (heads(empty_url), tables(empty_url)) == ({"m"}, ["t_a", "t_m", "t_x", "t_y"])
+        command.upgrade(history.config(empty_engine), "head")
+        assert (heads(empty_url), tables(empty_url)) == ({"m"}, ["t_a", "t_m", "t_x", "t_y", "u_m"])
+    else:
+        with pytest.raises(CommandError):
+            command.upgrade(history.config(empty_engine), "head")
+        assert heads(empty_url) == {"x", "y"}
+        command.downgrade(history.config(empty_engine), "-1")
+        assert (heads(empty_url), tables(empty_url)) == ({"x", "y"}, ["t_a", "t_x", "t_y"])
+        command.downgrade(history.config(empty_engine), "base")
+        assert (heads(empty_url), tables(empty_url)) == (set(), [])
+    assert rows(empty_url, POINTS) == []
+
+
+def test_what_depends_on_another_branch_goes_both_ways(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "create table pass_on ()")
+    history.tables("a")
+    history.add("x", None, 'op.execute("create table t_x (id int)")', 'op.execute("drop table t_x")')
+    add(history, "y", "a", extra='depends_on = "x"')
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "heads")
+    assert heads(empty_url) == {"a", "x"}
+    command.downgrade(history.config(empty_engine), "-1")
+    assert (heads(empty_url), tables(empty_url)) == ({"a", "x"}, ["t_a", "t_x"])
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "heads")
+    command.downgrade(history.config(empty_engine), "base")
+    assert (heads(empty_url), tables(empty_url), rows(empty_url, POINTS)) == (set(), [], [])
+
+
+def test_the_status_says_what_works_in_a_branch(
+    branches: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    [said] = [each.message for each in status(branches.config(empty_engine)).problems if each.name == "y"]
+    assert "To go on: alembic upgrade y. To take back what is done: alembic downgrade y@-1" in said
+
+
+def test_a_schema_that_was_emptied_by_hand_is_not_gone_on_with(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "drop schema public cascade; create schema public; create table pass_on (id int)")
+    let_pass(empty_url)
+    with pytest.raises(CommandError, match=r"c stands half-way.* b, on which it stands.* alembic stamp base"):
+        command.upgrade(half.config(empty_engine), "head")
+    command.stamp(half.config(empty_engine), "base")
+    command.upgrade(half.config(empty_engine), "head")
+    assert (heads(empty_url), tables(empty_url)) == ({"c"}, ["t_a", "t_b", "t_c", "u_c"])
+
+
+def test_stamp_has_the_last_word(half: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "drop table t_c")
+    let_pass(empty_url)
+    command.stamp(half.config(empty_engine), "b")
+    assert rows(empty_url, POINTS) == []
+    command.upgrade(half.config(empty_engine), "head")
+    assert tables(empty_url) == ["t_a", "t_b", "t_c", "u_c"]
+
+
+def test_stamp_of_another_branch_leaves_what_stands_half_way(
+    branches: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    command.stamp(branches.config(empty_engine), "z")
+    assert rows(empty_url, POINTS) == [("y",)]
+
+
+def test_what_stands_half_way_and_has_no_file_is_named(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    file = half.folder / "versions" / "c_make.py"
+    file.unlink()
+    for name, target in (("upgrade", "head"), ("downgrade", "-1")):
+        with pytest.raises(CommandError, match=r"c stands half-way, and has no file here. Put the file back"):
+            getattr(command, name)(half.config(empty_engine), target)
+    assert tables(empty_url) == ["t_a", "t_b", "t_c"]
+    [said] = [each.message for each in status(half.config(empty_engine)).problems if each.name == "c"]
+    assert "has no file here" in said
+
+
+def test_a_callers_transaction_goes_nowhere_while_one_stands_half_way(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    for name, target in (("upgrade", "head"), ("downgrade", "-1")):
+        with empty_engine.begin() as connection, pytest.raises(CommandError, match=r"c stands half-way"):
+            getattr(command, name)(half.config(connection), target)
+    assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b", "t_c"])
+
+
+@pytest.mark.parametrize("words", [("upgrade", "b:head"), ("downgrade", "b:a")])
+def test_sql_stops_where_one_stands_half_way(
+    half: History,
+    empty_engine: Engine,
+    empty_url: URL,
+    words: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    getattr(command, words[0])(half.config(), words[1], sql=True)
+    with pytest.raises(psycopg.errors.RaiseException, match=r"Revision c stands half-way.*alembic upgrade c"):
+        do(empty_url, capsys.readouterr().out)
+    assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b", "t_c"])
+
+
+def test_another_tenants_rows_stay(history: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "create schema one; create schema two; create table pass_on ()")
+    engines = [
+        create_engine(empty_url, connect_args={"options": f"-csearch_path={name},public"})
+        for name in ("one", "two")
+    ]
+    history.tables("a")
+    for engine in engines:
+        command.upgrade(history.config(engine), "head")
+    history.add(
+        "b",
+        "a",
+        f'{CONCURRENTLY}op.execute("create table t_b (id int)")\n'
+        f'{CONCURRENTLY}op.execute("alter table t_a add n int")\n{STOP}',
+        'op.execute("drop table t_b")\nop.execute("alter table t_a drop n")',
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(engines[0]), "head")
+    let_pass(empty_url)
+    command.upgrade(history.config(engines[1]), "head")
+    do(empty_url, "insert into two.t_b values (1); insert into two.t_a values (1, 2)")
+    assert [bool(status(history.config(each)).problems) for each in engines] == [True, False]
+    command.downgrade(history.config(engines[0]), "-1")
+    assert rows(empty_url, "select to_regclass('one.t_b') is null") == [(True,)]
+    assert rows(empty_url, "select * from two.t_b, two.t_a") == [(1, 1, 2)]
+    for engine in engines:
+        engine.dispose()
+
+
+def test_what_somebody_has_added_to_a_table_meanwhile_stays(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(
+        empty_url,
+        "alter table t_a add note text; insert into t_a values (1, 'kept'); create index on t_a (note)",
+    )
+    command.downgrade(half.config(empty_engine), "-1")
+    assert (tables(empty_url), rows(empty_url, "select * from t_a")) == (["t_a", "t_b"], [(1, "kept")])
+    assert rows(empty_url, "select to_regclass('t_a_note_idx') is null") == [(False,)]
+
+
+LOOP = """
+    do $$ begin
+        for number in 1..3 loop
+            update t_a set n = n + {0} where id = number and n < 100;
+            commit;
+            if number = 2 then perform 1 / count(*) from pass_on; end if;
+        end loop;
+    end $$
+    """
+EDITS: dict[str, tuple[Callable[[str], str], bool]] = {
+    "formatted": (
+        lambda text: text.replace("'''", '"' * 3).replace("def upgrade():", "def upgrade( ) :"),
+        True,
+    ),
+    "a comment": (lambda text: text.replace("def upgrade", "# why\n\ndef upgrade"), True),
+    "a statement behind": (lambda text: text + "\ndef more():\n    op.execute('select 1')\n", False),
+    "another value": (lambda text: text.replace("+ 10", "+ 1000"), False),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_file_that_was_edited_in_its_first_step_is_refused(
+    history: History, empty_engine: Engine, empty_url: URL, edit: str
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(
+        empty_url,
+        "create table pass_on (); alter table t_a add n int default 0; "
+        "insert into t_a select generate_series(1, 3)",
+    )
+    file = history.add("b", "a", f"{CONCURRENTLY}op.execute('''{LOOP.format(10)}''')")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_url, "select n from t_a order by id") == [(10,), (10,), (0,)]
+    let_pass(empty_url)
+    change, goes_on = EDITS[edit]
+    file.write_text(change(file.read_text()))
+    if goes_on:
+        command.upgrade(history.config(empty_engine), "head")
+        assert heads(empty_url) == {"b"}
+    else:
+        with pytest.raises(CommandError, match="interrupted in its first step, and its file was edited"):
+            command.upgrade(history.config(empty_engine), "head")
+        assert (heads(empty_url), rows(empty_url, "select max(n) from t_a")) == ({"a"}, [(10,)])
+
+
+@pytest.mark.parametrize(
+    ("statement", "stays"),
+    [
+        ("update t_a set n = n + 1", True),
+        ("do $$ begin update only public.t_a as t set m = 1, n = 7 where t.id > 0; end $$", True),
+        ("insert into t_a (id) values (7)", True),
+        ("delete from t_a where id = 1", True),
+        ("update t_a set m = n", False),
+        ("insert into u_b select id from t_a", False),
+    ],
+)
+def test_rows_that_are_not_taken_back_are_named(  # noqa: PLR0917 - fixtures, and a case
+    half: History,
+    empty_engine: Engine,
+    empty_url: URL,
+    statement: str,
+    stays: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    command.downgrade(half.config(empty_engine), "-1")
+    do(empty_url, "alter table t_a add n int; insert into t_a select 1")
+    half.add(
+        "c",
+        "b",
+        'op.execute("create table u_b (id int)")\nop.execute("alter table t_a add m int")\n'
+        f"{CONCURRENTLY}op.execute({statement!r})\n{STOP}",
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(half.config(empty_engine), "head")
+    caplog.clear()
+    command.downgrade(half.config(empty_engine), "-1")
+    said = [each for each in caplog.messages if "Not so the rows that it has changed" in each]
+    assert bool(said) is stays
+    assert all(statement in each for each in said)
+
+
+def test_what_was_made_to_take_it_back_goes_too(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(
+        empty_url,
+        "create table pass_on (); alter table t_a add n int; create index ix on t_a (n); "
+        "insert into t_a select n, n from generate_series(1, 50) n",
+    )
+    before = dump(empty_url)
+    history.add("b", "a", f'op.alter_column("t_a", "n", type_=sa.BigInteger())\n{CONCURRENTLY}{STOP}')
+    done = False
+    behind = 0
+    while not done:
+        with pytest.raises(CommandError):
+            command.upgrade(history.config(empty_engine), "head")
+        assert rows(empty_url, "select from plinth.points")
+        with interrupted(behind) as ran, suppress(Interrupted):
+            command.downgrade(history.config(empty_engine), "-1")
+            done = True
+        command.downgrade(history.config(empty_engine), "-1") if not done else None
+        assert (dump(empty_url), rows(empty_url, POINTS)) == (before, []), ran
+        behind += 1
+    assert behind > 2
+
+
+@pytest.mark.parametrize("has_rows", [False, True])
+def test_a_new_table_under_the_name_of_a_renamed_one_makes_room_if_it_is_empty(
+    history: History,
+    empty_engine: Engine,
+    empty_url: URL,
+    has_rows: bool,
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "create table pass_on (); insert into t_a values (7); create type mood as enum ('a')")
+    history.add(
+        "b",
+        "a",
+        'op.rename_table("t_a", "t_z")\nop.execute("create table t_a (n int)")\n'
+        "op.execute('alter type mood rename to \"The mood\"')\n"
+        "op.execute(\"create type mood as enum ('b')\")\n"
+        f"{CONCURRENTLY}{STOP}",
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    if has_rows:
+        do(empty_url, "insert into t_a values (1)")
+        with pytest.raises(CommandError, match=r"the new table t_a has the name of one.*and has rows"):
+            command.downgrade(history.config(empty_engine), "-1")
+        assert rows(empty_url, "select n, id from t_a, t_z") == [(1, 7)]
+        do(empty_url, "delete from t_a")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert (tables(empty_url), rows(empty_url, "select id from t_a")) == (["t_a"], [(7,)])
+    assert rows(empty_url, "select enumtypid::regtype::text, enumlabel from pg_enum") == [("mood", "a")]
