@@ -8,7 +8,7 @@ from alembic.operations import Operations, ops
 from sqlalchemy import text
 
 from plinth.autogenerate.change.casts import Casts, Using
-from plinth.autogenerate.change.quoting import do_block, literal, without_binds
+from plinth.autogenerate.change.quoting import do_block, literal, quoted, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 
@@ -135,6 +135,20 @@ class EachPartitionOp(ops.MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
         return ("each partition", self.statements)
+
+
+class LoosenPartitionsOp(EachPartitionOp):
+    """Lets a column be NULL in each partition, where the table's may be NULL already.
+
+    Args:
+        table: its name as SQL.
+        altered: what does that for the table.
+    """
+
+    def __init__(self, table: str, altered: ops.AlterColumnOp) -> None:
+        self.altered = altered
+        column = as_it_is(quoted(altered.column_name))
+        super().__init__(table, "", (f"ALTER TABLE {{partition}} ALTER COLUMN {column} DROP NOT NULL",))
 
 
 def _as_text(name: str) -> str:

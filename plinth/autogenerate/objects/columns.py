@@ -41,12 +41,11 @@ from plinth.autogenerate.change.steps import (
     AutocommitOp,
     Change,
     CommentOp,
-    EachPartitionOp,
     Forced,
+    LoosenPartitionsOp,
     SqlOp,
     Step,
     Waiting,
-    as_it_is,
 )
 from plinth.autogenerate.change.types import base_name, same_family, sqlalchemy_type
 from plinth.autogenerate.change.way import Part, Way
@@ -365,11 +364,10 @@ def loosened(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOpe
 
     What refuses it in partitions is their own, too, since they got a primary key before their table did.
     """
-    found: list[ops.MigrateOperation] = [alter_op(table, column, catalog, modify_nullable=True)]
-    if table.partition_key:
-        alter = f"ALTER TABLE {{partition}} ALTER COLUMN {as_it_is(quoted(column))} DROP NOT NULL"
-        found.append(EachPartitionOp(sql_name(table.name, catalog), "", (alter,)))
-    return found
+    alter = alter_op(table, column, catalog, modify_nullable=True)
+    return (
+        [alter, LoosenPartitionsOp(sql_name(table.name, catalog), alter)] if table.partition_key else [alter]
+    )
 
 
 def default_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:

@@ -16,6 +16,7 @@ from plinth.autogenerate.change.steps import (
     AutocommitOp,
     CommentOp,
     FillOp,
+    LoosenPartitionsOp,
     NamedTextOp,
     NotNullNamesOp,
     SqlOp,
@@ -178,7 +179,8 @@ def _without_needless(parts: Sequence[Operations]) -> list[Operations]:
     for part in reversed(parts):
         kept = []
         for op in reversed(part):
-            if isinstance(op, ops.AlterColumnOp) and _is_dropped(op, dropped):
+            altered = op.altered if isinstance(op, LoosenPartitionsOp) else op
+            if isinstance(altered, ops.AlterColumnOp) and _is_dropped(altered, dropped):
                 continue
             if isinstance(op, ops.DropColumnOp):
                 dropped.add((op.schema, op.table_name, op.column_name))
