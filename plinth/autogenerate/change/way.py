@@ -60,11 +60,8 @@ class Way:
         """Go on by one transaction, if there is anything to do; `through` a schema on the way."""
         stops = [self.at, *([through] if through else []), to]
         found = [self.between(*pair) for pair in pairwise(stops)]
-        self.at = to
         up = [op for part in found for op in part.up]
-        down = [op for part in reversed(found) for op in part.down]
-        if up or down:
-            self.parts.append(Part(up, down, self.is_after))
+        self.step(to, up, [op for part in reversed(found) for op in part.down])
 
     def up(self, before: Catalog, after: Catalog) -> Operations:
         """Return what leads from one schema to another."""
@@ -76,10 +73,11 @@ class Way:
         back = replace(back, backfills={}, is_downgrade=True)
         return Part(self.up(before, after), [step.op for step in self.difference(back)])
 
-    def step(self, to: Catalog, part: Part) -> None:
-        """Go on by a part that is written already."""
+    def step(self, to: Catalog, up: Operations, down: Operations = ()) -> None:
+        """Go on by a part that is written already, if there is anything in it."""
         self.at = to
-        self.parts.append(replace(part, is_after=self.is_after))
+        if up or down:
+            self.parts.append(Part(up, down, self.is_after))
 
     def has_relatives(self, name: Name) -> bool:
         """Whether a table is partitioned, a partition, or inherits, or another inherits from it."""

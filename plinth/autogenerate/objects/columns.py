@@ -48,7 +48,7 @@ from plinth.autogenerate.change.steps import (
     Waiting,
 )
 from plinth.autogenerate.change.types import base_name, same_family, sqlalchemy_type
-from plinth.autogenerate.change.way import Part, Way
+from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.constraints import add_not_valid, not_valid_op, validate, validate_op
 from plinth.autogenerate.objects.sequences import (
@@ -509,7 +509,8 @@ def changes_family(before: Column, after: Column) -> bool:
 
 
 def _add_columns(way: Way, name: Name) -> None:
-    way.go(_eased(way, name), through=_without_defaults(way, name))
+    eased = _eased(way, name)
+    way.go(eased, through=_without_defaults(way, name, eased))
     let_number(way, name)
 
 
@@ -591,9 +592,8 @@ def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Colu
     return after
 
 
-def _without_defaults(way: Way, name: Name) -> Catalog | None:
+def _without_defaults(way: Way, name: Name, eased: Catalog) -> Catalog | None:
     """Return the eased schema before columns that are filled get defaults: one set later is for new rows."""
-    eased = _eased(way, name)
     before, table = way.before.tables[name], eased.tables[name]
 
     def is_late(column: Column) -> bool:
@@ -651,7 +651,7 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
 
 def _fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
     fill = backfill_op(way.at.tables[name], Fill(column, value, may_be_null=may_be_null), way.at)
-    way.step(way.at, Part([AutocommitOp([fill])], []))
+    way.step(way.at, [AutocommitOp([fill])])
 
 
 def new_and_filled(way: Way, name: Name) -> list[Column]:
@@ -722,7 +722,7 @@ def make_identity(way: Way, name: Name) -> None:
     to = replace(to, sequences={**to.sequences, **sequences})
     revoke = _for_everybody(way, name, "REVOKE USAGE ON SEQUENCE {} FROM PUBLIC")
     # On the way back the column goes as a whole.
-    way.step(to, Part([*revoke, *way.between(way.at, to).up], []))
+    way.step(to, [*revoke, *way.between(way.at, to).up])
 
 
 # NULL, allowed or not
@@ -760,7 +760,7 @@ def loosen(way: Way, name: Name, column: Column) -> None:
         validate_op(check, table, way.at),
         *_tightened(table, column.name, check, way.at),
     ]
-    way.step(to, Part(loosened(table, column.name, way.at), [AutocommitOp(back)]))
+    way.step(to, loosened(table, column.name, way.at), [AutocommitOp(back)])
 
 
 def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
@@ -803,7 +803,7 @@ def _require_online(way: Way, name: Name) -> None:
         up = _tightened(table, column.name, check, to)
         # A new column that gets an identity by then takes no NULL: on the way back it goes as a whole.
         is_numbered_anew = column.identity and way.before.tables[name].column(column.name) is None
-        way.step(to, Part(up, [] if is_numbered_anew else loosened(table, column.name, to)))
+        way.step(to, up, [] if is_numbered_anew else loosened(table, column.name, to))
 
 
 def _loosen_columns(way: Way, name: Name) -> None:

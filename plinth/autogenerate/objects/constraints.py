@@ -39,7 +39,7 @@ from plinth.autogenerate.change.steps import (
     Waiting,
     as_it_is,
 )
-from plinth.autogenerate.change.way import Part, Way
+from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import indexes
 from plinth.autogenerate.objects.indexes import build, build_for_key
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
@@ -448,7 +448,7 @@ def add_not_valid(way: Way, name: Name, constraint: Constraint, *, goes: bool = 
     unchecked = replace(constraint.for_new_rows, comment=None)
     to = way.with_table(table.having(unchecked))
     up = [not_valid_op(constraint, table, way.at)]
-    way.step(to, Part(up, [] if goes else [drop_op(constraint, table, way.at)]))
+    way.step(to, up, [] if goes else [drop_op(constraint, table, way.at)])
 
 
 def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = False) -> None:
@@ -471,7 +471,7 @@ def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = Fals
         not_valid_op(constraint, table, way.at),
         *comment_ops(standing, table, way.at),
     ]
-    way.step(to, Part([AutocommitOp(up)], down if stood else []))
+    way.step(to, [AutocommitOp(up)], down if stood else [])
 
 
 def comment_ops(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
@@ -503,8 +503,8 @@ def add_constraint(way: Way, name: Name, constraint: Constraint, *, goes: bool =
         return
     drop = [] if goes else [drop_op(constraint, table, way.at)]
     for block, is_outside in form:
-        way.step(to, Part([AutocommitOp(block)] if is_outside else block, []))
-    way.step(to, Part([], drop))
+        way.step(to, [AutocommitOp(block)] if is_outside else block)
+    way.step(to, [], drop)
 
 
 def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
@@ -512,14 +512,15 @@ def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
     table = way.at.tables[name]
     ahead, back = (name_beside(each, table) for each in (new, old))
     ahead_of = key_index(replace(new, name=ahead), table)
-    way.step(way.at, Part([AutocommitOp(build_for_key(ahead_of, table, way.at))], []))
+    way.step(way.at, [AutocommitOp(build_for_key(ahead_of, table, way.at))])
     to = way.with_table(table.without(old.name).having(new))
     way.step(
         to,
-        Part(_take_turns(old, new, ahead, table, way.at), _take_turns(new, old, back, table, way.at)),
+        _take_turns(old, new, ahead, table, way.at),
+        _take_turns(new, old, back, table, way.at),
     )
     again = build_for_key(key_index(replace(old, name=back), table), table, way.at)
-    way.step(to, Part([], [AutocommitOp(again)]))
+    way.step(to, [], [AutocommitOp(again)])
 
 
 def _take_turns(
@@ -545,7 +546,7 @@ def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
     to, form = way.with_table(table.without(constraint.name)), _form(constraint, table, way.at)
     if form:
         again = AutocommitOp(op for block, _ in form for op in block)
-        way.step(to, Part([drop_op(constraint, table, way.at)], [again]))
+        way.step(to, [drop_op(constraint, table, way.at)], [again])
     else:
         way.go(to)
 

@@ -14,7 +14,7 @@ from plinth.autogenerate.change.parts import is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import comment_sql, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import AutocommitOp, Change, Forced, SqlOp, Step
-from plinth.autogenerate.change.way import Part, Way
+from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, Index, Name, Table
 
 
@@ -135,7 +135,7 @@ def drop_index(way: Way, name: Name, index: Index) -> None:
     """Go on by dropping an index concurrently."""
     table = way.at.tables[name]
     down = [AutocommitOp(build(index, table, way.at))]
-    way.step(way.with_table(table.without(index.name)), Part(_drop(index, table, way.at), down))
+    way.step(way.with_table(table.without(index.name)), _drop(index, table, way.at), down)
 
 
 def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None:
@@ -149,7 +149,7 @@ def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None
     """
     table = way.at.tables[name]
     up = [AutocommitOp(build(index, table, way.at))]
-    way.step(way.with_table(table.having(index)), Part(up, [] if goes else _drop(index, table, way.at)))
+    way.step(way.with_table(table.having(index)), up, [] if goes else _drop(index, table, way.at))
 
 
 def replace_index(way: Way, name: Name, old: Index, new: Index) -> None:
@@ -160,7 +160,7 @@ def replace_index(way: Way, name: Name, old: Index, new: Index) -> None:
     drop_index(way, name, old)
     to = way.with_table(way.at.tables[name].without(own).having(new))
     up, down = (rename_op(name, *pair, way.at) for pair in ((own, new.name), (new.name, own)))
-    way.step(to, Part([up], [down]))
+    way.step(to, [up], [down])
 
 
 def build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateOperation]:

@@ -24,7 +24,7 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Step
-from plinth.autogenerate.change.way import Part, Way
+from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import (
     alter_op,
@@ -109,11 +109,7 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     if native is None:
         create: ops.MigrateOperation = SqlOp(create_sql(table, inline, catalog), f"create {table.name.name}")
         written = {each.name for each in inline}
-        if table.comment is not None:
-            yield Step(_comment(table, catalog), "comment")
-        for column in table.columns:
-            if column.comment is not None:
-                yield Step(alter_op(table, column.name, catalog, modify_comment=column.comment), "comment")
+        yield from _comments(table, table.columns, catalog)
     else:
         create, written = native
     made = Step(create).making(*nodes)
@@ -164,17 +160,22 @@ def _create_partition(change: Change, table: Table) -> Iterator[Step]:
     own = own_of_partition(table, parent) if parent else table
     created = Step(SqlOp(sql, f"create {table.name.name}"))
     yield created.making(*table.column_nodes, *(table.nodes - own.nodes))
-    if table.comment is not None:
-        yield Step(_comment(table, catalog), "comment")
+    yield from _comments(table, own.columns, catalog)
     for column in own.columns:
         if column.default is not None:
             alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)}"
             step = Step(SqlOp(f"{alter} SET DEFAULT {default_sql(column)}"), "table")
             yield step.making(table.part("default", column.name))
-        if column.comment is not None:
-            yield Step(alter_op(table, column.name, catalog, modify_comment=column.comment), "comment")
         yield from settings(change, table, Column(column.name, column.type), column)
     yield from _create_parts(table, own.constraints.values(), (), catalog)
+
+
+def _comments(table: Table, columns: Iterable[Column], catalog: Catalog) -> Iterator[Step]:
+    if table.comment is not None:
+        yield Step(_comment(table, catalog), "comment")
+    for column in columns:
+        if column.comment is not None:
+            yield Step(alter_op(table, column.name, catalog, modify_comment=column.comment), "comment")
 
 
 def is_same_partition(before: Table, after: Table) -> bool:
@@ -593,7 +594,7 @@ def _make_partitions(way: Way) -> None:
             f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
             "END IF;",
         ]
-        way.step(way.at, Part([AutocommitOp([SqlOp(do_block(look), table=default.name)])], []))
+        way.step(way.at, [AutocommitOp([SqlOp(do_block(look), table=default.name)])])
         own = temporary_name(f"{default.name.name}_without_{name.name}", "", default.constraints)
         check = Constraint(own, "c", f"CHECK ((NOT ({condition})))", expression=f"(NOT ({condition}))")
         add_not_valid(way, default.name, check, goes=True)
@@ -604,7 +605,7 @@ def _make_partitions(way: Way) -> None:
         made = way.between(way.at, replace(way.at, tables={**way.at.tables, name: new}))
         to = way.with_table(checked.without(check.name))
         to = replace(to, tables={**to.tables, name: new})
-        way.step(to, Part([*made.up, drop_op(check, checked, way.at)], made.down))
+        way.step(to, [*made.up, drop_op(check, checked, way.at)], made.down)
 
 
 def _default_beside(way: Way, table: Table) -> Table | None:

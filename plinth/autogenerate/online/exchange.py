@@ -26,7 +26,7 @@ from plinth.autogenerate.change.quoting import (
     temporary_name,
 )
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
-from plinth.autogenerate.change.way import Operations, Part, Way
+from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import alter_op, default_op, loosened, native_column, not_null_check
 from plinth.autogenerate.objects.constraints import (
@@ -65,11 +65,11 @@ def swap(way: Way, places: Sequence[ColumnName]) -> None:
     back.begin()
     back.prepare()
     again = there.analyze_again()
-    way.step(way.at, Part([], again))
-    way.step(reached, Part(there.take_over(), back.take_over()))
-    way.step(reached, Part(again, []))
+    way.step(way.at, [], again)
+    way.step(reached, there.take_over(), back.take_over())
+    way.step(reached, again)
     for part in reversed(back_way.parts):
-        way.step(reached, Part([], part.up))
+        way.step(reached, [], part.up)
 
 
 def _guard(way: Way, names: Collection[Name]) -> None:
@@ -77,7 +77,7 @@ def _guard(way: Way, names: Collection[Name]) -> None:
     for name in in_order(sorted(names), way.at):
         to = triggers.guarded(way.at, {name})
         if to.others != way.at.others:
-            way.step(to, Part(way.up(way.at, to), []))
+            way.step(to, way.up(way.at, to))
 
 
 def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
@@ -103,7 +103,7 @@ def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
     up = [ops.AddColumnOp(name.name, native, schema=schema), *Keeper(way, turn).make()]
     if place == places[0]:
         up.insert(0, CommentOp(_comment(way, places)))
-    way.step(to, Part(up, []))
+    way.step(to, up)
     return turn
 
 
@@ -196,10 +196,10 @@ class _Exchange:
         """Let the columns that were left be equal again, as the way back begins."""
         too_large = [op for turn in self.turns for op in self._refuse_too_large(turn)]
         if too_large:
-            self.way.step(self.way.at, Part([AutocommitOp(too_large)], []))
+            self.way.step(self.way.at, [AutocommitOp(too_large)])
         _guard(self.way, self.own_tables)
         for keeper in self.keepers:
-            self.way.step(self.way.at, Part(keeper.make(), []))
+            self.way.step(self.way.at, keeper.make())
         self.fill()
 
     def fill(self) -> None:
@@ -217,7 +217,7 @@ class _Exchange:
                 is_kept=True,
             )
             op = backfill_op(at.tables[turn.table], fill, at)
-            self.way.step(at, Part([AutocommitOp([op])], []))
+            self.way.step(at, [AutocommitOp([op])])
 
     def _refuse_too_large(self, turn: Turn) -> Iterator[SqlOp]:
         """Yield what stops if a number of a key is too large for its old type, before any trigger would."""
@@ -257,15 +257,15 @@ class _Exchange:
                 self._make_key(owner, key)
         self.views = Beside(self.way, self.reached(), self._others())
         if self.views.views:
-            self.way.step(self.way.at, Part(self.views.make(*self._lend()), []))
-            self.way.step(self.way.at, Part(self.views.fill(), []))
+            self.way.step(self.way.at, self.views.make(*self._lend()))
+            self.way.step(self.way.at, self.views.fill())
 
     def _analyze(self) -> None:
         """Let the planner know the columns, before anybody asks for them."""
         for name in self.own_tables:
             columns = quoted_list(tuple(self._beside(name).values()))
             op = SqlOp(f"ANALYZE {sql_name(name, self.way.at)} ({columns})", table=name)
-            self.way.step(self.way.at, Part([AutocommitOp([op])], []))
+            self.way.step(self.way.at, [AutocommitOp([op])])
 
     def analyze_again(self) -> Operations:
         """Return what fills the statistics of several columns, which are made anew with the exchange."""
@@ -288,7 +288,7 @@ class _Exchange:
         elif beside.type == "p" and table.partition_key:
             index = key_index(beside, table)  # the table's own comes with the key
             built = build_for_key(index, table, self.way.at)
-            self.way.step(self.way.with_table(table.having(index)), Part([AutocommitOp(built)], []))
+            self.way.step(self.way.with_table(table.having(index)), [AutocommitOp(built)])
         elif beside.type == "p":
             add_index(self.way, name, key_index(beside, table), goes=True)
         else:

@@ -15,7 +15,7 @@ from plinth.autogenerate.change.quoting import made_name, quoted, schema_of, sho
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp
-from plinth.autogenerate.change.way import Operations, Part, Way
+from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import alter_op, default_sql, loosen, native_column, server_default
 from plinth.autogenerate.objects.constraints import drop_constraint
@@ -106,7 +106,7 @@ def keep_names(way: Way) -> None:
         down = [*pair.stop(way.at), pair.drop(place.column, way.at), *(back for _, back in moves)]
         table = _with_other_names(way.at.tables[place.table], way.change.after.tables[place.table], old)
         beside = replace(pair.new, not_null=False)
-        way.step(way.with_table(replace(table, columns=(*table.columns, beside))), Part(up, down))
+        way.step(way.with_table(replace(table, columns=(*table.columns, beside))), up, down)
         before = _with_other_names(way.before.tables[place.table], way.change.after.tables[place.table], old)
         way.before = replace(way.before, tables={**way.before.tables, place.table: before})
 
@@ -124,11 +124,11 @@ def drop_old_names(way: Way) -> None:
         if pair.old.not_null:
             loosen(way, name, pair.old)
         filled = backfill_op(way.at.tables[name], Fill(old, quoted(place.column), may_be_null=True), way.at)
-        way.step(way.at, Part([], [AutocommitOp([filled])]))
+        way.step(way.at, [], [AutocommitOp([filled])])
         table = way.at.tables[name]
         up = [*pair.stop(way.at), pair.drop(old, way.at)]
         down = [*pair.add(old, way.at), *pair.keep(way.at)]
-        way.step(way.with_table(table.without_columns({old})), Part(up, down))
+        way.step(way.with_table(table.without_columns({old})), up, down)
 
 
 Move = tuple[ops.MigrateOperation, ops.MigrateOperation]
