@@ -317,8 +317,7 @@ def check(arguments: argparse.Namespace) -> int:
     for line in (*(each.message for each in report.problems), *report.hints, *report.notes):
         say(line)
     if report.agrees:
-        number = f"{report.revisions} revision{'s' * (report.revisions != 1)}"
-        say(f"Models and revisions agree ({number}, each tried up and down).")
+        say(report.verdict())
     return 0 if report.agrees else 1
 
 

@@ -90,6 +90,13 @@ class Report:
         """Whether nothing was found that doesn't agree."""
         return not self.problems
 
+    def verdict(self) -> str:
+        """Return a sentence for where all agrees."""
+        number = f"{self.revisions} revision{'s' * (self.revisions != 1)}"
+        if self.tried:
+            return f"Models and revisions agree ({number}, each tried up and down)."
+        return f"Models and database agree ({number}, none of them tried)."
+
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
         shown = [{"kind": each.kind, "name": each.name, "message": each.message} for each in self.problems]
@@ -164,6 +171,7 @@ def _check_without_database(config: Config, failure: Exception, report: Report) 
 
     Raises:
         Exception: the failure, if that isn't why `env.py` fails.
+        NoScratchError: there is no place to try them either, so that there is nothing to tell.
     """
     with place(config, report) as (target, is_at_hand):
         if is_at_hand:
@@ -172,8 +180,8 @@ def _check_without_database(config: Config, failure: Exception, report: Report) 
             with scratch_database(target) as engine:
                 _add_all(report, _tried(on_scratch(config, engine), engine)[1])
         except NoScratchError as error:
-            report.tried = False
-            report.notes.append(f"The revisions could not be tried. {error}")
+            notes = " ".join(report.notes)
+            raise NoScratchError(f"Nothing could be looked at. {notes} {error}") from error
 
 
 @contextmanager
@@ -254,6 +262,7 @@ def _tried(
     """Try all revisions; return what they make, or None when they can't be applied, and what was found."""
     report, history, metadata = Report(), found.history, found.options.get("target_metadata")
     if not try_all(engine, history, report):
+        report.notes.append("What comes after it was not tried, and models and database were not compared.")
         return None, report
     with engine.connect() as connection:
         made = history.read(connection)

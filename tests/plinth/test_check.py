@@ -117,8 +117,10 @@ def test_an_upgrade_that_fails(history: History, checked: Check) -> None:
 def test_an_upgrade_that_works_only_once(history: History, checked: Check) -> None:
     history.tables("a")
     history.add("b", "a", 'op.execute("select lo_create(4711)")')
+    history.add("c", "b", 'op.execute("select nobody")')
     report = checked("a")
     assert [(each.kind, each.name) for each in report.problems] == [("upgrade", "b")]
+    assert report.notes == ["What comes after it was not tried, and models and database were not compared."]
 
 
 def test_what_cannot_be_undone_is_not_undone(history: History, checked: Check) -> None:
@@ -209,6 +211,7 @@ def test_where_nothing_can_be_tried_it_says_so(
     report = checked("a")
     assert "could not be tried" in "\n".join(report.notes)
     assert [each.kind for each in report.problems] == ["models"]  # as Alembic itself sees it: not up to date
+    assert "tried up and down" not in report.verdict()
 
 
 @pytest.mark.slow

