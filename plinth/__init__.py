@@ -12,6 +12,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `env`: a whole `env.py`; `alembic_plugin`: what Alembic calls when it compares.
 - `environment`: runs an `env.py`, whichever it is, in order to look.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
+- `places`: the line of a project's file that an error comes from.
 - `revision_files`: those that can't be loaded; `collector`: paused while they, models or a schema are read.
 - `revision_names`: ids made of the time, messages that say something.
 - `apply`: one applier at a time, a transaction for each revision, bounded waiting, the ledger.
@@ -19,7 +20,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `autogenerate`: from the models to revisions.
 - `up_to_date`: an upgrade that has nothing to do, seen without Alembic; `advisory`: the locks' numbers.
 - `upgrading`: an upgrade that says what it did; `undo`: the last batch, the last change.
-- `configured`: what `env.py` says of each of its databases.
+- `configured`: what `env.py` says of each of its databases; `env_database`: which one it leads to.
 - `check`: whether models, revisions and database agree.
 - `status`, `status_table`: what is applied, pending and wrong.
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.

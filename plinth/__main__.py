@@ -132,7 +132,7 @@ def _sentence(error: Exception | SystemExit) -> str | None:
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
-    from plinth import development, revision_files
+    from plinth import development, places, revision_files
     from plinth.errors import sentence_of
 
     sentence = str(error) if isinstance(error, CommandError) else missing_extra(error)
@@ -140,7 +140,7 @@ def _sentence(error: Exception | SystemExit) -> str | None:
         sentence = sentence_of(error)
     if sentence is None:
         sentence = revision_files.objection(ScriptDirectory.from_config(development.alembic_config()))
-    return sentence
+    return sentence or places.sentence(error)
 
 
 def missing_extra(error: BaseException) -> str | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from alembic import context
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import MetaData
 
-from plinth import alembic_command, alembic_plugin, collector, settings, up_to_date
+from plinth import alembic_command, alembic_plugin, collector, places, settings, up_to_date
 from plinth.errors import PlinthError, as_command_errors
 
 Models = MetaData | Sequence[MetaData]
@@ -102,7 +103,13 @@ def _metadata(
     if not needed and naming_convention is not None:
         return MetaData(naming_convention=naming_convention)
     with collector.paused():
-        return given()
+        try:
+            return given()
+        except Exception as error:
+            said = None if isinstance(error, (PlinthError, CommandError)) else places.sentence(error)
+            if said is None:
+                raise
+            raise CommandError(f"The models can't be imported. {said}") from error
 
 
 def _set_up_logging(config: Config, *, quietly: bool) -> None:

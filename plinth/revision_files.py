@@ -1,6 +1,5 @@
 """Revision files that can't be loaded, or bear one id: which file, which line, and why."""
 
-import os
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError, to_tuple
 
 from plinth import collector
+from plinth.places import shown
 
 
 def refuse_unloadable(script: ScriptDirectory) -> None:
@@ -52,7 +52,7 @@ def objection(script: ScriptDirectory) -> str | None:
         other = files.setdefault(each.revision, Path(each.path))
         if other != Path(each.path):
             return (
-                f"{_shown(other)} and {_shown(Path(each.path))} have the same id, {each.revision!r}. Give "
+                f"{shown(other)} and {shown(Path(each.path))} have the same id, {each.revision!r}. Give "
                 "one of them another, and a down_revision on which it shall stand."
             )
     known = {name for each in loaded for name in (each.revision, *each.branch_labels)}
@@ -61,7 +61,7 @@ def objection(script: ScriptDirectory) -> str | None:
             for parent in to_tuple(parents, default=()):
                 if parent not in known:
                     return (
-                        f"{_shown(Path(each.path))} says {line} = {parent!r}, and there is no file of that "
+                        f"{shown(Path(each.path))} says {line} = {parent!r}, and there is no file of that "
                         "revision here. Get it, or correct the line."
                     )
     return None
@@ -93,13 +93,8 @@ def _describe(path: Path, error: BaseException) -> str:
     else:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         why = f"{type(error).__name__}: {said}"
-    place = f"{_shown(path)}, line {line}," if line else _shown(path)
+    place = f"{shown(path)}, line {line}," if line else shown(path)
     return f"{place} can't be loaded: {why}. Correct it, or take it away."
-
-
-def _shown(path: Path) -> str:
-    shown = os.path.relpath(path)
-    return str(path) if shown.startswith("..") else shown
 
 
 def read_anew(given: ScriptDirectory, folders: Iterable[str | Path]) -> ScriptDirectory:

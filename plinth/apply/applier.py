@@ -32,6 +32,7 @@ from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
 from plinth.own_schema import refuse_without_default_schema, refuse_without_version_table
+from plinth.places import is_projects, line_in
 from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
@@ -367,6 +368,9 @@ class _Applier:
                 raise
             session.roll_back(connection)
             self._note_half_done()
+            wrong = self._is_wrong(error, f"{type(error).__name__}: {error}")
+            if wrong and is_projects(error):
+                raise wrong from error
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s", self._during(), stays, self.standing())
             raise
@@ -415,6 +419,10 @@ class _Applier:
                 "rename or drop what stands in its way."
             ) from error
         if not passes(error):
+            sql = f" [{error.statement}]" if error.statement else ""
+            wrong = self._is_wrong(error, f"{words(error)}{sql}{self._too_old()}")
+            if wrong:
+                raise wrong from error
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s%s", during, stays, self.standing(), self._too_old())
             raise error
@@ -434,6 +442,17 @@ class _Applier:
         log.warning("A lock didn't come%s: %s Trying again in %.1f s.", during, why, pause)
         time.sleep(pause)
         return False
+
+    def _is_wrong(self, error: Exception, said: str) -> ApplyError | None:
+        """Return what to say when a revision is wrong; None to a program that runs the command itself."""
+        planned = self._planned[self._done] if self._planned and self._done < len(self._planned) else None
+        if not self._running or not isinstance(planned, RevisionStep) or self._config.cmd_opts is None:
+            return None
+        place = line_in(Path(planned.revision.path), error)
+        return ApplyError(
+            f"Revision {self._running} is wrong ({place}): {' '.join(said.split())} {self._what_stays()} "
+            f"{self.standing()} Correct the file, and run the same command again."
+        )
 
     def _note_half_done(self) -> bool:
         """Remember it if the revision that failed is half done now; return whether it was before."""
