@@ -112,11 +112,25 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
         yield from _comments(table, table.columns, catalog)
     else:
         create, written = native
-    made = Step(create).making(*nodes)
+    said = list(_said_of_inherited(table, catalog))
+    made = Step(create).making(*nodes.difference(*(step.makes for step in said)))
     yield made.making(*(table.part("constraint", each) for each in written))
+    yield from said
     yield from _create_parts(table, _own_constraints(table), written, catalog)
     for column in table.columns:
         yield from settings(change, table, Column(column.name, column.type), column)
+
+
+def _said_of_inherited(table: Table, catalog: Catalog) -> Iterator[Step]:
+    """Yield the defaults that a new heir has by itself for columns that it inherits."""
+    parents = [catalog.tables[each] for each in table.parents if each in catalog.tables]
+    for column in table.columns:
+        above = next((found for each in parents if (found := each.column(column.name))), None)
+        if column.is_local or above is None or column.generated or column.default == above.default:
+            continue
+        default = "DROP DEFAULT" if column.default is None else f"SET DEFAULT {default_sql(column)}"
+        alter = f"ALTER TABLE {sql_name(table.name, catalog)} ALTER COLUMN {quoted(column.name)} {default}"
+        yield Step(SqlOp(alter), "table").making(table.part("default", column.name))
 
 
 def _create_parts(
@@ -200,6 +214,8 @@ def own_of_partition(table: Table, parent: Table) -> Table:
             for name in ("default", "words", "storage", "compression", "statistics", "options")
             if getattr(column, name) != getattr(above, name)
         }
+        if column.default is None and above.default is not None and not above.generated:
+            given["default"] = "NULL"
         return Column(column.name, "", comment=column.comment, **given)
 
     own_constraints = (each for each in table.constraints.values() if each.is_local and each.type != "n")
@@ -218,7 +234,12 @@ def with_partitions_own(before: Catalog, after: Catalog) -> tuple[Catalog, Catal
         if not is_same_partition(before.tables[name], after.tables[name]):
             continue
         known = before.tables[name].column_nodes & after.tables[name].column_nodes
-        there[name], wanted[name] = (_own(table, catalog, known) for catalog, table in pair)
+        own = [_own(table, catalog, known) for catalog, table in pair]
+        changed = {each.name for each in own[0].columns if each.default != own[1][each.name].default}
+        # One that goes makes place for the table's, which isn't none.
+        there[name], wanted[name] = (
+            _with_defaults(each, changed, table) for each, (_, table) in zip(own, pair, strict=True)
+        )
     return replace(before, tables=there), replace(after, tables=wanted)
 
 
@@ -226,6 +247,17 @@ def _own(table: Table, catalog: Catalog, known: Collection[Node]) -> Table:
     parent = catalog.tables.get(table.parents[0])
     own = own_of_partition(table, parent) if parent else table
     return replace(own, columns=tuple(each for each in own.columns if own.part("column", each.name) in known))
+
+
+def _with_defaults(own: Table, names: Collection[str], table: Table) -> Table:
+    """Return what is a partition's own, and the defaults of some columns whosever they are."""
+    columns = (
+        replace(each, default=table[each.name].default, words=table[each.name].words)
+        if each.name in names
+        else each
+        for each in own.columns
+    )
+    return replace(own, columns=tuple(columns))
 
 
 def _own_constraints(table: Table) -> list[Constraint]:

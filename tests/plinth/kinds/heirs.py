@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from tests.plinth.kinds.kind import Kind, Models, check, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
 
 Part = Callable[[], Any]
 ROWS = (
@@ -67,6 +67,18 @@ def both(name: str, before: Models, after: Models, **options: Any) -> list[Kind]
 
 def required(**info: str) -> Part:
     return lambda: Column("n", Integer, nullable=False, info=info)
+
+
+def _inherited(*columns: str) -> Models:
+    """Return models of a table with a default, and of an heir, if it says anything of a column."""
+
+    def made(m: MetaData) -> None:
+        table = t(m, Column("n", Integer, server_default="1"))
+        for column in columns:
+            also(table, "create table heir () inherits (t)")
+            also(table, f"alter table heir alter {column.replace('n ', 'n set ', 1)}")
+
+    return made
 
 
 KINDS = [
@@ -150,6 +162,8 @@ KINDS = [
         rows=("insert into places (n) values (1)",),
     ),
     *both("default_of_all", places(), places(n=lambda: Column("n", Integer, server_default="5"))),
+    Kind("heir.new_with_a_default_of_its_own", _inherited(), _inherited("n default 3")),
+    Kind("heir.new_without_default", _inherited(), _inherited("n default null")),
     Kind(
         "heir.rename_column_of_all",
         places(),

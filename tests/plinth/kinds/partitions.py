@@ -204,6 +204,13 @@ FULL = (
     EVERYWHERE[2],
 )
 
+YEAR = "for values from ('2026-1-1') to ('2027-1-1')"
+
+
+def of_default_1() -> Column[int]:
+    return Column("n", Integer, server_default="1")
+
+
 KINDS = [
     *both(
         "not_null",
@@ -332,6 +339,30 @@ KINDS = [
         orders(partitions=(OWN_DEFAULT,), n=lambda: Column("n", Integer, server_default="5")),
         handmade=OTHER_DEFAULTS,
         up=(check(DEFAULTS, "3, 4, NULL, 5, 5, 5", "3, 4, NULL, 1, 1, 1"),),
+    ),
+    Kind(
+        "partition.new_with_defaults_of_its_own",
+        orders(n=of_default_1),
+        orders(
+            partitions=(
+                f"create table own partition of orders (n default 3) {YEAR}",
+                "alter table own alter s set default 'a'",
+                "create table bare partition of orders default partition by range (day)",
+                "alter table bare alter n drop default",
+                "create table bare_1 partition of bare (n default 1) default",
+            ),
+            n=of_default_1,
+        ),
+    ),
+    *both(
+        "default_of_its_own",
+        orders(n=of_default_1, partitions=(OWN_DEFAULT,)),
+        orders(n=of_default_1),
+    ),
+    *both(
+        "no_default_of_its_own",
+        orders(n=of_default_1, partitions=(OWN_DEFAULT.replace("set default 3", "drop default"),)),
+        orders(n=lambda: Column("n", Integer, server_default="2")),
     ),
     Kind("partition.odd_names_get_all_that_is_built", _odd(), _odd(*ON_ODD), rows=ODD_ROWS),
     Kind("partition.odd_names_get_another_type", _odd(*ON_ODD), _odd(*ON_ODD, n=BigInteger), rows=ODD_ROWS),
