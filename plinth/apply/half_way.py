@@ -73,7 +73,7 @@ def take_back(
             f"What was there before revision {found.revision} isn't known, so what it has done can't be "
             "taken back. Run the interrupted command again, and then this one."
         )
-    own = ";\n".join([found.first, *(each.statement for each in found.done.values())])
+    own = ";\n".join(found.statements)
     text = f"{own};\n{found.back}"
     schemas = {*before.schemas, *connection.scalars(sa.text("select nspname from pg_namespace"))}
     reach = _reached(connection, before.default_schema, schemas, text)
@@ -213,7 +213,7 @@ def _drops(text: str, name: str) -> bool:
 def _changed_rows(found: Interrupted, before: Catalog) -> Iterator[str]:
     """Yield the statements that changed values which were there before, as a message has them."""
     tables = {name.name: table for name, table in before.tables.items()}
-    for statement in filter(None, [found.first, *(each.statement for each in found.done.values())]):
+    for statement in dict.fromkeys(found.statements):
         if _MAKES.match(statement):
             continue
         for match in _CHANGES.finditer(statement):

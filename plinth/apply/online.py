@@ -20,6 +20,7 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
 from plinth.apply.points import (
+    BLOCK,
     Points,
     calls_what_may_write,
     checksum_of_values,
@@ -27,6 +28,7 @@ from plinth.apply.points import (
     ends_transaction,
     reads,
     replay,
+    shown,
 )
 from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
@@ -64,7 +66,8 @@ _INDEX = """
 _TELLS = re.compile(rf"{_START}do\b.*\braise\s+debug\b", re.IGNORECASE | re.DOTALL)
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
-_HAS_ITS_OWN = {"25001", "2D000"}
+_COMMITTED = "2D000"
+_HAS_ITS_OWN = {"25001", _COMMITTED}
 # It isn't tried in a transaction, for what no rollback takes back would happen twice: numbers of sequences.
 _COMMITS = re.compile(rf"{_START}do\b.*\bcommit\b", re.IGNORECASE | re.DOTALL)
 
@@ -307,7 +310,8 @@ class OnlineStatements:
         if is_done:
             cursor.execute("select /* done by an earlier, interrupted run */")
         elif step.points is None or has_its_own:
-            run()
+            with self._as_block(step, statement, commits=_COMMITS.match(statement) is not None):
+                run()
         else:
             session.execute("begin")
             try:
@@ -321,16 +325,43 @@ class OnlineStatements:
                 step.points.forget()
                 if not isinstance(error, psycopg.Error) or error.sqlstate not in _HAS_ITS_OWN:
                     raise
+                commits = error.sqlstate == _COMMITTED
             else:
                 step.statements[statement] += 1
                 return
             step.points.begin(session, statement)
-            run()
+            with self._as_block(step, statement, commits=commits):
+                run()
         self._see_build(step, statement)
         step.statements[statement] += 1
         if step.points:
             step.points.done(statement, cursor)
             self._at_point = step.points.keep(session)
+
+    @contextmanager
+    def _as_block(self, step: Step, statement: str, *, commits: bool) -> Iterator[None]:
+        """Note that a block begins which commits by itself, until it has ended: how far it came nobody knows.
+
+        Those that tell how far they are, as autogenerate writes them, pass over what is done.
+        """
+        if step.points is None or not commits:
+            yield
+            return
+        if self._noted(step, BLOCK) == statement and not _TELLS.match(statement):
+            log.warning(
+                "A block of revision %s that commits was interrupted, and is run again from its start: what "
+                "it had committed is done twice, unless its statements pass over that. %s",
+                step.revision,
+                shown(statement),
+            )
+        self._note(step, BLOCK, statement)
+        yield
+        self._run(
+            "delete from plinth.unfinished where version_table = %s and revision = %s and object = %s",
+            self.version_table,
+            step.revision,
+            _noted_object(step, BLOCK),
+        )
 
     def _commit(self, connection: Connection) -> None:
         """Let the end of a transaction inside a revision be a point."""

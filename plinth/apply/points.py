@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from plinth.apply.checksum import of_file
 from plinth.errors import PlinthError
 
+BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
 MOST_ROWS = 1000  # that a statement may return and be passed over later
 
 _SPACE = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
@@ -53,6 +54,10 @@ _INSERT = """
 _SELECT = """
     select revision, direction, number, statement, result, checksum from plinth.points
     where version_table = %s order by revision, direction, number
+    """
+_BLOCKS = """
+    select revision, object, statement from plinth.unfinished
+    where version_table = %s and substr(object, strpos(object, ' ') + 1) = %s
     """
 _GO_BACK = """
     update plinth.points set result = result || '{"goes_back": true}'
@@ -120,6 +125,7 @@ class Interrupted:
         goes_back: some of what it has done is taken back already.
         is_noted: the database knows that it was begun, although nothing of it may be done yet.
         first: its first statement, if that is one that no transaction can hold.
+        block: a statement that had begun and commits by itself; how far it came nobody knows.
         batch: of the command that began it.
         back: the statements that take back what it has done, once that was begun.
     """
@@ -134,6 +140,16 @@ class Interrupted:
     first: str = ""
     batch: int | None = None
     back: str = ""
+    block: str = ""
+
+    @property
+    def statements(self) -> list[str]:
+        """What it has done, or begun to do, in order."""
+        return [
+            *filter(None, [self.first]),
+            *(each.statement for each in self.done.values()),
+            *filter(None, [self.block]),
+        ]
 
     @property
     def last(self) -> int:
@@ -159,6 +175,10 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
         else:
             of.first, of.picture, of.goes_back = statement, result["picture"], result.get("goes_back", False)
             of.batch, of.back = result.get("batch"), result.get("back", "")
+    for revision, object_, statement in session.execute(_BLOCKS, [version_table, BLOCK]):
+        begun = found.get((revision, object_.partition(" ")[0]))
+        if begun:
+            begun.block = statement
     return list(found.values())
 
 

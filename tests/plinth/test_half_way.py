@@ -362,6 +362,42 @@ EDITS: dict[str, tuple[Callable[[str], str], bool]] = {
 }
 
 
+PROCEDURE = "create procedure put() language plpgsql as " + LOOP.format(10).replace("do $$", "$$", 1)
+
+
+@pytest.mark.parametrize("call", ["do", "call"])
+@pytest.mark.parametrize("first", ["pass", "op.execute('alter table t_a add m int')"])
+def test_a_block_that_commits_and_is_run_again_is_named(  # noqa: PLR0917 - fixtures, and a case
+    history: History,
+    empty_engine: Engine,
+    empty_url: URL,
+    call: str,
+    first: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(
+        empty_url,
+        "create table pass_on (); alter table t_a add n int default 0; "
+        f"insert into t_a select generate_series(1, 3); {PROCEDURE}",
+    )
+    block = LOOP.format(10) if call == "do" else "call put()"
+    history.add(
+        "b",
+        "a",
+        first + 2 * f"\n{CONCURRENTLY}op.execute('''{block}''')",
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    let_pass(empty_url)
+    caplog.clear()
+    command.upgrade(history.config(empty_engine), "head")
+    [said] = [each for each in caplog.messages if "is run again from its start" in each]
+    assert "A block of revision b that commits was interrupted" in said
+    assert rows(empty_url, "select from plinth.unfinished") == []
+
+
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_file_that_was_edited_in_its_first_step_is_refused(
     history: History, empty_engine: Engine, empty_url: URL, edit: str
@@ -398,6 +434,7 @@ def test_a_file_that_was_edited_in_its_first_step_is_refused(
         ("delete from t_a where id = 1", True),
         ("update t_a set m = n", False),
         ("insert into u_b select id from t_a", False),
+        ("do $$ begin update t_a set n = 7; commit; perform 1 / count(*) from pass_on; end $$", True),
     ],
 )
 def test_rows_that_are_not_taken_back_are_named(  # noqa: PLR0917 - fixtures, and a case
