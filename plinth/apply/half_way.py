@@ -109,6 +109,7 @@ def take_back(
                 connection.exec_driver_sql(way.replace("%", "%%"))
             _refuse_to_lose(found, before, there(), text)
             go_back(session, version_table, found.revision)
+    now = read_catalog(connection, default_schema=before.default_schema, **names)
     if found.back:
         ours = there()
         run(ours, _without_helpers(ours, before, own))
@@ -116,10 +117,7 @@ def take_back(
     run(ours, _goal(before, ours, text, reach))
     with _transaction(connection) as session:
         erase(session, version_table, found.revision)
-    log.warning("Revision %s stood half-way: what it had done is taken back.", found.revision)
-    stays = list(_changed_rows(found, before))
-    if stays:
-        log.warning("Not so the rows that it has changed: they stay as they are now. %s", " ".join(stays))
+    _say(found, before, now, text, reach)
 
 
 @contextmanager
@@ -128,6 +126,21 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
     connection.commit()
     with connection.begin():
         yield driver_session(connection)
+
+
+def _say(found: Interrupted, before: Catalog, now: Catalog, text: str, reach: Collection[str | None]) -> None:
+    """Say what is taken back, and what isn't."""
+    log.warning("Revision %s stood half-way: what it had done is taken back.", found.revision)
+    elsewhere = sorted(_left_alone(before, now, text, reach))
+    if elsewhere:
+        log.warning(
+            "Left alone are tables of schemas that no statement names, though they were made or changed "
+            "since, and statements have their names: %s.",
+            ", ".join(elsewhere),
+        )
+    stays = list(_changed_rows(found, before))
+    if stays:
+        log.warning("Not so the rows that it has changed: they stay as they are now. %s", " ".join(stays))
 
 
 def _without_helpers(ours: Catalog, before: Catalog, own: str) -> Catalog:
@@ -208,6 +221,14 @@ def _drops(text: str, name: str) -> bool:
     place = rf'(?:"?\w+"?\s*\.\s*)?"?{re.escape(name)}(?!\w)'
     drop = rf"\bdrop\s+(?:column\s+|table\s+)?(?:if\s+exists\s+)?{place}|\bdrop\b[^;]*\bcascade\b"
     return re.search(drop, _ACTION.sub("", text), re.IGNORECASE) is not None
+
+
+def _left_alone(before: Catalog, now: Catalog, text: str, reach: Collection[str | None]) -> Iterator[str]:
+    """Yield tables that are another tenant's, or the revision's by a search_path of its own."""
+    is_said = _said(text)
+    for name, table in now.tables.items():
+        if name.schema not in reach and is_said(name.name) and before.tables.get(name) != table:
+            yield str(name)
 
 
 def _changed_rows(found: Interrupted, before: Catalog) -> Iterator[str]:

@@ -301,7 +301,9 @@ def test_sql_stops_where_one_stands_half_way(
     assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b", "t_c"])
 
 
-def test_another_tenants_rows_stay(history: History, empty_engine: Engine, empty_url: URL) -> None:
+def test_another_tenants_rows_stay(
+    history: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
     do(empty_url, "create schema one; create schema two; create table pass_on ()")
     engines = [
         create_engine(empty_url, connect_args={"options": f"-csearch_path={name},public"})
@@ -324,6 +326,8 @@ def test_another_tenants_rows_stay(history: History, empty_engine: Engine, empty
     do(empty_url, "insert into two.t_b values (1); insert into two.t_a values (1, 2)")
     assert [bool(status(history.config(each)).problems) for each in engines] == [True, False]
     command.downgrade(history.config(engines[0]), "-1")
+    assert "Left alone are tables of schemas that no statement names" in caplog.text
+    assert "statements have their names: two.t_a, two.t_b." in caplog.text
     assert rows(empty_url, "select to_regclass('one.t_b') is null") == [(True,)]
     assert rows(empty_url, "select * from two.t_b, two.t_a") == [(1, 1, 2)]
     for engine in engines:
