@@ -182,6 +182,6 @@ def why_misplaced(script: ScriptDirectory, heads: Sequence[str], each: Interrupt
         return None
     return (
         f"Revision {each.revision} stands half-way of its {each.direction}grade by what was noted, and "
-        f"{why}: the database was changed since by other means. If nothing of it is there any more, or "
-        f"all of it, say where the database stands: {at}"
+        f"{why}: the database was changed since by other means, or the file was. Put its down_revision back; "
+        f"or, if nothing of it is there any more, or all of it, say where the database stands: {at}"
     )
