@@ -6,21 +6,20 @@ not.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from plinth.autogenerate.change.quoting import quoted, shown
+from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.compare.leaving import with_what_leaves
 from plinth.autogenerate.objects.tables import with_partitions_own
 from plinth.catalog.picture import (
     Catalog,
     Column,
     ColumnName,
-    Domain,
-    Enum,
     Name,
     Other,
     Sequence,
     Table,
+    only,
     types_in,
 )
 
@@ -154,7 +153,7 @@ def _with_sequences(
             new = new if _owns(new, after) else None
         elif new and name in models.leaned_on:
             # Copied in. No model makes it: it goes when revisions made it and nothing asks for it any more.
-            asked = any(f"nextval('{_printed(name, models)}'" in default for default in defaults)
+            asked = any(f"nextval({literal(sql_name(name, models))}" in default for default in defaults)
             new = new if asked and not old else None
             if asked or not _made(scope, database, name, lambda catalog: catalog.sequences):
                 old = None
@@ -172,17 +171,9 @@ def _owns(sequence: Sequence, catalog: Catalog) -> bool:
     return owner is not None and owner.table in catalog.tables
 
 
-def _printed(name: Name, catalog: Catalog) -> str:
-    bare = quoted(name.name)
-    printed = bare if name.schema == catalog.default_schema else f"{quoted(name.schema)}.{bare}"
-    return printed.replace("'", "''")
-
-
 def _with_types(
     before: Catalog, after: Catalog, database: Catalog, models: Catalog, scope: Scope
 ) -> tuple[Catalog, Catalog]:
-    enums: tuple[dict[Name, Enum], dict[Name, Enum]] = dict(database.enums), dict(models.enums)
-    domains: tuple[dict[Name, Domain], dict[Name, Domain]] = dict(database.domains), dict(models.domains)
     users = {name for table in after.tables.values() for name in _types_of(table)}
     users |= {domain.base for name, domain in models.domains.items() if domain.base and name in users}
     old_users = {name for table in before.tables.values() for name in _types_of(table)}
@@ -194,26 +185,23 @@ def _with_types(
         for type_ in _types_of(table)
     }
     foreign_users |= {type_ for other in after.others.values() for type_ in types_in(other.needs)}
-    every: tuple[tuple[dict[Name, Any], dict[Name, Any]], ...] = (enums, domains)
+    left_out: tuple[set[Name], set[Name]] = set(), set()  # of what is there, and of what should be
     for name in {*database.enums, *database.domains, *models.enums, *models.domains}:
         is_made = name in {**models.enums, **models.domains} and name not in models.leaned_on
         if name in users or is_made:
             continue
-        if name not in database.enums and name not in database.domains:
-            for types in every:
-                types[1].pop(name, None)  # copied in, and dropped since
-            continue
-        made = _made(scope, database, name, lambda catalog: {**catalog.enums, **catalog.domains})
-        is_known = name in old_users or scope.revisions() is not None
-        is_ours = is_known and name not in foreign_users and made
-        for types in every:
-            types[1].pop(name, None)
-            if not is_ours:
-                types[0].pop(name, None)
-    return (
-        replace(before, enums=enums[0], domains=domains[0]),
-        replace(after, enums=enums[1], domains=domains[1]),
-    )
+        left_out[1].add(name)  # copied in, and maybe dropped since
+        if name in database.enums or name in database.domains:
+            made = _made(scope, database, name, lambda catalog: {**catalog.enums, **catalog.domains})
+            is_known = name in old_users or scope.revisions() is not None
+            if not (is_known and name not in foreign_users and made):
+                left_out[0].add(name)
+
+    def own(catalog: Catalog, other: Catalog, gone: set[Name]) -> Catalog:
+        enums = only(other.enums, lambda each: each.name not in gone)
+        return replace(catalog, enums=enums, domains=only(other.domains, lambda each: each.name not in gone))
+
+    return own(before, database, left_out[0]), own(after, models, left_out[1])
 
 
 def _types_of(table: Table) -> set[Name]:
