@@ -227,6 +227,11 @@ def test_a_partition_comes_beside_a_default_one(of_days: History, empty_engine: 
         command.downgrade(config, "-1")
         command.upgrade(config, "head")
     assert errors == []
+    write(of_days, empty_engine, days(), "drop=partition", "drop=days_2026")
+    with at_work(empty_engine, OF_DAYS) as errors:
+        command.upgrade(config, "head")
+        command.downgrade(config, "-1")
+    assert errors == []
     do(empty_engine.url, "insert into days values ('2026-06-01', 'b', 1, 1), ('2026-06-01', 'c', 1, 1)")
     assert rows(empty_engine.url, "select count(*) from days_2026_b") == [(1,)]
     assert rows(empty_engine.url, "select conname from pg_constraint where conname ~ '_without_'") == []

@@ -34,7 +34,14 @@ from plinth.autogenerate.objects.columns import (
     new_and_filled,
     settings,
 )
-from plinth.autogenerate.objects.constraints import add_not_valid, drop_op, stands_firm, validate
+from plinth.autogenerate.objects.constraints import (
+    add_not_valid,
+    drop_op,
+    not_valid_op,
+    stands_firm,
+    validate,
+    validate_op,
+)
 from plinth.autogenerate.objects.domains import new_domains
 from plinth.autogenerate.objects.enums import is_extended, rebuilt_enum
 from plinth.autogenerate.objects.others import with_what_is_needed
@@ -619,16 +626,8 @@ def _make_partitions(way: Way) -> None:
         default = _default_beside(way, table)
         if default is None:
             continue
-        there, condition = sql_name(default.name, way.at), table.partition_condition
-        found = f"rows of {there} belong to the new partition {sql_name(name, after)}: move them first"
-        look = [
-            f"BEGIN IF EXISTS (SELECT FROM {there} WHERE {condition}) THEN",
-            f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
-            "END IF;",
-        ]
-        way.step(way.at, [AutocommitOp([SqlOp(do_block(look), table=default.name)])])
-        own = temporary_name(f"{default.name.name}_without_{name.name}", "", default.constraints)
-        check = Constraint(own, "c", f"CHECK ((NOT ({condition})))", expression=f"(NOT ({condition}))")
+        check = _without(default, table)
+        way.step(way.at, [AutocommitOp([_look(default, table, way.at)])])
         add_not_valid(way, default.name, check, goes=True)
         validate(way, default.name, check)
         checked = way.at.tables[default.name]
@@ -638,6 +637,25 @@ def _make_partitions(way: Way) -> None:
         to = way.with_table(checked.without(check.name))
         to = replace(to, tables={**to.tables, name: new})
         way.step(to, [*made.up, drop_op(check, checked, way.at)], made.down)
+
+
+def _look(default: Table, table: Table, catalog: Catalog) -> SqlOp:
+    """Return what stops if rows of a default partition belong to one that is to come."""
+    there = sql_name(default.name, catalog)
+    found = f"rows of {there} belong to the new partition {sql_name(table.name, catalog)}: move them first"
+    lines = [
+        f"BEGIN IF EXISTS (SELECT FROM {there} WHERE {table.partition_condition}) THEN",
+        f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
+        "END IF;",
+    ]
+    return SqlOp(do_block(lines), table=default.name)
+
+
+def _without(default: Table, table: Table) -> Constraint:
+    """Return the check that says of a default partition that it has no row of another one."""
+    name = temporary_name(f"{default.name.name}_without_{table.name.name}", "", default.constraints)
+    condition = f"(NOT ({table.partition_condition}))"
+    return Constraint(name, "c", f"CHECK ({condition})", expression=condition)
 
 
 def _default_beside(way: Way, table: Table) -> Table | None:
@@ -700,7 +718,16 @@ def _drop_tables(way: Way) -> None:
     """Drop tables, one by one; what refers to them goes first."""
     gone = [name for name in way.at.tables if name not in way.change.after.tables]
     for name in reversed(in_order(gone, way.at)):
-        way.go(_without_table(way.at, name))
+        table, to = way.at.tables[name], _without_table(way.at, name)
+        default = _default_beside(way, table)
+        if default is None or default.name not in to.tables:
+            way.go(to)
+            continue
+        check, part = _without(default, table), way.between(way.at, to)
+        at = way.at
+        room = [_look(default, table, at), not_valid_op(check, default, at), validate_op(check, default, at)]
+        way.step(to, part.up, [*part.down, drop_op(check, default, at)])
+        way.step(to, [], [AutocommitOp(room)])
 
 
 def _without_table(at: Catalog, name: Name) -> Catalog:

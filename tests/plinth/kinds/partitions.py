@@ -204,6 +204,8 @@ FULL = (
     EVERYWHERE[2],
 )
 
+REST = "create table rest partition of orders default"
+LATE = "insert into orders (day, id) select '2028-1-1', n from generate_series(1, 900) n"
 YEAR = "for values from ('2026-1-1') to ('2027-1-1')"
 
 
@@ -458,18 +460,26 @@ KINDS = [
         checks=(COUNT, kept("select sum(n) from orders", 3600)),
     ),
     Kind(
+        "partition.one_that_goes_from_beside_the_default_one",
+        orders(key("day", "id"), partitions=(REST, f"create table next partition of orders {YEAR}")),
+        orders(key("day", "id"), partitions=(REST,)),
+        rows=(*EVERYWHERE, LATE),
+        x=("drop=next",),
+        checks=(kept("select count(*) from orders", 1800),),
+    ),
+    Kind(
         "partition.new_beside_the_default_one",
-        orders(key("day", "id"), partitions=("create table rest partition of orders default",)),
+        orders(key("day", "id"), partitions=(REST,)),
         orders(
             key("day", "id"),
             partitions=(
-                "create table rest partition of orders default",
+                REST,
                 "create table next partition of orders for values from ('2026-1-1') to ('2027-1-1')",
             ),
         ),
         rows=(
             *EVERYWHERE,
-            "insert into orders (day, id) select '2028-1-1', n from generate_series(1, 900) n",
+            LATE,
         ),
         checks=(kept("select count(*) from orders", 1800),),
     ),
