@@ -511,6 +511,8 @@ class _Applier:
             half_way = resuming.standing_half_way(context)
             steps, back = resuming.plan(self._work, heads, context, self._command, half_way)
             planned = phases.but_for_those_after(steps, heads, context)
+            if self._command.name != "stamp":
+                resuming.refuse_others(half_way, back, planned)
             self._planned, self._to_take_back = planned, {each.revision for each in back}
             refuse_irreversible(planned)
             refuse_slipped_in(heads, context, self._command, planned)
@@ -520,15 +522,7 @@ class _Applier:
         self._writer.prepare(connection)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
         connection.commit()
-        table = self._writer.version_table
-        for each in interrupted(self._lock.session, table):
-            if each.revision in self._to_take_back:
-                self._take_back(context, each)
-        self._to_take_back.clear()
-        half_way = interrupted(self._lock.session, table)
-        if self._command.name == "stamp" and half_way:
-            resuming.forget(context, table, half_way)
-            connection.commit()
+        half_way = self._settled(context)
         for number in range(self._done, len(self._planned)):
             step = self._planned[number]
             self._lock.check()
@@ -595,6 +589,19 @@ class _Applier:
 
                 begun.picture = record_catalog(self._connection, **_names(context))
         return Points(self._writer.version_table, begun, Path(step.revision.path))
+
+    def _settled(self, context: MigrationContext) -> list[Interrupted]:
+        """Take back what goes, forget what `stamp` says, and return what stands half-way still."""
+        table = self._writer.version_table
+        for each in interrupted(self._lock.session, table):
+            if each.revision in self._to_take_back:
+                self._take_back(context, each)
+        self._to_take_back.clear()
+        half_way = interrupted(self._lock.session, table)
+        if self._command.name == "stamp" and half_way:
+            resuming.forget(context, table, half_way)
+            self._connection.commit()
+        return half_way
 
     def _take_back(self, context: MigrationContext, begun: Interrupted) -> None:
         """Take back what an interrupted revision has done.

@@ -52,7 +52,7 @@ def plan(
         half_way: the revisions that stand half-way.
 
     Raises:
-        PointError: other revisions would run while one stands half-way, or one can't be placed.
+        PointError: one can't be placed.
     """
     script = context.script
     if not half_way or script is None or command.name == "stamp":
@@ -84,12 +84,24 @@ def plan(
         place = _place(steps, each, is_upgrade=each.direction == "up")
         if place is not None:
             steps.insert(0, steps.pop(place))
-        elif steps:
+    return steps, back
+
+
+def refuse_others(
+    half_way: Sequence[Interrupted], back: Sequence[Interrupted], steps: Sequence[MigrationStep]
+) -> None:
+    """Return if what stands half-way is gone on with or taken back, before anything else runs.
+
+    Raises:
+        PointError: it isn't.
+    """
+    for each in half_way:
+        is_meant = each in back or _place(steps, each, is_upgrade=each.direction == "up") is not None
+        if steps and not is_meant:
             raise PointError(
                 f"Revision {each.revision} stands half-way, and is no part of what this command does: others "
                 f"wait for it. {say_ways(each)}"
             )
-    return steps, back
 
 
 def ways(each: Interrupted) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Where a revision that stands half-way is met by other commands than the one that it was interrupted in."""
 
+import argparse
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -163,6 +164,28 @@ def test_another_branch_waits_for_what_stands_half_way(
     with pytest.raises(CommandError, match=refused):
         getattr(command, words[0])(branches.config(empty_engine), words[1])
     assert (heads(empty_url), tables(empty_url)) == ({"x"}, ["t_a", "t_x", "t_y"])
+
+
+def test_others_wait_for_what_is_held_back_half_way(
+    branches: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    command.downgrade(branches.config(empty_engine), "-1")
+    add(branches, "y", "a", extra='deploy = "after"')
+    with pytest.raises(CommandError):
+        command.upgrade(branches.config(empty_engine), "y")
+    config = branches.config(empty_engine)
+    config.cmd_opts = argparse.Namespace(x=["after=no"])
+    with pytest.raises(CommandError, match=r"Revision y stands half-way.*others wait for it"):
+        command.upgrade(config, "heads")
+    assert (heads(empty_url), tables(empty_url)) == ({"x"}, ["t_a", "t_x", "t_y"])
+
+
+def test_redo_begins_again_with_an_edited_file(half: History, empty_engine: Engine, empty_url: URL) -> None:
+    file = half.folder / "versions" / "c_make.py"
+    file.write_text(file.read_text().replace("u_c", "u_d"))
+    let_pass(empty_url)
+    undo.redo(half.config(empty_engine))
+    assert (heads(empty_url), tables(empty_url)) == ({"c"}, ["t_a", "t_b", "t_c", "u_d"])
 
 
 def test_what_stands_half_way_comes_first(branches: History, empty_engine: Engine, empty_url: URL) -> None:
