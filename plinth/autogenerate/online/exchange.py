@@ -285,12 +285,10 @@ class _Exchange:
         beside = moved(piece, self._beside(name), own, self._types())
         if isinstance(beside, Index):
             add_index(self.way, name, beside, goes=True)
-        elif beside.type == "p" and table.partition_key:
-            index = key_index(beside, table)  # the table's own comes with the key
+        elif beside.type == "p":
+            index = key_index(beside, table)  # a partitioned table's own comes with the key
             built = build_for_key(index, table, self.way.at)
             self.way.step(self.way.with_table(table.having(index)), [AutocommitOp(built)])
-        elif beside.type == "p":
-            add_index(self.way, name, key_index(beside, table), goes=True)
         else:
             add_constraint(self.way, name, beside, goes=True)
 
