@@ -346,6 +346,36 @@ def test_what_an_interrupted_exchange_has_done_is_taken_back(of_sales: History, 
     take_back(of_sales, empty_engine, first, "select count(*), sum(kind) from sales", slice(1, None, 7))
 
 
+def keyed(*, key: type[sa.types.TypeEngine[int]], id_: type[sa.types.TypeEngine[int]]) -> MetaData:
+    """Return the models of a table by whose numbers it is partitioned, one that refers to it, and an heir."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    sa.Table(
+        "keyed",
+        metadata,
+        sa.Column("n", key, nullable=False, primary_key=True, autoincrement=False),
+        sa.Column("id", id_, nullable=False, primary_key=True, autoincrement=False),
+        postgresql_partition_by="LIST (n)",
+    )
+    refer = sa.Table("refer", metadata, sa.Column("n", sa.Integer), sa.Column("id", sa.Integer))
+    refer.append_constraint(sa.ForeignKeyConstraint(["n", "id"], ["keyed.n", "keyed.id"]))
+    sa.Table("over", metadata, sa.Column("n", key))
+    sa.Table("under", metadata, postgresql_inherits="over")
+    return metadata
+
+
+def test_columns_that_none_takes_the_place_of_are_refused_with_the_reason(
+    project: Project, empty_engine: Engine
+) -> None:
+    history = begun(project, empty_engine, keyed(key=sa.Integer, id_=sa.Integer))
+    with pytest.raises(Refusal, match="of refer refers to the primary key of a partitioned table, of which"):
+        write(history, empty_engine, keyed(key=sa.Integer, id_=sa.BigInteger))
+    with pytest.raises(CommandError) as raised:
+        write(history, empty_engine, keyed(key=sa.BigInteger, id_=sa.Integer))
+    assert "its table is partitioned by it: PostgreSQL changes no such column" in str(raised.value)
+    assert "is inherited from, and each heir needs a trigger of its own" in str(raised.value)
+    assert "rewrite=keyed.n" not in str(raised.value)
+
+
 def test_what_a_partition_has_by_itself_on_a_column_that_leaves_its_name_is_named(
     of_days: History, empty_engine: Engine
 ) -> None:

@@ -133,10 +133,10 @@ def _objections_of_relatives(way: Way, place: ColumnName) -> Iterator[str]:
     for catalog in (way.before, way.change.after):
         table = catalog.tables[name]
         if table.parents or not table.partition_key:
-            yield "the table inherits, or is inherited from"
+            yield "the table inherits, or is inherited from, and each heir needs a trigger of its own"
             return
         if quoted(column) in tokens(table.partition_key):
-            yield "the table is partitioned by it, and PostgreSQL exchanges no such column"
+            yield "the table is partitioned by it"
         for each in catalog.tables.values():
             if name in ancestors(each.name, catalog):
                 yield from _objections_of_partition(catalog, each, table, column)
@@ -146,7 +146,7 @@ def _objections_of_partition(catalog: Catalog, part: Table, whole: Table, column
     """Yield what a partition has on a column that isn't the whole table's."""
     its, name, parent = part[column], shown(part.name, catalog), catalog.tables[part.parents[0]]
     if quoted(column) in tokens(part.partition_key or ""):
-        yield f"partition {name} is partitioned by it, and PostgreSQL exchanges no such column"
+        yield f"partition {name} is partitioned by it"
     if its.default not in {None, whole[column].default}:
         yield f"partition {name} has a default of its own"
     if its.comment or its.has_privileges:
@@ -265,6 +265,14 @@ def refuse_rewrites(way: Way) -> None:
         place = f"{shown(table, way.change.after)}.{name}"
         rebuilt = before.is_local and rebuilt_enum(way, ColumnName(table, name))
         if not rebuilt and not way.is_rewritten(ColumnName(table, name)):
+            continue
+        if quoted(name) in tokens(way.before.tables[table].partition_key or ""):
+            refuse(
+                "partitioning",
+                f"Column {place} gets another type, and its table is partitioned by it: PostgreSQL changes "
+                "no such column. By hand: make a second table with partitions, fill it, and let it take the "
+                "name.",
+            )
             continue
         if place in way.change.rewrites or f"{table}.{name}" in way.change.rewrites:
             continue

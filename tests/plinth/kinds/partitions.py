@@ -185,14 +185,6 @@ def retyped(
     ]
 
 
-def _numbered(type_: type[Integer]) -> Models:
-    def made(m: MetaData) -> None:
-        Table("numbered", m, Column("id", type_()), postgresql_partition_by="LIST (id)")
-        also(m, "create table numbered_1 partition of numbered for values in (1)")
-
-    return made
-
-
 TRIGGER = (
     "create function no_less() returns trigger language plpgsql as "
     "$$ begin new.n := greatest(new.n, 1); return new; end $$",
@@ -433,19 +425,6 @@ KINDS = [
         lambda: UniqueConstraint("day", "n"),
         refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.n"]),),
         rows=FULL[:2],
-    ),
-    *retyped(
-        "with_foreign_key_to_its_key",
-        key=("day", "n"),
-        refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.n"]),),
-        rows=(),
-        refusal="refers to the primary key of a partitioned table, of which none is built beside",
-    ),
-    Kind(
-        "partition.type_of_its_key",
-        _numbered(Integer),
-        _numbered(BigInteger),
-        refusal="the table is partitioned by it, and PostgreSQL exchanges no such column",
     ),
     Kind(
         "partition.type_of_key_that_it_refers_to",
