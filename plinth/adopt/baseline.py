@@ -40,6 +40,7 @@ from plinth.revision_files import read_anew
 from plinth.revision_names import next_id
 from plinth.scratch.baseline import copy_standing, take_back
 from plinth.scratch.databases import scratch_database
+from plinth.scratch.prerequisites import schema
 from plinth.scratch.revisions import History
 
 MESSAGE = "baseline"
@@ -100,15 +101,25 @@ def write_baseline(seen: Seen, target: Connection) -> Baseline:
         )
     with scratch_database(target) as engine:
         with engine.connect() as connection:
+            _make_version_schema(connection, history)
             nothing = history.read(connection)
         standing = standing_below(target, engine, history) if roots else history.read(target)
     nothing = replace(nothing, default_schema=standing.default_schema)
     known = _known_to_models(seen, target, standing)
+    if known is not None:  # a filter may leave out public, too, which every database has
+        known = replace(known, schemas={**nothing.schemas, **known.schemas})
     if known is not None and known != standing:
         # What no model knows would be dropped by the next autogenerate, once a revision makes it.
         with contextlib.suppress(BaselineError):
             return _written(seen, target, nothing, known, roots)
     return _written(seen, target, nothing, standing, roots)
+
+
+def _make_version_schema(connection: Connection, history: History) -> None:
+    """Make the schema in which Alembic looks before any revision runs: a revision comes too late for it."""
+    name = history.options.get("version_table_schema")
+    if name:
+        connection.exec_driver_sql(schema(name).statement.replace("%", "%%"))
 
 
 def _written(

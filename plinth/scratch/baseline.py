@@ -214,7 +214,9 @@ def without(made: Catalog, baseline: Catalog | None) -> Catalog:
 def named(baseline: Catalog) -> list[str]:
     """Return the objects of a baseline, as messages name them."""
     owned = {name for name, sequence in baseline.sequences.items() if sequence.owner}
+    own = {"public", baseline.default_schema}  # every database has them
     return [
+        *(f"schema {name}" for name in sorted(set(baseline.schemas) - own)),
         *(f"table {shown(name, baseline)}" for name in sorted(baseline.tables)),
         *(f"sequence {shown(name, baseline)}" for name in sorted(set(baseline.sequences) - owned)),
         *(f"type {shown(name, baseline)}" for name in sorted({*baseline.enums, *baseline.domains})),

@@ -224,6 +224,88 @@ def test_an_empty_first_revision_that_was_stamped_gets_a_baseline_below_it(
 
 
 @pytest.mark.slow
+def test_the_schema_of_the_version_table_is_in_no_baseline(
+    shop: Existing, empty_url: URL, look: Look
+) -> None:
+    shop.edit(
+        "migrations/env.py",
+        "connection=connection, target_metadata=target_metadata",
+        "connection=connection, target_metadata=target_metadata, include_schemas=True, "
+        "version_table_schema='log'",
+    )
+    with (shop.root / "models.py").open("a") as models:
+        models.write(
+            "\n\nclass Entry(Base):\n"
+            "    __tablename__ = 'entries'\n"
+            "    __table_args__ = {'schema': 'log'}\n\n"
+            "    id: Mapped[int] = mapped_column(ForeignKey('users.id'), primary_key=True)\n"
+        )
+    entries = "create table log.entries (id int primary key references users)"
+    revision(shop, "r1", None, f'op.execute("{entries}")', 'op.execute("drop table log.entries")')
+    sql(
+        empty_url,
+        "create schema log",
+        "create table users (id serial primary key, name varchar(50) not null)",
+        entries,
+        "create table log.alembic_version (version_num varchar(32) primary key)",
+        "insert into log.alembic_version values ('r1')",
+    )
+    look(baseline=True)
+    [new] = (shop.root / "migrations" / "versions").glob("*_baseline.py")
+    assert "op.create_table" in new.read_text()
+    assert "SCHEMA log" not in new.read_text()
+    assert look().from_nothing
+
+
+@pytest.mark.slow
+def test_a_baseline_drops_no_schema_that_a_filter_leaves_out(
+    shop: Existing, empty_url: URL, look: Look
+) -> None:
+    shop.edit(
+        "migrations/env.py",
+        "connection=connection, target_metadata=target_metadata",
+        "connection=connection, target_metadata=target_metadata, include_schemas=True, "
+        "include_name=lambda name, kind, _: name in {'crm', 'log'} or kind != 'schema', "
+        "version_table_schema='log'",
+    )
+    shop.edit(
+        "models.py",
+        '__tablename__ = "users"',
+        '__tablename__ = "users"\n    __table_args__ = {"schema": "crm"}',
+    )
+    users = "create table crm.users (id serial primary key, name varchar(50) not null)"
+    with (shop.root / "models.py").open("a") as models:
+        models.write(
+            "\n\nclass Entry(Base):\n"
+            "    __tablename__ = 'entries'\n"
+            "    __table_args__ = {'schema': 'log'}\n\n"
+            "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        )
+    entries = "create table log.entries (id serial primary key)"
+    revision(
+        shop,
+        "r1",
+        None,
+        f'op.execute("{users}; {entries}")',
+        'op.execute("drop table crm.users; drop table log.entries")',
+    )
+    sql(
+        empty_url,
+        "create schema crm",
+        "create table stray (id int)",
+        users,
+        "create schema log",
+        entries,
+        "create table log.alembic_version (version_num varchar(32) primary key)",
+        "insert into log.alembic_version values ('r1')",
+    )
+    look(baseline=True)
+    [new] = (shop.root / "migrations" / "versions").glob("*_baseline.py")
+    assert "CREATE SCHEMA crm" in new.read_text()
+    assert "public" not in new.read_text()
+
+
+@pytest.mark.slow
 def test_what_another_system_made_and_revisions_lean_on_gets_a_baseline(
     shop: Existing, empty_url: URL, look: Look
 ) -> None:
