@@ -162,11 +162,17 @@ def _without_helpers(ours: Catalog, before: Catalog, own: str) -> Catalog:
 
 def _as_sql(connection: Connection, parts: Iterable[Iterable[ops.MigrateOperation]]) -> str:
     """Return what is about to run: what it makes on its way goes, too, when it is interrupted itself."""
+    from plinth.autogenerate.change.steps import EachPartitionOp  # noqa: PLC0415 - as above
+
     printed = StringIO()
     options = {"as_sql": True, "output_buffer": printed}
     operations = Operations(MigrationContext.configure(dialect=connection.dialect, opts=options))
     for op in chain.from_iterable(parts):
-        _invoke(operations, op.ops if isinstance(op, ops.OpContainer) else [op])
+        for each in op.ops if isinstance(op, ops.OpContainer) else [op]:
+            if isinstance(each, EachPartitionOp):  # asks which there are
+                printed.writelines(each.on(connection))
+            else:
+                operations.invoke(each)
     return printed.getvalue()
 
 

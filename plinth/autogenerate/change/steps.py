@@ -1,11 +1,11 @@
 """What a change is made of: Alembic's operations, what they make and drop, and those that Alembic lacks."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alembic.operations import Operations, ops
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from plinth.autogenerate.change.casts import Casts, Using
 from plinth.autogenerate.change.quoting import do_block, literal, quoted, without_binds
@@ -132,6 +132,11 @@ class EachPartitionOp(ops.MigrateOperation):
         )
         self.statements = tuple(map(without_binds, statements))
 
+    def on(self, connection: Connection) -> Iterator[str]:
+        """Yield the statements for the partitions that are there."""
+        for partition, name in connection.execute(text(self.names)).all():
+            yield from (each.format(partition=partition, name=name) for each in self.statements)
+
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return it as `alembic check` lists it."""
         return ("each partition", self.statements)
@@ -163,9 +168,8 @@ def as_it_is(sql: str) -> str:
 
 @Operations.implementation_for(EachPartitionOp)
 def _each_partition(operations: Operations, op: EachPartitionOp) -> None:
-    for partition, name in operations.get_bind().execute(text(op.names)).all():
-        for statement in op.statements:
-            operations.execute(statement.format(partition=partition, name=name))
+    for statement in op.on(operations.get_bind()):
+        operations.execute(statement)
 
 
 class AutocommitOp(ops.OpContainer):
