@@ -268,7 +268,13 @@ OWN_URL = {
 }
 
 
-@pytest.mark.parametrize(("template", "old", "new"), OWN_URL.values(), ids=OWN_URL)
+@pytest.mark.parametrize(
+    ("template", "old", "new"),
+    [
+        pytest.param(*each, id=name, marks=[pytest.mark.slow] * (name != "an engine of its own"))
+        for name, each in OWN_URL.items()
+    ],
+)
 def test_all_commands_mean_the_database_that_env_py_leads_to(
     tmp_path: Path, empty_url: URL, template: str, old: str, new: str
 ) -> None:

@@ -489,6 +489,7 @@ def test_rows_that_are_not_taken_back_are_named(  # noqa: PLR0917 - fixtures, an
     assert all(statement in each for each in said)
 
 
+@pytest.mark.slow
 def test_what_was_made_to_take_it_back_goes_too(
     history: History, empty_engine: Engine, empty_url: URL
 ) -> None:

@@ -17,7 +17,13 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(("old", "new", "said"), MODELS.values(), ids=MODELS)
+ALL = [
+    pytest.param(*each, id=name, marks=[pytest.mark.slow] * (name != "a name"))
+    for name, each in MODELS.items()
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), ALL)
 def test_a_model(migrated: Project, old: str, new: str, said: str) -> None:
     file = migrated.root / "app" / "models" / "user.py"
     lines = file.read_text().splitlines(keepends=True)
@@ -32,6 +38,7 @@ def test_a_model(migrated: Project, old: str, new: str, said: str) -> None:
         assert said in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_the_environment(migrated: Project) -> None:
     env = migrated.root / "alembic" / "env.py"
     env.write_text(f"import nobody\n{env.read_text()}")
@@ -48,8 +55,16 @@ def test_the_environment(migrated: Project) -> None:
     ("line", "said"),
     [
         ('op.add_column("users", sa.Column("age", sa.Intger()))', "has no attribute 'Intger'"),
-        ('op.add_column("user", sa.Column("age", sa.Integer()))', 'relation "user" does not exist'),
-        ('op.execute("alter table users add age nobody")', 'type "nobody" does not exist'),
+        pytest.param(
+            'op.add_column("user", sa.Column("age", sa.Integer()))',
+            'relation "user" does not exist',
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            'op.execute("alter table users add age nobody")',
+            'type "nobody" does not exist',
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_revision(migrated: Project, line: str, said: str) -> None:
