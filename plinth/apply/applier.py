@@ -292,7 +292,7 @@ class _Applier:
             stack.enter_context(version_row.compiled_once(connection))
             stack.enter_context(drops.announced(connection, self._is_upgrading))
             stack.enter_context(self._grants.kept(connection))
-            stack.enter_context(left_columns.refused(connection))
+            stack.enter_context(left_columns.looked_after(connection))
             pid = session.backend_pid(connection)
             self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._online.batches, self._display)
             stack.enter_context(self._watcher.looking())

@@ -1,10 +1,13 @@
 """What autogenerate writes for busy tables with partitions or heirs: the application goes on."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from app import database
@@ -172,7 +175,7 @@ def test_what_an_interrupted_way_has_done_is_taken_back(
     take_back(history, empty_engine, revision, content, slice(1 + part, None, 3))
 
 
-def days(*partitions: str, amount: type[sa.types.TypeEngine[int]] = sa.Integer) -> MetaData:
+def days(*partitions: str, amount: type[sa.types.TypeEngine[Any]] = sa.Integer) -> MetaData:
     """Return the models of a table with a default partition, and further ones."""
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     table = sa.Table(
@@ -388,3 +391,55 @@ def test_what_a_partition_has_by_itself_on_a_column_that_leaves_its_name_is_name
         command.upgrade(config, "head")
     do(empty_engine.url, "alter table rest alter amount drop default; drop index ours")
     command.upgrade(config, "head")
+
+
+SETTINGS = """
+    select relname::text, col_description(attrelid, attnum), attstattarget, attoptions::text
+    from pg_attribute join pg_class c on c.oid = attrelid
+    where relkind in ('r', 'p') and attname = 'amount' and relname in ('days', 'rest') order by 1
+    """
+
+
+@pytest.mark.parametrize("table", ["days", "rest"])
+def test_comments_and_settings_that_only_the_database_has_go_over(
+    of_days: History, empty_engine: Engine, table: str
+) -> None:
+    url, config = empty_engine.url, of_days.config(empty_engine)
+    first, second = write(of_days, empty_engine, days(amount=sa.Text))
+    given = (
+        f"comment on column {table}.amount is 'it''s what'; "
+        f"alter table only {table} alter amount set statistics 500; "
+        f"alter table only {table} alter amount set (n_distinct = -0.5)"
+    )
+    do(url, given)
+    before = rows(url, SETTINGS)
+    command.upgrade(config, first)
+    assert rows(url, SETTINGS) == before
+    assert "it's what" in str(before)
+    command.downgrade(config, "-1")
+    assert rows(url, SETTINGS) == before
+    command.upgrade(config, second)
+
+
+def test_how_the_old_column_is_stored_goes_over(project: Project, empty_engine: Engine) -> None:
+    url = empty_engine.url
+
+    def notes(type_: type[sa.types.TypeEngine[Any]], using: str) -> MetaData:
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        info = {"using": using, "using_back": "note #>> '{}'"}
+        sa.Table("notes", metadata, sa.Column("note", type_, info=info if using else {}))
+        return metadata
+
+    history = begun(project, empty_engine, notes(sa.Text, ""))
+    stored = "select attstorage::text, attcompression::text from pg_attribute where attname = 'note'"
+    first, _ = write(history, empty_engine, notes(JSONB, "to_jsonb(note)"))
+    do(
+        url,
+        "alter table notes alter note set storage external; "
+        "alter table notes alter note set compression pglz",
+    )
+    command.upgrade(history.config(empty_engine), first)
+    assert rows(url, stored) == [("e", "p")]
+    do(url, "alter table notes alter note set storage main")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert rows(url, stored) == [("e", "p")]

@@ -1,4 +1,5 @@
 """A column gets another type under what stands on it, while an application reads and writes through that."""
+# ruff: noqa: S608 - SQL made of constants
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +16,11 @@ from tests.plinth.history import History, clear, do, rows
 from tests.plinth.interruptions import take_back
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
-from tests.plinth.test_busy_tables import at_work, write
+from tests.plinth.test_busy_tables import at_work, begun, write
 from tests.plinth.test_kinds import major_version
 
 ROWS = 5000
-FILL = f"insert into goods (price, name) select n, 'name ' || n from generate_series(1, {ROWS}) n"  # noqa: S608
+FILL = f"insert into goods (price, name) select n, 'name ' || n from generate_series(1, {ROWS}) n"
 VIEWS = (
     "create view dear as select id, price, name from goods where price > 1",
     "create view dearest as select d.id, d.price, g.name from goods g join dear d using (id)",
@@ -347,3 +348,81 @@ def test_what_no_revision_knows_is_named_before_it_would_read_the_old_column(
     do(empty_engine.url, f"drop {name.replace(' table ', ' ')}")
     command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("bigint",)]
+
+
+def loose(kind: type[sa.types.TypeEngine[int]], comment: str | None = None) -> MetaData:
+    """Return a table with odd names, on whose column nothing stands."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    column = sa.Column("100% : n", kind, comment=comment)
+    sa.Table("loose % :x", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
+    return metadata
+
+
+LOOSE, N = '"loose % :x"', '"100% : n"'
+
+
+@pytest.mark.parametrize(
+    ("made", "named", "away"),
+    [
+        (f"create unique index ours on {LOOSE} ({N})", "index ours", "drop index ours"),
+        (f"create index ours on {LOOSE} (abs({N}))", "index ours", "drop index ours"),
+        (
+            f"alter table {LOOSE} add constraint ours check ({N} < 99)",
+            f"constraint ours on table {LOOSE}",
+            f"alter table {LOOSE} drop constraint ours",
+        ),
+        (
+            f"alter table {LOOSE} alter {N} set default 3",
+            f"default value for column 100% : n_old of table {LOOSE}",
+            f"alter table {LOOSE} alter {N} drop default",
+        ),
+        (
+            f"alter table {LOOSE} alter {N} set not null",
+            f"NOT NULL of table {LOOSE}",
+            f"alter table {LOOSE} alter {N} drop not null",
+        ),
+        (
+            f"create statistics ours on id, {N} from {LOOSE}",
+            "statistics object ours",
+            "drop statistics ours",
+        ),
+        (f"create view ours as select {N} from {LOOSE}", "rule _RETURN on view ours", "drop view ours"),
+        (
+            f"create table ours () inherits ({LOOSE})",
+            "table ours, which inherits from it,",
+            "drop table ours",
+        ),
+    ],
+)
+def test_what_only_the_database_has_on_a_column_doesnt_stay_with_the_old_one(
+    project: Project, empty_engine: Engine, made: str, named: str, away: str
+) -> None:
+    url = empty_engine.url
+    history = begun(project, empty_engine, loose(sa.Integer), f"insert into {LOOSE} ({N}) values (1)")
+    first, _ = write(history, empty_engine, loose(sa.BigInteger))
+    do(url, made)
+    with pytest.raises(CommandError) as raised:
+        command.upgrade(history.config(empty_engine), "head")
+    assert f"{named} stands on {LOOSE}.{N}, and no revision knows of it" in str(raised.value)
+    assert rows(url, f"select {N} from {LOOSE}") == [(1,)]
+    do(url, away)
+    command.upgrade(history.config(empty_engine), first)
+    assert rows(url, f"select pg_typeof({N})::text from {LOOSE}") == [("bigint",)]
+    do(url, made)
+    with pytest.raises(CommandError) as raised:
+        command.downgrade(history.config(empty_engine), "-1")
+    assert named.replace("_old", "_new") in str(raised.value)
+    do(url, away)
+    command.downgrade(history.config(empty_engine), "-1")
+    assert rows(url, f"select pg_typeof({N})::text from {LOOSE}") == [("integer",)]
+
+
+def test_a_comment_that_goes_together_with_a_type_goes(project: Project, empty_engine: Engine) -> None:
+    history = begun(project, empty_engine, loose(sa.Integer, "it's what"))
+    written = write(history, empty_engine, loose(sa.BigInteger))
+    config = history.config(empty_engine)
+    comment = "select col_description(attrelid, attnum) from pg_attribute where attname = '100% : n'"
+    command.upgrade(config, "head")
+    assert rows(empty_engine.url, comment) == [(None,)]
+    command.downgrade(config, f"-{len(written)}")
+    assert rows(empty_engine.url, comment) == [("it's what",)]

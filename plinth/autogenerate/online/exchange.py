@@ -418,11 +418,13 @@ class _Exchange:
         return constraints.rename_part_op(made.table, until_then, made.piece.name, self.way.at)
 
     def _settle(self, turn: Turn) -> Iterator[ops.MigrateOperation]:
-        """Yield what a column gets when it has its name: its default, NOT NULL, its sequence."""
+        """Yield what a column gets when it has its name: its default, NOT NULL, its sequence, no comment."""
         column, check = turn.new, self.required.get(turn.place)
         table = self.way.at.tables[turn.table]
         if column.default is not None:
             yield self._default(self.way.at, turn, column)
+        if turn.old.comment is not None and column.comment is None:  # it went over with the name
+            yield self._alter(turn, column.name, modify_comment=None)
         if turn.old.identity:
             yield self._pass_identity(turn)
             yield from loosened(table, turn.left.name, self.way.at)[1:]
