@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData
+from sqlalchemy.dialects import postgresql
 
 from plinth.autogenerate.change.refusals import Refusal, Refusals
 from plinth.listening import listening
@@ -176,6 +177,38 @@ def test_a_row_whose_key_changes_before_it_is_filled_keeps_its_value(
     moved = f"select count(*) from {table} where id > 100000 and {new} is not distinct from {old}"
     assert rows(url, moved) == [(7,)]
     assert rows(url, f"select count(*) from {table} where id > 100000 and {new} is not null") >= [(6,)]
+
+
+@pytest.mark.parametrize(
+    ("type_", "session", "first", "second"),
+    [
+        (sa.Double, "set extra_float_digits = 0", "0.1", "0.10000000000000002"),
+        (postgresql.JSON, "select", "'{}'", "'{ }'"),
+    ],
+    ids=["float", "json"],
+)
+@pytest.mark.parametrize("written", ["old", "new"])
+def test_a_value_that_looks_like_another_one_is_kept(  # noqa: PLR0917 - fixtures, and a case
+    project: Project,
+    empty_engine: Engine,
+    type_: type[sa.types.TypeEngine[Any]],
+    session: str,
+    first: str,
+    second: str,
+    written: str,
+) -> None:
+    history, url = clear(project), empty_engine.url
+    for new in (False, True):
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        said: dict[str, Any] = {"info": {"renamed_from": "old", "keep_old": True}} if new else {}
+        column = sa.Column("new" if new else "old", type_, **said)
+        sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
+        file, *_ = write(history, empty_engine, metadata)
+        command.upgrade(history.config(empty_engine), file)
+    other = "new" if written == "old" else "old"
+    do(url, f"{session}; insert into t ({written}) values ({first}); update t set {written} = {second}")
+    same = f'select {other}::text collate "C" = {second}::text from t'
+    assert rows(url, same) == [(True,)]
 
 
 @pytest.mark.parametrize(

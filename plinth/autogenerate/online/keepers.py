@@ -119,8 +119,9 @@ class Keeper:
         elif value != name:
             was = with_name(value, new.name, was)
         cast = f"::{new.type}"
-        # As text: json has no equality.
-        return f"{was.removesuffix(cast)}{cast}::text IS DISTINCT FROM {name}::text"
+        # As text: json has no equality. A collation may take other values for equal.
+        text = '::text COLLATE "C"' if new.collation or old.collation else "::text"
+        return f"{was.removesuffix(cast)}{cast}{text} IS DISTINCT FROM {name}::text"
 
     def make(self) -> Operations:
         """Return what makes it."""

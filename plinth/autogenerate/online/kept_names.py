@@ -205,15 +205,20 @@ class _Pair:
         """
         old, new = (quoted(each.name) for each in (self.old, self.new))
         default = default_sql(self.new)
-        left_out = f"({default})::{self.new.type}::text" if default else "NULL"
-        # As text: json has no equality.
+
+        def differ(one: str, other: str) -> str:
+            # By their bytes: json has no equality, and other values may be equal, or be printed alike.
+            return f"record_image_ne(ROW({one}), ROW({other}))"
+
+        left_out = f"({default})::{self.new.type}"
+        is_given = differ(f"NEW.{new}", left_out) if default else f"NEW.{new} IS DISTINCT FROM NULL"
         body = [
             "BEGIN",
             "    IF TG_OP = 'INSERT' THEN",
-            f"        IF NEW.{new}::text IS DISTINCT FROM {left_out} THEN NEW.{old} := NEW.{new};",
+            f"        IF {is_given} THEN NEW.{old} := NEW.{new};",
             f"        ELSE NEW.{new} := NEW.{old}; END IF;",
-            f"    ELSIF NEW.{new}::text IS DISTINCT FROM OLD.{new}::text THEN NEW.{old} := NEW.{new};",
-            f"    ELSIF NEW.{old}::text IS DISTINCT FROM OLD.{old}::text THEN NEW.{new} := NEW.{old};",
+            f"    ELSIF {differ(f'NEW.{new}', f'OLD.{new}')} THEN NEW.{old} := NEW.{new};",
+            f"    ELSIF {differ(f'NEW.{old}', f'OLD.{old}')} THEN NEW.{new} := NEW.{old};",
             f"    ELSE NEW.{new} := coalesce(NEW.{new}, NEW.{old}); NEW.{old} := NEW.{new};",
             "    END IF;",
             "    RETURN NEW;",
