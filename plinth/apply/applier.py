@@ -616,7 +616,15 @@ class _Applier:
             )
         from plinth.apply.half_way import take_back  # noqa: PLC0415 - rarely needed
 
-        take_back(context, self._connection, begun, self._writer.version_table, _names(context))
+        try:
+            take_back(context, self._connection, begun, self._writer.version_table, _names(context))
+        except DBAPIError as error:
+            if passes(error) or advice(error) or session.is_lost(self._connection, error):
+                raise
+            raise ApplyError(
+                f"What revision {begun.revision} has done can't be taken back: {words(error)} Mend that, and "
+                "run the same command again."
+            ) from error
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step

@@ -6,9 +6,9 @@ between any two schemas, and begins where the database is: interrupted itself, i
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import chain
 from typing import Any
@@ -17,27 +17,32 @@ import psycopg
 import sqlalchemy as sa
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
+from psycopg.sql import Identifier
 from sqlalchemy import Connection
 
 from plinth.apply.points import Interrupted, PointError, driver_session, erase, go_back, note_back, shown
 from plinth.apply.renamed import TAKEN, ways_back
+from plinth.apply.resuming import ways
+from plinth.apply.said import Said
 from plinth.catalog import Catalog, Name, read_catalog, recorded_catalog
-from plinth.catalog.picture import Other, Table
+from plinth.catalog.picture import Other, Sequence, Table
 
 log = logging.getLogger(__name__)
 
-_ACTION = re.compile(r"\bon\s+(?:delete|update)\s+cascade\b", re.IGNORECASE)  # of a key: it drops nothing
-_WORD = re.compile(r"[\w$]+")
+_BETWEEN = ";\n\n"  # the statements of a way back
 _KINDS = ("schemas", "tables", "sequences", "enums", "domains", "others")
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-_ASIDE = re.compile(rf'ALTER TABLE (?P<table>.+) RENAME TO "[^"]*(?:""[^"]*)*{TAKEN}"')
+_ASIDE = re.compile(
+    rf'ALTER TABLE (?P<table>.+) RENAME (?:COLUMN (?P<column>.+) )?TO "[^"]*(?:""[^"]*)*{TAKEN}"'
+)
+# What PostgreSQL calls a constraint or index that was given no name.
+_UNNAMED = re.compile(r"_(?:check|excl|fkey|idx|key|not_null|pkey)\d*\Z")
 _MAKES = re.compile(r"\s*(?:create|alter|drop|comment|grant|revoke)\b", re.IGNORECASE)
 _CHANGES = re.compile(
     rf"\b(?:update(?=\s+[^;]*?\bset\b)(?P<set>)|insert\s+into|delete\s+from|merge\s+into|truncate(?:\s+table)?)"
     rf"\s+(?:only\s+)?(?:{_IDENTIFIER}\s*\.\s*)?(?P<table>{_IDENTIFIER})",
     re.IGNORECASE,
 )
-_IN_QUOTES = re.compile(r"""['"]([\w$]+)(?=['"])""")
 
 
 def take_back(
@@ -73,14 +78,12 @@ def take_back(
             f"What was there before revision {found.revision} isn't known, so what it has done can't be "
             "taken back. Run the interrupted command again, and then this one."
         )
-    own = ";\n".join(found.statements)
-    text = f"{own};\n{found.back}"
-    schemas = {*before.schemas, *connection.scalars(sa.text("select nspname from pg_namespace"))}
-    reach = _reached(connection, before.default_schema, schemas, text)
+    done, undone = found.statements, [*filter(None, found.back.split(_BETWEEN))]
+    said = Said([*done, *undone], before.default_schema)
+    scope = _Scope(before, said, _reached(connection, before, said))
 
     def there() -> Catalog:
-        now = read_catalog(connection, default_schema=before.default_schema, **names)
-        return _ours(now, before, text, reach)
+        return scope.ours(read_catalog(connection, default_schema=before.default_schema, **names))
 
     def run(before: Catalog, after: Catalog) -> None:
         change = Change(*with_partitions_own(before, after), read_casts(connection), is_downgrade=True)
@@ -105,19 +108,21 @@ def take_back(
         now = read_catalog(connection, default_schema=before.default_schema, **names)
         with _transaction(connection) as session:
             for way in ways_back((each.statement for each in found.done.values()), before, now):
-                _refuse_to_move_rows(found, connection, way)
+                _refuse_to_move_rows(found, connection, way, said)
                 connection.exec_driver_sql(way.replace("%", "%%"))
-            _refuse_to_lose(found, before, there(), text)
+            ours = there()
+            _refuse_to_lose(found, connection, ours, scope.goal(ours), said)
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
     if found.back:
         ours = there()
-        run(ours, _without_helpers(ours, before, own))
+        own, back = (Said(each, before.default_schema) for each in (done, undone))
+        run(ours, _without_helpers(ours, before, own, back))
     ours = there()
-    run(ours, _goal(before, ours, text, reach))
+    run(ours, scope.goal(ours))
     with _transaction(connection) as session:
         erase(session, version_table, found.revision)
-    _say(found, before, now, text, reach)
+    _say(found, now, scope)
 
 
 @contextmanager
@@ -128,35 +133,38 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
         yield driver_session(connection)
 
 
-def _say(found: Interrupted, before: Catalog, now: Catalog, text: str, reach: Collection[str | None]) -> None:
+def _say(found: Interrupted, now: Catalog, scope: "_Scope") -> None:
     """Say what is taken back, and what isn't."""
     log.warning("Revision %s stood half-way: what it had done is taken back.", found.revision)
-    elsewhere = sorted(_left_alone(before, now, text, reach))
+    elsewhere = sorted(scope.left_alone(now))
     if elsewhere:
         log.warning(
-            "Left alone are tables of schemas that no statement names, though they were made or changed "
-            "since, and statements have their names: %s.",
+            "Left alone is what was made or changed since, and by no statement as far as can be seen, though "
+            "statements have its name: %s.",
             ", ".join(elsewhere),
         )
-    stays = list(_changed_rows(found, before))
+    stays = list(_changed_rows(found, scope.before))
     if stays:
         log.warning("Not so the rows that it has changed: they stay as they are now. %s", " ".join(stays))
 
 
-def _without_helpers(ours: Catalog, before: Catalog, own: str) -> Catalog:
+def _without_helpers(ours: Catalog, before: Catalog, own: Said, back: Said) -> Catalog:
     """Return what is there without what only the way back has made, before it was interrupted itself."""
-    is_own = _said(own)
     kept: dict[str, Any] = {}
     for kind in _KINDS:
         was = getattr(before, kind)
         kept[kind] = {
-            name: each for name, each in getattr(ours, kind).items() if name in was or is_own(_bare(name))
+            name: each
+            for name, each in getattr(ours, kind).items()
+            if name in was or own.names(_bare(name, each))
         }
     for name, table in before.tables.items():
         if name in kept["tables"]:
             found = kept["tables"][name]
             new = {each.name for each in found.columns if table.column(each.name) is None}
-            kept["tables"][name] = found.without_columns({each for each in new if not is_own(each)})
+            kept["tables"][name] = found.without_columns(
+                {each for each in new if back.makes_column(each) and not own.names(each)}
+            )
     return replace(ours, **kept)
 
 
@@ -170,7 +178,7 @@ def _as_sql(connection: Connection, parts: Iterable[Iterable[ops.MigrateOperatio
     for op in chain.from_iterable(parts):
         for each in op.ops if isinstance(op, ops.OpContainer) else [op]:
             if isinstance(each, EachPartitionOp):  # asks which there are
-                printed.writelines(each.on(connection))
+                printed.writelines(f"{statement}{_BETWEEN}" for statement in each.on(connection))
             else:
                 operations.invoke(each)
     return printed.getvalue()
@@ -181,60 +189,68 @@ def _invoke(operations: Operations, given: Iterable[ops.MigrateOperation]) -> No
         operations.invoke(op)
 
 
-def _refuse_to_move_rows(found: Interrupted, connection: Connection, way: str) -> None:
-    """Return unless a statement lets a new table make room that has rows: it is dropped afterwards.
+def _refuse_to_move_rows(found: Interrupted, connection: Connection, way: str, said: Said) -> None:
+    """Return unless a statement lets what somebody may miss make room: it is dropped afterwards.
+
+    That is a new table that has rows, and a new column that no statement made.
 
     Raises:
         PointError: it does.
     """
     match = _ASIDE.fullmatch(way)
-    if (
-        match
-        and connection.exec_driver_sql(
-            f"SELECT EXISTS (SELECT FROM {match['table']})".replace("%", "%%")  # noqa: S608 - quoted
-        ).scalar()
-    ):
+    if match is None:
+        return
+    table, column = match["table"], match["column"]
+    if column is None:
+        is_lost = _has_rows(connection, table)
+        what, why, way_out = f"table {table}", "has rows", "empty"
+    else:
+        is_lost = not said.makes_column(_plain(column))
+        what, why, way_out = f"column {table}.{column}", "was made by no statement of it", "drop"
+    if is_lost:
         raise PointError(
-            f"What revision {found.revision} has done can't be taken back: the new table {match['table']} "
-            "has the name of one that was renamed, and has rows. Give it another name, or empty it, and run "
-            "the same command again."
+            f"What revision {found.revision} has done can't be taken back: the new {what} has the name of "
+            f"one that was renamed, and {why}. Give it another name, or {way_out} it, and run the same "
+            "command again."
         )
 
 
-def _refuse_to_lose(found: Interrupted, before: Catalog, now: Catalog, text: str) -> None:
-    """Return unless a table or column would be dropped that may be one that was there, under another name.
+def _has_rows(connection: Connection, table: str) -> bool:
+    asked = f"SELECT EXISTS (SELECT FROM {table})".replace("%", "%%")  # noqa: S608 - quoted
+    return bool(connection.exec_driver_sql(asked).scalar())
+
+
+def _refuse_to_lose(
+    found: Interrupted, connection: Connection, ours: Catalog, goal: Catalog, said: Said
+) -> None:
+    """Return unless something can't come back, or would be dropped that may have had another name before.
 
     Raises:
-        PointError: one would. A statement that finds its names itself may have renamed it.
+        PointError: a table or column would be dropped, and another one isn't there any more: a statement that
+            finds its names itself may have renamed it. Or a column would have to have values.
     """
-    tables = [{name.name for name in catalog.tables} for catalog in (before, now)]
+    start = f"What revision {found.revision} has done can't be taken back: "
+    tables = [{name.name for name in catalog.tables} for catalog in (goal, ours)]
     pairs: list[tuple[str, set[str], set[str]]] = [("", tables[0], tables[1])]
-    for name in before.tables.keys() & now.tables.keys():
-        old, new = ({each.name for each in catalog.tables[name].columns} for catalog in (before, now))
-        pairs.append((f"{name.name}.", old, new))
-    for owner, old, new in pairs:
-        gone = sorted(each for each in old - new if not _drops(text, each))
-        others = sorted(new - old)
+    for name in goal.tables.keys() & ours.tables.keys():
+        wanted, there = ({each.name for each in catalog.tables[name].columns} for catalog in (goal, ours))
+        pairs.append((f"{name.name}.", wanted, there))
+        empty = [each for each in sorted(wanted - there) if goal.tables[name][each].is_required]
+        if empty and _has_rows(connection, Identifier(*name).as_string()):
+            raise PointError(
+                f"{start}{name.name}.{empty[0]} was dropped, and may not be NULL in the rows that are there. "
+                f"Go on ({ways(found)[0]}); or add the column by hand, with values, and run the same command "
+                "again."
+            )
+    for owner, wanted, there in pairs:
+        gone = sorted(each for each in wanted - there if not said.drops(each))
+        others = sorted(there - wanted)
         if gone and others:
             raise PointError(
-                f"What revision {found.revision} has done can't be taken back: {owner}{gone[0]} isn't there "
-                f"any more, no statement drops it, and {', '.join(others)} would go. If one of these was "
-                "renamed, give it its name back, and run the same command again."
+                f"{start}{owner}{gone[0]} isn't there any more, no statement drops it, and "
+                f"{', '.join(others)} would go. If one of these was renamed, give it its name back, and run "
+                "the same command again."
             )
-
-
-def _drops(text: str, name: str) -> bool:
-    place = rf'(?:"?\w+"?\s*\.\s*)?"?{re.escape(name)}(?!\w)'
-    drop = rf"\bdrop\s+(?:column\s+|table\s+)?(?:if\s+exists\s+)?{place}|\bdrop\b[^;]*\bcascade\b"
-    return re.search(drop, _ACTION.sub("", text), re.IGNORECASE) is not None
-
-
-def _left_alone(before: Catalog, now: Catalog, text: str, reach: Collection[str | None]) -> Iterator[str]:
-    """Yield tables that are another tenant's, or the revision's by a search_path of its own."""
-    is_said = _said(text)
-    for name, table in now.tables.items():
-        if name.schema not in reach and is_said(name.name) and before.tables.get(name) != table:
-            yield str(name)
 
 
 def _changed_rows(found: Interrupted, before: Catalog) -> Iterator[str]:
@@ -259,105 +275,135 @@ def _plain(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
-def _ours(now: Catalog, before: Catalog, text: str, reach: Collection[str | None]) -> Catalog:
-    """Return what is there now, without what is new and which no statement of the revision names."""
-    is_said = _said(text)
+@dataclass(frozen=True)
+class _Scope:
+    """What of a database a revision is about, and what somebody else has made or changed since.
 
-    def known(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> dict[Any, Any]:
-        return {
-            name: each
-            for name, each in now.items()
-            if name in before or (is_said(_bare(name)) and _schema(name, each) in reach)
-        }
-
-    kept: dict[str, Any] = {kind: known(getattr(now, kind), getattr(before, kind)) for kind in _KINDS}
-    owned = {
-        name: each
-        for name, each in now.sequences.items()
-        if each.owner and each.owner.table in kept["tables"]
-    }
-    kept["sequences"] |= owned
-    return replace(now, **kept)
-
-
-def _goal(before: Catalog, ours: Catalog, text: str, reach: Collection[str | None]) -> Catalog:
-    """Return what was there before, with what somebody else has made or changed since.
-
-    That is all in schemas which no statement can have meant (another tenant's), and columns, constraints and
-    indexes which none names.
+    Args:
+        before: what was there before the revision.
+        said: what it has done, and what has taken it back until now.
+        reach: the schemas that statements can have meant; None is among them, for what stands in no schema.
     """
-    goal: dict[str, Any] = {}
-    for kind in _KINDS:
-        was, now = getattr(before, kind), getattr(ours, kind)
-        goal[kind] = {name: each for name, each in was.items() if _schema(name, each) in reach}
-        goal[kind] |= {name: each for name, each in now.items() if _schema(name, each) not in reach}
-    for name, table in before.tables.items():
-        found = ours.tables.get(name)
-        if found and name.schema in reach:
-            goal["tables"][name] = _with_others(table, found, ours, text)
-    for name, each in ours.sequences.items():  # of a column that stays
-        owner = goal["tables"].get(each.owner.table) if each.owner else None
-        if each.owner and owner and owner.column(each.owner.column):
-            goal["sequences"].setdefault(name, each)
-    return replace(before, **goal)
 
+    before: Catalog
+    said: Said
+    reach: Collection[str | None]
 
-def _with_others(before: Table, now: Table, ours: Catalog, text: str) -> Table:
-    """Return a table as it was before, with what somebody else has added to it since."""
-    is_said = _said(text)
-    new = [each for each in now.columns if before.column(each.name) is None and not is_said(each.name)]
-    # What is there since the revision named the table may have a name that PostgreSQL gave it.
-    is_named = any(is_said(each.name) for each in (now.name, *_above(now, ours)))
-    names = {each.name for each in new}
+    def ours(self, now: Catalog) -> Catalog:
+        """Return what is there now, without what is new and which no statement of the revision made."""
 
-    def others(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+        def is_made(kind: str, name: Any, each: Any) -> bool:  # noqa: ANN401 - any object's
+            makes = {"schemas": self.said.makes_schema, "tables": self.said.makes_table}
+            return makes.get(kind, self.said.names)(_bare(name, each)) and _schema(name, each) in self.reach
+
+        kept: dict[str, Any] = {}
+        for kind in _KINDS:
+            was = getattr(self.before, kind)
+            kept[kind] = {
+                name: each
+                for name, each in getattr(now, kind).items()
+                if name in was or is_made(kind, name, each)
+            }
+        kept["sequences"] |= {
             name: each
-            for name, each in now.items()
-            if name not in before and not is_said(name) and (not is_named or names & {*each.columns})
+            for name, each in now.sequences.items()
+            if each.owner and each.owner.table in kept["tables"]
         }
+        return replace(now, **kept)
 
-    return replace(
-        before,
-        columns=(*before.columns, *new),
-        constraints={**before.constraints, **others(now.constraints, before.constraints)},
-        indexes={**before.indexes, **others(now.indexes, before.indexes)},
-    )
+    def goal(self, ours: Catalog) -> Catalog:
+        """Return what was there before, with what somebody else has made or changed since.
 
+        That is all that no statement can have meant: what is in other schemas (another tenant's), what none
+        names, and columns, constraints and indexes which none makes.
+        """
+        goal: dict[str, Any] = {}
+        for kind in _KINDS:
+            was, now = getattr(self.before, kind), getattr(ours, kind)
+            goal[kind] = {name: each for name, each in was.items() if self._is_meant(name, each, ours)}
+            goal[kind] |= {name: each for name, each in now.items() if not self._is_meant(name, each, ours)}
+        for name in goal["tables"].keys() & self.before.tables.keys() & ours.tables.keys():
+            if self._is_meant(name, ours.tables[name], ours):
+                goal["tables"][name] = self._with_others(name, ours)
+        for name, each in ours.sequences.items():  # of a column that stays
+            owner = goal["tables"].get(each.owner.table) if each.owner else None
+            if each.owner and owner and owner.column(each.owner.column):
+                goal["sequences"].setdefault(name, each)
+        return replace(self.before, **goal)
 
-def _above(table: Table, catalog: Catalog) -> Iterator[Name]:
-    """Yield the tables that a table inherits from, or is a partition of."""
-    for parent in table.parents:
-        yield parent
-        if parent in catalog.tables:
-            yield from _above(catalog.tables[parent], catalog)
+    def left_alone(self, now: Catalog) -> Iterator[str]:
+        """Yield tables and columns that are another's, or the revision's by means that aren't seen."""
+        ours = self.ours(now)
+        goal = self.goal(ours)
+        for name, table in now.tables.items():
+            was = self.before.tables.get(name)
+            if (was is None and name not in ours.tables) or name.schema not in self.reach:
+                if was != table and self.said.names(name.name):
+                    yield str(name)
+            elif was and name in goal.tables:
+                new = {each.name for each in goal.tables[name].columns if was.column(each.name) is None}
+                yield from (f"{name}.{each}" for each in new if self.said.names(each))
 
-
-def _said(text: str) -> Callable[[str], bool]:
-    """Return what tells whether statements name something."""
-    said = {each.lower() for each in _WORD.findall(text)} | {*_IN_QUOTES.findall(text)}
-
-    def is_said(name: str) -> bool:
-        if name.endswith(TAKEN) and name.removesuffix(TAKEN) in text:
+    def _is_meant(self, name: Any, each: Any, ours: Catalog) -> bool:  # noqa: ANN401 - any object's
+        """Whether statements may have changed something."""
+        if _schema(name, each) not in self.reach:
+            return False
+        if self.said.reaches_what_it_does_not_name or self.said.names(_bare(name, each)):
             return True
-        return name in said or (_WORD.fullmatch(name) is None and name.replace('"', '""') in text)
+        tables = set()
+        if isinstance(each, Table):
+            tables = {name}
+        elif isinstance(each, Sequence) and each.owner:
+            tables = {each.owner.table}
+        elif isinstance(each, Other):
+            tables = {place.table for place in each.uses} | ({each.table} if each.table else set())
+        return any(self._about(table, ours) for table in tables)
 
-    return is_said
+    def _about(self, table: Name, ours: Catalog) -> Said:
+        """Return the statements that may have changed a table, what it inherits from, or parts of them."""
+        catalogs = (self.before, ours)
+        family = {table, *(parent for catalog in catalogs for parent in _above(table, catalog))}
+        found = [catalog.tables[name] for catalog in catalogs for name in family & catalog.tables.keys()]
+        parts = {part.name for each in found for part in each.parts}
+        return self.said.about({name.name for name in family} | parts)
+
+    def _with_others(self, name: Name, ours: Catalog) -> Table:
+        """Return a table as it was before, with what somebody else has added to it since."""
+        before, now, said = self.before.tables[name], ours.tables[name], self._about(name, ours)
+        new = [
+            each for each in now.columns if not before.column(each.name) and not said.makes_column(each.name)
+        ]
+        names = {each.name for each in new}
+
+        def others(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: each
+                for name, each in now.items()
+                if name not in before
+                and not said.names(name)
+                and (not _UNNAMED.search(name) or names & {*each.columns})
+            }
+
+        return replace(
+            before,
+            columns=(*before.columns, *new),
+            constraints={**before.constraints, **others(now.constraints, before.constraints)},
+            indexes={**before.indexes, **others(now.indexes, before.indexes)},
+        )
 
 
-def _reached(connection: Connection, default: str, known: Iterable[str], text: str) -> set[str | None]:
-    """Return the schemas that statements can have meant: where names without one lead, and those they name.
+def _above(table: Name, catalog: Catalog) -> Iterator[Name]:
+    """Yield the tables that a table inherits from, or is a partition of."""
+    for parent in catalog.tables[table].parents if table in catalog.tables else ():
+        yield parent
+        yield from _above(parent, catalog)
 
-    None is among them, for what stands in no schema.
-    """
-    found = {None, default, *connection.scalars(sa.select(sa.func.unnest(sa.func.current_schemas(False))))}
-    for name in known:
-        place = re.escape(name.replace('"', '""'))
-        if re.search(
-            rf'(?<![\w$])"?{place}"?\s*\.|\bschema\b[^;]*?(?<![\w$]){place}(?![\w$])', text, re.IGNORECASE
-        ):
-            found.add(name)
-    return found
+
+def _reached(connection: Connection, before: Catalog, said: Said) -> set[str | None]:
+    """Return the schemas that statements can have meant: those they name, and where other names lead."""
+    led = connection.scalars(sa.select(sa.func.unnest(sa.func.current_schemas(False))))
+    known = {*before.schemas, *connection.scalars(sa.text("select nspname from pg_namespace"))}
+    return {None, before.default_schema, *led, *said.schemas(known)}
 
 
 def _schema(name: Any, each: Any) -> str | None:  # noqa: ANN401 - any object's
@@ -367,9 +413,8 @@ def _schema(name: Any, each: Any) -> str | None:  # noqa: ANN401 - any object's
     return name.schema if isinstance(name, Name) else None
 
 
-def _bare(name: Any) -> str:  # noqa: ANN401 - a name, or a kind and a name
+def _bare(name: Any, each: Any) -> str:  # noqa: ANN401 - any object's
     """Return the last part of an object's name, as a statement is sure to have it."""
-    if isinstance(name, str):
-        return name
-    last = str(name[-1]).partition("(")[0].partition(" on ")[0].rpartition(".")[2]
-    return last.strip('"')
+    if isinstance(name, Name):
+        return name.name
+    return name if isinstance(name, str) else each.bare

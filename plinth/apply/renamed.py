@@ -82,6 +82,14 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
     ]
 
 
+def renames_of(statements: Iterable[str], default: str) -> Iterator[tuple[str, str]]:
+    """Yield the names that tables, indexes and the like had, and those that they got, without schemas."""
+    for each in _renames(statements, {}, default):
+        (_, holder, old), (*_, new) = each.old, each.new
+        if holder is None and isinstance(old, Name) and isinstance(new, Name):
+            yield old.name, new.name
+
+
 def _without_round_trips(found: list[_Renamed]) -> list[_Renamed]:
     """Leave out renames after which what they are about is called as before: names that were only lent."""
     left, place = found[:], 0

@@ -349,8 +349,8 @@ def test_another_tenants_rows_stay(
     do(empty_url, "insert into two.t_b values (1); insert into two.t_a values (1, 2)")
     assert [bool(status(history.config(each)).problems) for each in engines] == [True, False]
     command.downgrade(history.config(engines[0]), "-1")
-    assert "Left alone are tables of schemas that no statement names" in caplog.text
-    assert "statements have their names: two.t_a, two.t_b." in caplog.text
+    assert "Left alone is what was made or changed since" in caplog.text
+    assert "statements have its name: two.t_a, two.t_b." in caplog.text
     assert rows(empty_url, "select to_regclass('one.t_b') is null") == [(True,)]
     assert rows(empty_url, "select * from two.t_b, two.t_a") == [(1, 1, 2)]
     for engine in engines:
@@ -367,6 +367,137 @@ def test_what_somebody_has_added_to_a_table_meanwhile_stays(
     command.downgrade(half.config(empty_engine), "-1")
     assert (tables(empty_url), rows(empty_url, "select * from t_a")) == (["t_a", "t_b"], [(1, "kept")])
     assert rows(empty_url, "select to_regclass('t_a_note_idx') is null") == [(False,)]
+
+
+# What stands before, what the revision has done, what somebody else does meanwhile, and how to see it.
+OTHERS = {
+    "a column that has the name of another table's": (
+        "create table t_b (id int)",
+        "alter table t_b add note text",
+        "alter table t_a add note text default 'theirs', add text int default 5",
+        "select note, text from t_a",
+        [("theirs", 5)],
+    ),
+    "a table that has the name of a column": (
+        "",
+        "alter table t_a add notes text",
+        "create table notes (id int); insert into notes values (1)",
+        "select * from notes",
+        [(1,)],
+    ),
+    "parts of a table that a statement names": (
+        "",
+        "alter table t_a add n int",
+        "create index theirs on t_a (id); alter table t_a add constraint theirs_too check (id > 0)",
+        "select to_regclass('theirs')::text, (select conname from pg_constraint where conname ~ '^theirs')",
+        [("theirs", "theirs_too")],
+    ),
+    "changes of what no statement names": (
+        "create table orders (id int, old int default 3, kind int); insert into orders values (1, 2, 3)",
+        "alter table t_a add n int references t_a (id) on delete cascade",
+        "alter table orders drop old; alter table orders alter kind type text; "
+        "alter table orders add extra int default 4",
+        "select * from orders",
+        [(1, "3", 4)],
+    ),
+    "drops of what no statement names": (
+        "create table orders (); create view v as select 1 as a; create type mood as enum ('a')",
+        "alter table t_a add n int",
+        "drop table orders; drop view v; drop type mood",
+        "select to_regclass('orders'), to_regclass('v'), to_regtype('mood')",
+        [(None, None, None)],
+    ),
+}
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_somebody_else_has_made_or_changed_stays(
+    history: History, empty_engine: Engine, empty_url: URL, what: str, is_interrupted: bool
+) -> None:
+    prepared, statement, meanwhile, query, answer = OTHERS[what]
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, f"create table pass_on (); {prepared}")
+    do(empty_url, "insert into t_a values (1)")
+    history.add("b", "a", f"{CONCURRENTLY}op.execute({statement!r})\n{STOP}")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, f"{meanwhile}; alter table t_a add extra int default 8")
+    if is_interrupted:
+        with interrupted(0), suppress(Interrupted):
+            command.downgrade(history.config(empty_engine), "-1")
+        assert rows(empty_url, POINTS) == [("b",)]
+    command.downgrade(history.config(empty_engine), "-1")
+    assert (rows(empty_url, POINTS), rows(empty_url, query)) == ([], answer)
+    assert rows(empty_url, "select extra from t_a") == [(8,)]
+
+
+def test_what_has_the_name_that_a_column_had_is_not_dropped(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "create table pass_on (); alter table t_a add x int; insert into t_a values (1, 7)")
+    history.add("b", "a", f'op.alter_column("t_a", "x", new_column_name="z")\n{CONCURRENTLY}{STOP}')
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "alter table t_a add x text default 'theirs'")
+    with pytest.raises(
+        CommandError, match=r"new column t_a\.x has the name of one that was renamed.* drop it"
+    ):
+        command.downgrade(history.config(empty_engine), "-1")
+    do(empty_url, "alter table t_a rename x to theirs")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert rows(empty_url, "select x, theirs from t_a") == [(7, "theirs")]
+
+
+def test_long_names_are_known_as_postgresql_cuts_them(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "create table pass_on ()")
+    before = dump(empty_url)
+    make = (f"create table {'x' * 70} (id int)", f'alter table t_a add "{"é" * 40}" int')
+    made = "\n".join(f"op.execute({each!r})" for each in make)
+    history.add("b", "a", f"{made}\n{CONCURRENTLY}{STOP}")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert dump(empty_url) == before
+
+
+def test_values_that_are_gone_and_may_not_be_null_are_not_taken_back(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(
+        empty_url,
+        "create table pass_on (); alter table t_a add x int not null; insert into t_a values (1, 7)",
+    )
+    history.add("b", "a", f'op.drop_column("t_a", "x")\n{CONCURRENTLY}{STOP}')
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    with pytest.raises(CommandError, match=r"t_a\.x was dropped, and may not be NULL.*\(alembic upgrade b\)"):
+        command.downgrade(history.config(empty_engine), "-1")
+    let_pass(empty_url)
+    command.upgrade(history.config(empty_engine), "b")
+    assert heads(empty_url) == {"b"}
+
+
+def test_what_stands_in_the_way_of_taking_back_is_named(
+    half: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "create view v as select from t_c")
+    with pytest.raises(
+        CommandError, match=r"What revision c has done can't be taken back.* view v depends on"
+    ):
+        command.downgrade(half.config(empty_engine), "-1")
+    do(empty_url, "drop view v")
+    command.downgrade(half.config(empty_engine), "-1")
+    assert tables(empty_url) == ["t_a", "t_b"]
 
 
 LOOP = """
