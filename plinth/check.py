@@ -180,8 +180,8 @@ def _check_without_database(config: Config, failure: Exception, report: Report) 
             with scratch_database(target) as engine:
                 _add_all(report, _tried(on_scratch(config, engine), engine)[1])
         except NoScratchError as error:
-            notes = " ".join(report.notes)
-            raise NoScratchError(f"Nothing could be looked at. {notes} {error}") from error
+            said = " ".join([*(each.message for each in report.problems), *report.notes])
+            raise NoScratchError(f"Nothing could be looked at. {said} {error}") from error
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def place(config: Config, report: Report) -> Iterator[tuple[Connection, bool]]:
             report.notes.append(f"There is no database {url.database!r} to compare: {makes} makes it.")
             at_hand = None
         except ConnectError as error:
-            report.notes.append(f"The database was not compared. {error}")
+            report.add("database", str(url.database), f"The database can't be compared. {error}")
             url = _local_server(error)
             at_hand = None
         if at_hand is not None:

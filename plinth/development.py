@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 
 KEPT = "plinth_reset_"  # before the names of what resets keep
 
+# As `python -m`, which prints a traceback when it is interrupted.
+_RUN = """
+import runpy, sys
+try:
+    runpy.run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
 # A reset was interrupted in DROP DATABASE.
 _IS_HALF_DROPPED = text(
     "select exists (select from pg_database where datname = cast(:name as name) and datconnlimit = -2)"
@@ -129,7 +138,7 @@ def _upgrade(config: "Config") -> None:
 
 def _load_seeds() -> None:
     module = settings.configured().seeds
-    if module and subprocess.call([sys.executable, "-m", module], cwd=settings.root()) != 0:
+    if module and subprocess.call([sys.executable, "-c", _RUN, module], cwd=settings.root()) != 0:
         raise PlinthError(
             f"The seeds failed (python -m {module}), as said above. The database is there; whether its "
             f"tables are as the models say, {settings.to_type('db-check', 'plinth check')} tells."

@@ -177,6 +177,10 @@ def _written(place: Path, env: EnvFile, new: str, seen: Seen, found: Adoption) -
     place.write_text(new, encoding="utf-8")
     try:
         then = see(seen.history.config)
+        if then.url and seen.failure:
+            raise PlinthError(
+                f"it leads to {_named(then)}, and where it led before isn't known: {seen.failure}"
+            )
         if then.url != seen.url and (then.url is None or seen.url is None or not _same(then, seen)):
             raise PlinthError(f"it leads to another database, {_named(then)} and not {_named(seen)}")
         if then.has_models != seen.has_models:

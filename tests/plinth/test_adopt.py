@@ -373,6 +373,15 @@ def test_a_baseline_that_would_not_make_what_is_there_is_not_written(
     assert files(shop) == before
 
 
+def test_where_env_py_led_before_has_to_be_known(shop: Existing, empty_url: URL, look: Look) -> None:
+    users(shop, empty_url)
+    shop.edit("alembic.ini", "postgresql+psycopg://", "postgresql+pg8000://")  # which isn't installed
+    before = files(shop)
+    with pytest.raises(PlinthError, match="where it led before isn't known: ModuleNotFoundError: No module"):
+        look(write=True)
+    assert files(shop) == before
+
+
 HOOKS = """connection=connection, target_metadata=target_metadata, version_table="done",
             include_object=lambda each, name, *_: name != "left_alone","""
 

@@ -214,6 +214,18 @@ def test_where_nothing_can_be_tried_it_says_so(
     assert "tried up and down" not in report.verdict()
 
 
+def test_a_database_that_can_not_be_reached_is_a_problem(
+    history: History, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.tables("a")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user@localhost:1/nowhere")
+    monkeypatch.setattr("plinth.check._local_server", lambda _: empty_engine.url)
+    report = check(history.config())
+    assert [each.kind for each in report.problems] == ["database", "models"]
+    assert "The database can't be compared. There is no connection to" in report.problems[0].message
+    assert not report.agrees
+
+
 @pytest.mark.slow
 def test_the_scaffold_itself_agrees(migrated: Project) -> None:
     assert "agree" in migrated.ok("plinth", "check")

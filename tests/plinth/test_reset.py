@@ -1,5 +1,7 @@
 """`make db-reset`: drop, create, migrate and seed."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +77,26 @@ def test_seeds_that_cannot_be_loaded(project: Project, empty_url: URL) -> None:
     assert failed.stderr.splitlines()[-1].endswith(
         "whether its tables are as the models say, plinth check tells."
     )
+
+
+def test_seeds_that_are_interrupted_end_in_a_line(project: Project) -> None:
+    (project.root / "app" / "seeds.py").write_text(
+        'import time\n\nif __name__ == "__main__":\n    print("begun", flush=True)\n    time.sleep(100)\n'
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "plinth", "seed"],
+        cwd=project.root,
+        env=clean_environment() | project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout
+    assert running.stdout.readline() == "begun\n"
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+    _, errors = running.communicate()
+    assert (running.returncode, errors) == (130, "plinth: interrupted\n")
 
 
 @pytest.mark.slow
