@@ -38,8 +38,9 @@ def models(
     likes: Any = sa.Integer,  # noqa: ANN401
     posts: str = "posts",
     key: Any = sa.Integer,  # noqa: ANN401
+    seen: Any = sa.Integer,  # noqa: ANN401
 ) -> MetaData:
-    """Return users, posts, and notes on users.
+    """Return users, posts, notes on users, and how often posts are seen each day.
 
     Args:
         columns: further ones of users, or its constraints.
@@ -49,6 +50,7 @@ def models(
         likes: the type of that column.
         posts: what that table is called.
         key: the type of the users' key, and of what refers to it.
+        seen: the type of the column that says which post is seen, in a partitioned table.
     """
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     sa.Table(
@@ -73,6 +75,17 @@ def models(
         metadata,
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("user_id", key, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    )
+    sa.Table(
+        "views",
+        metadata,
+        sa.Column("day", sa.Date),
+        sa.Column("post_id", seen, sa.ForeignKey(f"{posts}.id", name="fk_views_post"), server_default="1"),
+        sa.Column("times", sa.Integer),
+        sa.PrimaryKeyConstraint("post_id", "day"),
+        sa.Index("ix_views_day_post_id", "day", "post_id"),
+        sa.CheckConstraint("post_id > 0", name="post_is_known"),
+        postgresql_partition_by="RANGE (day)",
     )
     return metadata
 
@@ -115,6 +128,7 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     "add_check": lambda: models(sa.CheckConstraint("name <> ''", name="name_not_empty")),
     "key_to_bigint": lambda: models(key=sa.BigInteger),
     "int_to_bigint": lambda: models(likes=sa.BigInteger),
+    "partitions_to_bigint": lambda: models(seen=sa.BigInteger),
     "varchar_to_text": lambda: models(email=sa.Column("email", sa.Text, unique=True)),
     "drop_column": lambda: models(author=[]),
     "remove_enum_value": lambda: models(values=("draft",)),
@@ -123,7 +137,7 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
 
 
 # What lint names in any case.
-NAMED = ("rename", "shorten", "int_to", "key_to", "drop", "remove")
+NAMED = ("rename", "shorten", "int_to", "key_to", "partitions_to", "drop", "remove")
 
 
 @pytest.fixture(scope="module")

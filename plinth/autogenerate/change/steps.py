@@ -8,7 +8,7 @@ from alembic.operations import Operations, ops
 from sqlalchemy import Connection, text
 
 from plinth.autogenerate.change.casts import Casts, Using
-from plinth.autogenerate.change.quoting import do_block, literal, quoted, without_binds
+from plinth.autogenerate.change.quoting import do_block, quoted, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
 
 
@@ -112,29 +112,45 @@ class NamedTextOp(TextOp):
 NAME_OF_PART = "CASE WHEN octet_length(n) < 64 THEN n ELSE left(n, 7) || md5(n) END"
 
 
+# The partitions that hold rows, and a name for what is made on each, as `text()` takes them.
+PARTITIONS = f"""
+SELECT replace(oid::regclass::text, ':', '\\\\:'),
+    replace(quote_ident({NAME_OF_PART}),
+        ':', '\\\\:')
+FROM pg_class, concat(relname, '_', CAST(:ending AS text)) n
+WHERE relkind = 'r'
+    AND oid IN (SELECT relid FROM pg_partition_tree(CAST(:table AS regclass)) WHERE isleaf)
+ORDER BY oid
+"""  # noqa: S608 - a constant
+
+
+class PartitionsOp(TextOp):
+    """Gives a name to what asks which partitions there are."""
+
+    def __init__(self) -> None:
+        super().__init__(PARTITIONS.strip())
+
+
 class EachPartitionOp(ops.MigrateOperation):
     """Executes statements for each partition that a table has, and not for those that have some themselves.
 
     Args:
         table: its name as SQL.
-        ending: of the names of what is made there.
         statements: with `{partition}` and `{name}` in the place of names.
+        ending: of the names of what is made there, if anything is.
+        note: a comment above it in the revision's file.
     """
 
     summary = None
 
-    def __init__(self, table: str, ending: str, statements: tuple[str, ...]) -> None:
-        leaves = f"SELECT relid FROM pg_partition_tree({literal(table)}) WHERE isleaf"  # noqa: S608 - quoted
-        self.names = without_binds(
-            f"SELECT {_as_text('oid::regclass::text')}, {_as_text(f'quote_ident({NAME_OF_PART})')} "  # noqa: S608
-            f"FROM pg_class, concat(relname, {literal('_' + ending)}) n "
-            f"WHERE relkind = 'r' AND oid IN ({leaves}) ORDER BY oid"
-        )
+    def __init__(self, table: str, statements: Iterable[str], ending: str | None, note: str) -> None:
+        self.given = {"table": table, "ending": ending}
         self.statements = tuple(map(without_binds, statements))
+        self.note = note
 
     def on(self, connection: Connection) -> Iterator[str]:
         """Yield the statements for the partitions that are there."""
-        for partition, name in connection.execute(text(self.names)).all():
+        for partition, name in connection.execute(text(PARTITIONS), self.given).all():
             yield from (each.format(partition=partition, name=name) for each in self.statements)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -152,13 +168,9 @@ class LoosenPartitionsOp(EachPartitionOp):
 
     def __init__(self, table: str, altered: ops.AlterColumnOp) -> None:
         self.altered = altered
-        column = as_it_is(quoted(altered.column_name))
-        super().__init__(table, "", (f"ALTER TABLE {{partition}} ALTER COLUMN {column} DROP NOT NULL",))
-
-
-def _as_text(name: str) -> str:
-    """Return an expression for a name that `text()` takes for no parameter, whatever it is."""
-    return f"replace({name}, ':', '\\:')"
+        statement = f"ALTER TABLE {{partition}} ALTER COLUMN {as_it_is(quoted(altered.column_name))}"
+        note = "what refuses NULL there is a partition's own, if it had a primary key before the table had"
+        super().__init__(table, [f"{statement} DROP NOT NULL"], None, note)
 
 
 def as_it_is(sql: str) -> str:

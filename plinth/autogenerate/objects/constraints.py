@@ -535,8 +535,7 @@ def added_on_index(
 ) -> list[ops.MigrateOperation]:
     """Return what adds a key on an index that is there; with partitions, on each one's (`build_for_key`)."""
     if table.partition_key:
-        [_, each] = on_each(index, table, catalog, used(constraint))
-        return [each, *_added(constraint, table, catalog)]
+        return [on_each(index, table, catalog, used(constraint)), *_added(constraint, table, catalog)]
     return [use_index(constraint, index, table, catalog), *comment_ops(constraint, table, catalog)]
 
 
@@ -562,7 +561,7 @@ def _form(
     comments = comment_ops(constraint, table, catalog)
     if _is_taken_over(constraint, table):
         return [
-            (_on_partitions(constraint, table, catalog), True),
+            ([_on_partitions(constraint, table, catalog)], True),
             (_added(constraint, table, catalog), False),
         ]
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
@@ -583,9 +582,9 @@ def _is_taken_over(constraint: Constraint, table: Table) -> bool:
     return bool(table.partition_key) and (is_key or has_plain_index(constraint))
 
 
-def _on_partitions(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
+def _on_partitions(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     if constraint.type == "f":
-        return on_each(constraint.name, table, catalog, *referring(constraint))
+        return on_each(None, table, catalog, *referring(constraint))
     return on_each(constraint.name, table, catalog, built(key_index(constraint, table)), used(constraint))
 
 

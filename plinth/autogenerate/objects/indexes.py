@@ -167,7 +167,7 @@ def build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateO
     """Yield what builds an index without holding anybody up."""
     create = add_op(index, table, catalog)
     if table.partition_key:
-        yield from on_each(index.name, table, catalog, built(index))
+        yield on_each(index.name, table, catalog, built(index))
     else:
         create.kw["postgresql_concurrently"] = True
     yield create
@@ -177,7 +177,7 @@ def build(index: Index, table: Table, catalog: Catalog) -> Iterator[ops.MigrateO
 def build_for_key(index: Index, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
     """Return what builds the index on which a key will stand; on each partition of a partitioned table."""
     if table.partition_key:
-        return on_each(index.name, table, catalog, built(index))
+        return [on_each(index.name, table, catalog, built(index))]
     return list(build(index, table, catalog))
 
 

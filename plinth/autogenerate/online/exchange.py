@@ -28,7 +28,14 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import alter_op, default_op, loosened, native_column, not_null_check
+from plinth.autogenerate.objects.columns import (
+    alter_op,
+    default_op,
+    loosened,
+    native_column,
+    not_null_check,
+    server_default,
+)
 from plinth.autogenerate.objects.constraints import (
     add_constraint,
     add_not_valid,
@@ -407,11 +414,13 @@ class _Exchange:
         return default_op(replace(self.way.change, after=at), at.tables[turn.table], column)
 
     def _settle_parts(self) -> Iterator[SqlOp]:
-        """Yield what lets partitions' parts have their names; those of checks follow the table's."""
-        for each in self.made:
-            table = self.way.at.tables[each.table]
-            if table.partition_key and not (isinstance(each.piece, Constraint) and each.piece.type == "c"):
-                yield settled(each.piece, table, self.way.at)
+        """Yield what lets partitions' parts have their names."""
+        for name in dict.fromkeys(each.table for each in self.made):
+            table = self.way.at.tables[name]
+            if table.partition_key:
+                yield from settled(
+                    [each.piece for each in self.made if each.table == name], table, self.way.at
+                )
 
     def _rename(self, made: _Made) -> ops.MigrateOperation:
         until_then = replace(made.piece, name=made.name)
@@ -422,7 +431,7 @@ class _Exchange:
         column, check = turn.new, self.required.get(turn.place)
         table = self.way.at.tables[turn.table]
         if column.default is not None:
-            yield self._default(self.way.at, turn, column)
+            yield self._alter(turn, column.name, modify_server_default=server_default(column))
         if turn.old.comment is not None and column.comment is None:  # it went over with the name
             yield self._alter(turn, column.name, modify_comment=None)
         if turn.old.identity:

@@ -15,10 +15,12 @@ from plinth.autogenerate.change.steps import (
     NAMED_NOT_NULL,
     AutocommitOp,
     CommentOp,
+    EachPartitionOp,
     FillOp,
     LoosenPartitionsOp,
     NamedTextOp,
     NotNullNamesOp,
+    PartitionsOp,
     SqlOp,
     TextOp,
 )
@@ -149,7 +151,10 @@ def _gathered(operations: Iterable[ops.MigrateOperation], *, plainly: bool) -> l
 
 
 def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    """Return the operations, with a name for each text of several lines that is executed more than once."""
+    """Return the operations, with a name for each text of several lines that is executed more than once.
+
+    What asks which partitions there are has one, too.
+    """
     texts = Counter(
         str(op.sqltext)
         for each in operations
@@ -168,8 +173,15 @@ def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOpera
             else op
         )
 
-    given = [NamedTextOp(name, text) for text, name in names.items()]
+    given: list[ops.MigrateOperation] = [NamedTextOp(name, text) for text, name in names.items()]
+    if any(isinstance(op, EachPartitionOp) for op in _leaves(operations)):
+        given.insert(0, PartitionsOp())
     return [*given, *map(named, operations)]
+
+
+def _leaves(operations: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
+    for op in operations:
+        yield from _leaves(op.ops) if isinstance(op, ops.OpContainer) else [op]
 
 
 def _without_needless(parts: Sequence[Operations]) -> list[Operations]:

@@ -23,6 +23,7 @@ from plinth.autogenerate.change.steps import (
     CommentOp,
     EachPartitionOp,
     NamedTextOp,
+    PartitionsOp,
     SqlOp,
     TextOp,
 )
@@ -228,10 +229,18 @@ def _autocommit(context: AutogenContext, op: AutocommitOp) -> str:
 
 
 @renderers.dispatch_for(EachPartitionOp)
-def _each_partition(_: AutogenContext, op: EachPartitionOp) -> str:
-    asked = fitted(f"partitions = sa.text({string(op.names)})", 2 * MARGIN)
+def _each_partition(_: AutogenContext, op: EachPartitionOp) -> list[str]:
+    name = "_" if op.given["ending"] is None else "name"
+    asked = f"found = op.get_bind().execute(partitions, {_value(op.given)})"
     run = [fitted(f"    op.execute(f{string(each)})", 2 * MARGIN) for each in op.statements]
-    return "\n".join([asked, "for partition, name in op.get_bind().execute(partitions).all():", *run])
+    return [*_comment(op.note), "\n".join([asked, f"for partition, {name} in found.all():", *run])]
+
+
+@renderers.dispatch_for(PartitionsOp)
+def _partitions(_: AutogenContext, op: PartitionsOp) -> list[str]:
+    asked = _indented(_text_of_lines(op.text, 2 * MARGIN))
+    why = "text() would take a colon in a name for a parameter: a backslash stands before it"
+    return [*_comment(why), f"partitions = sa.text(\n{asked}\n)"]
 
 
 @renderers.dispatch_for(TextOp)

@@ -1,0 +1,25 @@
+"""drop views post_id_old
+
+Revision ID: 20260101000002
+Revises: 20260101000001
+Create Date: 2026-01-01 00:00:00
+
+Change: 20260101000001, step 2 of 2
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "20260101000002"
+down_revision = "20260101000001"
+branch_labels = None
+depends_on = None
+deploy = "after"  # running code may still use what goes here: first the code, then this
+
+
+def upgrade() -> None:
+    op.drop_column("views", "post_id_old")
+
+
+def downgrade() -> None:
+    op.add_column("views", sa.Column("post_id_old", sa.Integer(), nullable=True))
