@@ -32,10 +32,10 @@ def databases(config: Config) -> tuple[URL, URL]:
         SettingsError: a URL isn't PostgreSQL's.
     """
     led_to = _led_to(config)
-    migrations = settings.migration_url(config)
-    if led_to in {None, migrations}:
-        return migrations, settings.application_url(config)
-    return led_to, led_to
+    migrations = settings.variable("MIGRATION_DATABASE_URL")
+    if led_to is None or (migrations and led_to == settings.migration_url(config)):
+        return settings.migration_url(config), settings.application_url(config)
+    return led_to, led_to  # what else would be meant need not be there
 
 
 def _led_to(config: Config) -> URL | None:

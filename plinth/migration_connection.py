@@ -39,9 +39,7 @@ def migration_connection(config: Config) -> Iterator[Connection]:
 
 @contextmanager
 def _open(config: Config) -> Iterator[Connection]:
-    if config.attributes.get(ASKED):
-        with as_command_errors():
-            raise Led(settings.migration_url(config))
+    is_asked = bool(config.attributes.get(ASKED))
     given = config.attributes.get("connection")
     given = getattr(given, "sync_engine", given)  # an AsyncEngine's
     if isinstance(given, Connection):
@@ -51,13 +49,18 @@ def _open(config: Config) -> Iterator[Connection]:
     elif isinstance(given, Engine):
         with as_command_errors():
             engine = connecting.on_our_driver(given)
+            if is_asked and engine is not given:
+                raise Led(engine.url)
         with engine.connect() as connection:
             yield connection
     else:
         with ExitStack() as stack:
             with as_command_errors():
+                url = settings.migration_url(config)
+                if is_asked:
+                    raise Led(url)
                 try:
-                    connection = stack.enter_context(connecting.connect(settings.migration_url(config)))
+                    connection = stack.enter_context(connecting.connect(url))
                 except OSError as error:
                     raise PlinthError(sentence_of(error)) from error
             yield connection

@@ -12,12 +12,13 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from plinth import own_schema
 from plinth.alembic_command import AlembicCommand
-from plinth.apply.ledger import ancestors, history_name, parents
+from plinth.apply.ledger import ancestors, history_name, parents, points
 from plinth.apply.points import Interrupted, PointError, driver_session, erase, interrupted
+from plinth.connecting import is_ours
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,15 @@ _BACK = {"downgrade", "rollback", "redo"}
 
 
 def standing_half_way(context: MigrationContext) -> list[Interrupted]:
-    """Return the revisions that stand half-way in a context's database."""
+    """Return the revisions that stand half-way in a context's database; by another driver, only which."""
     connection = context.connection
     if not isinstance(connection, Connection) or not own_schema.exists(connection, "points"):
         return []
-    return interrupted(driver_session(connection), history_name(connection, context.opts))
+    history = history_name(connection, context.opts)
+    if is_ours(connection.dialect):
+        return interrupted(driver_session(connection), history)
+    noted = select(points.c.revision, points.c.direction).where(points.c.version_table == history)
+    return [Interrupted(*each) for each in connection.execute(noted.distinct())]
 
 
 def plan(

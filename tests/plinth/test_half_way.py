@@ -1,6 +1,7 @@
 """Where a revision that stands half-way is met by other commands than the one that it was interrupted in."""
 
 import argparse
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from plinth import undo
 from plinth.status import status
@@ -308,6 +310,29 @@ def test_a_callers_transaction_goes_nowhere_while_one_stands_half_way(
         with empty_engine.begin() as connection, pytest.raises(CommandError, match=r"c stands half-way"):
             getattr(command, name)(half.config(connection), target)
     assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b", "t_c"])
+
+
+def test_a_callers_transaction_may_be_another_drivers(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    async def run(name: str, target: str) -> None:
+        engine = create_async_engine(empty_url.set(drivername="postgresql+asyncpg"))
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(lambda given: getattr(command, name)(history.config(given), target))
+        finally:
+            await engine.dispose()
+
+    do(empty_url, "create table pass_on ()")
+    history.tables("a", "b")
+    for name, target in (("upgrade", "a"), ("upgrade", "b"), ("downgrade", "a")):
+        asyncio.run(run(name, target))
+        assert heads(empty_url) == {"b" if target == "b" else "a"}
+    add(history, "c", "b")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    with pytest.raises(CommandError, match=r"c stands half-way.*To go on: alembic upgrade c"):
+        asyncio.run(run("downgrade", "-1"))
 
 
 @pytest.mark.parametrize("words", [("upgrade", "b:head"), ("downgrade", "b:a")])

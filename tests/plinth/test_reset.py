@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from plinth.connecting import connect
 from plinth.kept_database import one_at_a_time
-from tests.plinth.history import psql
+from tests.plinth.history import do, psql, rows
 from tests.plinth.project import Project, clean_environment, copy_project
 
 
@@ -77,6 +77,36 @@ def test_seeds_that_cannot_be_loaded(project: Project, empty_url: URL) -> None:
     assert failed.stderr.splitlines()[-1].endswith(
         "whether its tables are as the models say, plinth check tells."
     )
+
+
+def created(url: URL) -> list[tuple[int]]:
+    """Return what tells a database from another one of its name."""
+    return rows(url, "select oid from pg_database where datname = current_database()")
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_the_database_is_that_of_an_engine_that_env_py_hands_over(
+    project: Project, empty_url: URL, clone_url: URL, driver: str
+) -> None:
+    missing = empty_url.set(database=f"{empty_url.database}_new")
+    engine = missing.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+    make = "create_engine" if driver == "psycopg" else "create_async_engine"
+    env = project.root / "alembic" / "env.py"
+    env.write_text(
+        f"from alembic import context\nfrom sqlalchemy import create_engine\n"
+        "from sqlalchemy.ext.asyncio import create_async_engine\n"
+        f"context.config.attributes['connection'] = {make}({engine!r})\n{env.read_text()}"
+    )
+    other = clone_url.render_as_string(hide_password=False)
+    before = created(clone_url)
+    assert str(missing.database) in project.ok("plinth", "url", DATABASE_URL=other)
+    project.run("plinth", "reset", DATABASE_URL=other)
+    assert created(clone_url) == before
+    with connect(missing) as connection:
+        assert connection.scalar(text("select count(*) from alembic_version")) == 1
+    del project.environment["DATABASE_URL"]
+    assert project.ok("plinth", "environment", "production", APP_ENV="production") == "production\n"
+    do(clone_url, f"drop database {missing.database}")
 
 
 def test_seeds_that_are_interrupted_end_in_a_line(project: Project) -> None:
