@@ -34,8 +34,12 @@ class Said:
 
     def __init__(self, statements: Iterable[str], default_schema: str) -> None:
         self._default = default_schema
-        self._statements = [_WORD.sub(_cut, each) for each in statements]
-        self._words = [{*_words(each)} for each in self._statements]
+        self._statements = [_WORD.sub(_cut, each) for each in dict.fromkeys(statements)]
+        self._known: dict[str, set[int]] = {}  # words, and the statements that have them
+        for place, each in enumerate(self._statements):
+            for word in _words(each):
+                self._known.setdefault(word, set()).add(place)
+        self._parts: dict[frozenset[int], Said] = {}
         self.text = ";\n".join(self._statements)
 
     def __bool__(self) -> bool:
@@ -43,8 +47,8 @@ class Said:
         return bool(self._statements)
 
     @cached_property
-    def _hiding(self) -> list[int]:
-        return [place for place, each in enumerate(self._statements) if _HIDES.search(each)]
+    def _hiding(self) -> set[int]:
+        return {place for place, each in enumerate(self._statements) if _HIDES.search(each)}
 
     @cached_property
     def reaches_what_it_does_not_name(self) -> bool:
@@ -53,7 +57,7 @@ class Said:
 
     def names(self, name: str) -> bool:
         """Whether one of them has that name in it, whatever it is there."""
-        return any(self._names(place, name) for place in range(len(self._statements)))
+        return bool(self._with(name))
 
     def makes_schema(self, name: str) -> bool:
         """Whether one makes a schema of that name, or may."""
@@ -66,7 +70,7 @@ class Said:
     def makes_column(self, name: str) -> bool:
         """Whether one makes a column of that name, or may."""
         return self._makes(_COLUMN, name) or any(
-            _CREATES.search(each) and self._names(place, name) for place, each in enumerate(self._statements)
+            _CREATES.search(self._statements[place]) for place in self._with(name)
         )
 
     def about(self, tables: Collection[str]) -> "Said":
@@ -74,14 +78,10 @@ class Said:
         known = {*tables}
         for old, new in self._renames:
             known |= {old, new} if old in known or new in known else set()
-        return Said(
-            (
-                each
-                for place, each in enumerate(self._statements)
-                if place in self._hiding or any(self._names(place, name) for name in known)
-            ),
-            self._default,
-        )
+        places = frozenset(self._hiding.union(*map(self._with, known)))
+        if places not in self._parts:
+            self._parts[places] = Said((self._statements[place] for place in sorted(places)), self._default)
+        return self._parts[places]
 
     def drops(self, name: str) -> bool:
         """Whether one drops a table or column of that name, or may."""
@@ -104,12 +104,14 @@ class Said:
     def _renames(self) -> list[tuple[str, str]]:
         return [*renames_of(self._statements, self._default)]
 
-    def _names(self, place: int, name: str) -> bool:
-        text = self._statements[place]
-        if name.endswith(TAKEN) and name.removesuffix(TAKEN) in text:
-            return True
+    def _with(self, name: str) -> set[int]:
+        """Return the statements that have a name in them."""
+        found = self._known.get(name, set())
         is_word = _WORD.fullmatch(name) is not None
-        return name in self._words[place] or (not is_word and name.replace('"', '""') in text)
+        if is_word and not name.endswith(TAKEN):
+            return found
+        part = name.removesuffix(TAKEN).replace('"', '""')
+        return found | {place for place, each in enumerate(self._statements) if part in each}
 
     def _makes(self, words: str, name: str) -> bool:
         if name.endswith(TAKEN) and self.names(name):
@@ -117,9 +119,7 @@ class Said:
         quoted = re.escape('"' + name.replace('"', '""') + '"')
         bare = rf"|(?i:{re.escape(name)})(?![\w$])" if name == name.lower() else ""
         made = rf"(?i:{words})(?:{_IDENTIFIER}\s*\.\s*)?(?:{quoted}{bare})"
-        return re.search(made, self.text) is not None or any(
-            self._names(place, name) for place in self._hiding
-        )
+        return re.search(made, self.text) is not None or not self._hiding.isdisjoint(self._with(name))
 
 
 def _words(text: str) -> Iterator[str]:

@@ -285,7 +285,7 @@ def test_what_is_done_half_way_is_taken_back(
             'op.execute("create schema elsewhere")\nop.execute("alter table t_a set schema elsewhere")',
         ],
         [
-            'op.alter_column("t_a", "x", new_column_name="z")',
+            'op.alter_column("t_a", "x", new_column_name="z", server_default=None)',
             'op.add_column("t_a", sa.Column("z_new", sa.Text))\nop.execute("update t_a set z_new = z")',
             'op.alter_column("t_a", "z", new_column_name="z_old")',
             'op.alter_column("t_a", "z_new", new_column_name="z")',
@@ -301,7 +301,7 @@ def test_what_is_done_half_way_is_taken_back(
         ],
         [
             'op.add_column("t_a", sa.Column("x_new", sa.Text))\nop.execute("update t_a set x_new = x")',
-            'op.alter_column("t_a", "x", new_column_name="x_old")',
+            'op.alter_column("t_a", "x", new_column_name="x_old", server_default=None)',
             'op.alter_column("t_a", "x_new", new_column_name="x")',
             'op.alter_column("t_a", "x", new_column_name="z")\nop.drop_column("t_a", "x_old")',
         ],
