@@ -379,6 +379,20 @@ def test_columns_that_none_takes_the_place_of_are_refused_with_the_reason(
     assert "rewrite=keyed.n" not in str(raised.value)
 
 
+def test_a_column_by_which_a_partition_is_partitioned_is_refused_as_what_postgresql_cant_do(
+    project: Project, empty_engine: Engine
+) -> None:
+    parted = (
+        "create table days_2026 partition of days for values from ('2026-01-01', 'a') to ('2027-01-01', 'a') "
+        "partition by list (amount)"
+    )
+    history = begun(project, empty_engine, days(parted))
+    for x in ((), ("rewrite=days.amount",)):
+        with pytest.raises(Refusal, match="partition days_2026 is partitioned by it: PostgreSQL") as raised:
+            write(history, empty_engine, days(parted, amount=sa.BigInteger), *x)
+        assert "rewrite=" not in str(raised.value)
+
+
 def test_what_a_partition_has_by_itself_on_a_column_that_leaves_its_name_is_named(
     of_days: History, empty_engine: Engine
 ) -> None:

@@ -266,10 +266,12 @@ def refuse_rewrites(way: Way) -> None:
         rebuilt = before.is_local and rebuilt_enum(way, ColumnName(table, name))
         if not rebuilt and not way.is_rewritten(ColumnName(table, name)):
             continue
-        if quoted(name) in tokens(way.before.tables[table].partition_key or ""):
+        parted = _partitioned_by(way.before, ColumnName(table, name))
+        if parted:
+            what = "its table" if parted == table else f"partition {shown(parted, way.before)}"
             refuse(
                 "partitioning",
-                f"Column {place} gets another type, and its table is partitioned by it: PostgreSQL changes "
+                f"Column {place} gets another type, and {what} is partitioned by it: PostgreSQL changes "
                 "no such column. By hand: make a second table with partitions, fill it, and let it take the "
                 "name.",
             )
@@ -287,6 +289,19 @@ def refuse_rewrites(way: Way) -> None:
             "acceptable:",
             f"rewrite={place}",
         )
+
+
+def _partitioned_by(catalog: Catalog, place: ColumnName) -> Name | None:
+    """Return the table, itself or a partition of it, that is partitioned by a column."""
+    return next(
+        (
+            each.name
+            for each in catalog.tables.values()
+            if quoted(place.column) in tokens(each.partition_key or "")
+            and place.table in (each.name, *ancestors(each.name, catalog))
+        ),
+        None,
+    )
 
 
 def refuse_virtual(way: Way) -> None:
