@@ -1,5 +1,6 @@
 """What others put into a revision (Alembic's own comparison, a hook) is written as Python that runs."""
 
+import re
 from itertools import product
 
 import sqlalchemy as sa
@@ -108,6 +109,8 @@ def test_alembics_operations_are_written_as_python_that_runs(empty_engine: Engin
 
 def test_text_finds_no_parameter_in_sql_and_leaves_it_as_it_is() -> None:
     every = ["".join(each) for size in range(1, 6) for each in product(r":\a $", repeat=size)]
+    if sa.__version__ < "2.1":  # no spelling of a colon behind a dollar means the same to both
+        every = [each for each in every if not re.search(r"\$[a$]*:", each)]
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     asked = [sa.text(without_binds(each)).compile(dialect=dialect) for each in every]
     assert [(str(each), each.params) for each in asked] == [(each, {}) for each in every]

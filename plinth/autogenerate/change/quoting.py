@@ -23,8 +23,9 @@ _MORE_KEYWORDS = {
     "window",
 }
 _KEYWORDS = set(RESERVED_WORDS) | _MORE_KEYWORDS
-# What SQLAlchemy's text() takes for a parameter, or for an escaped one, which it rids of its backslash.
-_BIND = re.compile(r"(?:(?<=\\)|(?<![:\w\\])(?=:\w)):(?!\w*:)")
+# What SQLAlchemy's text() takes for a parameter, or for an escaped one, which it rids of its backslash. 2.0
+# takes a dollar for a letter: `a[:$1]`.
+_BIND = re.compile(r"(?:(?<=\\)|(?<![:\w\\])(?=:\w)):(?!\w*:)|(?<![:\w\\]):(?=\$)(?![\w$]*:)")
 LONGEST_NAME = 63  # bytes: NAMEDATALEN - 1
 
 
