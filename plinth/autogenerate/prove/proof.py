@@ -297,8 +297,9 @@ def _try(engine: Engine, history: History, revisions: Sequence[Script], claim: C
         raise ProofError(_wrongly(revisions, error)) from error
     except RevisionError as error:
         code = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or ""
-        if rows and code[:2] in {"22", "23"}:
-            raise _RowsInTheWay(str(error), is_about_values=code.startswith("22")) from error
+        if claim.conversions and code[:2] in {"22", "23"}:
+            is_about_values = code.startswith("22") and all(each.are_convertible for each in rows)
+            raise _RowsInTheWay(str(error), is_about_values=is_about_values and bool(rows)) from error
         kind = UnprovenError if is_missing(error) else ProofError
         raise kind(f"{error} {NOTHING_WRITTEN}") from error
     return rows

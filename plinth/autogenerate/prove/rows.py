@@ -47,6 +47,8 @@ class Rows:
         before: how often each value stands there after the way back, as text.
         after: how often each stands there in between.
         refused: values that PostgreSQL refuses to convert; none where an expression of the author's does.
+        are_convertible: none of these stands there, as it does where it is the column's default, and another
+            table's rows needed one to refer to.
     """
 
     each: Conversion
@@ -54,6 +56,7 @@ class Rows:
     before: Counter[str]
     after: Counter[str]
     refused: tuple[str, ...] = ()
+    are_convertible: bool = True
 
     def check_up(self, connection: Connection) -> None:
         """Return if the values are those that they should become.
@@ -152,7 +155,8 @@ def _put_all(engine: Engine, connection: Connection, conversions: Sequence[Conve
         if standing:
             before, after = _become(standing, trial.restored), _become(standing, trial.made)
             refused = trial.refused if each.said is None else []
-            kept.append(Rows(each, each, before, after, tuple(refused)))
+            are_convertible = standing.keys().isdisjoint(trial.refused)
+            kept.append(Rows(each, each, before, after, tuple(refused), are_convertible))
     return kept
 
 

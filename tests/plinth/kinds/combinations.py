@@ -56,6 +56,25 @@ def big_after(m: MetaData) -> None:
     )
 
 
+def referring(m: MetaData, *states: str, number: type[Integer] = Integer, is_required: bool = False) -> None:
+    """A table whose number gets another type, and one that it refers to, of which the proof needs a row."""
+    state = Enum(*states, name="state")
+    default = "gone" if "gone" in states else None
+    t(
+        m,
+        Column("state", state, server_default=default),
+        Column("n", Integer, nullable=not is_required),
+        name="z",
+    )
+    t(
+        m,
+        Column("z_id", ForeignKey("z.id"), nullable=False),
+        Column("number", number, Identity(always=True), nullable=False),
+        Column("state", state),
+        name="b",
+    )
+
+
 def shop(m: MetaData) -> None:
     t(m, Column("email", String(100), unique=True), Column("full_name", Text), name="customer")
     t(
@@ -216,5 +235,19 @@ KINDS = [
         lambda m: (t(m, name="a"), t(m, Column("a_id", ForeignKey("a.id")), name="b")),
         rows=("insert into b default values", "insert into a (b_id) values (1)"),
         downgrade_may_stop=True,
+    ),
+    Kind(
+        "combo.required_where_another_type_refers",
+        lambda m: referring(m, "new", "gone"),
+        lambda m: referring(m, "new", "gone", number=BigInteger, is_required=True),
+        rows=("insert into z (n) values (1)", "insert into b (z_id) values (1)"),
+        x=("rewrite=b.number",),
+    ),
+    Kind(
+        "combo.default_that_goes_where_another_type_refers",
+        lambda m: referring(m, "new", "gone"),
+        lambda m: referring(m, "new", number=BigInteger),
+        rows=("insert into z (state) values ('new')", "insert into b (z_id, state) values (1, 'new')"),
+        x=("rewrite=b.number", "rewrite=z.state", "rewrite=b.state"),
     ),
 ]
