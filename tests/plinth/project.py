@@ -27,6 +27,8 @@ REVISIONS = [each.revision for each in ScriptDirectory(str(settings.root() / "al
 FIRST, HEAD = REVISIONS[0], REVISIONS[-1]
 
 # Whatever the user's git is set to.
+# A document's edits follow each other in one second, in which Python takes what it compiled for new.
+TYPED = {"PYTHONDONTWRITEBYTECODE": "1"}
 GIT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_SYSTEM": "/dev/null",
@@ -197,6 +199,7 @@ def copy_for_a_reader(folder: Path) -> Project:
         folder,
         {
             **GIT,
+            **TYPED,
             "PSQLRC": "/dev/null",
             "MAKEFLAGS": "PYTHON=true T=tests/test_models.py",
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

@@ -21,6 +21,7 @@ from plinth import settings
 from tests.plinth.documents import read
 from tests.plinth.project import (
     GIT,
+    TYPED,
     Project,
     clean_environment,
     copy_files,
@@ -515,7 +516,7 @@ def reading(project: Repository) -> Project:
     programs = project.root / ".venv" / "bin"
     return Project(
         project.root,
-        {**GIT, "PSQLRC": "/dev/null", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        {**GIT, **TYPED, "PSQLRC": "/dev/null", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
     )
 
 
