@@ -13,13 +13,14 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
+from plinth.apply.identifiers import IDENTIFIER
 from plinth.apply.points import driver_session
 from plinth.errors import PlinthError
 from plinth.listening import listening
 
 log = logging.getLogger(__name__)
 
-_NAME = r'((?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))?)'
+_NAME = rf"({IDENTIFIER}(?:\.{IDENTIFIER})?)"
 _RENAME = re.compile(
     rf"\s*ALTER\s+TABLE\s+{_NAME}\s+RENAME\s+(?:COLUMN\s+)?{_NAME}\s+TO\s+{_NAME}\s*;?\s*", re.IGNORECASE
 )

@@ -19,6 +19,7 @@ import psycopg
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
+from plinth.apply.identifiers import IDENTIFIER, plain
 from plinth.apply.points import (
     BLOCK,
     Points,
@@ -41,12 +42,11 @@ POLL_INTERVAL = 0.1  # seconds
 HALF_DONE = "(half done)"  # in the place of an object's name
 CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 
-_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-_NAME = rf"{_IDENTIFIER}(?:\s*\.\s*{_IDENTIFIER})?"
+_NAME = rf"{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?"
 _START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _CREATE = re.compile(
     rf"{_START}create\s+(?:unique\s+)?index\s+concurrently\s+(?P<tolerant>if\s+not\s+exists\s+)?"
-    rf"(?P<index>{_IDENTIFIER})\s+on\s+(?:only\s+)?(?P<table>{_NAME})",
+    rf"(?P<index>{IDENTIFIER})\s+on\s+(?:only\s+)?(?P<table>{_NAME})",
     re.IGNORECASE | re.DOTALL,
 )
 _DROP = re.compile(
@@ -403,7 +403,7 @@ class OnlineStatements:
         if table is None:
             return False
         self._wait_for_other_builds(table[0], match["table"])
-        name, namespace = _plain(match["index"]), table[1]
+        name, namespace = plain(match["index"]), table[1]
         noted = self._noted(step, match["index"])
         found = self._index(name, namespace)
         if found and found[0] == table[0]:
@@ -505,13 +505,6 @@ def _in_autocommit(connection: Connection) -> bool:
 
 def _noted_object(step: Step, what: str) -> str:
     return f"{'up' if step.is_upgrade else 'down'} {what}"
-
-
-def _plain(identifier: str) -> str:
-    """Return a name as the catalog has it."""
-    if identifier.startswith('"'):
-        return identifier[1:-1].replace('""', '"')
-    return identifier.lower()
 
 
 def _milliseconds(duration: timedelta) -> str:

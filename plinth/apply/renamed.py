@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 from psycopg.sql import Identifier
 
+from plinth.apply.identifiers import IDENTIFIER, plain
 from plinth.catalog import Catalog, Name
 
-_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _VALUE = r"(?:'(?:[^']|'')*')"
 _ALTER = re.compile(
     rf"(?:\A|;|\bbegin\b|\bthen\b)(?:\s|--[^\n]*\n)*alter\s+(?P<kind>table|index|sequence|type|domain|(?:materialized\s+)?view)"
-    rf"\s+(?:if\s+exists\s+)?(?:only\s+)?(?:(?P<schema>{_IDENTIFIER})\s*\.\s*)?(?P<name>{_IDENTIFIER})\s+"
-    rf"(?:rename\s+to\s+(?P<to>{_IDENTIFIER})|set\s+schema\s+(?P<moved>{_IDENTIFIER})"
-    rf"|rename\s+(?:(?P<part>column|constraint|value)\s+)?(?P<old>{_IDENTIFIER}|{_VALUE})\s+"
-    rf"to\s+(?P<new>{_IDENTIFIER}|{_VALUE}))\s*(?=;|\Z)",
+    rf"\s+(?:if\s+exists\s+)?(?:only\s+)?(?:(?P<schema>{IDENTIFIER})\s*\.\s*)?(?P<name>{IDENTIFIER})\s+"
+    rf"(?:rename\s+to\s+(?P<to>{IDENTIFIER})|set\s+schema\s+(?P<moved>{IDENTIFIER})"
+    rf"|rename\s+(?:(?P<part>column|constraint|value)\s+)?(?P<old>{IDENTIFIER}|{_VALUE})\s+"
+    rf"to\s+(?P<new>{IDENTIFIER}|{_VALUE}))\s*(?=;|\Z)",
     re.IGNORECASE,
 )
 
@@ -267,6 +267,4 @@ def _if_there(back: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name as the catalog has it, or a value."""
-    if name[:1] == '"':
-        return name[1:-1].replace('""', '"')
-    return name[1:-1].replace("''", "'") if name[:1] == "'" else name.lower()
+    return name[1:-1].replace("''", "'") if name[:1] == "'" else plain(name)

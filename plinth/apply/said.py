@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
+from plinth.apply.identifiers import IDENTIFIER
 from plinth.apply.renamed import TAKEN, renames_of
 
-_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _WORD = re.compile(r"[\w$]+")
 _IN_QUOTES = re.compile(r"""['"]([\w$]+)(?=['"])""")
 _ACTION = re.compile(r"\bon\s+(?:delete|update)\s+cascade\b", re.IGNORECASE)  # of a key: it drops nothing
@@ -20,7 +20,7 @@ _CREATES = re.compile(r"\bcreate\b[^;(]*?\btable\b", re.IGNORECASE)
 _SCHEMA = r"schema\s+(?:if\s+not\s+exists\s+)?"
 _TABLE = r"(?:\btable\s+(?:if\s+(?:not\s+)?exists\s+)?|\binto\s+|\brename\s+to\s+|\bpartition\s+)"
 _COLUMN = (
-    rf"(?:\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?|\brename\s+(?:column\s+)?{_IDENTIFIER}\s+to\s+)"
+    rf"(?:\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?|\brename\s+(?:column\s+)?{IDENTIFIER}\s+to\s+)"
 )
 
 
@@ -118,7 +118,7 @@ class Said:
             return True
         quoted = re.escape('"' + name.replace('"', '""') + '"')
         bare = rf"|(?i:{re.escape(name)})(?![\w$])" if name == name.lower() else ""
-        made = rf"(?i:{words})(?:{_IDENTIFIER}\s*\.\s*)?(?:{quoted}{bare})"
+        made = rf"(?i:{words})(?:{IDENTIFIER}\s*\.\s*)?(?:{quoted}{bare})"
         return re.search(made, self.text) is not None or not self._hiding.isdisjoint(self._with(name))
 
 
