@@ -8,7 +8,8 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `retry`, `watch`, `progress`: waiting for other sessions, naming them, showing how far things are.
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
 - `grants`: privileges on what a revision makes anew.
-- `half_way`, `renamed`: taking back what an interrupted revision has done.
+- `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
+- `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has.
 - `ledger`, `checksum`: what is remembered of each application.
 """
 
