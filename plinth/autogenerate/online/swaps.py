@@ -135,8 +135,8 @@ def _objections_of_relatives(way: Way, place: ColumnName) -> Iterator[str]:
         if table.parents or not table.partition_key:
             yield "the table inherits, or is inherited from, and each heir needs a trigger of its own"
             return
-        if quoted(column) in tokens(table.partition_key):
-            yield "the table is partitioned by it"
+        if _partitioned_by(catalog, place):
+            yield "the table, or a partition of it, is partitioned by it"
         for each in catalog.tables.values():
             if name in ancestors(each.name, catalog):
                 yield from _objections_of_partition(catalog, each, table, column)
@@ -145,8 +145,6 @@ def _objections_of_relatives(way: Way, place: ColumnName) -> Iterator[str]:
 def _objections_of_partition(catalog: Catalog, part: Table, whole: Table, column: str) -> Iterator[str]:
     """Yield what a partition has on a column that isn't the whole table's."""
     its, name, parent = part[column], shown(part.name, catalog), catalog.tables[part.parents[0]]
-    if quoted(column) in tokens(part.partition_key or ""):
-        yield f"partition {name} is partitioned by it"
     if its.default not in {None, whole[column].default}:
         yield f"partition {name} has a default of its own"
     if its.comment or its.has_privileges:
