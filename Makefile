@@ -25,11 +25,11 @@ lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 
 .PHONY: test
 test: install ## run the tests; a part of them with T=tests/test_models.py
-	@$(PY) -m pytest $(or $(T),-n 2)
+	@$(PY) -m pytest $(or $(T),-n auto --maxprocesses 8)
 
 .PHONY: test-slow
 test-slow: install ## run the tests that take minutes
-	@$(PY) -m pytest -m slow $(or $(T),-n 2)
+	@$(PY) -m pytest -m slow $(or $(T),-n auto --maxprocesses 8)
 
 .PHONY: test-before
 test-before: install ## run the tests of REF=origin/main on the schema that comes before the new code

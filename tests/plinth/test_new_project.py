@@ -209,7 +209,7 @@ def test_names_come_from_the_folder(project: Repository) -> None:
 
 
 def test_nothing_in_it_is_about_what_it_has_not_got(project: Repository) -> None:
-    ours = r"benchmarks|golden|hypothesis|plinth/|test-slow|sybil|xdist|group app|-n 2|\bbench\b|jinja"
+    ours = r"benchmarks|golden|hypothesis|plinth/|test-slow|sybil|xdist|group app|-n auto|\bbench\b|jinja"
     for file in project.files() - {"README.md"}:
         assert not re.search(ours, project.read(file)), file
 
