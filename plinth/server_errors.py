@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 INSUFFICIENT_PRIVILEGE = "42501"
 _NEW_VALUE_IN_USE = "55P04"
 _NOT_READY = "55000"
+_HIDES_ROWS = "check_enable_rls"  # the server's function, whatever its language
 
 # By SQLSTATE, or by its first letters: what is not the fault of the statement that met it.
 _ADVICE = {
@@ -32,6 +33,13 @@ _ADVICE = {
 }
 
 
+_ROWS_HIDDEN = (
+    "Row security would hide rows from this role, and the revision would pass over them: let a role with "
+    "BYPASSRLS migrate, or the table's owner without FORCE. A revision that means only the rows which it "
+    'sees says so: op.execute("SET LOCAL row_security = on")'
+)
+
+
 def origin(error: BaseException) -> BaseException:
     """Return the driver's error: where a session ends, others come up in its wake."""
     return next((each for each in _chain(error) if isinstance(each, psycopg.Error)), error)
@@ -54,6 +62,8 @@ def advice(error: BaseException) -> str | None:
     code = sqlstate(error)
     if code is None or code in {_NEW_VALUE_IN_USE, _NOT_READY}:
         return None
+    if code == INSUFFICIENT_PRIVILEGE and _source(error) == _HIDES_ROWS:
+        return _ROWS_HIDDEN
     return next((_ADVICE[code[:length]] for length in (5, 3, 2) if code[:length] in _ADVICE), None)
 
 
@@ -65,6 +75,11 @@ def sentence(error: BaseException) -> str | None:
             return f"There is no connection: {words(error)} Check that the server runs, and the URL."
         return f"The connection to the server was lost: {words(error)} Run the same command again."
     return f"The server refuses: {words(error)} {said}" if said else None
+
+
+def _source(error: BaseException) -> str | None:
+    diagnostics = getattr(origin(error), "diag", None)
+    return getattr(diagnostics, "source_function", None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

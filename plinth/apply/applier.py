@@ -138,6 +138,7 @@ def offline(options: Options) -> Options:
         refuse_irreversible(planned)
         if planned:
             context.impl.static_output("-- Run with: psql -v ON_ERROR_STOP=1 -f FILE")
+            context.execute("SET {} = {}".format(*session.SEES_ALL_ROWS))
             writers.append(Writer(context, heads))
             for statement in writers[0].offline_preparation():
                 context.execute(statement)
@@ -199,6 +200,10 @@ class _Callers:
         self._refuse_losses(planned, context)
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection)
+        with session.seeing_all_rows(self._connection):
+            yield from self._each(planned, context)
+
+    def _each(self, planned: Sequence[MigrationStep], context: MigrationContext) -> Iterator[MigrationStep]:
         for step in planned:
 
             def refuse(step: MigrationStep = step) -> None:

@@ -20,6 +20,8 @@ _CHANGED = (
     "application_name",
     "synchronous_commit",
 )
+# What a policy hides from the role would be passed over without a word, and go with what is dropped next.
+SEES_ALL_ROWS = ("row_security", "off")
 _READ = text("select name, current_setting(name) from pg_settings where name = any(:names)")
 
 
@@ -32,7 +34,7 @@ def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterato
         command: what is going on.
         put_back: whether the session lives on, and gets its settings back.
     """
-    wanted = {**FORMATS, **dict.fromkeys(LIMITS, "0")}
+    wanted = {**FORMATS, **dict.fromkeys(LIMITS, "0"), **dict([SEES_ALL_ROWS])}
     names = [*_CHANGED, *wanted]
     before: dict[str, str] = dict(connection.execute(_READ, {"names": names}).all())
     for name in before.keys() & wanted:
@@ -50,6 +52,17 @@ def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterato
             connection.rollback()
             for name, value in before.items():
                 _set(connection, name, value)
+
+
+@contextmanager
+def seeing_all_rows(connection: Connection) -> Iterator[None]:
+    """Let what row security would hide be an error, as long as the block runs in a caller's transaction."""
+    name, value = SEES_ALL_ROWS
+    setting = text("select set_config(:name, :value, true)")
+    before = connection.scalar(text("select current_setting(:name)"), {"name": name})
+    connection.execute(setting, {"name": name, "value": value})
+    yield  # an error ends the transaction, and the setting with it
+    connection.execute(setting, {"name": name, "value": before})
 
 
 class Flushing:
