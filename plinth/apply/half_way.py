@@ -64,7 +64,8 @@ def take_back(
     """
     # Imported late: other commands need nothing of it.
     from plinth.autogenerate.change.casts import read_casts  # noqa: PLC0415
-    from plinth.autogenerate.change.steps import AutocommitOp, Change  # noqa: PLC0415
+    from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
+    from plinth.autogenerate.objects.constraints import left_to_look_at  # noqa: PLC0415
     from plinth.autogenerate.objects.tables import with_partitions_own  # noqa: PLC0415
     from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
 
@@ -86,19 +87,7 @@ def take_back(
         parts = [part.up for part in sequence(change)]
         with _transaction(connection) as session:
             note_back(session, version_table, found.revision, _as_sql(connection, parts))
-        operations = Operations(context)
-        for op in chain.from_iterable(parts):
-            if isinstance(op, AutocommitOp):
-                connection.commit()
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-                try:
-                    _invoke(operations, op.ops)
-                finally:
-                    connection.commit()
-                    connection.execution_options(isolation_level=connection.default_isolation_level)
-            else:
-                _invoke(operations, [op])
-        connection.commit()
+        _execute(context, connection, chain.from_iterable(parts))
 
     if not found.goes_back:
         now = read_catalog(connection, default_schema=before.default_schema, **names)
@@ -110,6 +99,7 @@ def take_back(
             _refuse_to_lose(found, connection, ours, scope.goal(ours), said)
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
+    _execute(context, connection, left_to_look_at(there(), before))
     if found.back:
         ours = there()
         own, back = (Said(each, before.default_schema) for each in (done, undone))
@@ -178,6 +168,27 @@ def _as_sql(connection: Connection, parts: Iterable[Iterable[ops.MigrateOperatio
             else:
                 operations.invoke(each)
     return printed.getvalue()
+
+
+def _execute(
+    context: MigrationContext, connection: Connection, given: Iterable[ops.MigrateOperation]
+) -> None:
+    """Execute operations, and commit: those in between that stand outside of any transaction one by one."""
+    from plinth.autogenerate.change.steps import AutocommitOp  # noqa: PLC0415 - as above
+
+    operations = Operations(context)
+    for op in given:
+        if isinstance(op, AutocommitOp):
+            connection.commit()
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                _invoke(operations, op.ops)
+            finally:
+                connection.commit()
+                connection.execution_options(isolation_level=connection.default_isolation_level)
+        else:
+            _invoke(operations, [op])
+    connection.commit()
 
 
 def _invoke(operations: Operations, given: Iterable[ops.MigrateOperation]) -> None:

@@ -140,6 +140,13 @@ FORMS = (
         ("key.with_three_that_refer_to_it",),
     ),
     Form(
+        "the same of a partitioned table's primary key",
+        "the same, but the foreign keys that refer to it are added NOT VALID in the transaction in which the "
+        "columns take over, and validated after it; those from a partitioned table on each partition, and "
+        "the table's take them over",
+        ("partition.key_that_partitioned_tables_refer_to",),
+    ),
+    Form(
         "columns and tables that go",
         "a column that refuses NULL and has no default takes NULL; in the second file they go",
         ("column.drop_notnull_rows", "table.drop"),

@@ -12,7 +12,7 @@ from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.change.expressions import as_said, bare
-from plinth.autogenerate.change.heirs import is_constraint_inherited, may_be_inherited
+from plinth.autogenerate.change.heirs import ancestors, is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.change.partitions import built, on_each
 from plinth.autogenerate.change.parts import is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import (
@@ -397,10 +397,65 @@ def used(constraint: Constraint) -> str:
     )
 
 
-def referring(key: Constraint) -> Iterator[str]:
-    """Yield what adds a foreign key to a partition, and looks at its rows."""
-    yield f"ALTER TABLE {{partition}} ADD {as_it_is(sql_definition(key))} NOT VALID"
-    yield f"ALTER TABLE {{partition}} VALIDATE CONSTRAINT {as_it_is(quoted(key.name))}"
+def _added_to_partition(key: Constraint) -> str:
+    return f"ALTER TABLE {{partition}} ADD {as_it_is(sql_definition(key))} NOT VALID"
+
+
+def _validated_on_partition(key: Constraint) -> str:
+    return f"ALTER TABLE {{partition}} VALIDATE CONSTRAINT {as_it_is(quoted(key.name))}"
+
+
+def added_to_partitions(key: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    """Return what adds a foreign key to each partition of a table, for new rows."""
+    return on_each(None, table, catalog, _added_to_partition(key))
+
+
+def _validate_on_partitions(key: Constraint, table: Table, catalog: Catalog) -> SqlOp:
+    """Return what looks at the rows of each that has it: one that was made since has none."""
+    name, whole = literal(key.name), literal(sql_name(table.name, catalog))
+    lines = [
+        "DECLARE part regclass; BEGIN",
+        f"    FOR part IN SELECT conrelid FROM pg_constraint, pg_partition_tree({whole})",  # noqa: S608 - quoted
+        f"        WHERE relid = conrelid AND isleaf AND conname = {name} AND NOT convalidated",
+        "    LOOP",
+        f"        EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', part, {name});",
+        "    END LOOP;",
+    ]
+    note = "the table's takes over what each partition has by then"
+    return SqlOp(do_block(lines), f"validate {key.name}", table.name, note=note)
+
+
+def looks(key: Constraint, table: Table, catalog: Catalog) -> list[list[ops.MigrateOperation]]:
+    """Return what looks at all rows for a foreign key that holds for new ones, or that partitions have."""
+    if table.partition_key:
+        return [
+            [AutocommitOp([_validate_on_partitions(key, table, catalog)])],
+            added(key, table, catalog),
+        ]
+    return [[AutocommitOp([validate_op(key, table, catalog), *comment_ops(key, table, catalog)])]]
+
+
+def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[ops.MigrateOperation]:
+    """Yield what foreign keys to partitioned tables wait for, if an exchange stopped behind its middle.
+
+    Args:
+        there: the schema in which that is so.
+        wanted: the one in which all rows had been looked at.
+    """
+    for name, table in wanted.tables.items():
+        owner = there.tables.get(name)
+        for key in table.constraints.values() if owner else ():
+            target = there.tables.get(key.foreign_key.table) if key.foreign_key else None
+            if owner is None or target is None or not target.partition_key or not key.is_local:
+                continue
+            own = {each.name for each in there.tables.values() if name in ancestors(each.name, there)}
+            found = [each.constraints.get(key.name) for each in there.tables.values() if each.name in own]
+            standing = owner.constraints.get(key.name)
+            is_left = standing is not None and _waits(standing, key)
+            if standing is None:
+                is_left = any(each and (is_kept(each, key) or _waits(each, key)) for each in found)
+            for block in looks(key, owner, there) if is_left else ():
+                yield from block
 
 
 def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
@@ -535,7 +590,7 @@ def added_on_index(
 ) -> list[ops.MigrateOperation]:
     """Return what adds a key on an index that is there; with partitions, on each one's (`build_for_key`)."""
     if table.partition_key:
-        return [on_each(index, table, catalog, used(constraint)), *_added(constraint, table, catalog)]
+        return [on_each(index, table, catalog, used(constraint)), *added(constraint, table, catalog)]
     return [use_index(constraint, index, table, catalog), *comment_ops(constraint, table, catalog)]
 
 
@@ -562,7 +617,7 @@ def _form(
     if _is_taken_over(constraint, table):
         return [
             ([_on_partitions(constraint, table, catalog)], True),
-            (_added(constraint, table, catalog), False),
+            (added(constraint, table, catalog), False),
         ]
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
         look = [validate_op(constraint, table, catalog), *comments]
@@ -584,11 +639,14 @@ def _is_taken_over(constraint: Constraint, table: Table) -> bool:
 
 def _on_partitions(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     if constraint.type == "f":
-        return on_each(None, table, catalog, *referring(constraint))
+        return on_each(
+            None, table, catalog, _added_to_partition(constraint), _validated_on_partition(constraint)
+        )
     return on_each(constraint.name, table, catalog, built(key_index(constraint, table)), used(constraint))
 
 
-def _added(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
+def added(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
+    """Return what adds a constraint, and its comment."""
     return [add_op(constraint, table, catalog), *comment_ops(constraint, table, catalog)]
 
 

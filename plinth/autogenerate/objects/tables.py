@@ -390,8 +390,14 @@ def drop_steps(change: Change) -> Iterator[Step]:
         # Dropped in reverse order: what a table refers to must still be to come, or the key goes first.
         for constraint in table.constraints.values():
             key = constraint.foreign_key
-            comes_first = key is not None and key.table in gone and ordered.index(key.table) > place
-            if key and (comes_first or not stands_firm(constraint, before, change.after)):
+            if key is None:
+                continue
+            if not constraint.is_local:  # a partition's goes with its table's, which nothing has to wait for
+                keys.add(table.part("constraint", constraint.name))
+                continue
+            later = ordered[place + 1 :]  # a foreign key stands on the partitions that it refers to, too
+            comes_first = any(key.table in (each, *ancestors(each, before)) for each in later)
+            if comes_first or not stands_firm(constraint, before, change.after):
                 node = table.part("constraint", constraint.name)
                 keys.add(node)
                 step = Step(constraints.drop_op(constraint, table, before))
@@ -717,6 +723,11 @@ def _full_name(name: Name) -> str:
 def _drop_tables(way: Way) -> None:
     """Drop tables, one by one; what refers to them goes first."""
     gone = [name for name in way.at.tables if name not in way.change.after.tables]
+    for name in gone:  # PostgreSQL would look at the rows of partitions to which keys refer, when they go
+        for each in list(way.at.tables[name].constraints.values()):
+            target = each.foreign_key and way.at.tables.get(each.foreign_key.table)
+            if target and target.partition_key and target.name in gone and each.is_local:
+                constraints.drop_constraint(way, name, each)
     for name in reversed(in_order(gone, way.at)):
         table, to = way.at.tables[name], _without_table(way.at, name)
         default = _default_beside(way, table)

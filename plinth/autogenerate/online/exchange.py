@@ -73,7 +73,11 @@ def swap(way: Way, places: Sequence[ColumnName]) -> None:
     back.prepare()
     again = there.analyze_again()
     way.step(way.at, [], again)
+    for looked in reversed(back.looks()):
+        way.step(way.at, [], looked)
     way.step(reached, there.take_over(), back.take_over())
+    for looked in there.looks():
+        way.step(reached, looked)
     way.step(reached, again)
     for part in reversed(back_way.parts):
         way.step(reached, [], part.up)
@@ -169,6 +173,7 @@ class _Exchange:
         self.places = {turn.place for turn in turns}
         self.required: dict[ColumnName, Constraint] = {}
         self.made: list[_Made] = []
+        self.late: list[tuple[Name, Constraint]] = []
         self.views = Beside(way, way.at, [])
 
     def _of(self, table: Name) -> list[Turn]:
@@ -260,7 +265,11 @@ class _Exchange:
         self._analyze()
         for owner, key in keys_on(self.goal, self.places):
             at = self.way.at.tables.get(owner)
-            if at is not None and key.name in at.constraints:
+            if at is None or key.name not in at.constraints:
+                continue
+            if self._is_late(key):
+                self.late.append((owner, key))
+            else:
                 self._make_key(owner, key)
         self.views = Beside(self.way, self.reached(), self._others())
         if self.views.views:
@@ -305,6 +314,34 @@ class _Exchange:
         referred = self._beside(key.reference.table)
         beside = moved_key(key, self._beside(owner), referred, own, self.way.at)
         add_constraint(self.way, owner, beside, goes=True)
+
+    def _is_late(self, key: Constraint) -> bool:
+        """Whether a foreign key refers to a primary key that isn't there before the exchange.
+
+        A table has one, and with partitions its index can't be built beforehand: only theirs can.
+        """
+        target = self.goal.tables[key.reference.table]
+        primary, turned = target.primary_key, self._beside(target.name)
+        return (
+            bool(target.partition_key)
+            and primary is not None
+            and set(primary.columns) == set(key.reference.columns)
+            and not turned.keys().isdisjoint(primary.columns)
+        )
+
+    def looks(self) -> list[Operations]:
+        """Return what looks, after the exchange, whether all rows have what such foreign keys refer to."""
+        at = self.way.at
+        return [look for owner, key in self.late for look in constraints.looks(key, at.tables[owner], at)]
+
+    def _add_late(self) -> Iterator[ops.MigrateOperation]:
+        """Yield what adds such foreign keys for new rows; for those that are there, the old ones held."""
+        for owner, key in self.late:
+            table = self.way.at.tables[owner]
+            if table.partition_key:
+                yield constraints.added_to_partitions(key, table, self.way.at)
+            else:
+                yield constraints.not_valid_op(key, table, self.way.at)
 
     def _lend(self) -> tuple[Operations, Operations]:
         """Return what gives the columns and types their later names, and what takes these back."""
@@ -381,6 +418,7 @@ class _Exchange:
             if _is_primary(each.piece) and isinstance(each.piece, Constraint):
                 table = at.tables[each.table]
                 found += added_on_index(each.piece, each.name, table, at)
+        found += self._add_late()
         found += self._settle_parts()
         found += self._chosen()
         found += [publications.publish()] if published else []
@@ -436,7 +474,6 @@ class _Exchange:
             yield self._alter(turn, column.name, modify_comment=None)
         if turn.old.identity:
             yield self._pass_identity(turn)
-            yield from loosened(table, turn.left.name, self.way.at)[1:]
         elif check:
             yield self._alter(turn, column.name, modify_nullable=False)
         if check:
@@ -476,12 +513,24 @@ class _Exchange:
         if column.sequence is None:
             raise TypeError(f"{column.name} has no sequence")
         sequence = sql_name(column.sequence, self.way.at)
-        alter = f"ALTER TABLE {sql_name(turn.table, self.way.at)} ALTER COLUMN"
+        table = sql_name(turn.table, self.way.at)
+        alter = f"ALTER TABLE {table} ALTER COLUMN"
+        # What refuses NULL in partitions is their own (`loosened`), and has the name that the new one gets.
+        theirs = [
+            f"    FOR part IN SELECT oid FROM pg_class, pg_partition_tree({literal(table)})",  # noqa: S608 - quoted
+            "        WHERE oid = relid AND isleaf AND relkind = 'r'",
+            "    LOOP",
+            "        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', part, "
+            f"{literal(turn.left.name)});",
+            "    END LOOP;",
+        ]
+        is_parted = self.way.at.tables[turn.table].partition_key
         lines = [
-            "DECLARE value bigint; called boolean; BEGIN",
+            f"DECLARE value bigint; called boolean; {'part regclass; ' if is_parted else ''}BEGIN",
             f"    SELECT last_value, is_called INTO value, called FROM {sequence};",  # noqa: S608 - quoted names
             f"    {alter} {quoted(turn.left.name)} DROP IDENTITY;",
             f"    {alter} {quoted(turn.left.name)} DROP NOT NULL;",
+            *(theirs if is_parted else ()),
             f"    {alter} {quoted(column.name)} SET NOT NULL;",
             f"    {alter} {quoted(column.name)} ADD {identity_sql(column, self.goal)};",
             f"    PERFORM setval({literal(sequence)}, value, called);",
@@ -513,7 +562,7 @@ class _Exchange:
         dropped = {(name, each.name) for name, each in self._dropped()}
         dropped |= {(place.table, check.name) for place, check in self.required.items()}
         made = {(each.table, each.name): each.piece for each in self.made}
-        for name in {*self.own_tables, *(table for table, _ in made)}:
+        for name in {*self.own_tables, *(table for table, _ in made), *(owner for owner, _ in self.late)}:
             table, left = tables[name], {turn.old.name for turn in self._of(name)}
             parts: list[Piece] = []
             for each in table.parts:
@@ -525,6 +574,7 @@ class _Exchange:
             parts += [
                 each for each in self.goal.tables[name].constraints.values() if _is_not_null(each, left)
             ]
+            parts += [key for owner, key in self.late if owner == name]
             bare = replace(table, columns=self._columns(table), constraints={}, indexes={})
             tables[name] = bare.having(*parts)
         sequences = {

@@ -195,14 +195,6 @@ def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:
             yield f"{table} isn't one that could be made on a second column"
         elif "d" in {each.reference.on_update, each.reference.on_delete}:
             yield f"{table} sets a default, which two columns would have to agree on"
-        elif (
-            each.reference.table == place.table
-            and key
-            and place.column in each.reference.columns
-            and before.tables[place.table].partition_key
-            and set(key.columns) == set(each.reference.columns)
-        ):
-            yield f"{table} refers to the primary key of a partitioned table, of which none is built beside"
         elif any(_inherits(way, other) for other in (owner, each.reference.table)):
             yield f"{table} belongs or refers to a table that inherits, or is inherited from"
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from tests.plinth.kinds.kind import Check, Kind, Models, also, check, kept
+from tests.plinth.kinds.kind import Check, Kind, Models, also, check, kept, nothing
 
 OLD = "create table orders_old partition of orders for values from (minvalue) to ('2024-01-01')"
 OLDER = "create table orders_older partition of orders_old for values from ('2023-01-01') to ('2024-01-01')"
@@ -199,6 +199,73 @@ FULL = (
 REST = "create table rest partition of orders default"
 LATE = "insert into orders (day, id) select '2028-1-1', n from generate_series(1, 900) n"
 YEAR = "for values from ('2026-1-1') to ('2027-1-1')"
+
+
+def shops(*, notes: str | None = None, **options: Any) -> Callable[[MetaData, Any], object]:
+    """Return models of a table with partitions, to whose primary key two others, and it itself, refer.
+
+    Args:
+        notes: by what one of these is partitioned.
+        options: of the foreign keys.
+    """
+
+    def made(m: MetaData, kind: Any) -> None:
+        table = Table(
+            "orders",
+            m,
+            Column("id", kind, *([] if notes else [Identity()]), nullable=False),
+            Column("day", Date, nullable=False),
+            Column("parent", kind),
+            PrimaryKeyConstraint("day", "id"),
+            ForeignKeyConstraint(["day", "parent"], ["orders.day", "orders.id"], **options),
+            Index("by_parent", "parent"),
+            postgresql_partition_by="RANGE (day)",
+        )
+        for statement in (f"{OLD} partition by range (day)", OLDER, NEW):
+            also(table, statement)
+        key = ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.id"], **options)
+        Table("refunds", m, Column("day", Date), Column("id", kind, nullable=False), key)
+        table = Table(
+            "notes",
+            m,
+            Column("day", Date, nullable=False),
+            Column("id", kind),
+            Column("n", Integer),
+            ForeignKeyConstraint(["id", "day"], ["orders.id", "orders.day"], comment="of what", **options),
+            postgresql_partition_by=notes,
+        )
+        if notes:
+            also(table, "create table notes_some partition of notes for values in (1)")
+            also(table, "create table notes_rest partition of notes default partition by list (n)")
+            also(table, "create table notes_deep partition of notes_rest default")
+
+    return made
+
+
+def rekeyed(name: str, make: Callable[[MetaData, Any], object], **options: Any) -> list[Kind]:
+    """Return another type for such a key."""
+    rows = (
+        "insert into orders (id, day, parent) overriding system value "
+        "select n, '2023-1-1'::date + n / 9 * 9, nullif(n / 9 * 9, n) from generate_series(9, 908) n",
+        "insert into refunds select day, id from orders where id % 3 = 0",
+        "insert into notes select day, id, id % 4 from orders where id % 2 = 0",
+    )
+    content = (
+        "select (select count(parent) from orders) + (select sum(id) from refunds) "
+        "+ (select sum(id) from notes)"
+    )
+    checks = COUNT, kept(content, 344600)
+    return [
+        Kind(
+            f"partition.{name}",
+            lambda m: make(m, Integer),
+            lambda m: make(m, BigInteger),
+            rows=rows,
+            handmade=(HAND,),
+            checks=checks,
+            **options,
+        )
+    ]
 
 
 def of_default_1() -> Column[int]:
@@ -426,6 +493,12 @@ KINDS = [
         refunds=(lambda: ForeignKeyConstraint(["day", "id"], ["orders.day", "orders.n"]),),
         rows=FULL[:2],
     ),
+    Kind("partition.all_that_refer_to_each_other", nothing, lambda m: shops(notes="LIST (n)")(m, Integer)),
+    Kind("partition.all_that_refer_to_each_other_go", lambda m: shops(notes="LIST (n)")(m, Integer), nothing),
+    *rekeyed("key_that_is_referred_to", shops(), server=17),
+    *rekeyed("key_that_partitioned_tables_refer_to", shops(notes="LIST (n)")),
+    *rekeyed("key_that_is_referred_to_with_actions", shops(notes="LIST (n)", ondelete="CASCADE")),
+    *rekeyed("key_that_is_referred_to_later", shops(deferrable=True, initially="DEFERRED"), server=17),
     Kind(
         "partition.type_of_key_that_it_refers_to",
         orders(lambda: ForeignKeyConstraint(["n"], ["regions.id"]), regions=Integer),
