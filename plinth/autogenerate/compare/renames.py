@@ -108,15 +108,16 @@ def _likeness(table: Table, other: Table) -> int:
 
 
 def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
-    for old, new in _moves_of_tables(hints, before, after):
+    moves = list(_moves_of_tables(hints, before, after))
+    for schema in dict.fromkeys(new.schema for _, new in moves):
+        if schema not in before.schemas:
+            yield Rename(
+                SqlOp(f"CREATE SCHEMA {quoted(schema)}"),
+                SqlOp(f"DROP SCHEMA {quoted(schema)}"),
+            )
+    for old, new in moves:
         moved = Name(new.schema, old.name)
         names = frozenset({old, moved, new})
-        if new.schema not in before.schemas:
-            yield Rename(
-                SqlOp(f"CREATE SCHEMA {quoted(new.schema)}"),
-                SqlOp(f"DROP SCHEMA {quoted(new.schema)}"),
-                names,
-            )
         if new.schema != old.schema:
             yield Rename(
                 SqlOp(
@@ -128,10 +129,10 @@ def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
                 names,
             )
         if new.name != old.name:
-            schema = schema_of(new, before)
+            place = schema_of(new, before)
             yield Rename(
-                ops.RenameTableOp(old.name, new.name, schema=schema),
-                ops.RenameTableOp(new.name, old.name, schema=schema),
+                ops.RenameTableOp(old.name, new.name, schema=place),
+                ops.RenameTableOp(new.name, old.name, schema=place),
                 names,
             )
 

@@ -86,6 +86,26 @@ KINDS = [
     Kind("schema.move_table", public, moved, prepare=BILLING, rows=ROWS, checks=MOVED),
     Kind("schema.move_table_to_new_schema", public, moved, rows=ROWS, checks=MOVED),
     Kind(
+        "schema.move_two_tables_to_new_schema",
+        lambda m: (public(m), t(m, Column("inv_id", ForeignKey("inv.id")), name="line")),
+        lambda m: (
+            moved(m),
+            t(
+                m,
+                Column("inv_id", ForeignKey("billing.inv.id")),
+                name="line",
+                schema="billing",
+                info={"renamed_from": "public.line"},
+            ),
+        ),
+        rows=(*ROWS, "insert into line (inv_id) values (2)"),
+        checks=(
+            *MOVED,
+            check("select sum(inv_id) from billing.line", up=2),
+            check("select sum(inv_id) from public.line", down=2),
+        ),
+    ),
+    Kind(
         "schema.move_table_back",
         invoice,
         lambda m: (
