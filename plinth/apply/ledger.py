@@ -146,6 +146,16 @@ BEGIN
             '%, or alembic downgrade %@-1', half_way, half_way, half_way;
     END IF;
 END $$""".strip()
+# Else a file that is run twice, or by the wrong database, changes rows twice, and says nothing.
+_BEGINS_ELSEWHERE = """
+DO $$
+DECLARE stands text[] := ARRAY(SELECT version_num::text FROM {table} ORDER BY 1);
+BEGIN
+    IF NOT stands @> ARRAY[{heads}] THEN
+        RAISE 'This begins at {begins}, and the database stands at %. Nothing has been changed.',
+            coalesce(nullif(array_to_string(stands, ', '), ''), 'base');
+    END IF;
+END $$""".strip()
 _CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
 
@@ -279,6 +289,12 @@ class Writer:
             if context.connection is None or context.as_sql
             else history_name(context.connection, context.opts)
         )
+        table = Table(
+            context.opts.get("version_table") or "alembic_version",
+            MetaData(),
+            schema=context.opts.get("version_table_schema"),
+        )
+        self._quoted_version_table = context.dialect.identifier_preparer.format_table(table)
         self.has_schema = bool(context.opts.get("version_table_schema"))
         self.offline = context.as_sql
         self.purge = bool(context.opts.get("purge"))
@@ -328,9 +344,20 @@ class Writer:
             )
         yield text(history).bindparams(name=self.version_table)
         yield text(_REFUSED_OFFLINE)
+        if self.heads:  # from base, the version table itself is made
+            yield text(self._begins_elsewhere().replace(":", r"\:"))
         yield text(
             "SELECT set_config('plinth.batch', CAST(coalesce(max(batch), 0) + 1 AS text), false) AS batch "  # noqa: S608
             f"FROM plinth.ledger WHERE version_table = {_OFFLINE_HISTORY}"
+        )
+
+    def _begins_elsewhere(self) -> str:
+        """Return what stops where a revision isn't applied at which the statements begin."""
+        heads = sorted(self.heads)
+        return _BEGINS_ELSEWHERE.format(
+            table=self._quoted_version_table,
+            heads=", ".join(f"'{each}'" for each in heads),
+            begins=", ".join(heads).replace("%", "%%"),
         )
 
     def write(

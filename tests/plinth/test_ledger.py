@@ -1,9 +1,11 @@
 """The ledger: every application of a revision, in the transaction that made it."""
 
 import getpass
+import re
 import socket
 import subprocess
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.util import CommandError
@@ -12,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from plinth.__main__ import libpq_url, psql
 from plinth.apply import checksum
-from tests.plinth.history import CONCURRENTLY, History, catalog, clear, heads, ledger, rows
+from tests.plinth.history import CONCURRENTLY, History, catalog, clear, do, heads, ledger, rows
 from tests.plinth.project import Project
 
 PLAIN = """
@@ -143,6 +145,30 @@ def test_sql_writes_timeouts_and_rows(project: Project, empty_url: URL) -> None:
     assert ledger(empty_url) == [("a", "up", 1), ("b", "up", 1), ("c", "up", 1)]
     project.alembic("upgrade", "head")
     assert len(ledger(empty_url)) == 3
+
+
+@pytest.mark.parametrize("words", [("upgrade", "a:head"), ("downgrade", "b:a")])
+def test_printed_sql_runs_once_and_only_where_it_begins(
+    words: tuple[str, str],
+    history: History,
+    empty_engine: Engine,
+    empty_url: URL,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    history.configure('version_table="odd:versions"')
+    history.tables("a")
+    history.add("b", "a", *["op.execute('insert into t_a values ((select count(*) from t_a))')"] * 2)
+    history.add("other", None, "op.execute('create table other ()')")
+    command.upgrade(history.config(empty_engine), "a" if words[0] == "upgrade" else "b")
+    command.upgrade(history.config(empty_engine), "other")
+    before = rows(empty_url, "select count(*) from t_a")[0][0]
+    getattr(command, words[0])(history.config(), words[1].replace("head", "b"), sql=True)
+    printed = capsys.readouterr().out
+    do(empty_url, printed)
+    again = re.escape(f"This begins at {words[1][0]}, and the database stands at ")
+    with pytest.raises(psycopg.errors.RaiseException, match=again):
+        do(empty_url, printed)
+    assert rows(empty_url, "select count(*) from t_a") == [(before + 1,)]
 
 
 def test_a_callers_transaction_stays_the_callers(
