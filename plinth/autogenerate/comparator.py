@@ -29,7 +29,7 @@ from plinth.autogenerate.compare.hints import all_metadata, kept_columns, kept_t
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
 from plinth.autogenerate.compare.models import models_catalog, not_valid_constraints
 from plinth.autogenerate.compare.plugins import take_others
-from plinth.autogenerate.compare.renames import apply_renames, pending_tables
+from plinth.autogenerate.compare.renames import apply_renames, pending_tables, refuse_undone
 from plinth.autogenerate.compare.scope import Scope, in_scope, what_stays
 from plinth.autogenerate.comparison import ComparedOp, Comparison, Subject
 from plinth.autogenerate.directives import write_revisions
@@ -197,18 +197,20 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
         _name_what_stays(subject, after)
         online_too = questions.is_online(context.migration_context)
         hints = subject.hints if online_too else replace(subject.hints, kept=())
+        given = before
         renames, before = apply_renames(
             connection,
             hints.without_kept(),
-            before,
+            given,
             after,
             lambda: in_scope(subject.read(), subject.models, subject.scope)[0],
         )
         if renames:
             after = in_scope(subject.read(), subject.models, subject.scope)[1]
+        kept = kept_columns(hints, before, after)
+        refuse_undone(hints, kept, given, before, after)
         if not renames and not differences(before, after):
             return None
-        kept = kept_columns(hints, before, after)
         change = Change(
             before,
             after,

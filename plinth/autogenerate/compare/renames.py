@@ -13,9 +13,17 @@ from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from plinth.autogenerate.change.quoting import literal, quoted, schema_of, sql_name, temporary_name
+from plinth.autogenerate.change.quoting import (
+    literal,
+    quoted,
+    schema_of,
+    shown,
+    sql_name,
+    temporary_name,
+)
+from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import SqlOp
-from plinth.autogenerate.compare.hints import Hints
+from plinth.autogenerate.compare.hints import ENUM_RENAMES, RENAMED_FROM, Hints
 from plinth.autogenerate.objects import constraints, indexes, sequences
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Sequence, Table
@@ -78,23 +86,79 @@ def apply_renames(
     return done, before
 
 
-def pending(hints: Hints, before: Catalog, after: Catalog) -> list[Rename]:
-    """Return the renames of tables, columns and values that hints ask for and that are still to be done."""
-    return [rename for stage in (_tables, _columns, _values) for rename in stage(hints, before, after)]
-
-
 def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> set[Name]:
     """Return the tables that are to be renamed, by their old names."""
-    return {old for old, _ in _moves_of_tables(hints, before, after)} & set(before.tables)
+    return {old for old, _ in _moves_of_tables(hints, before, after, _leave)} & set(before.tables)
 
 
-def _moves_of_tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[tuple[Name, Name]]:
+Doubt = Callable[[Iterable[str]], None]
+
+
+def _leave(_: Iterable[str]) -> None:
+    pass
+
+
+def _refuse_ring(names: Iterable[str]) -> None:
+    refuse(
+        "hint",
+        f"{', '.join(sorted(names))} take each other's names, and whether they have done so can't be seen. "
+        f'If not, rename them in a revision by hand; then take info={{"{RENAMED_FROM}": …}} out of each.',
+    )
+
+
+def refuse_undone(
+    hints: Hints, kept: Mapping[ColumnName, str], given: Catalog, before: Catalog, after: Catalog
+) -> None:
+    """Refuse hints of renames of which nothing came: what bears the new name would be made anew, and empty.
+
+    Args:
+        hints: the models'.
+        kept: columns whose old names are to stay usable, and these.
+        given: what is there.
+        before: what is there when renames are done.
+        after: what the models mean.
+
+    Raises:
+        Refusal: there is one, and refusals aren't collected.
+    """
+    for new, old in (
+        hints.tables.items() if given.tables else ()
+    ):  # what is begun anew has hints that are done
+        if new in after.tables and new not in before.tables:
+            _refuse_undone(shown(new, after), shown(old, after), "there is no such table")
+    for column, was in hints.columns.items():
+        table = before.tables.get(column.table)
+        if table is None or column in kept or not after.column(*column):
+            continue
+        place = f"{shown(column.table, after)}.{column.column}"
+        swapped = ColumnName(column.table, was)
+        if not table.column(column.column):
+            stays = table.column(was) and "the model still has that column"
+            _refuse_undone(place, was, stays or "there is no such column, or another one takes it")
+        elif column in hints.kept and hints.columns.get(swapped) == column.column and after.column(*swapped):
+            _refuse_ring([place, f"{shown(column.table, after)}.{was}"])
+
+
+def _refuse_undone(place: str, old: str, why: str) -> None:
+    refuse(
+        "hint",
+        f'info={{"{RENAMED_FROM}": "{old}"}} of {place} can\'t be done: {why}. Correct it, or take it out if '
+        f"{place} is new.",
+    )
+
+
+def _moves_of_tables(
+    hints: Hints, before: Catalog, after: Catalog, doubt: Doubt
+) -> Iterator[tuple[Name, Name]]:
     asked = {new: old for new, old in hints.tables.items() if new in after.tables}
 
     def is_pending(ring: dict[Name, Name]) -> bool:
         """Whether tables that take each other's names are more alike when they do."""
         done = sum(_likeness(before.tables[new], after.tables[new]) for new in ring)
-        return sum(_likeness(before.tables[old], after.tables[new]) for new, old in ring.items()) > done
+        pending = sum(_likeness(before.tables[old], after.tables[new]) for new, old in ring.items())
+        if pending == done:
+            doubt(shown(name, after) for name in ring)
+        return pending > done
 
     def aside(name: Name) -> Name:
         return Name(name.schema, temporary_name(name.name, "_old"))
@@ -108,7 +172,7 @@ def _likeness(table: Table, other: Table) -> int:
 
 
 def _tables(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
-    moves = list(_moves_of_tables(hints, before, after))
+    moves = list(_moves_of_tables(hints, before, after, _refuse_ring))
     for schema in dict.fromkeys(new.schema for _, new in moves):
         if schema not in before.schemas:
             yield Rename(
@@ -155,8 +219,11 @@ def _columns(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
 def _moves_of_columns(table: Table, wanted: Table, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
     def is_pending(ring: dict[str, str]) -> bool:
         """Whether columns that take each other's names have the types of that, and not those of now."""
-        fits = all(table[old].type == wanted[new].type for new, old in ring.items())
-        return fits and any(table[new].type != wanted[new].type for new in ring)
+        pending = all(table[old].type == wanted[new].type for new, old in ring.items())
+        done = all(table[new].type == wanted[new].type for new in ring)
+        if pending == done:
+            _refuse_ring(f"{table.name.name}.{column}" for column in ring)
+        return pending and not done
 
     asked = {new: old for new, old in asked.items() if wanted.column(new)}
     return _in_turn(
@@ -205,25 +272,16 @@ def _in_turn(
 
 
 def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
-    seen: set[tuple[Name, str]] = set()
-    for (table, column), renames in hints.values.items():
-        found = after.column(table, column)
+    said: dict[Name, dict[str, str]] = {}
+    for column, renames in hints.values.items():
+        found = after.column(*column)
         type_ = found.named_type if found else None
-        if type_ is None or type_ not in before.enums or type_ not in after.enums:
-            continue
+        if type_ is not None and type_ in before.enums and type_ in after.enums:
+            said[type_] = {**renames, **said.get(type_, {})}
+    for type_, renames in said.items():
         there, wanted = before.enums[type_].values, after.enums[type_].values
-        asked = [(old, new) for old, new in renames.items() if (type_, old) not in seen and new in wanted]
-        pending_values = [
-            (old, new) for old, new in asked if old in there and new not in there and old not in wanted
-        ]
-        # Values that take each other's names: whether they have done so, only their order can tell.
-        mapped = tuple(renames.get(value, value) for value in there)
-        if not pending_values and mapped == wanted != there:
-            asides = [(old, temporary_name(old, "_old")) for old, _ in asked]
-            pending_values = [*asides, *((aside, renames[old]) for old, aside in asides)]
-        for old, new in pending_values:
-            seen.add((type_, old))
-            name = sql_name(type_, before)
+        name = sql_name(type_, before)
+        for old, new in _moves_of_values(type_, renames, there, wanted):
             yield Rename(
                 SqlOp(
                     f"ALTER TYPE {name} RENAME VALUE {literal(old)} TO {literal(new)}",
@@ -231,6 +289,45 @@ def _values(hints: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
                 ),
                 SqlOp(f"ALTER TYPE {name} RENAME VALUE {literal(new)} TO {literal(old)}"),
             )
+
+
+def _moves_of_values(
+    type_: Name, renames: Mapping[str, str], there: tuple[str, ...], wanted: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    taken = {new for old, new in renames.items() if old in there}
+    asked = {
+        new: old
+        for old, new in renames.items()
+        if new in wanted and old in there and (old not in wanted or old in taken)
+    }
+    mapped = tuple({old: new for new, old in asked.items()}.get(value, value) for value in there)
+
+    def is_pending(ring: dict[str, str]) -> bool:
+        """Whether values that take each other's names have the order of that; only that can tell."""
+        if _in_order(there, wanted):
+            return False
+        if not _in_order(mapped, wanted):
+            _refuse_ring(f"{type_.name}.{value}" for value in ring)
+            return False
+        return True
+
+    are = {*there}
+    for old, new in _in_turn(are, asked, is_pending, lambda value: temporary_name(value, "_old")):
+        are = are - {old} | {new}
+        yield old, new
+    for old, new in renames.items():
+        if new in wanted and new not in are:
+            stays = old in are and "the model still has that value"
+            refuse(
+                "hint",
+                f'info={{"{ENUM_RENAMES}": {{"{old}": "{new}"}}}} of the enum {type_.name} can\'t be done: '
+                f"{stays or 'there is no such value'}. Correct it, or take it out if {new} is new.",
+            )
+
+
+def _in_order(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Whether what both have stands in the same order."""
+    return [each for each in some if each in others] == [each for each in others if each in some]
 
 
 def _types(_: Hints, before: Catalog, after: Catalog) -> Iterator[Rename]:
