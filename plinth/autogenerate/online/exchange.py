@@ -225,7 +225,7 @@ class _Exchange:
                 keeper.value,
                 keeper.missing,
                 says_so,
-                may_be_null=not turn.is_back,
+                may_be_null=not turn.is_back and keeper.otherwise is None,
                 is_kept=True,
             )
             op = backfill_op(at.tables[turn.table], fill, at)

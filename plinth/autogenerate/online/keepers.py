@@ -7,6 +7,7 @@ from plinth.autogenerate.change.expressions import with_name
 from plinth.autogenerate.change.quoting import dollar_quoted, made_name, quoted, sql_name
 from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.change.way import Operations, Way
+from plinth.autogenerate.objects.columns import default_sql
 from plinth.autogenerate.objects.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
@@ -93,6 +94,7 @@ class Keeper:
         self._trigger = last_name(way.at, turn.table, self.function.name)
         # All is assigned: a value that doesn't fit stops, where a cast would cut it.
         self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
+        self.otherwise = self._of_rows_without_one()
         # On the way back a value that is there stays, unless another one has been written since.
         self.missing = self._missed() if turn.is_back else f"{quoted(turn.beside.name)} IS NULL"
 
@@ -107,6 +109,13 @@ class Keeper:
         before, after = (replace(each, name=self.turn.old.name) for each in (before, after))
         at = self._way.at
         return said or casts.using(before, after, at, at, self._way.change.casts) or quoted(before.name)
+
+    def _of_rows_without_one(self) -> str | None:
+        """Return the value for rows that have none, where the column becomes required and one is said."""
+        old, new = self.turn.old, self.turn.new
+        if self.turn.is_back or old.not_null or not new.not_null or new.identity:
+            return None
+        return self._way.change.backfills.get(self.turn.place, default_sql(new))
 
     def _missed(self) -> str:
         """Return the condition that a row's new value isn't what the old one, which comes back, becomes."""
@@ -127,6 +136,8 @@ class Keeper:
         """Return what makes it."""
         new = f"NEW.{quoted(self.turn.beside.name)}"
         body = f"{new} := {self._of_new_row(self.value)};"
+        if self.otherwise is not None:
+            body += f" IF {new} IS NULL THEN {new} := {self._of_row(self.otherwise)}; END IF;"
         if self.turn.is_back:
             body = f"IF {self._of_new_row(self.missing)} THEN {body} END IF;"
         body = f"BEGIN {body} RETURN NEW; END"
@@ -136,11 +147,14 @@ class Keeper:
         """Return an expression of the table's columns as one of the row that is written."""
         turn = self.turn
         if any(self._said(turn.old, turn.beside, is_back=each) for each in (False, True)):
-            row = quoted(turn.table.name)
-            return f"(SELECT {expression} FROM (SELECT NEW.*) AS {row})"  # noqa: S608 - quoted names
+            return self._of_row(expression)
         for each in (turn.old, turn.beside):
             expression = with_name(expression, each.name, f"NEW.{quoted(each.name)}")
         return expression
+
+    def _of_row(self, expression: str) -> str:
+        row = quoted(self.turn.table.name)
+        return f"(SELECT {expression} FROM (SELECT NEW.*) AS {row})"  # noqa: S608 - quoted names
 
     def drop(self) -> Operations:
         """Return what drops it."""
