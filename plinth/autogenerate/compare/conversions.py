@@ -27,6 +27,8 @@ _ENUM = """
     select to_regtype(%(name)s)::oid, (select array_agg(enumlabel::text order by enumsortorder)
                                        from pg_enum where enumtypid = to_regtype(%(name)s))
     """
+# Of a json value, or of an array of such: the colons that stand in no string.
+_KEYS = r"""length(regexp_replace(to_json({})::text, '"([^"\\]|\\.)*"|[^:]', '', 'g'))"""
 _SCHEMA = "select to_regnamespace(%s) is not null"
 
 
@@ -358,8 +360,13 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
     back = "new"
     if each.way_back:
         back = f"(SELECT {each.way_back} FROM (SELECT new AS {column}) AS {quoted(each.place.table.name)})"  # noqa: S608
-    compared = "::jsonb" if base_name(each.before.type) == "json" else ""  # json has no equality
+    is_json = base_name(each.before.type.removesuffix("[]")) == "json"
+    # json has no equality, and jsonb takes one of two keys that are the same.
+    compared = ("::jsonb" + each.before.type[4:]) if is_json else ""
     again = f"new::{each.before.type}{compared}"
+    differ = f"{again} IS DISTINCT FROM old{compared}"
+    if is_json:
+        differ += f" OR {_KEYS.format(f'new::{each.before.type}')} <> {_KEYS.format('old')}"
     block = f"""DO $plinth$
     #variable_conflict use_column
     DECLARE given text; r {table}; old {each.before.type}; new {each.after.type}; later {each.after.type};
@@ -376,7 +383,7 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
                 CONTINUE;
             END;
             BEGIN
-                IF {again} IS DISTINCT FROM old{compared} THEN changed := changed + 1; END IF;
+                IF {differ} THEN changed := changed + 1; END IF;
             EXCEPTION
                 WHEN undefined_function THEN
                     IF {again}::text IS DISTINCT FROM old::text THEN changed := changed + 1; END IF;

@@ -34,6 +34,25 @@ def test_what_postgresql_doesnt_do_by_itself_is_asked(
         changing.write(Column("v", new))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "value", "words"),
+    [
+        (pg.JSON(), pg.JSONB(), """'{"a": 1, "b": {"c": ":", "c": 2}}'""", "1 row of t would lose"),
+        (pg.JSON(), pg.JSONB(), """'{"a": ":::", "b": null}'""", "cuts values without a word"),
+        (ARRAY(pg.JSON), ARRAY(pg.JSONB), """array['{"a": 1, "a": 2}']::json[]""", "1 row of t would lose"),
+    ],
+    ids=["two keys", "none", "array"],
+)
+def test_the_first_of_two_keys_is_not_lost_without_a_word(
+    changing: Changing, old: TypeEngine[Any], new: TypeEngine[Any], value: str, words: str
+) -> None:
+    changing.begin(Column("v", old), values=(value,))
+    with pytest.raises(CommandError, match=words):
+        changing.write(Column("v", new))
+    said = "v::jsonb[]" if isinstance(old, ARRAY) else "v::jsonb"
+    assert changing.write(Column("v", new, info={"using": said}))
+
+
 @pytest.mark.slow
 def test_texts_stay_texts_in_json(changing: Changing) -> None:
     changing.begin(Column("v", Text), values=("'plain'", "'5'", "'true'"))

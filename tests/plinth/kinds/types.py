@@ -400,7 +400,7 @@ KINDS = [
         using_back="d::text",
         **REWRITE,
     ),
-    change("json_to_jsonb", JSON, pg.JSONB, """'{"a": 1}'""", listed=True, **REWRITE),
+    change("json_to_jsonb", JSON, pg.JSONB, """'{"a": 1}'""", using="d::jsonb", listed=True, **REWRITE),
     change("jsonb_to_json", pg.JSONB, JSON, """'{"a": 1}'""", listed=True, **REWRITE),
     change("text_to_jsonb", Text, pg.JSONB, """'{"a": 1}'""", using="d::jsonb", **REWRITE),
     change("jsonb_to_text", pg.JSONB, Text, """'{"a": 1}'""", **REWRITE),
