@@ -40,6 +40,7 @@ class Fill:
         says_so: a setting tells triggers of it (`triggers`).
         may_be_null: the value; such rows don't count as those that miss it.
         is_kept: a trigger gives it to each row that is written.
+        is_moved: what it is made of goes: a row that the update passed over stops it.
     """
 
     column: str
@@ -48,11 +49,27 @@ class Fill:
     says_so: bool = False
     may_be_null: bool = False
     is_kept: bool = False
+    is_moved: bool = False
 
     @property
     def condition(self) -> str:
         """Which rows get it."""
         return self.missing or f"{quoted(self.column)} IS NULL"
+
+    def stop_at_rows_passed_over(self, name: str) -> list[str]:
+        """Return the lines that stop where a trigger, or a rule, has kept the update from a table's row."""
+        if not self.is_moved:
+            return []
+        none = f"{quoted(self.column)} IS NOT DISTINCT FROM NULL AND ({self.value}) IS DISTINCT FROM NULL"
+        said = (
+            f"Rows of {name} get no value in {quoted(self.column)}: a trigger or rule, which no revision "
+            "knows, keeps updates from them. Take it away for the time, and run the same command again"
+        )
+        return [
+            f"    IF EXISTS (SELECT FROM {name} WHERE {none}) THEN",
+            f"        RAISE USING MESSAGE = {literal(said)};",
+            "    END IF;",
+        ]
 
 
 def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
@@ -87,6 +104,7 @@ def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
             f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
             f"        {low} := {high}; PERFORM pg_sleep({PAUSE});",
             "    END LOOP;",
+            *fill.stop_at_rows_passed_over(name),
         ]
     )
 
@@ -134,6 +152,7 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
             *(f"        {each}" for each in through),
             "    END LOOP;",
             *([] if fill.is_kept else [f"    UPDATE {name}{change};"]),
+            *fill.stop_at_rows_passed_over(name),
         ]
     )
 

@@ -650,8 +650,9 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
 
 
 def _fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
-    fill = backfill_op(way.at.tables[name], Fill(column, value, may_be_null=may_be_null), way.at)
-    way.step(way.at, [AutocommitOp([fill])])
+    is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
+    fill = Fill(column, value, may_be_null=may_be_null, is_moved=is_moved)
+    way.step(way.at, [AutocommitOp([backfill_op(way.at.tables[name], fill, way.at)])])
 
 
 def new_and_filled(way: Way, name: Name) -> list[Column]:

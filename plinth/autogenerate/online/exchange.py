@@ -227,6 +227,7 @@ class _Exchange:
                 says_so,
                 may_be_null=not turn.is_back and keeper.otherwise is None,
                 is_kept=True,
+                is_moved=not turn.new.not_null,  # of what is required a check is validated
             )
             op = backfill_op(at.tables[turn.table], fill, at)
             self.way.step(at, [AutocommitOp([op])])

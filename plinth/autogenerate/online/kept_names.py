@@ -123,7 +123,8 @@ def drop_old_names(way: Way) -> None:
         pair = _Pair(way, place, old)
         if pair.old.not_null:
             loosen(way, name, pair.old)
-        filled = backfill_op(way.at.tables[name], Fill(old, quoted(place.column), may_be_null=True), way.at)
+        fill = Fill(old, quoted(place.column), may_be_null=True, is_moved=True)
+        filled = backfill_op(way.at.tables[name], fill, way.at)
         way.step(way.at, [], [AutocommitOp([filled])])
         table = way.at.tables[name]
         up = [*pair.stop(way.at), pair.drop(old, way.at)]

@@ -46,6 +46,11 @@ def upgrade() -> None:
                     EXIT WHEN high IS NOT DISTINCT FROM last;
                     low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
+                IF EXISTS (SELECT FROM users WHERE email_new IS NOT DISTINCT
+                    FROM NULL AND (left(email, 100)) IS DISTINCT FROM NULL) THEN
+                    RAISE USING MESSAGE =
+                        'Rows of users get no value in email_new: a trigger or rule, which no revision knows, keeps updates from them. Take it away for the time, and run the same command again';
+                END IF;
             END $$
             """
         )
@@ -98,6 +103,11 @@ def downgrade() -> None:
                     EXIT WHEN high IS NOT DISTINCT FROM last;
                     low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
+                IF EXISTS (SELECT FROM users WHERE email_old IS NOT DISTINCT FROM NULL AND (email) IS DISTINCT
+                    FROM NULL) THEN
+                    RAISE USING MESSAGE =
+                        'Rows of users get no value in email_old: a trigger or rule, which no revision knows, keeps updates from them. Take it away for the time, and run the same command again';
+                END IF;
             END $$
             """
         )
