@@ -13,6 +13,12 @@ def tokens(sql: str) -> list[str]:
     return _TOKEN.findall(sql)
 
 
+def named(sql: str) -> set[str]:
+    """Return the names that SQL may mean by its words."""
+    words = tokens(sql)
+    return {word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in words}
+
+
 def with_name(expression: str, column: str, by: str) -> str:
     """Return an expression that PostgreSQL printed, with something else in the place of a column.
 

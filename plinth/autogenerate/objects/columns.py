@@ -6,7 +6,7 @@ batches; with all its values it becomes an identity column.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change import casts, publications
 from plinth.autogenerate.change.backfills import Fill, backfill_op
-from plinth.autogenerate.change.expressions import as_said, bare
+from plinth.autogenerate.change.expressions import as_said, bare, named
 from plinth.autogenerate.change.heirs import (
     in_heirs,
     is_column_inherited,
@@ -631,16 +631,35 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 
 def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
-    for column in new_and_filled(way, name):
-        if not column.not_null:
+    new = [column for column in new_and_filled(way, name) if not column.not_null]
+    required = _becoming_required(way, name)
+    for column in _by_use(way, name, [*new, *required]):
+        value, old = _value(way, name, column), way.before.tables[name].column(column.name)
+        if column in new:
             may_be_null = ColumnName(name, column.name) in way.change.backfills
-            _fill_column(way, name, column.name, str(_value(way, name, column)), may_be_null=may_be_null)
-    for column in _becoming_required(way, name):
-        old = way.before.tables[name].column(column.name)
-        value = _value(way, name, column)
-        if value is None or (old is not None and column.generated):
-            continue
-        _fill_column(way, name, column.name, value)
+            _fill_column(way, name, column.name, str(value), may_be_null=may_be_null)
+        elif value is not None and not (old is not None and column.generated):
+            _fill_column(way, name, column.name, value)
+
+
+def _by_use(way: Way, name: Name, columns: Sequence[Column]) -> list[Column]:
+    """Return columns in an order in which each comes after those that its value is made of."""
+    used = {each.name: named(_value(way, name, each) or "") for each in columns}
+    left, found = list(columns), list[Column]()
+    while left:
+        names = {each.name for each in left}
+        free = [each for each in left if not used[each.name] & (names - {each.name})]
+        if not free:
+            listed = ", ".join(f"{shown(name, way.change.after)}.{each.name}" for each in left)
+            refuse(
+                "hint",
+                f"The values that rows get in {listed} are made of each other: what comes first has none. "
+                'Say it otherwise: info={"backfill": "an SQL expression"}.',
+            )
+            free = left
+        found += free[:1]
+        left.remove(free[0])
+    return found
 
 
 def _value(way: Way, name: Name, column: Column) -> str | None:
@@ -788,7 +807,7 @@ def _becoming_required(way: Way, name: Name) -> list[Column]:
 
 
 def _require_online(way: Way, name: Name) -> None:
-    for column in _becoming_required(way, name):
+    for column in _by_use(way, name, _becoming_required(way, name)):
         table = way.at.tables[name]
         check = not_null_check(table, column)
         add_not_valid(way, name, check, goes=True)
