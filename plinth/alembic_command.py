@@ -89,13 +89,17 @@ def work() -> Callable[..., Iterable[Any]]:
 def arguments(of: MigrationContext) -> dict[str, Any]:
     """Return what `env.py` gave to `context.run_migrations()`, with which a revision's functions are called.
 
-    With several databases it is the name of one (Alembic's template multidb). Alembic keeps it nowhere but in
-    the call that is going on.
+    With several databases it is the name of one (Alembic's template multidb).
     """
+    return dict(of_run(of).get("kw", {}))
+
+
+def of_run(of: MigrationContext) -> Mapping[str, Any]:
+    """Return what Alembic keeps nowhere but in its call of `run_migrations()` that is going on."""
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment] # until there is none
         if frame.f_code is MigrationContext.run_migrations.__code__ and frame.f_locals["self"] is of:
-            return dict(frame.f_locals["kw"])
+            return frame.f_locals
     return {}
 
 

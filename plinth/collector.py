@@ -4,6 +4,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_LARGE = 20_000  # objects: some megabytes
+
 
 @contextmanager
 def paused() -> Iterator[None]:
@@ -18,6 +20,20 @@ def paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def rarely() -> Iterator[None]:
+    """Collect less often while the block runs: most of what a revision makes is gone by itself.
+
+    What a file is parsed into was looked at while it was in use.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _LARGE) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def leave_out_what_is_imported() -> None:

@@ -16,7 +16,7 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from plinth import alembic_command, safety, settings, up_to_date
+from plinth import alembic_command, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, left_columns, losses, phases, resuming, session, version_row
 from plinth.apply.grants import Grants
@@ -26,7 +26,7 @@ from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.points import Interrupted, Points, interrupted, may_commit
 from plinth.apply.progress import display_on_terminal
-from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, passes
+from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
 from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
@@ -268,6 +268,7 @@ class _Applier:
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
         self._step_began = 0.0
+        self._prepares = True
         self._running: str | None = None  # the revision
         self._display = display_on_terminal()
         self._writer: Writer
@@ -287,6 +288,7 @@ class _Applier:
         connection.rollback()
         timeouts = self._settings.lock_timeout, self._settings.statement_timeout
         with ExitStack() as stack:
+            stack.enter_context(collector.rarely())
             self._lock = stack.enter_context(one_applier(connection, table, self._command.name))
             given = self._config.attributes.get("connection") is not None
             stack.enter_context(session.prepared(connection, self._command.name, put_back=given))
@@ -294,7 +296,6 @@ class _Applier:
             stack.callback(self._flushing.flush)
             self._online = OnlineStatements(connection, table, *timeouts)
             stack.enter_context(self._online.watched())
-            stack.enter_context(version_row.compiled_once(connection))
             stack.enter_context(drops.announced(connection, self._is_upgrading))
             stack.enter_context(self._grants.kept(connection))
             stack.enter_context(left_columns.looked_after(connection))
@@ -406,6 +407,10 @@ class _Applier:
                 f"{self.standing()} Run the same command again, with a longer PLINTH_STATEMENT_TIMEOUT if "
                 "that was it."
             ) from error
+        is_half_done = self._online.step is not None and self._online.step.is_half_done
+        if self._prepares and is_unprepared(error) and not is_half_done:
+            self._prepares = False  # the revision forgets what its session has prepared (DEALLOCATE ALL)
+            return False
         remedy = None if passes(error) else advice(error)
         if remedy:
             stays = f" {self._what_stays()}" if self._running else ""
@@ -528,6 +533,7 @@ class _Applier:
         safety.remember_environment(connection)  # first: what is refused later is production all the same
         connection.commit()
         half_way = self._settled(context)
+        version_row.written_at_once(context, self._move)
         for number in range(self._done, len(self._planned)):
             step = self._planned[number]
             self._lock.check()
@@ -582,18 +588,18 @@ class _Applier:
         """Return what is remembered of a revision; None of one that is simply run again."""
         if not isinstance(step, RevisionStep) or _says_repeatable(step):
             return None
-        key = step.revision.revision, "up" if step.is_upgrade else "down"
+        key, file = (step.revision.revision, "up" if step.is_upgrade else "down"), Path(step.revision.path)
         begun = next((each for each in half_way if (each.revision, each.direction) == key), None)
         if begun:
             place = f"behind its step {begun.last}" if begun.done else "with its first step"
             log.warning("Revision %s was interrupted: it goes on %s.", key[0], place)
         else:
             begun = Interrupted(*key, batch=self._writer.batch)
-            if may_commit(Path(step.revision.path)):
+            if may_commit(file):
                 from plinth.catalog import record_catalog  # noqa: PLC0415 - most revisions need no picture
 
                 begun.picture = record_catalog(self._connection, **_names(context))
-        return Points(self._writer.version_table, begun, Path(step.revision.path))
+        return Points(self._writer.version_table, begun, file)
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:
         """Take back what goes, forget what `stamp` says, and return what stands half-way still."""
@@ -631,6 +637,15 @@ class _Applier:
                 "run the same command again."
             ) from error
 
+    def _move(self, old: str, new: str) -> bool:
+        """Write the rows of the step that ends in one statement; return whether they are."""
+        step = self._planned[self._done] if self._planned else None
+        if not isinstance(step, RevisionStep) or not self._online.can_end():
+            return False
+        took = time.monotonic() - self._step_began
+        ids = {"old": old, "new": new}
+        return self._writer.move(self._connection, ids, step, took, prepare=self._prepares)
+
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step
         if running:
@@ -661,10 +676,10 @@ class _Applier:
         Raises:
             SafetyError: they may not.
         """
-        downgrades = list(itertools.takewhile(_undoes, planned[number:]))
         self._measured = number + 1
-        if not downgrades:
+        if not _undoes(planned[number]):
             return
+        downgrades = list(itertools.takewhile(_undoes, planned[number:]))
         objection = safety.objection_to_losses(self._connection)
         lost = losses.measure(
             context, self._connection, downgrades, self._begin, strictly=objection is not None

@@ -23,6 +23,7 @@ from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
 
+_WORDS = ("drop", "rename", "revoke", "owner", "owned")  # one of which is in all that matters here
 _MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
 _REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
 _OWNS = re.compile(r"\bowner\s+to\b", re.IGNORECASE)
@@ -105,6 +106,9 @@ class Grants:
         """
 
         def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
+            lowered = statement.lower()
+            if not any(word in lowered for word in _WORDS):
+                return
             statement = statement.replace("%%", "%")  # as the driver makes of it
             if _REVOKES.search(statement):  # the revision says itself who may use what it names
                 self._before = {

@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext, MigrationInfo
+import psycopg
+from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError, to_tuple
 from sqlalchemy import (
@@ -45,6 +46,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 from plinth import own_schema
 from plinth.alembic_command import of_options
 from plinth.apply import checksum
+from plinth.apply.points import driver_session
 from plinth.own_schema import SCHEMA
 
 APPLIED = ("up", "stamp")
@@ -126,14 +128,24 @@ _MAY_NOTE = text(
     """
 )
 # The same text for all revisions, which is compiled once.
-_ROW = text(
-    """
+_INSERT = """
     insert into plinth.ledger (version_table, revision, direction, batch, applied_at, duration, database_user,
         application, checksum, change)
+    """
+_ROW = text(
+    f"""{_INSERT}
     values (:version_table, :revision, :direction, :batch, clock_timestamp(), :duration, session_user,
         :application, :checksum, :change)
     """
 )
+# Also the version table's row. What is in a SELECT has no type by itself.
+_MOVED = f"""
+    with moved as (update {{}} set version_num = %(new)s where version_num = %(old)s returning 1) {_INSERT}
+    select %(version_table)s::text, %(revision)s::text, %(direction)s::text, %(batch)s::integer,
+        clock_timestamp(), %(duration)s::interval, session_user, %(application)s::text, %(checksum)s::text,
+        %(change)s::text
+    from moved
+    """  # noqa: S608 - a constant
 _OFFLINE_HISTORY = "current_setting('plinth.history')"
 # What is printed begins each revision at its start.
 _REFUSED_OFFLINE = """
@@ -301,6 +313,8 @@ class Writer:
         self.is_stamp = of_options(context.opts).name == "stamp"
         self.heads: Sequence[str] = tuple(heads)
         self.half_way: set[str] = set()  # revisions of which something is noted
+        self._moved: str | None = None  # the revision whose row is written
+        self._move = _MOVED.format(self._quoted_version_table)
         self.batches: dict[str, int] = {}
         self.batch = 0
         self.who = who()
@@ -360,6 +374,40 @@ class Writer:
             begins=", ".join(heads).replace("%", "%%"),
         )
 
+    def move(
+        self,
+        connection: Connection,
+        ids: dict[str, str],
+        step: RevisionStep,
+        took: float,
+        *,
+        prepare: bool,
+    ) -> bool:
+        """Change the version table's row, and write the ledger's, in one statement.
+
+        Args:
+            connection: the migrations', on psycopg, in a transaction.
+            ids: the "old" one, which stands there, and the "new" one, which shall.
+            step: what has run.
+            took: how long, in seconds.
+            prepare: whether the server plans it once.
+
+        Returns:
+            Whether there was one such row; else nothing may stay.
+        """
+        direction = "up" if step.is_upgrade else "down"
+        row = self._row(direction, step.revision.revision, took) | ids
+        session = driver_session(connection)
+        threshold, session.prepare_threshold = session.prepare_threshold, 0
+        try:
+            found = session.execute(self._move.encode(), row, prepare=prepare).rowcount
+        except psycopg.Error as error:
+            connection._handle_dbapi_exception(error, self._move, row, None, None)  # as in SQLAlchemy's own
+        finally:
+            session.prepare_threshold = threshold
+        self._moved = step.revision.revision if found == 1 else None
+        return found == 1
+
     def write(
         self, context: MigrationContext, step: MigrationInfo, heads: set[str], took: float | None
     ) -> None:
@@ -378,11 +426,13 @@ class Writer:
         else:
             rows = [("up" if step.is_upgrade else "down", name) for name in step.up_revision_ids]
         self.heads = tuple(heads)
+        moved, self._moved = self._moved, None
         for direction, name in rows:
             if self.offline or context.connection is None:
                 context.execute(ledger.insert().inline().values(**self._offline(direction, name)))
                 continue
-            context.connection.execute(_ROW, self._row(direction, name, took))
+            if name != moved:
+                context.connection.execute(_ROW, self._row(direction, name, took))
             if name in self.half_way:
                 for table in (unfinished, points):
                     where = (table.c.version_table == self.version_table, table.c.revision == name)

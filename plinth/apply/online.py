@@ -170,6 +170,19 @@ class OnlineStatements:
         done = self.step.statements.most_common(1) if self.step else []
         return done[0] if done and done[0][1] > 1 else None
 
+    def can_end(self) -> bool:
+        """Whether the running step ends in a transaction of SQLAlchemy's that leaves statements as they are.
+
+        Then what comes at a step's statement has come.
+        """
+        connection = self.connection
+        options = connection.get_execution_options()
+        if not connection.in_transaction() or _in_autocommit(connection) or "schema_translate_map" in options:
+            return False
+        if self.step and not self._are_ours:
+            self._before(outside=False)
+        return True
+
     def look(self) -> None:
         """See whether the running step has ended its transaction by itself (COMMIT, ROLLBACK)."""
         step = self.step
@@ -246,14 +259,8 @@ class OnlineStatements:
         is_watched = step and not step.is_written and context.root_connection is self.connection
         if step is None or self._are_ours or not is_watched:
             return False
-        if self._at_point and self.interrupt:
-            self._at_point = False
-            self.interrupt()
         outside = _in_autocommit(self.connection)
-        if not outside:
-            if self._unbounded:
-                self.set_timeouts()
-            self.look()
+        self._before(outside=outside)
         if reads(statement) and not (step.points and calls_what_may_write(cursor.connection, statement)):
             return False
         done = None
@@ -273,6 +280,15 @@ class OnlineStatements:
                 step.points.done(statement, cursor)
             self.look()
         return True
+
+    def _before(self, *, outside: bool) -> None:
+        if self._at_point and self.interrupt:
+            self._at_point = False
+            self.interrupt()
+        if not outside:
+            if self._unbounded:
+                self.set_timeouts()
+            self.look()
 
     @contextmanager
     def _listening(self, session: "psycopg.Connection[Any]", statement: str) -> Iterator[None]:

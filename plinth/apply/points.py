@@ -334,10 +334,9 @@ def _checksum(file: Path | None) -> str | None:
 def may_commit(file: Path) -> bool:
     """Whether a revision may end its transaction before its end, as far as its text tells."""
     try:
-        source = file.read_text(encoding="utf-8").lower()
-    except (OSError, UnicodeDecodeError):
+        return b"commit" in file.read_bytes().lower()
+    except OSError:
         return True
-    return "commit" in source
 
 
 def _unseen(file: Path | None) -> str | None:

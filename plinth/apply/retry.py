@@ -11,6 +11,7 @@ DEADLOCK_DETECTED = "40P01"
 # A table, column, object, schema or function of that name; a database's is none of a revision's.
 THERE_ALREADY = {"42P07", "42701", "42710", "42P06", "42723"}
 QUERY_CANCELED = "57014"
+INVALID_STATEMENT_NAME = "26000"
 ABOUT_ROWS = ("22", "23")  # classes: data exceptions, violated constraints
 
 FIRST_PAUSE = 0.1  # seconds
@@ -35,6 +36,11 @@ def is_there_already(error: BaseException) -> bool:
 def is_cancelled(error: BaseException) -> bool:
     """Whether a statement was cancelled, by its timeout or by somebody."""
     return sqlstate(error) == QUERY_CANCELED
+
+
+def is_unprepared(error: BaseException) -> bool:
+    """Whether a statement was prepared, and the session has forgotten that."""
+    return sqlstate(error) == INVALID_STATEMENT_NAME
 
 
 class Backoff:

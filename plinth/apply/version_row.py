@@ -1,68 +1,34 @@
-"""The version table's row, changed by a statement that is compiled once.
+"""The version table's row, changed by one statement with the ledger's.
 
-Alembic writes both revisions into its UPDATE as literals, so that SQLAlchemy compiles it anew for each: in a
-revision that does little, nothing costs more.
+Alembic builds and compiles an UPDATE for each revision, with both ids in it as literals. In a revision that
+does little, nothing costs more.
 """
 
-import operator
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
-from sqlalchemy import BinaryExpression, Column, Connection, Executable, Table, TextClause, Update, text
+from alembic.runtime.migration import HeadMaintainer, MigrationContext
 
-from plinth.listening import listening
-
-_LITERAL = re.compile(r"'([\w.-]+)'", re.ASCII)
-
-Executed = tuple[Executable, Sequence[Any], Mapping[str, Any]]
+from plinth import alembic_command
 
 
-@contextmanager
-def compiled_once(connection: Connection) -> Iterator[None]:
-    """Let Alembic's UPDATE take the revisions as parameters as long as the block runs.
-
-    Whatever has another form stays as it is.
+def written_at_once(context: MigrationContext, write: Callable[[str, str], bool]) -> None:
+    """Let Alembic's UPDATE of its table be replaced in the run that is going on.
 
     Args:
-        connection: the migrations'.
+        context: Alembic's, whose steps are asked for.
+        write: is given the old id and the new one, and returns whether it has changed the one row. If it
+            hasn't, Alembic's own UPDATE comes, which says so if there is no such row.
     """
-    known: dict[Table, TextClause] = {}
+    maintainer = alembic_command.of_run(context).get("head_maintainer")
+    if not isinstance(maintainer, HeadMaintainer):  # another Alembic's: it goes its own way
+        return
+    of_alembic = maintainer._update_version
 
-    def before(
-        _: Connection, statement: Executable, many: Sequence[Any], one: Mapping[str, Any], __: object
-    ) -> Executed:
-        revisions = _revisions(statement) if isinstance(statement, Update) and not (many or one) else None
-        if revisions is None or not isinstance(statement, Update) or not isinstance(statement.table, Table):
-            return statement, many, one
-        if statement.table not in known:
-            table = connection.dialect.identifier_preparer.format_table(statement.table)
-            table = table.replace("%%", "%").replace(":", r"\:")  # as text() takes it
-            update = f"UPDATE {table} SET version_num=:new WHERE version_num = :old"  # noqa: S608 - quoted
-            known[statement.table] = text(update)
-        return known[statement.table], many, revisions
+    def update(old: str, new: str) -> None:
+        if old in maintainer.heads and new not in maintainer.heads and write(old, new):
+            maintainer.heads.remove(old)
+            maintainer.heads.add(new)
+        else:
+            of_alembic(old, new)
 
-    with listening((connection, "before_execute", before), retval=True):
-        yield
-
-
-def _revisions(statement: Update) -> dict[str, str] | None:
-    """Return the revisions of Alembic's own UPDATE; None for any other statement."""
-    where, values = statement.whereclause, dict(getattr(statement, "_values", None) or {})
-    if (
-        not isinstance(where, BinaryExpression)
-        or where.operator is not operator.eq
-        or not isinstance(where.left, Column)
-        or (where.left.table, where.left.name) != (statement.table, "version_num")
-        or len(statement.table.c) != 1
-        or [str(getattr(each, "key", each)) for each in values] != ["version_num"]
-        or statement.returning_column_descriptions
-    ):
-        return None
-    [new] = values.values()
-    found = [
-        _LITERAL.fullmatch(each.name) for each in (new, where.right) if getattr(each, "is_literal", False)
-    ]
-    matches = [each[1] for each in found if each]
-    return {"new": matches[0], "old": matches[1]} if len(matches) == 2 else None
+    maintainer._update_version = update  # type: ignore[assignment, method-assign] # no hook
