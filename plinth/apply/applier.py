@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import drops, left_columns, losses, phases, resuming, session, version_row
+from plinth.apply import checksum, drops, left_columns, losses, phases, resuming, session, version_row
 from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
@@ -269,6 +269,7 @@ class _Applier:
         self._measured = 0  # steps of which is known what they lose
         self._step_began = 0.0
         self._prepares = True
+        self._source: bytes | None = None  # what the revision's file said when it began
         self._running: str | None = None  # the revision
         self._display = display_on_terminal()
         self._writer: Writer
@@ -543,6 +544,7 @@ class _Applier:
                     f"revision {number + 1} of {len(self._planned)}: {step.doc or step.short_log}"
                 )
             self._online.follow(None)
+            self._source = checksum.read(step.revision.path) if isinstance(step, RevisionStep) else None
             points = self._points(context, step, half_way)
             # What is interrupted was measured when it began.
             if number >= self._measured and not (points and points.are_kept):
@@ -588,27 +590,29 @@ class _Applier:
         """Return what is remembered of a revision; None of one that is simply run again."""
         if not isinstance(step, RevisionStep) or _says_repeatable(step):
             return None
-        key, file = (step.revision.revision, "up" if step.is_upgrade else "down"), Path(step.revision.path)
+        key = step.revision.revision, "up" if step.is_upgrade else "down"
         begun = next((each for each in half_way if (each.revision, each.direction) == key), None)
         if begun:
             place = f"behind its step {begun.last}" if begun.done else "with its first step"
             log.warning("Revision %s was interrupted: it goes on %s.", key[0], place)
         else:
             begun = Interrupted(*key, batch=self._writer.batch)
-            if may_commit(file):
+            if may_commit(self._source):
                 from plinth.catalog import record_catalog  # noqa: PLC0415 - most revisions need no picture
 
                 begun.picture = record_catalog(self._connection, **_names(context))
-        return Points(self._writer.version_table, begun, file)
+        return Points(self._writer.version_table, begun, self._source)
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:
         """Take back what goes, forget what `stamp` says, and return what stands half-way still."""
         table = self._writer.version_table
-        for each in interrupted(self._lock.session, table):
+        half_way = interrupted(self._lock.session, table)
+        for each in half_way:
             if each.revision in self._to_take_back:
                 self._take_back(context, each)
         self._to_take_back.clear()
-        half_way = interrupted(self._lock.session, table)
+        if half_way:
+            half_way = interrupted(self._lock.session, table)
         if self._command.name == "stamp" and half_way:
             resuming.forget(context, table, half_way)
             self._connection.commit()
@@ -642,9 +646,9 @@ class _Applier:
         step = self._planned[self._done] if self._planned else None
         if not isinstance(step, RevisionStep) or not self._online.can_end():
             return False
-        took = time.monotonic() - self._step_began
         ids = {"old": old, "new": new}
-        return self._writer.move(self._connection, ids, step, took, prepare=self._prepares)
+        row = self._writer.row(step, self._source, time.monotonic() - self._step_began)
+        return self._writer.move(self._connection, ids, row, prepare=self._prepares)
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step

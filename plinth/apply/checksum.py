@@ -10,12 +10,26 @@ _LEFT_OUT = {"ctx", "kind", "type_comment", "type_ignores", "returns", "annotati
 _FIELDS: dict[str, Sequence[tuple[str, str]]] = {}  # of each kind of node: a name, and what stands before it
 
 
-def of_file(path: Path) -> str | None:
-    """Return the checksum of a revision file; None when there is no source, or none that can be parsed."""
+def read(path: Path | str) -> bytes | None:
+    """Return what a revision file says; None when there is no source."""
     try:
-        return of_source(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path for each of a thousand takes as long as the file
+            return file.read()
+    except OSError:
         return None
+
+
+def of(source: bytes | None) -> str | None:
+    """Return the checksum of what a revision file says; None when there is none, or it can't be parsed."""
+    try:
+        return None if source is None else of_source(source)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def of_file(path: Path | str) -> str | None:
+    """Return the checksum of a revision file; None when there is no source, or none that can be parsed."""
+    return of(read(path))
 
 
 def of_source(source: str | bytes) -> str:

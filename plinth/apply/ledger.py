@@ -15,7 +15,6 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -378,8 +377,7 @@ class Writer:
         self,
         connection: Connection,
         ids: dict[str, str],
-        step: RevisionStep,
-        took: float,
+        row: dict[str, Any],
         *,
         prepare: bool,
     ) -> bool:
@@ -388,25 +386,34 @@ class Writer:
         Args:
             connection: the migrations', on psycopg, in a transaction.
             ids: the "old" one, which stands there, and the "new" one, which shall.
-            step: what has run.
-            took: how long, in seconds.
+            row: the ledger's (`row`).
             prepare: whether the server plans it once.
 
         Returns:
             Whether there was one such row; else nothing may stay.
         """
-        direction = "up" if step.is_upgrade else "down"
-        row = self._row(direction, step.revision.revision, took) | ids
+        given = row | ids
         session = driver_session(connection)
         threshold, session.prepare_threshold = session.prepare_threshold, 0
         try:
-            found = session.execute(self._move.encode(), row, prepare=prepare).rowcount
+            found = session.execute(self._move.encode(), given, prepare=prepare).rowcount
         except psycopg.Error as error:
-            connection._handle_dbapi_exception(error, self._move, row, None, None)  # as in SQLAlchemy's own
+            connection._handle_dbapi_exception(error, self._move, given, None, None)  # as in SQLAlchemy's own
         finally:
             session.prepare_threshold = threshold
-        self._moved = step.revision.revision if found == 1 else None
+        self._moved = row["revision"] if found == 1 else None
         return found == 1
+
+    def row(self, step: RevisionStep, source: bytes | None, took: float) -> dict[str, Any]:
+        """Return the ledger's row of a step that has run.
+
+        Args:
+            step: what has run.
+            source: what its file said.
+            took: how long, in seconds.
+        """
+        of_file = {"checksum": checksum.of(source), "change": change_of(step.revision)}
+        return of_file | self._of_run("up" if step.is_upgrade else "down", step.revision.revision, took)
 
     def write(
         self, context: MigrationContext, step: MigrationInfo, heads: set[str], took: float | None
@@ -454,7 +461,10 @@ class Writer:
         connection.execute(row.on_conflict_do_update(index_elements=["version_table"], set_=seen))
 
     def _row(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
-        return self._of_file(name) | {
+        return self._of_file(name) | self._of_run(direction, name, took)
+
+    def _of_run(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
+        return {
             "version_table": self.version_table,
             "revision": name,
             "direction": direction,
@@ -481,4 +491,4 @@ class Writer:
             revision = self.script.get_revision(name)
         except CommandError:  # its file is gone
             return {"checksum": None, "change": None}
-        return {"checksum": checksum.of_file(Path(revision.path)), "change": change_of(revision)}
+        return {"checksum": checksum.of_file(revision.path), "change": change_of(revision)}

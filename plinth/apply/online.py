@@ -225,9 +225,14 @@ class OnlineStatements:
     ) -> bool:
         # The driver makes one percent sign of two, unless it is told that there are no parameters.
         plain = statement.replace("%%", "%")
-        return self._run_once(
-            cursor, plain, lambda: cursor.execute(statement.encode(), parameters), context, parameters
-        )
+
+        def run() -> None:
+            if context.compiled is not None and not parameters:  # it is what the driver would make of it
+                cursor.execute(plain.encode())
+            else:
+                cursor.execute(statement.encode(), parameters)
+
+        return self._run_once(cursor, plain, run, context, parameters)
 
     def _execute_no_params(
         self, cursor: "psycopg.Cursor[Any]", statement: str, context: ExecutionContext

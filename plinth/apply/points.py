@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,7 +19,7 @@ from psycopg.sql import Literal
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from plinth.apply.checksum import of_file
+from plinth.apply import checksum
 from plinth.errors import PlinthError
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
@@ -167,8 +166,8 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
     if session.execute("select to_regclass('plinth.points')").fetchone() == (None,):
         return []
     found: dict[tuple[str, str], Interrupted] = {}
-    for revision, direction, number, statement, result, checksum in session.execute(_SELECT, [version_table]):
-        noted = Interrupted(revision, direction, checksum, is_noted=True)
+    for revision, direction, number, statement, result, of_file in session.execute(_SELECT, [version_table]):
+        noted = Interrupted(revision, direction, of_file, is_noted=True)
         of = found.setdefault((revision, direction), noted)
         if number:
             of.done[number] = Done(number, statement, result)
@@ -188,7 +187,7 @@ class Points:
     Args:
         version_table: whose revision it is.
         begun: the revision; with what an earlier, interrupted run has done, and the picture from before it.
-        file: its file; None where it isn't looked at.
+        source: what its file says; None where it isn't looked at.
 
     Raises:
         PointError: the file was edited since.
@@ -198,17 +197,17 @@ class Points:
         self,
         version_table: str,
         begun: "Interrupted",
-        file: Path | None,
+        source: bytes | None,
     ) -> None:
         revision, direction = begun.revision, begun.direction
-        if (begun.done or _commits(begun.first)) and begun.checksum != _checksum(file):
+        if (begun.done or _commits(begun.first)) and begun.checksum != checksum.of(source):
             place = f"after its step {begun.last}" if begun.done else "in its first step"
             raise PointError(
                 f"Revision {revision} was interrupted {place}, and its file was edited "
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
-        unseen = _unseen(file) if begun.done else None
+        unseen = _unseen(source) if begun.done else None
         if unseen:
             raise PointError(
                 f"Revision {revision} was interrupted after its step {begun.last}, and what it does by the "
@@ -217,7 +216,7 @@ class Points:
                 "repeatable = True"
             )
         self._key = (version_table, revision, direction)
-        self._file = file
+        self._source = source
         self._before = begun.done
         self._about = {"picture": begun.picture, "batch": begun.batch}
         self._number = 0
@@ -294,22 +293,22 @@ class Points:
     def begin(self, session: "psycopg.Connection[Any]", statement: str) -> None:
         """Write down that a statement begins which no transaction can hold; the session commits by itself."""
         if not self.are_kept:
-            session.execute(_INSERT, self._beginning(_checksum(self._file), statement))
+            session.execute(_INSERT, self._beginning(checksum.of(self._source), statement))
             self.are_kept = True
 
-    def _beginning(self, checksum: str | None, statement: str = "") -> tuple[object, ...]:
-        return (*self._key, 0, statement, Jsonb(self._about), checksum)
+    def _beginning(self, of_file: str | None, statement: str = "") -> tuple[object, ...]:
+        return (*self._key, 0, statement, Jsonb(self._about), of_file)
 
     def keep(self, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done since the last point, if anything; the caller commits."""
         key, waiting = self._key, self._waiting
-        checksum = _checksum(self._file) if waiting else None
+        of_file = checksum.of(self._source) if waiting else None
         rows: list[tuple[object, ...]] = [
-            (*key, each.number, each.statement, Jsonb(each.result), checksum) for each in waiting
+            (*key, each.number, each.statement, Jsonb(each.result), of_file) for each in waiting
         ]
         self.forget()
         if rows and not self.are_kept:
-            rows.append(self._beginning(checksum))
+            rows.append(self._beginning(of_file))
         if rows:
             with session.cursor() as cursor:
                 cursor.executemany(_INSERT, rows)
@@ -327,23 +326,16 @@ def _commits(statement: str) -> bool:
     return bool(statement) and _INDEX.match(statement) is None
 
 
-def _checksum(file: Path | None) -> str | None:
-    return None if file is None else of_file(file)
-
-
-def may_commit(file: Path) -> bool:
+def may_commit(source: bytes | None) -> bool:
     """Whether a revision may end its transaction before its end, as far as its text tells."""
-    try:
-        return b"commit" in file.read_bytes().lower()
-    except OSError:
-        return True
+    return source is None or b"commit" in source.lower()
 
 
-def _unseen(file: Path | None) -> str | None:
+def _unseen(source: bytes | None) -> str | None:
     """Return by what a revision speaks to the driver itself, if it does; SQLAlchemy tells nothing of that."""
     try:
-        tree = ast.parse(file.read_bytes()) if file else None
-    except (OSError, SyntaxError, ValueError):
+        tree = None if source is None else ast.parse(source)
+    except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "cursor":

@@ -1,7 +1,7 @@
 """The session that migrates."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
@@ -22,6 +22,10 @@ _CHANGED = (
 )
 # What a policy hides from the role would be passed over without a word, and go with what is dropped next.
 SEES_ALL_ROWS = ("row_security", "off")
+_SET = text(
+    "select set_config(name, value, false) from unnest(cast(:names as text[]), cast(:values as text[])) "
+    "given (name, value)"
+)
 _READ = text("select name, current_setting(name) from pg_settings where name = any(:names)")
 
 
@@ -37,21 +41,19 @@ def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterato
     wanted = {**FORMATS, **dict.fromkeys(LIMITS, "0"), **dict([SEES_ALL_ROWS])}
     names = [*_CHANGED, *wanted]
     before: dict[str, str] = dict(connection.execute(_READ, {"names": names}).all())
-    for name in before.keys() & wanted:
-        if before[name] != wanted[name]:
-            _set(connection, name, wanted[name])
-    _set(connection, "application_name", before["application_name"] or f"alembic {command}")
+    new = {name: wanted[name] for name in before.keys() & wanted if before[name] != wanted[name]}
+    new["application_name"] = before["application_name"] or f"alembic {command}"
     try:
-        _set(connection, "client_connection_check_interval", "1s")
+        _set(connection, {**new, "client_connection_check_interval": "1s"})
     except DBAPIError:  # the server's platform can't: what an orphan does, the next applier waits for
         connection.rollback()
+        _set(connection, new)
     try:
         yield
     finally:
         if put_back and not connection.closed and not connection.invalidated:
             connection.rollback()
-            for name, value in before.items():
-                _set(connection, name, value)
+            _set(connection, before)
 
 
 @contextmanager
@@ -83,13 +85,13 @@ class Flushing:
         """Let the commits from here on return early; the session has no transaction."""
         if self._before is None:
             self._before = self._connection.scalar(text("select current_setting('synchronous_commit')"))
-            _set(self._connection, "synchronous_commit", "off")
+            _set(self._connection, {"synchronous_commit": "off"})
 
     def resume(self) -> None:
         """Let the next commit wait until it is on disk, and with it all before; there is no transaction."""
         before, self._before = self._before, None
         if before is not None:
-            _set(self._connection, "synchronous_commit", before)
+            _set(self._connection, {"synchronous_commit": before})
 
     def flush(self) -> None:
         """Return when all commits are on disk, unless there is no session any more."""
@@ -144,6 +146,6 @@ def roll_back(connection: Connection) -> None:
         connection.connection.rollback()
 
 
-def _set(connection: Connection, name: str, value: str) -> None:
-    connection.execute(text("select set_config(:name, :value, false)"), {"name": name, "value": value})
+def _set(connection: Connection, values: Mapping[str, str]) -> None:
+    connection.execute(_SET, {"names": list(values), "values": list(values.values())})
     connection.commit()

@@ -211,3 +211,15 @@ def test_the_checksum_is_of_what_the_file_means() -> None:
     assert checksum.of_source(PLAIN) != checksum.of_source(PLAIN.replace("20", "21"))
     assert checksum.of_source(PLAIN) != checksum.of_source(PLAIN.replace("20", "'20'"))
     assert checksum.of_source(PLAIN) != checksum.of_source(PLAIN.replace("{1}", "{1!r}"))
+
+
+def test_the_checksum_is_of_what_the_file_said_when_its_revision_began(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("r1")
+    edits = 'with open(__file__, "a") as file:\n    file.write("edited = True\\n")'
+    file = history.add("r2", "r1", edits)
+    said = checksum.of_file(file)
+    command.upgrade(history.config(empty_engine), "head")
+    assert said != checksum.of_file(file)
+    assert rows(empty_url, "select checksum from plinth.ledger where revision = 'r2'") == [(said,)]

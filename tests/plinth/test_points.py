@@ -537,3 +537,22 @@ def test_a_query_that_writes_is_not_repeated(
     let_pass(empty_url)
     command.upgrade(table.config(empty_engine), "head")
     assert rows(empty_url, "select id from t_a") == [(1,)]
+
+
+def test_a_percent_sign_means_what_it_does_to_plain_alembic(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.add(
+        "b",
+        "a",
+        "op.execute(\"create table t_b (n text default '5% %% %s'); create table t_c ()\")\n"
+        'op.add_column("t_c", sa.Column("%s 100%", sa.Text(), server_default="%(n)s"))\n'
+        "op.get_bind().exec_driver_sql(\"insert into t_b values ('5%%')\")",
+    )
+    command.upgrade(table.config(empty_engine), "head")
+    do(empty_url, "insert into t_b default values; insert into t_c default values")
+    assert rows(empty_url, "select n from t_b order by n") == [("5%",), ("5% %% %s",)]
+    assert rows(empty_url, 'select "%s 100%" from t_c') == [("%(n)s",)]
+    table.add("c", "b", "op.get_bind().exec_driver_sql(\"insert into t_b values ('5%')\")")
+    with pytest.raises(Exception, match="placeholder"):
+        command.upgrade(table.config(empty_engine), "head")
