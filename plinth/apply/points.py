@@ -54,10 +54,7 @@ _SELECT = """
     select revision, direction, number, statement, result, checksum from plinth.points
     where version_table = %s order by revision, direction, number
     """
-_BLOCKS = """
-    select revision, object, statement from plinth.unfinished
-    where version_table = %s and substr(object, strpos(object, ' ') + 1) = %s
-    """
+_BEGUN = "select revision, object, statement from plinth.unfinished where version_table = %s"
 _GO_BACK = """
     update plinth.points set result = result || '{"goes_back": true}'
     where version_table = %s and revision = %s and number = 0
@@ -124,6 +121,7 @@ class Interrupted:
         goes_back: some of what it has done is taken back already.
         is_noted: the database knows that it was begun, although nothing of it may be done yet.
         first: its first statement, if that is one that no transaction can hold.
+        builds: builds and drops of indexes that had begun, some of them done.
         block: a statement that had begun and commits by itself; how far it came nobody knows.
         batch: of the command that began it.
         back: the statements that take back what it has done, once that was begun.
@@ -139,6 +137,7 @@ class Interrupted:
     first: str = ""
     batch: int | None = None
     back: str = ""
+    builds: list[str] = field(default_factory=list)
     block: str = ""
 
     @property
@@ -147,7 +146,7 @@ class Interrupted:
         return [
             *filter(None, [self.first]),
             *(each.statement for each in self.done.values()),
-            *filter(None, [self.block]),
+            *filter(None, [*self.builds, self.block]),
         ]
 
     @property
@@ -174,10 +173,13 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
         else:
             of.first, of.picture, of.goes_back = statement, result["picture"], result.get("goes_back", False)
             of.batch, of.back = result.get("batch"), result.get("back", "")
-    for revision, object_, statement in session.execute(_BLOCKS, [version_table, BLOCK]):
-        begun = found.get((revision, object_.partition(" ")[0]))
-        if begun:
+    for revision, object_, statement in session.execute(_BEGUN, [version_table]):
+        direction, _, name = object_.partition(" ")
+        begun = found.get((revision, direction))
+        if begun and name == BLOCK:
             begun.block = statement
+        elif begun:
+            begun.builds.append(statement)
     return list(found.values())
 
 

@@ -702,3 +702,27 @@ def test_a_new_table_under_the_name_of_a_renamed_one_makes_room_if_it_is_empty(
     command.downgrade(history.config(empty_engine), "-1")
     assert (tables(empty_url), rows(empty_url, "select id from t_a")) == (["t_a"], [(7,)])
     assert rows(empty_url, "select enumtypid::regtype::text, enumlabel from pg_enum") == [("mood", "a")]
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_an_index_whose_build_ended_unseen_is_taken_back(
+    history: History, empty_engine: Engine, empty_url: URL, is_valid: bool
+) -> None:
+    history.tables("a")
+    history.add(
+        "b",
+        "a",
+        f'{CONCURRENTLY}op.execute("alter table t_a add column n int")\n'
+        '    op.execute("create index concurrently ix_n on t_a (id)")\n'
+        'op.execute("select 1 / 0")',
+    )
+    with pytest.raises(CommandError, match="The rows don't bear revision b"):
+        command.upgrade(history.config(empty_engine), "head")
+    # The client was gone before the build had ended, and nothing more was noted.
+    do(empty_url, "delete from plinth.points where number > 1")
+    if not is_valid:
+        do(empty_url, "update pg_index set indisvalid = false where indexrelid = 'ix_n'::regclass")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert rows(empty_url, "select to_regclass('ix_n')::text") == [(None,)]
+    columns = "select attname::text from pg_attribute where attrelid = 't_a'::regclass and attnum > 0"
+    assert rows(empty_url, f"{columns} and not attisdropped") == [("id",)]
