@@ -21,6 +21,7 @@ NO_ONLINE_FORM = {
         "computed.two_of_one_base",
         "computed.type",
         "computed.virtual_to_stored",
+        "computed.virtual_to_stored_with_index",
         "read_again.generated_longer",
         "read_again.generated_shorter",
         "type.change_of_base_of_generated_column",
@@ -59,6 +60,8 @@ NO_ONLINE_FORM = {
     ],
     ("constraint-missing-not-valid",): [
         "comment.exclude_added_with",
+        "computed.virtual_in_heirs_change_with_check",
+        "computed.virtual_in_partitions_change_with_check",
         "exclude.add",
         "exclude.change_op",
         "exclude.deferrable",

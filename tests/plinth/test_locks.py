@@ -121,6 +121,12 @@ FORMS = (
         ("standing.materialized_view",),
     ),
     Form(
+        "the same under a virtual generated column",
+        "the same, but that one is dropped just before and made again just after, in the same transaction; "
+        "checks on it, and NOT NULL, hold for new rows from then on, and are validated after it",
+        ("computed.virtual_base_gets_type_with_checks",),
+    ),
+    Form(
         "the same in a partitioned table",
         "a second column in all partitions; its indexes, keys and foreign keys built on each partition that "
         "the database has, and the table's take them over: the primary key in the transaction in which the "

@@ -27,10 +27,14 @@ def standing_on(catalog: Catalog, nodes: Collection[Node], own: Collection[Other
 
 
 def nodes_of(catalog: Catalog, place: ColumnName) -> set[Node]:
-    """Return a column, and the primary key that it is of: a view that groups by the key stands on that."""
+    """Return a column, what is virtual and generated from it, and the primary key that it is of.
+
+    A view that groups by the key stands on that.
+    """
     table = catalog.tables[place.table]
     key = table.primary_key
-    own = {table.part("column", place.column)}
+    virtual = {each.name for each in table.columns if each.generated == "v" and place.column in each.uses}
+    own = {table.part("column", each) for each in (place.column, *virtual)}
     return own | ({table.part("constraint", key.name)} if key and place.column in key.columns else set())
 
 

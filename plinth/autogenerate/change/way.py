@@ -101,6 +101,24 @@ class Way:
         parts += [each.columns for each in before.indexes.values()]
         return any(place.column in columns for columns in parts)
 
+    def carried(self, name: Name) -> set[str]:
+        """Return the virtual columns of a table that are made anew when what they are of takes over names."""
+        before, after = self.before.tables.get(name), self.change.after.tables.get(name)
+        turned = {place.column for place in self.swapped if place.table == name}
+        return virtual_on(before, after, turned) if before and after else set()
+
     def with_table(self, table: Table) -> Catalog:
         """Return the schema so far, with another table of that name."""
         return with_heirs(self.at, table)
+
+
+def virtual_on(before: Table, after: Table, names: Collection[str]) -> set[str]:
+    """Return the columns that are virtual before and after, and generated from any of some columns."""
+    return {
+        old.name
+        for old in before.columns
+        if old.generated == "v"
+        and (new := after.column(old.name))
+        and new.generated == "v"
+        and not (old.uses | new.uses).isdisjoint(names)
+    }

@@ -582,11 +582,14 @@ def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Colu
     handed_on = way.at.tables[table].column(after.name)
     if before is None and handed_on and is_column_inherited(way.change, table, after, way.change.after):
         return handed_on
-    if before is not None and ColumnName(table, after.name) in way.swapped:
+    is_turned = ColumnName(table, after.name) in way.swapped or after.name in way.carried(table)
+    if before is not None and is_turned:
         return before
     if before is not None:
         # NULL allowed or refused: in revisions of their own, for the way back has to look at all rows.
         return replace(after, not_null=before.not_null)
+    if after.generated == "v":  # one that refuses NULL would be looked at while nobody can use the table
+        return replace(after, not_null=False)
     if is_filled(way.change, table, after):
         return replace(as_serial(after, way.change.after), not_null=False)
     return after
@@ -632,7 +635,7 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 def _fill(way: Way, name: Name) -> None:
     """Give rows their values, batch by batch."""
     new = [column for column in new_and_filled(way, name) if not column.not_null]
-    required = _becoming_required(way, name)
+    required = [column for column in _becoming_required(way, name) if column.generated != "v"]
     for column in _by_use(way, name, [*new, *required]):
         value, old = _value(way, name, column), way.before.tables[name].column(column.name)
         if column in new:
@@ -756,7 +759,7 @@ def not_null_check(table: Table, column: Column) -> Constraint:
     return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
 
 
-def _tightened(table: Table, column: str, check: Constraint, catalog: Catalog) -> list[ops.MigrateOperation]:
+def tightened(table: Table, column: str, check: Constraint, catalog: Catalog) -> list[ops.MigrateOperation]:
     """Return what lets a column refuse NULL, as a check has seen that no row has it."""
     return [
         alter_op(table, column, catalog, modify_nullable=False),
@@ -778,7 +781,7 @@ def loosen(way: Way, name: Name, column: Column) -> None:
         *([CommentOp(warning), CommentOp("this works as long as all have one.")] if goes else []),
         not_valid_op(check, table, way.at),
         validate_op(check, table, way.at),
-        *_tightened(table, column.name, check, way.at),
+        *tightened(table, column.name, check, way.at),
     ]
     way.step(to, loosened(table, column.name, way.at), [AutocommitOp(back)])
 
@@ -820,7 +823,7 @@ def _require_online(way: Way, name: Name) -> None:
         to = with_not_null(way, name, column.name, True)
         table = to.tables[name]
         to = with_heirs(to, table.without(check.name))
-        up = _tightened(table, column.name, check, to)
+        up = tightened(table, column.name, check, to)
         # A new column that gets an identity by then takes no NULL: on the way back it goes as a whole.
         is_numbered_anew = column.identity and way.before.tables[name].column(column.name) is None
         way.step(to, up, [] if is_numbered_anew else loosened(table, column.name, to))

@@ -16,7 +16,7 @@ from plinth.autogenerate.objects import (
     sequences,
     tables,
 )
-from plinth.catalog.picture import ColumnName, Name, Node
+from plinth.catalog.picture import NOTHING, ColumnName, Name, Node
 
 
 def difference(change: Change) -> list[Step]:
@@ -72,15 +72,21 @@ def _schemas(change: Change) -> Iterator[Step]:
             yield Step(drop).dropping(Node("schema", name))
 
 
-def forced(change: Change) -> Forced:
-    """Return what has to be made anew although it doesn't change, and which columns get another type."""
+def forced(change: Change, carried: Set[Node] = NOTHING) -> Forced:
+    """Return what has to be made anew although it doesn't change, and which columns get another type.
+
+    Args:
+        change: the whole.
+        carried: columns that are made anew with others that take over names.
+    """
     found = Forced({Node("type", name) for name in _types_made_anew(change)})
     _find_columns(change, found)
+    found.anew -= carried
     shaken = found.changed = found.anew | set(_not_kept(change))
     retyped = {Node("column", place) for place in found.retyped}
     if not shaken and not retyped:
         return found
-    standing = change.before.nodes & change.after.nodes
+    standing = change.before.nodes & change.after.nodes - carried
     while more := {node for node in standing - found.anew if _falls(change, node, shaken, retyped)}:
         found.anew |= more
         shaken |= more  # and what stands on it falls, too

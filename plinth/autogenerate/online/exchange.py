@@ -26,7 +26,7 @@ from plinth.autogenerate.change.quoting import (
     temporary_name,
 )
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
-from plinth.autogenerate.change.way import Operations, Way
+from plinth.autogenerate.change.way import Operations, Way, virtual_on
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import (
     alter_op,
@@ -35,6 +35,7 @@ from plinth.autogenerate.objects.columns import (
     native_column,
     not_null_check,
     server_default,
+    tightened,
 )
 from plinth.autogenerate.objects.constraints import (
     add_constraint,
@@ -200,7 +201,39 @@ class _Exchange:
         own: list[Piece] = [each for each in table.constraints.values() if each.type not in {"n", "f"}]
         own += table.indexes.values()
         on_columns = {each.name for turn in self._of(table.name) for each in on_column(table, turn.old.name)}
+        on_columns -= self._on_virtual(table).keys()
         return [each for each in own if each.name in on_columns or (table.name, each.name) in self.names]
+
+    def _virtual(self, name: Name) -> set[str]:
+        """Return the columns that are generated from those that exchange their names, and made anew then."""
+        turned = {turn.old.name for turn in self._of(name)}
+        return virtual_on(self.way.at.tables[name], self.goal.tables[name], turned)
+
+    def _on_virtual(self, table: Table) -> dict[str, Constraint]:
+        """Return the checks on them, by name; PostgreSQL has nothing else on such a column."""
+        found = [each for column in self._virtual(table.name) for each in on_column(table, column)]
+        return {each.name: each for each in found if isinstance(each, Constraint)}
+
+    def _checks(self, name: Name) -> list[Constraint]:
+        """Return those that come again with the columns."""
+        wanted = self.goal.tables[name].constraints
+        standing = self._on_virtual(self.way.at.tables[name])
+        return [wanted.get(each, old) for each, old in standing.items()]
+
+    def _required(self, name: Name) -> list[tuple[Column, Constraint]]:
+        """Return those of the columns that refuse NULL afterwards, and the checks that do so until then."""
+        table = self.goal.tables[name]
+        found = [table[each] for each in sorted(self._virtual(name)) if table[each].not_null]
+        return [(each, not_null_check(self.way.at.tables[name], each)) for each in found]
+
+    def _without_virtual(self, catalog: Catalog) -> Catalog:
+        """Return a schema in which these columns aren't."""
+        tables = dict(catalog.tables)
+        for name in self.own_tables:
+            gone = [*self._checks(name), *(check for _, check in self._required(name))]
+            left = tables[name].without(*(each.name for each in gone))
+            tables[name] = left.without_columns(self._virtual(name))
+        return replace(catalog, tables=tables)
 
     # What happens beside the work of the application
 
@@ -331,9 +364,18 @@ class _Exchange:
         )
 
     def looks(self) -> list[Operations]:
-        """Return what looks, after the exchange, whether all rows have what such foreign keys refer to."""
-        at = self.way.at
-        return [look for owner, key in self.late for look in constraints.looks(key, at.tables[owner], at)]
+        """Return what looks at all rows, after the exchange, for what could only be added with it."""
+        at, found = self.way.at, list[Operations]()
+        for name in self.own_tables:
+            table, required = at.tables[name], self._required(name)
+            checks = [each for each in self._checks(name) if each.validated and not each.is_not_enforced]
+            for each in (*checks, *(check for _, check in required)):
+                found.append([AutocommitOp([constraints.validate_op(each, table, at)])])
+            goal = self.goal.tables[name]
+            found += [tightened(goal, column.name, check, at) for column, check in required]
+        for owner, key in self.late:
+            found += constraints.looks(key, at.tables[owner], at)
+        return found
 
     def _add_late(self) -> Iterator[ops.MigrateOperation]:
         """Yield what adds such foreign keys for new rows; for those that are there, the old ones held."""
@@ -391,6 +433,8 @@ class _Exchange:
             found.append(_lock(in_order(names, at), at))
         at = dependents.without(at, views)
         found += self._drop_others(at, [each for each in gone if each not in views])
+        left = dependents.without(self.way.at, gone)
+        found += self.way.up(left, self._without_virtual(left))
         for keeper in self.keepers:
             found += keeper.drop()
         found += self._unchosen()
@@ -420,6 +464,8 @@ class _Exchange:
                 table = at.tables[each.table]
                 found += added_on_index(each.piece, each.name, table, at)
         found += self._add_late()
+        there = dependents.without(self.reached(looked_at=False), gone)
+        found += self.way.up(self._without_virtual(there), there)
         found += self._settle_parts()
         found += self._chosen()
         found += [publications.publish()] if published else []
@@ -557,26 +603,39 @@ class _Exchange:
         """Return the names of the indexes, those of constraints included, that are others afterwards."""
         return sorted({(each.table, each.piece.name) for each in self.made})
 
-    def reached(self) -> Catalog:
-        """Return the schema after the exchange."""
+    def reached(self, *, looked_at: bool = True) -> Catalog:
+        """Return the schema after the exchange, and after the look at what had to come with it."""
         at, tables = self.way.at, dict(self.way.at.tables)
         dropped = {(name, each.name) for name, each in self._dropped()}
         dropped |= {(place.table, check.name) for place, check in self.required.items()}
+        checks = {name: self._checks(name) for name in self.own_tables}
+        dropped |= {(name, each.name) for name, found in checks.items() for each in found}
         made = {(each.table, each.name): each.piece for each in self.made}
         for name in {*self.own_tables, *(table for table, _ in made), *(owner for owner, _ in self.late)}:
             table, left = tables[name], {turn.old.name for turn in self._of(name)}
+            required = self._required(name) if left and not looked_at else []
+            virtual = self._virtual(name) if left else set[str]()
             parts: list[Piece] = []
             for each in table.parts:
                 key = name, each.name
                 if key in made:
                     parts.append(made[key])
-                elif key not in dropped and not _is_not_null(each, left):
+                elif key not in dropped and not _is_not_null(each, left | virtual):
                     parts.append(each)
+            named = left | virtual - {column.name for column, _ in required}
             parts += [
-                each for each in self.goal.tables[name].constraints.values() if _is_not_null(each, left)
+                each for each in self.goal.tables[name].constraints.values() if _is_not_null(each, named)
             ]
+            parts += [check.for_new_rows for _, check in required]
             parts += [key for owner, key in self.late if owner == name]
-            bare = replace(table, columns=self._columns(table), constraints={}, indexes={})
+            own = checks.get(name, [])
+            parts += [each if looked_at or not each.validated else each.for_new_rows for each in own]
+            loose = {column.name for column, _ in required}
+            columns = [
+                replace(each, not_null=each.not_null and each.name not in loose)
+                for each in self._columns(table)
+            ]
+            bare = replace(table, columns=tuple(columns), constraints={}, indexes={})
             tables[name] = bare.having(*parts)
         sequences = {
             sequence: self.goal.sequences[sequence]
@@ -591,7 +650,13 @@ class _Exchange:
     def _columns(self, table: Table) -> tuple[Column, ...]:
         turns = self._of(table.name)
         gone = {name for turn in turns for name in (turn.old.name, turn.beside.name)}
-        kept = [each for each in table.columns if each.name not in gone]
+        virtual = self._virtual(table.name) if turns else set[str]()
+        wanted = self.goal.tables[table.name]
+        kept = [
+            wanted[each.name] if each.name in virtual else each
+            for each in table.columns
+            if each.name not in gone
+        ]
         return (*kept, *(each for turn in turns for each in (turn.new, turn.left)))
 
 

@@ -12,6 +12,7 @@ from plinth.autogenerate.change.parts import on_column
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects.columns import loosen
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.enums import columns_of, rebuilt_enum
 from plinth.autogenerate.online.swaps import spare
@@ -29,6 +30,9 @@ def change_in_place(way: Way) -> None:
             way.forced.anew.discard(Node("type", enum))
             way.before = replace(way.before, enums={**way.before.enums, enum: way.change.after.enums[enum]})
     for names in _groups(way):
+        for name in names:
+            for column in _virtual(way, name):
+                loosen(way, name, column)
         if _takes_time(way, names):
             way.go(_changed(way, way.at, names))
         way.before = _changed(way, way.before, names)
@@ -74,6 +78,18 @@ def _is_tied(way: Way, name: Name) -> bool:
 
 def _how_filled(column: Column) -> tuple[object, ...]:
     return column.identity, column.generated, column.sequence
+
+
+def _virtual(way: Way, name: Name) -> list[Column]:
+    """Return the virtual columns that refuse NULL and are made anew: PostgreSQL would look at all rows."""
+    return [
+        column
+        for column in way.before.tables[name].columns
+        if column.generated == "v"
+        and column.not_null
+        and column.name in _columns(way, name)
+        and way.change.after.tables[name][column.name].generated == "v"
+    ]
 
 
 def _shares_type(way: Way, name: Name) -> bool:
@@ -158,8 +174,9 @@ def _with_columns(way: Way, table: Table) -> Table:
     """Return a table with its columns changed, those that are replaced as they should be."""
     wanted, moved = way.change.after.tables[table.name], _columns(way, table.name)
     replaced = way.forced.of(way.forced.parts("column"), table.name)
+    virtual = {each.name for each in wanted.columns if each.generated == "v"}  # refuse NULL later (`loosen`)
     columns = [
-        wanted[column.name]
+        replace(wanted[column.name], not_null=column.name not in virtual and wanted[column.name].not_null)
         if column.name in replaced
         else _retyped(column, wanted[column.name])
         if column.name in moved
@@ -171,7 +188,10 @@ def _with_columns(way: Way, table: Table) -> Table:
         return constraint.type == "n" and constraint.columns[0] in replaced
 
     table = table.with_constraints(lambda each: not is_theirs(each))
-    return replace(table.having(*filter(is_theirs, wanted.constraints.values())), columns=tuple(columns))
+    theirs = [
+        each for each in wanted.constraints.values() if is_theirs(each) and each.columns[0] not in virtual
+    ]
+    return replace(table.having(*theirs), columns=tuple(columns))
 
 
 def _retyped(before: Column, after: Column) -> Column:

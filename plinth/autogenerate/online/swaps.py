@@ -6,6 +6,7 @@ A key and what refers to it do so together (`exchange`).
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from plinth.autogenerate.change import dependents
 from plinth.autogenerate.change.expressions import tokens
@@ -14,10 +15,11 @@ from plinth.autogenerate.change.parts import Piece, columns_of_key, keys_on, on_
 from plinth.autogenerate.change.quoting import quoted, shown
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.way import Way, virtual_on
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.constraints import drop_constraints, has_plain_index
+from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.domains import rewrites
 from plinth.autogenerate.objects.enums import goes_along, holder, places_of, rebuilt_enum
 from plinth.autogenerate.objects.indexes import drop_indexes
@@ -29,7 +31,7 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Nod
 
 _BY_HAND = {
     "s": "PostgreSQL writes the table anew to add a second stored column: let a trigger fill a plain one",
-    "v": "is virtual: let it go in a revision before, and come again in one after, which write nothing",
+    "v": "is virtual, and comes or goes: let that be a revision of its own, which writes nothing",
 }
 
 
@@ -73,6 +75,10 @@ def _is_mixed(way: Way, group: Collection[ColumnName]) -> bool:
 
 def spare(way: Way) -> None:
     """Take out of what has to be made anew what goes along with columns."""
+    tables = {place.table for place in way.swapped}
+    carried = {Node.part("column", name, each) for name in tables for each in way.carried(name)}
+    if carried:
+        way.forced = forced(replace(way.change, before=way.before), carried)
     way.forced.anew -= {
         Node.part("constraint", owner, key.name) for owner, key in keys_on(way.before, way.swapped)
     }
@@ -208,9 +214,12 @@ def _inherits(way: Way, name: Name) -> bool:
 def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     """Yield what stands on a column and can't be made on a second one."""
     tables = [each.tables[place.table] for each in (way.before, way.change.after)]
+    virtual = virtual_on(tables[0], tables[1], {place.column})
     for column in (column for table in tables for column in table.columns):
-        if place.column in column.uses:
+        if place.column in column.uses and column.name not in virtual:
             yield f"{column.name} is generated from it, and {_BY_HAND[column.generated]}"
+    for name in sorted(virtual):
+        yield from _objections_of_virtual(way, place.table, name)
     if "forced" in tables[0].row_security:
         yield "its policies hold for its owner too, who might not see all rows to fill"
     gone = {each.node for each in way.before.others.values() if goes_before_swaps(way, each)}
@@ -218,9 +227,25 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
     for catalog in (way.before, way.change.after):
         standing = dependents.standing_on(catalog, dependents.nodes_of(catalog, place))
         yield from materialized.objections(catalog, standing)
+    on_virtual = {part.name for table in tables for name in virtual for part in on_column(table, name)}
     for part in (part for table in tables for part in _on_column(table, place.column)):
-        if not _can_be_moved(way, place, part):
+        if part.name not in on_virtual and not _can_be_moved(way, place, part):
             yield f"{part.name} stands on it"
+
+
+def _objections_of_virtual(way: Way, name: Name, column: str) -> Iterator[str]:
+    """Yield why a column that is generated from another one can't be made anew with it in a moment."""
+    for catalog in (way.before, way.change.after):
+        table = catalog.tables[name]
+        own, node = table[column], table.part("column", column)
+        if own.has_privileges or own.published_by:
+            yield f"{column} is generated from it, and has privileges, or a publication names it"
+        for each in dependents.standing_on(catalog, {node}):
+            if each.kind == "materialized view":
+                yield f"{column} is generated from it, and {each.kind} {each.name} stands on that"
+        for part in catalog.tables.values():
+            if name in ancestors(part.name, catalog):
+                yield from _objections_of_partition(catalog, part, table, column)
 
 
 def _on_column(table: Table, column: str) -> list[Piece]:
