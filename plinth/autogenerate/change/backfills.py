@@ -61,6 +61,8 @@ class Fill:
         if not self.is_moved:
             return []
         none = f"{quoted(self.column)} IS NOT DISTINCT FROM NULL AND ({self.value}) IS DISTINCT FROM NULL"
+        if self.missing not in {None, f"{quoted(self.column)} IS NULL"}:
+            none += f" AND {self.missing}"  # NULL may be what the value was before, and right
         said = (
             f"Rows of {name} get no value in {quoted(self.column)}: a trigger or rule, which no revision "
             "knows, keeps updates from them. Take it away for the time, and run the same command again"
