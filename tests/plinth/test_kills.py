@@ -168,10 +168,16 @@ def strike(
 
 
 def kill_backend(url: URL, name: str) -> None:
-    """Kill the server's process of a session, which takes all others with it."""
+    """Kill the server's process of a session, which takes all others with it.
+
+    Return when the server knows: until then it lets in whom it throws out a moment later.
+    """
     for (pid,) in rows(url, "select pid from pg_stat_activity where application_name like %s", name):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError), patience():
             os.kill(pid, signal.SIGKILL)
+            while True:
+                os.kill(pid, 0)
+                time.sleep(0.001)
 
 
 def end_session(url: URL, name: str) -> None:
