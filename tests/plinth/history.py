@@ -14,9 +14,10 @@ from typing import Any
 
 import psycopg
 from alembic.config import Config
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import NullPool
 
 from plinth import settings
 from plinth.__main__ import libpq_url
@@ -154,6 +155,18 @@ def do(url: URL, sql: str) -> None:
     """Run statements."""
     with psql(url) as connection:
         connection.execute(sql.encode())
+
+
+def acting_as(role: str, url: URL) -> Engine:
+    """Return an engine whose sessions are a role's."""
+    engine = create_engine(url, poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def become(session: "psycopg.Connection[Any]", _: object) -> None:
+        session.execute(f"set role {role}".encode())
+        session.commit()
+
+    return engine
 
 
 def wait_until(url: URL, sql: str) -> None:

@@ -2,13 +2,11 @@
 
 import io
 import secrets
-from typing import Any
 
-import psycopg
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, create_engine, event, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
@@ -16,7 +14,7 @@ from plinth import undo
 from plinth.check import check
 from plinth.plan.planning import plan
 from plinth.status import status
-from tests.plinth.history import History, do, rows
+from tests.plinth.history import History, acting_as, do, rows
 
 
 def models(*more: str) -> MetaData:
@@ -133,15 +131,8 @@ def test_a_role_that_may_create_in_its_own_schema_only(history: History, empty_u
     role = f"tenant_{secrets.token_hex(4)}"
     do(empty_url, f"create role {role}; create schema authorization {role}")
     do(empty_url, f"create schema plinth authorization {role}; revoke create on schema public from public")
-    engine = create_engine(empty_url, poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def become(session: "psycopg.Connection[Any]", _: object) -> None:
-        session.execute(f"set role {role}".encode())
-        session.commit()
-
     history.tables("a", "b")
-    config = history.config(engine)
+    config = history.config(acting_as(role, empty_url))
     try:
         command.upgrade(config, "head")
         assert undo.redo(config).applied == ["b"]

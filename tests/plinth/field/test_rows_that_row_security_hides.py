@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Column, Engine, Integer, create_engine, event
+from sqlalchemy import Column, Engine, Integer
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import NullPool
 
 from tests.plinth.field.changing import Changing
-from tests.plinth.history import CONCURRENTLY, History, do, psql, rows
+from tests.plinth.history import CONCURRENTLY, History, acting_as, do, psql, rows
 
 TABLE = "op.execute('create table t (id int primary key, tenant int, v int)')"
 FORCED = """
@@ -37,14 +36,7 @@ def owner(empty_url: URL) -> Iterator[Engine]:
     role = f"owner_{secrets.token_hex(4)}"
     do(empty_url, f"create role {role}; grant create on schema public to {role}")
     do(empty_url, f'grant create on database "{empty_url.database}" to {role}')
-    engine = create_engine(empty_url, poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def become(session: "object", _: object) -> None:
-        session.execute(f"set role {role}")  # type: ignore[attr-defined]
-        session.commit()  # type: ignore[attr-defined]
-
-    yield engine
+    yield acting_as(role, empty_url)
     do(empty_url, f"reassign owned by {role} to current_user; drop owned by {role}; drop role {role}")
 
 

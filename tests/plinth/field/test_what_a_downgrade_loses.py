@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from plinth.safety import write_marker
-from tests.plinth.history import CONCURRENTLY, History, do, psql, rows
+from tests.plinth.history import CONCURRENTLY, History, acting_as, do, psql, rows
 from tests.plinth.test_safety import elsewhere
 
 IN_BLOCK = CONCURRENTLY + "op.execute({!r})"
@@ -77,13 +77,7 @@ def owner(empty_url: URL) -> Iterator[Engine]:
         write_marker(connection, "production")
     do(empty_url, f"alter schema plinth owner to {role}; alter table plinth.environment owner to {role}")
     do(empty_url, "grant execute on function pg_control_system() to public")
-
-    @event.listens_for(engine, "connect")
-    def become(session: "Connection", _: object) -> None:
-        session.execute(f"set role {role}")  # type: ignore[call-overload]
-        session.commit()
-
-    yield engine
+    yield acting_as(role, elsewhere(empty_url))
     do(empty_url, f"drop owned by {role}; drop role {role}")
 
 
