@@ -307,6 +307,17 @@ def sales(kind: type[sa.types.TypeEngine[int]]) -> MetaData:
     return metadata
 
 
+def there_and_back(history: History, engine: Engine, models: MetaData, statements: tuple[str, ...]) -> None:
+    """Write revisions for models; up, down and up, while an application works without an error."""
+    config = history.config(engine)
+    first, _ = write(history, engine, models)
+    with at_work(engine, statements) as errors:
+        command.upgrade(config, first)
+        command.downgrade(config, "-1")
+        command.upgrade(config, "head")
+    assert errors == []
+
+
 OF_SALES = (
     "insert into sales (day, n) values ('2024-02-02', nextval('numbers')) returning kind",
     "insert into sales (day, n, kind) values ('2025-02-02', nextval('numbers'), 3) returning kind",
@@ -332,13 +343,8 @@ def of_sales(project: Project, empty_engine: Engine) -> History:
 def test_a_column_with_all_sorts_of_things_on_it_gets_another_type(
     of_sales: History, empty_engine: Engine
 ) -> None:
-    url, config = empty_engine.url, of_sales.config(empty_engine)
-    first, _ = write(of_sales, empty_engine, sales(sa.BigInteger))
-    with at_work(empty_engine, OF_SALES) as errors:
-        command.upgrade(config, first)
-        command.downgrade(config, "-1")
-        command.upgrade(config, "head")
-    assert errors == []
+    url = empty_engine.url
+    there_and_back(of_sales, empty_engine, sales(sa.BigInteger), OF_SALES)
     assert rows(url, "select count(*) from sales where n <= 4000") == [(4000,)]
     assert rows(url, "select distinct kind from sales where n > 1000000 order by kind") == [(3,), (7,)]
     assert rows(url, "select relname from pg_class where relname ~ '_(new|old)$'") == []
@@ -384,13 +390,8 @@ def at_shops(project: Project, empty_engine: Engine) -> History:
 
 @pytest.mark.slow
 def test_a_key_to_which_others_refer_gets_another_type(at_shops: History, empty_engine: Engine) -> None:
-    url, config = empty_engine.url, at_shops.config(empty_engine)
-    first, _ = write(at_shops, empty_engine, of_shops(sa.BigInteger))
-    with at_work(empty_engine, OF_SHOPS) as errors:
-        command.upgrade(config, first)
-        command.downgrade(config, "-1")
-        command.upgrade(config, "head")
-    assert errors == []
+    url = empty_engine.url
+    there_and_back(at_shops, empty_engine, of_shops(sa.BigInteger), OF_SHOPS)
     assert rows(url, "select count(*) from orders where id <= 4000") == [(4000,)]
     assert rows(
         url, "select count(*) from refunds left join orders o using (day, id) where o.id is null"
