@@ -163,7 +163,8 @@ DO $$
 DECLARE stands text[] := ARRAY(SELECT version_num::text FROM {table} ORDER BY 1);
 BEGIN
     IF NOT stands @> ARRAY[{heads}] THEN
-        RAISE 'This begins at {begins}, and the database stands at %. Nothing has been changed.',
+        RAISE 'This begins at {begins}, and the database stands at %. Nothing has been changed. '
+            'Print what is left to do, FROM there TO where it should stand: alembic upgrade FROM:TO --sql',
             coalesce(nullif(array_to_string(stands, ', '), ''), 'base');
     END IF;
 END $$""".strip()
@@ -366,7 +367,7 @@ class Writer:
 
     def _begins_elsewhere(self) -> str:
         """Return what stops where a revision isn't applied at which the statements begin."""
-        heads = sorted(self.heads)
+        heads = sorted(each.replace("'", "''") for each in self.heads)
         return _BEGINS_ELSEWHERE.format(
             table=self._quoted_version_table,
             heads=", ".join(f"'{each}'" for each in heads),
