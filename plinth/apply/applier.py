@@ -644,7 +644,7 @@ class _Applier:
     def _move(self, old: str, new: str) -> bool:
         """Write the rows of the step that ends in one statement; return whether they are."""
         step = self._planned[self._done] if self._planned else None
-        if not isinstance(step, RevisionStep) or not self._online.can_end():
+        if not isinstance(step, RevisionStep) or not self._online.comes_to_its_end():
             return False
         ids = {"old": old, "new": new}
         row = self._writer.row(step, self._source, time.monotonic() - self._step_began)

@@ -170,10 +170,12 @@ class OnlineStatements:
         done = self.step.statements.most_common(1) if self.step else []
         return done[0] if done and done[0][1] > 1 else None
 
-    def can_end(self) -> bool:
-        """Whether the running step ends in a transaction of SQLAlchemy's that leaves statements as they are.
+    def comes_to_its_end(self) -> bool:
+        """Do what comes before each statement, for one that SQLAlchemy isn't asked to run.
 
-        Then what comes at a step's statement has come.
+        Returns:
+            Whether there may be one: the running step ends in a transaction of SQLAlchemy's that leaves
+            statements as they are. Else nothing is done.
         """
         connection = self.connection
         options = connection.get_execution_options()
