@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import alembic.operations
 import psycopg
-from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 from psycopg.sql import Identifier
 from sqlalchemy import Connection
@@ -28,6 +28,9 @@ from plinth.apply.scope import KINDS, Scope, bare, reached
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from plinth.autogenerate.change.way import Operations
 
 _BETWEEN = ";\n\n"  # the statements of a way back
 _ASIDE = re.compile(
@@ -87,7 +90,7 @@ def take_back(
         parts = [part.up for part in sequence(change)]
         with _transaction(connection) as session:
             note_back(session, version_table, found.revision, _as_sql(connection, parts))
-        _execute(context, connection, chain.from_iterable(parts))
+        _execute(context, connection, parts)
 
     if not found.goes_back:
         now = read_catalog(connection, default_schema=before.default_schema, **names)
@@ -154,46 +157,41 @@ def _without_helpers(ours: Catalog, before: Catalog, own: Said, back: Said) -> C
     return replace(ours, **kept)
 
 
-def _as_sql(connection: Connection, parts: Iterable[Iterable[ops.MigrateOperation]]) -> str:
+def _as_sql(connection: Connection, parts: "Iterable[Operations]") -> str:
     """Return what is about to run: what it makes on its way goes, too, when it is interrupted itself."""
-    from plinth.autogenerate.change.steps import EachPartitionOp  # noqa: PLC0415 - as above
+    from plinth.autogenerate.change.steps import EachPartitionOp, leaves  # noqa: PLC0415 - as above
 
     printed = StringIO()
     options = {"as_sql": True, "output_buffer": printed}
-    operations = Operations(MigrationContext.configure(dialect=connection.dialect, opts=options))
-    for op in chain.from_iterable(parts):
-        for each in op.ops if isinstance(op, ops.OpContainer) else [op]:
-            if isinstance(each, EachPartitionOp):  # asks which there are
-                printed.writelines(f"{statement}{_BETWEEN}" for statement in each.on(connection))
-            else:
-                operations.invoke(each)
+    operations = alembic.operations.Operations(
+        MigrationContext.configure(dialect=connection.dialect, opts=options)
+    )
+    for op in leaves(chain.from_iterable(parts)):
+        if isinstance(op, EachPartitionOp):  # asks which there are
+            printed.writelines(f"{statement}{_BETWEEN}" for statement in op.on(connection))
+        else:
+            operations.invoke(op)
     return printed.getvalue()
 
 
-def _execute(
-    context: MigrationContext, connection: Connection, given: Iterable[ops.MigrateOperation]
-) -> None:
-    """Execute operations, and commit: those in between that stand outside of any transaction one by one."""
-    from plinth.autogenerate.change.steps import AutocommitOp  # noqa: PLC0415 - as above
+def _execute(context: MigrationContext, connection: Connection, parts: "Iterable[Operations]") -> None:
+    """Execute transactions, and what is outside of any."""
+    from plinth.autogenerate.change.steps import leaves  # noqa: PLC0415 - as above
+    from plinth.autogenerate.change.way import Outside  # noqa: PLC0415
 
-    operations = Operations(context)
-    for op in given:
-        if isinstance(op, AutocommitOp):
-            connection.commit()
+    operations = alembic.operations.Operations(context)
+    for part in parts:
+        connection.commit()
+        if isinstance(part, Outside):
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            try:
-                _invoke(operations, op.ops)
-            finally:
+        try:
+            for op in leaves(part):
+                operations.invoke(op)
+            connection.commit()
+        finally:
+            if isinstance(part, Outside):
                 connection.commit()
                 connection.execution_options(isolation_level=connection.default_isolation_level)
-        else:
-            _invoke(operations, [op])
-    connection.commit()
-
-
-def _invoke(operations: Operations, given: Iterable[ops.MigrateOperation]) -> None:
-    for op in given:
-        operations.invoke(op)
 
 
 def _refuse_to_move_rows(found: Interrupted, connection: Connection, way: str, said: Said) -> None:

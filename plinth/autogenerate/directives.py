@@ -5,7 +5,7 @@ import copy
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from plinth import revision_names, settings
 from plinth.alembic_command import of_options
 from plinth.autogenerate.change.refusals import Refusal
-from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Waiting
+from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Waiting, leaves
 from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
@@ -31,7 +31,7 @@ from plinth.autogenerate.objects.enums import add_values, extended_enums
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
-from plinth.autogenerate.write.files import files
+from plinth.autogenerate.write.files import File, files
 from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, Name, differences
 from plinth.errors import as_command_errors
@@ -111,7 +111,7 @@ def write_revisions(
     _tell(context, directives, comparison.change.before, is_online=is_online, mixes=mixes)
 
 
-def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[Part]) -> None:
+def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[File]) -> None:
     """Return if Alembic can run the operations where the template of revisions puts them.
 
     Raises:
@@ -137,7 +137,7 @@ def _template(context: MigrationContext) -> Path:
 def _add_what_others_find(
     context: MigrationContext,
     directives: Sequence[ops.MigrationScript],
-    written: Sequence[Part],
+    written: Sequence[File],
     comparison: Comparison,
     others: Others,
 ) -> str:
@@ -172,7 +172,7 @@ def _add_what_others_find(
     )
 
 
-def _message(comparison: Comparison, written: Sequence[Part]) -> str:
+def _message(comparison: Comparison, written: Sequence[File]) -> str:
     """Return what the first of the new revisions changes, as its author would say it: not each step."""
     renamed = [rename.up for rename in comparison.renames]
     plain = [op for part in ordinary(comparison.change) for op in part.up]
@@ -184,7 +184,7 @@ def _message(comparison: Comparison, written: Sequence[Part]) -> str:
 def _describe_steps(
     context: MigrationContext,
     directives: list[ops.MigrationScript],
-    written: Sequence[Part],
+    written: Sequence[File],
     whole: Change,
 ) -> None:
     """Say in each file which step of which change it is, and whether it comes after the code."""
@@ -193,7 +193,7 @@ def _describe_steps(
         change = f"{directives[0].rev_id}, step {number} of {len(written)}" if len(written) > 1 else None
         accepted = [
             place
-            for op in _operations(each.up)
+            for op in leaves(each.up)
             for place in sorted(whole.rewrites)
             if isinstance(op, ops.AlterColumnOp) and op.modify_type is not None and _is_at(op, place, whole)
         ]
@@ -203,13 +203,6 @@ def _describe_steps(
     if "notes" not in _template(context).read_text():  # the project's own: it has a place for imports
         for directive in directives:
             directive.imports |= notes[str(directive.rev_id)].lines()
-
-
-def _operations(given: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
-    for each in given:
-        yield each
-        if isinstance(each, ops.OpContainer):
-            yield from _operations(each.ops)
 
 
 def _is_at(op: ops.AlterColumnOp, place: str, whole: Change) -> bool:
@@ -258,7 +251,7 @@ def _tell(
         mixes: one of them takes away, with all else, what running code may still use.
     """
     done = [op for each in directives for op in each.upgrade_ops_list[-1].ops] if is_online else []
-    found = [_waiting(op, before) for op in _operations(done)]
+    found = [_waiting(op, before) for op in leaves(done)]
     for each in filter(None, dict.fromkeys(found)):
         log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
     config = context.config
@@ -324,7 +317,7 @@ def _following(first: ops.MigrationScript) -> ops.MigrationScript:
     )
 
 
-def revisions(comparison: Comparison, *, online: bool) -> list[Part]:
+def revisions(comparison: Comparison, *, online: bool) -> list[File]:
     """Return the revisions that a change needs, oldest first.
 
     Args:

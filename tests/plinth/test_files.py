@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp
-from plinth.autogenerate.change.way import Part
+from plinth.autogenerate.change.way import Outside, Part
 from plinth.autogenerate.write.files import files
 from plinth.catalog.picture import Catalog, Name
 
@@ -41,6 +41,8 @@ def shape(operations: list[ops.MigrateOperation]) -> list[object]:
         ([add("a", "p", "q"), add("b", "r", "s")], ["p", "q", ["…"], "r", "s"]),
         ([add("a", "p"), add("b", "q"), add("c", "r", "s")], ["p", ["q"], "r", "s"]),
         ([add("a", "p"), add("new", "q"), add("b", "r")], ["p", "q", ["r"]]),
+        ([add("a", "p"), Outside(add("a", "q"))], ["p", ["q"]]),
+        ([Outside(add("a", "p")), Outside(add("b", "q"))], [["p", "q"]]),
     ],
 )
 def test_strong_locks_on_two_standing_tables_have_a_commit_between_them(

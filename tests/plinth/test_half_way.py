@@ -726,3 +726,35 @@ def test_an_index_whose_build_ended_unseen_is_taken_back(
     assert rows(empty_url, "select to_regclass('ix_n')::text") == [(None,)]
     columns = "select attname::text from pg_attribute where attrelid = 't_a'::regclass and attnum > 0"
     assert rows(empty_url, f"{columns} and not attisdropped") == [("id",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "shorten"),
+    [
+        pytest.param("n varchar(20)", "alter table t_a alter n type varchar(10)", id="a published column"),
+        pytest.param(
+            "n timestamp",
+            "alter table t_a alter n type timestamptz using n at time zone 'UTC'",
+            id="a time that gets a zone",
+        ),
+    ],
+)
+def test_a_type_that_takes_several_operations_is_taken_back(
+    history: History, empty_engine: Engine, empty_url: URL, before: str, shorten: str
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(
+        empty_url,
+        f"create table pass_on (); alter table t_a add {before}; "
+        "insert into t_a values (1, '2026-01-01'); create publication shop for table t_a (id, n)",
+    )
+    there = dump(empty_url), rows(empty_url, "select id, n::text from t_a")
+    listed = "alter publication shop {} table t_a{}"
+    statements = listed.format("drop", ""), shorten, listed.format("add", " (id, n)")
+    up = "\n".join(f'op.execute("{each}")' for each in statements)
+    history.add("b", "a", f"{up}\n{CONCURRENTLY}{STOP}")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), "-1")
+    assert (dump(empty_url), rows(empty_url, "select id, n::text from t_a")) == there

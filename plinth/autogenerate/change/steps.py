@@ -191,6 +191,12 @@ class AutocommitOp(ops.OpContainer):
         super().__init__(list(operations))
 
 
+def leaves(operations: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
+    """Yield operations one by one, those that belong together and those outside of a transaction, too."""
+    for op in operations:
+        yield from leaves(op.ops) if isinstance(op, ops.OpContainer) else [op]
+
+
 @dataclass(frozen=True)
 class Step:
     """An operation, and what it has to do with others.

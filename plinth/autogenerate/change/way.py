@@ -15,13 +15,18 @@ from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 Operations = Sequence[ops.MigrateOperation]
 
 
+class Outside(list[ops.MigrateOperation]):
+    """Operations outside of any transaction, each with a commit of its own (`autocommit_block`)."""
+
+
 @dataclass(frozen=True)
 class Part:
-    """What happens in one transaction, or outside of any (`AutocommitOp`), or in a file; what takes it back.
+    """What happens in one transaction, or `Outside` of any, and what takes it back.
 
     Args:
         up: its operations.
-        down: those that take it back; none where the way back of a later part does it too.
+        down: those that take it back, in one transaction or outside of any; none where the way back of a
+            later part does it too.
         is_after: it takes away what running code may still use, and comes after the code.
     """
 

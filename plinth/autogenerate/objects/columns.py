@@ -38,7 +38,6 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import (
-    AutocommitOp,
     Change,
     CommentOp,
     Forced,
@@ -48,7 +47,7 @@ from plinth.autogenerate.change.steps import (
     Waiting,
 )
 from plinth.autogenerate.change.types import base_name, same_family, sqlalchemy_type
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.constraints import add_not_valid, not_valid_op, validate, validate_op
 from plinth.autogenerate.objects.sequences import (
@@ -674,7 +673,7 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
 def _fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
     is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
     fill = Fill(column, value, may_be_null=may_be_null, is_moved=is_moved)
-    way.step(way.at, [AutocommitOp([backfill_op(way.at.tables[name], fill, way.at)])])
+    way.step(way.at, Outside([backfill_op(way.at.tables[name], fill, way.at)]))
 
 
 def new_and_filled(way: Way, name: Name) -> list[Column]:
@@ -777,13 +776,13 @@ def loosen(way: Way, name: Name, column: Column) -> None:
     warning = (
         f"Rows that are written meanwhile may have no {column.name}, and none has one once it was dropped:"
     )
-    back: list[ops.MigrateOperation] = [
+    back = [
         *([CommentOp(warning), CommentOp("this works as long as all have one.")] if goes else []),
         not_valid_op(check, table, way.at),
         validate_op(check, table, way.at),
         *tightened(table, column.name, check, way.at),
     ]
-    way.step(to, loosened(table, column.name, way.at), [AutocommitOp(back)])
+    way.step(to, loosened(table, column.name, way.at), Outside(back))
 
 
 def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:

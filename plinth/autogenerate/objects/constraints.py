@@ -30,7 +30,6 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage, TableStage
 from plinth.autogenerate.change.steps import (
-    AutocommitOp,
     Change,
     Forced,
     NotNullNamesOp,
@@ -39,7 +38,7 @@ from plinth.autogenerate.change.steps import (
     Waiting,
     as_it_is,
 )
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
 from plinth.autogenerate.objects.indexes import build, build_for_key
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
@@ -425,17 +424,14 @@ def _validate_on_partitions(key: Constraint, table: Table, catalog: Catalog) -> 
     return SqlOp(do_block(lines), f"validate {key.name}", table.name, note=note)
 
 
-def looks(key: Constraint, table: Table, catalog: Catalog) -> list[list[ops.MigrateOperation]]:
+def looks(key: Constraint, table: Table, catalog: Catalog) -> list[Operations]:
     """Return what looks at all rows for a foreign key that holds for new ones, or that partitions have."""
     if table.partition_key:
-        return [
-            [AutocommitOp([_validate_on_partitions(key, table, catalog)])],
-            added(key, table, catalog),
-        ]
-    return [[AutocommitOp([validate_op(key, table, catalog), *comment_ops(key, table, catalog)])]]
+        return [Outside([_validate_on_partitions(key, table, catalog)]), added(key, table, catalog)]
+    return [Outside([validate_op(key, table, catalog), *comment_ops(key, table, catalog)])]
 
 
-def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[ops.MigrateOperation]:
+def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[Operations]:
     """Yield what foreign keys to partitioned tables wait for, if an exchange stopped behind its middle.
 
     Args:
@@ -454,8 +450,7 @@ def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[ops.MigrateOper
             is_left = standing is not None and _waits(standing, key)
             if standing is None:
                 is_left = any(each and (is_kept(each, key) or _waits(each, key)) for each in found)
-            for block in looks(key, owner, there) if is_left else ():
-                yield from block
+            yield from looks(key, owner, there) if is_left else ()
 
 
 def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
@@ -526,7 +521,7 @@ def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = Fals
         not_valid_op(constraint, table, way.at),
         *comment_ops(standing, table, way.at),
     ]
-    way.step(to, [AutocommitOp(up)], down if stood else [])
+    way.step(to, Outside(up), down if stood else [])
 
 
 def comment_ops(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
@@ -557,8 +552,8 @@ def add_constraint(way: Way, name: Name, constraint: Constraint, *, goes: bool =
         way.go(to)
         return
     drop = [] if goes else [drop_op(constraint, table, way.at)]
-    for block, is_outside in form:
-        way.step(to, [AutocommitOp(block)] if is_outside else block)
+    for block in form:
+        way.step(to, block)
     way.step(to, [], drop)
 
 
@@ -567,7 +562,7 @@ def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
     table = way.at.tables[name]
     ahead, back = (name_beside(each, table) for each in (new, old))
     ahead_of = key_index(replace(new, name=ahead), table)
-    way.step(way.at, [AutocommitOp(build_for_key(ahead_of, table, way.at))])
+    way.step(way.at, Outside(build_for_key(ahead_of, table, way.at)))
     to = way.with_table(table.without(old.name).having(new))
     way.step(
         to,
@@ -575,7 +570,7 @@ def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
         _take_turns(new, old, back, table, way.at),
     )
     again = build_for_key(key_index(replace(old, name=back), table), table, way.at)
-    way.step(to, [], [AutocommitOp(again)])
+    way.step(to, [], Outside(again))
 
 
 def _take_turns(
@@ -599,35 +594,23 @@ def drop_constraint(way: Way, name: Name, constraint: Constraint) -> None:
     table = way.at.tables[name]
     to, form = way.with_table(table.without(constraint.name)), _form(constraint, table, way.at)
     if form:
-        again = AutocommitOp(op for block, _ in form for op in block)
-        way.step(to, [drop_op(constraint, table, way.at)], [again])
+        again = Outside(op for block in form for op in block)
+        way.step(to, [drop_op(constraint, table, way.at)], again)
     else:
         way.go(to)
 
 
-def _form(
-    constraint: Constraint, table: Table, catalog: Catalog
-) -> list[tuple[list[ops.MigrateOperation], bool]]:
-    """Return what adds a constraint without holding anybody up, if anything does.
-
-    Returns:
-        What happens in one transaction, or outside of any, and whether it does so.
-    """
+def _form(constraint: Constraint, table: Table, catalog: Catalog) -> list[Operations]:
+    """Return what adds a constraint without holding anybody up, if anything does."""
     comments = comment_ops(constraint, table, catalog)
     if _is_taken_over(constraint, table):
-        return [
-            ([_on_partitions(constraint, table, catalog)], True),
-            (added(constraint, table, catalog), False),
-        ]
+        return [Outside([_on_partitions(constraint, table, catalog)]), added(constraint, table, catalog)]
     if constraint.type in {"c", "f"} and constraint.validated and not constraint.is_not_enforced:
         look = [validate_op(constraint, table, catalog), *comments]
-        return [([not_valid_op(constraint, table, catalog)], False), (look, True)]
+        return [[not_valid_op(constraint, table, catalog)], Outside(look)]
     if has_plain_index(constraint):
         index = build(key_index(constraint, table), table, catalog)
-        return [
-            ([*index], True),
-            ([use_index(constraint, constraint.name, table, catalog), *comments], False),
-        ]
+        return [Outside(index), [use_index(constraint, constraint.name, table, catalog), *comments]]
     return []
 
 

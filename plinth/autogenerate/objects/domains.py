@@ -11,8 +11,8 @@ from plinth.autogenerate.change.expressions import as_said
 from plinth.autogenerate.change.quoting import comment_sql, quoted, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.steps import AutocommitOp, Change, Forced, SqlOp, Step, Waiting
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step, Waiting
+from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects.enums import columns_of, rebuild
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
@@ -227,7 +227,7 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
     actions = (drop_check(check), add_check(domain.constraints[check.name]))
     down = [SqlOp(f"ALTER DOMAIN {place} {action}") for action in actions]
     to = _with_checks(way, domain, {**domain.constraints, check.name: check})
-    way.step(to, [AutocommitOp(up)], down)
+    way.step(to, Outside(up), down)
 
 
 # Those who write wait for these: they come when nothing else is left to wait for.

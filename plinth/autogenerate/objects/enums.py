@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from plinth.autogenerate.change.dependents import standing_on
 from plinth.autogenerate.change.quoting import comment_sql, literal, quoted, shown, sql_name, temporary_name
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Step
-from plinth.autogenerate.change.way import Operations, Way
+from plinth.autogenerate.change.steps import Change, SqlOp, Step
+from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects.columns import default_op, retype
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Enum, Index, Name, Node, Table
 
@@ -294,7 +294,7 @@ def extended_enums(change: Change) -> Catalog | None:
 def add_values(way: Way, extended: Catalog) -> None:
     """Go on by enums' new values, which can be used after a commit only."""
     whole = way.between(way.at, extended)
-    way.step(extended, [AutocommitOp(whole.up)], whole.down)
+    way.step(extended, Outside(whole.up), whole.down)
 
 
 def _add_values_used(way: Way) -> None:

@@ -13,8 +13,8 @@ from plinth.autogenerate.change.partitions import built, on_each
 from plinth.autogenerate.change.parts import is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import comment_sql, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.change.stages import TableStage
-from plinth.autogenerate.change.steps import AutocommitOp, Change, Forced, SqlOp, Step
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
+from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.catalog.picture import Catalog, Index, Name, Table
 
 
@@ -134,7 +134,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
 def drop_index(way: Way, name: Name, index: Index) -> None:
     """Go on by dropping an index concurrently."""
     table = way.at.tables[name]
-    down = [AutocommitOp(build(index, table, way.at))]
+    down = Outside(build(index, table, way.at))
     way.step(way.with_table(table.without(index.name)), _drop(index, table, way.at), down)
 
 
@@ -148,7 +148,7 @@ def add_index(way: Way, name: Name, index: Index, *, goes: bool = False) -> None
         goes: it is dropped together with something else when the way is gone back.
     """
     table = way.at.tables[name]
-    up = [AutocommitOp(build(index, table, way.at))]
+    up = Outside(build(index, table, way.at))
     way.step(way.with_table(table.having(index)), up, [] if goes else _drop(index, table, way.at))
 
 
@@ -181,13 +181,13 @@ def build_for_key(index: Index, table: Table, catalog: Catalog) -> list[ops.Migr
     return list(build(index, table, catalog))
 
 
-def _drop(index: Index, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:
+def _drop(index: Index, table: Table, catalog: Catalog) -> Operations:
     """Return what drops an index; that of a partitioned table can't be dropped concurrently."""
     drop = drop_op(index, table, catalog)
     if table.partition_key:
         return [drop]
     drop.kw["postgresql_concurrently"] = True
-    return [AutocommitOp([drop])]
+    return Outside([drop])
 
 
 def drop_indexes(way: Way, name: Name) -> None:

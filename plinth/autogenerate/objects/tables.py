@@ -23,8 +23,8 @@ from plinth.autogenerate.change.quoting import (
 )
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Step
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.steps import Change, SqlOp, Step
+from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import (
     alter_op,
@@ -633,7 +633,7 @@ def _make_partitions(way: Way) -> None:
         if default is None:
             continue
         check = _without(default, table)
-        way.step(way.at, [AutocommitOp([_look(default, table, way.at)])])
+        way.step(way.at, Outside([_look(default, table, way.at)]))
         add_not_valid(way, default.name, check, goes=True)
         validate(way, default.name, check)
         checked = way.at.tables[default.name]
@@ -738,7 +738,7 @@ def _drop_tables(way: Way) -> None:
         at = way.at
         room = [_look(default, table, at), not_valid_op(check, default, at), validate_op(check, default, at)]
         way.step(to, part.up, [*part.down, drop_op(check, default, at)])
-        way.step(to, [], [AutocommitOp(room)])
+        way.step(to, [], Outside(room))
 
 
 def _without_table(at: Catalog, name: Name) -> Catalog:

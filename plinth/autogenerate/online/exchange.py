@@ -25,8 +25,8 @@ from plinth.autogenerate.change.quoting import (
     sql_name,
     temporary_name,
 )
-from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
-from plinth.autogenerate.change.way import Operations, Way, virtual_on
+from plinth.autogenerate.change.steps import CommentOp, SqlOp
+from plinth.autogenerate.change.way import Operations, Outside, Way, virtual_on
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import (
     alter_op,
@@ -239,9 +239,8 @@ class _Exchange:
 
     def begin(self) -> None:
         """Let the columns that were left be equal again, as the way back begins."""
-        too_large = [op for turn in self.turns for op in self._refuse_too_large(turn)]
-        if too_large:
-            self.way.step(self.way.at, [AutocommitOp(too_large)])
+        too_large = Outside(op for turn in self.turns for op in self._refuse_too_large(turn))
+        self.way.step(self.way.at, too_large)
         _guard(self.way, self.own_tables)
         for keeper in self.keepers:
             self.way.step(self.way.at, keeper.make())
@@ -263,7 +262,7 @@ class _Exchange:
                 is_moved=not turn.new.not_null,  # of what is required a check is validated
             )
             op = backfill_op(at.tables[turn.table], fill, at)
-            self.way.step(at, [AutocommitOp([op])])
+            self.way.step(at, Outside([op]))
 
     def _refuse_too_large(self, turn: Turn) -> Iterator[SqlOp]:
         """Yield what stops if a number of a key is too large for its old type, before any trigger would."""
@@ -315,13 +314,12 @@ class _Exchange:
         for name in self.own_tables:
             columns = quoted_list(tuple(self._beside(name).values()))
             op = SqlOp(f"ANALYZE {sql_name(name, self.way.at)} ({columns})", table=name)
-            self.way.step(self.way.at, [AutocommitOp([op])])
+            self.way.step(self.way.at, Outside([op]))
 
     def analyze_again(self) -> Operations:
         """Return what fills the statistics of several columns, which are made anew with the exchange."""
         names = {each.table for each in self._others() if each.kind == "statistics" and each.table}
-        found = [SqlOp(f"ANALYZE {sql_name(name, self.way.at)}", table=name) for name in sorted(names)]
-        return [AutocommitOp(found)] if found else []
+        return Outside(SqlOp(f"ANALYZE {sql_name(name, self.way.at)}", table=name) for name in sorted(names))
 
     def _free(self, table: Table, name: str) -> str:
         ending = "_old" if self.turns[0].is_back else "_new"
@@ -338,7 +336,7 @@ class _Exchange:
         elif beside.type == "p":
             index = key_index(beside, table)  # a partitioned table's own comes with the key
             built = build_for_key(index, table, self.way.at)
-            self.way.step(self.way.with_table(table.having(index)), [AutocommitOp(built)])
+            self.way.step(self.way.with_table(table.having(index)), Outside(built))
         else:
             add_constraint(self.way, name, beside, goes=True)
 
@@ -370,7 +368,7 @@ class _Exchange:
             table, required = at.tables[name], self._required(name)
             checks = [each for each in self._checks(name) if each.validated and not each.is_not_enforced]
             for each in (*checks, *(check for _, check in required)):
-                found.append([AutocommitOp([constraints.validate_op(each, table, at)])])
+                found.append(Outside([constraints.validate_op(each, table, at)]))
             goal = self.goal.tables[name]
             found += [tightened(goal, column.name, check, at) for column, check in required]
         for owner, key in self.late:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from plinth.autogenerate.change import dependents
 from plinth.autogenerate.change.expressions import tokens
 from plinth.autogenerate.change.quoting import do_block, literal, quoted, sql_name, temporary_name
-from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
-from plinth.autogenerate.change.way import Operations, Way
+from plinth.autogenerate.change.steps import CommentOp, SqlOp
+from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.catalog.picture import Catalog, Name, Node, Other
 
 KIND = "materialized view"
@@ -169,7 +169,7 @@ class Beside:
         found += [
             self._refresh(view, "NOT", [view], " WITH NO DATA") for view in self.views if self._readers(view)
         ]
-        return [AutocommitOp(found)]
+        return Outside(found)
 
     def _readers(self, view: Other) -> list[Other]:
         """Return the materialized views that read a materialized view."""

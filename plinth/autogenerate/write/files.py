@@ -23,14 +23,30 @@ from plinth.autogenerate.change.steps import (
     PartitionsOp,
     SqlOp,
     TextOp,
+    leaves,
 )
-from plinth.autogenerate.change.way import Operations, Part
+from plinth.autogenerate.change.way import Operations, Outside, Part
 from plinth.catalog.picture import Catalog, Name
+
+
+@dataclass(frozen=True)
+class File:
+    """A revision as it is written.
+
+    Args:
+        up: what its `upgrade()` does; what is outside of any transaction as an `AutocommitOp`.
+        down: what its `downgrade()` does.
+        is_after: it takes away what running code may still use, and comes after the code.
+    """
+
+    up: Operations
+    down: Operations
+    is_after: bool = False
 
 
 def files(
     parts: Sequence[Part], standing: Catalog, *, in_one: bool = False, oldest_server: int = 14
-) -> list[Part]:
+) -> list[File]:
     """Return the revisions of a change, in order, each of several of its parts.
 
     Args:
@@ -47,7 +63,7 @@ def files(
         if own:
             ways = [part.up for part in own], _without_needless([part.down for part in reversed(own)])
             up, down = (_joined(each, standing, plainly=plainly) for each in ways)
-            found.append(Part(up, down, is_after))
+            found.append(File(up, down, is_after))
     return found
 
 
@@ -61,13 +77,9 @@ def _joined(parts: Iterable[Operations], standing: Catalog, *, plainly: bool) ->
     """
     blocks: list[_Block] = []
     for part in parts:
-        outside = [each for each in part if isinstance(each, AutocommitOp)]
         if not part:
             continue
-        if outside:
-            mine = _Block(is_outside=True, ops=[op for each in outside for op in each.ops])
-        else:
-            mine = _Block(is_outside=False, ops=list(part))
+        mine = _Block(isinstance(part, Outside), list(part))
         last = blocks[-1] if blocks else None
         if last and last.takes(mine, standing):
             last.ops += mine.ops
@@ -95,10 +107,7 @@ class _Block:
     @property
     def is_single(self) -> bool:
         """Whether it is but one statement, which needs no transaction with others."""
-        each_one = [
-            op for each in self.ops for op in (each.ops if isinstance(each, ops.OpContainer) else [each])
-        ]
-        return len([each for each in each_one if not isinstance(each, CommentOp)]) == 1
+        return len([each for each in leaves(self.ops) if not isinstance(each, CommentOp)]) == 1
 
 
 def _absorbed(blocks: Sequence[_Block]) -> list[_Block]:
@@ -155,12 +164,7 @@ def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOpera
 
     What asks which partitions there are has one, too.
     """
-    texts = Counter(
-        str(op.sqltext)
-        for each in operations
-        for op in (each.ops if isinstance(each, AutocommitOp) else [each])
-        if isinstance(op, SqlOp) and "\n" in op.sql
-    )
+    texts = Counter(str(op.sqltext) for op in leaves(operations) if isinstance(op, SqlOp) and "\n" in op.sql)
     repeated = [text for text, times in texts.items() if times > 1]
     names = {text: "fill" if len(repeated) == 1 else f"fill_{n}" for n, text in enumerate(repeated, 1)}
 
@@ -174,14 +178,9 @@ def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOpera
         )
 
     given: list[ops.MigrateOperation] = [NamedTextOp(name, text) for text, name in names.items()]
-    if any(isinstance(op, EachPartitionOp) for op in _leaves(operations)):
+    if any(isinstance(op, EachPartitionOp) for op in leaves(operations)):
         given.insert(0, PartitionsOp())
     return [*given, *map(named, operations)]
-
-
-def _leaves(operations: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
-    for op in operations:
-        yield from _leaves(op.ops) if isinstance(op, ops.OpContainer) else [op]
 
 
 def _without_needless(parts: Sequence[Operations]) -> list[Operations]:
@@ -201,7 +200,7 @@ def _without_needless(parts: Sequence[Operations]) -> list[Operations]:
             elif isinstance(op, ops.AddColumnOp | ops.RenameTableOp | ops.CreateTableOp | SqlOp):
                 dropped.clear()  # another one of that name may come, or be asked for
             kept.append(op)
-        found.append(kept[::-1])
+        found.append(Outside(reversed(kept)) if isinstance(part, Outside) else kept[::-1])
     return found[::-1]
 
 
