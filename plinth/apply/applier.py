@@ -42,8 +42,8 @@ Work = Callable[..., Iterable[Any]]
 
 
 _WAYS_ON = (
-    "Let its statements bear it (IF NOT EXISTS, IF EXISTS) and run the same command again, or finish by hand "
-    "what is left of it and say so: {}"
+    "Let its statements bear it (IF NOT EXISTS, IF EXISTS; if they do already, write repeatable = True into "
+    "its file) and run the same command again, or finish by hand what is left of it and say so: {}"
 )
 
 
@@ -271,6 +271,7 @@ class _Applier:
         self._prepares = True
         self._source: bytes | None = None  # what the revision's file said when it began
         self._running: str | None = None  # the revision
+        self._was_half_done = False  # by an earlier run, and what of it was done isn't known
         self._display = display_on_terminal()
         self._writer: Writer
         self._lock: Lock
@@ -295,7 +296,7 @@ class _Applier:
             stack.enter_context(session.prepared(connection, self._command.name, put_back=given))
             self._flushing = session.Flushing(connection)
             stack.callback(self._flushing.flush)
-            self._online = OnlineStatements(connection, table, *timeouts)
+            self._online = OnlineStatements(connection, table, *timeouts, self._lock.session)
             stack.enter_context(self._online.watched())
             stack.enter_context(drops.announced(connection, self._is_upgrading))
             stack.enter_context(self._grants.kept(connection))
@@ -374,7 +375,6 @@ class _Applier:
             if session.is_lost(connection, error):
                 raise
             session.roll_back(connection)
-            self._note_half_done()
             wrong = self._is_wrong(error, f"{type(error).__name__}: {error}")
             if wrong and is_projects(error):
                 raise wrong from error
@@ -396,7 +396,6 @@ class _Applier:
         blockers = "; ".join(map(str, self._watcher.blockers()))
         self._online.clean_up(self._lock.session)
         during = self._during()
-        was_half_done = self._note_half_done()
         if is_about_rows(error) and self._running:
             raise ApplyError(
                 f"The rows don't bear revision {self._running}: {words(error)} {self._what_stays()} "
@@ -418,7 +417,7 @@ class _Applier:
             raise ApplyError(
                 f"The server refuses{during}: {words(error)}{stays} {self.standing()} {remedy}"
             ) from error
-        if was_half_done and not passes(error):
+        if self._was_half_done and not passes(error):
             raise ApplyError(
                 f"Revision {self._running} was left half done by an earlier run, and doesn't bear to be done "
                 f"twice: {words(error)} {self.standing()} {_WAYS_ON.format(self._stamp())}"
@@ -465,21 +464,21 @@ class _Applier:
             f"{self.standing()} Correct the file, and run the same command again."
         )
 
-    def _note_half_done(self) -> bool:
-        """Remember it if the revision that failed is half done now; return whether it was before."""
-        step = self._online.step
-        if step is None:
-            return False
-        try:
-            was_half_done = self._online.was_half_done(step)
-            if step.is_half_done:
-                self._online.note_half_done(step)
-            self._connection.commit()
-        except DBAPIError as error:  # what is to be said is the error before
-            log.debug("It isn't noted that revision %s is half done: %s", self._running, error)
-            session.roll_back(self._connection)
-            return False
-        return was_half_done
+    def _look_for_half_done(self, step: Step) -> None:
+        """See whether an earlier run left a step half done.
+
+        Raises:
+            ApplyError: it did, and the file is as it was then: what is done would be done twice.
+        """
+        known = step.points and step.revision in self._writer.half_way
+        left = self._online.half_done(step) if known else None
+        self._was_half_done = left is not None
+        if left and left == step.checksum:
+            raise ApplyError(
+                f"Revision {step.revision} was left half done by an earlier run, for it ended its "
+                "transaction itself (COMMIT or ROLLBACK in it): what of it is done isn't known, and "
+                f"would be done twice. {self.standing()} {_WAYS_ON.format(self._stamp())}"
+            )
 
     def _stamp(self) -> str:
         """Return what to type when what the running revision does has been done by hand."""
@@ -555,7 +554,9 @@ class _Applier:
                 self._flushing.resume()
             self._begin(step)
             self._grants.follow()
-            self._online.follow(Step(_name(step), is_upgrade=step.is_upgrade, points=points))
+            running = Step(_name(step), is_upgrade=step.is_upgrade, points=points)
+            self._look_for_half_done(running)
+            self._online.follow(running)
             self._step_began = time.monotonic()
             self._look_after(step)
             yield step
@@ -656,7 +657,7 @@ class _Applier:
             if running.points:
                 running.points.refuse_what_was_passed_over()
             running.is_written = True
-            if running.is_online or running.stands_half_way:
+            if running.is_online or running.stands_half_way or running.has_left:
                 self._writer.half_way.add(running.revision)
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
 

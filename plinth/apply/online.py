@@ -27,8 +27,10 @@ from plinth.apply.points import (
     checksum_of_values,
     driver_session,
     ends_transaction,
+    is_single,
     reads,
     replay,
+    settings_in,
     shown,
 )
 from plinth.apply.session import is_idle
@@ -63,6 +65,13 @@ _INDEX = """
     from pg_index join pg_class c on c.oid = indexrelid join pg_namespace n on n.oid = relnamespace
     where relname = %s and relnamespace = %s
     """
+_NOTE = """
+    insert into plinth.unfinished values (%s, %s, %s, %s)
+    on conflict (version_table, revision, object) do update set statement = excluded.statement
+    """
+_OF_ONE = "where version_table = %s and revision = %s and object = %s"
+_NOTED = f"select statement from plinth.unfinished {_OF_ONE}"  # noqa: S608 - a constant
+_FORGET = f"delete from plinth.unfinished {_OF_ONE}"  # noqa: S608 - a constant
 _TELLS = re.compile(rf"{_START}do\b.*\braise\s+debug\b", re.IGNORECASE | re.DOTALL)
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
@@ -85,7 +94,8 @@ class Step:
         is_upgrade: which way it goes.
         points: what of it is remembered; None when the file says that it may simply be run again
             (`repeatable = True`).
-        has_left: it ended its transaction by itself, and not by `autocommit_block`.
+        has_left: it ended its transaction by itself, and not by `autocommit_block` or a COMMIT that stands
+            alone; what it had done in it isn't noted.
         is_written: it is, in the ledger.
         statements: how often each ran outside a transaction.
     """
@@ -105,6 +115,11 @@ class Step:
         return self.has_left and self.points is not None
 
     @property
+    def checksum(self) -> str:
+        """That of its file; empty where it has none."""
+        return (self.points and self.points.checksum) or ""
+
+    @property
     def stands_half_way(self) -> bool:
         """Whether something of it is committed, although it doesn't count as applied."""
         return self.points.are_kept if self.points else self.is_online
@@ -118,6 +133,8 @@ class OnlineStatements:
         version_table: whose revisions they are.
         lock_timeout: holds for every statement but the concurrent ones.
         statement_timeout: likewise.
+        other: another session, in autocommit, by which it is noted at once that a revision has left its
+            transaction; None: it isn't noted.
     """
 
     def __init__(
@@ -126,10 +143,12 @@ class OnlineStatements:
         version_table: str,
         lock_timeout: timedelta,
         statement_timeout: timedelta,
+        other: "psycopg.Connection[Any] | None" = None,
     ) -> None:
         self.connection = connection
         self.version_table = version_table
         self.timeouts = (_milliseconds(lock_timeout), _milliseconds(statement_timeout))
+        self._other = other
         self.step: Step | None = None
         self.interrupt: Callable[[], None] | None = None  # called at the first statement behind each point
         self.told: str | None = None  # what the running block says of how far it is
@@ -188,17 +207,22 @@ class OnlineStatements:
     def look(self) -> None:
         """See whether the running step has ended its transaction by itself (COMMIT, ROLLBACK)."""
         step = self.step
-        known = step is None or step.is_online or (step.points is not None and step.points.are_kept)
-        if step and step.wrote_in_transaction and not known and is_idle(self.connection):
-            step.has_left = True
+        if step is None or step.has_left or not is_idle(self.connection):
+            return
+        if step.points:
+            step.has_left = step.points.has_unkept
+        else:
+            step.has_left = step.wrote_in_transaction and not step.is_online
+        if step.is_half_done and self._other:
+            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), step.checksum))
 
-    def was_half_done(self, step: Step) -> bool:
-        """Whether an earlier run left the step half done, in a way that it may not bear to be done twice."""
-        return self._noted(step, HALF_DONE) is not None
+    def half_done(self, step: Step) -> str | None:
+        """Return the checksum of a step's file as it was when an earlier run left it half done; else None.
 
-    def note_half_done(self, step: Step) -> None:
-        """Note that it is now; the caller commits."""
-        self._note(step, HALF_DONE, "")
+        What of it is done isn't known then, and may not bear to be done twice.
+        """
+        found = self._other.execute(_NOTED, self._key(step, HALF_DONE)).fetchone() if self._other else None
+        return str(found[0]) if found else None
 
     def clean_up(self, session: "psycopg.Connection[Any]") -> None:
         """Drop the INVALID index that an unfinished build of the running step left behind, if it did.
@@ -274,16 +298,19 @@ class OnlineStatements:
         if step.points:
             done = step.points.next(statement, checksum_of_values(cursor.connection, parameters))
         if done:
+            for each in settings_in(statement):
+                cursor.connection.execute(each.encode())
             replay(cursor, done, statement)
         elif outside:
             with self._listening(cursor.connection, statement):
                 self._run_outside(step, cursor, statement, run)
         else:
-            if ends_transaction(statement):
+            ends = ends_transaction(statement)
+            if ends:
                 self._commit(self.connection)
             run()
             step.wrote_in_transaction = True
-            if step.points:
+            if step.points and not (ends and is_single(statement)):
                 step.points.done(statement, cursor)
             self.look()
         return True
@@ -340,7 +367,7 @@ class OnlineStatements:
             try:
                 run()
                 step.points.done(statement, cursor)
-                self._at_point = step.points.keep(session)
+                self._at_point = self._keep(step.points, session)
                 session.execute("commit")
             except BaseException as error:
                 with suppress(psycopg.Error):
@@ -359,7 +386,7 @@ class OnlineStatements:
         step.statements[statement] += 1
         if step.points:
             step.points.done(statement, cursor)
-            self._at_point = step.points.keep(session)
+            self._at_point = self._keep(step.points, session)
 
     @contextmanager
     def _as_block(self, step: Step, statement: str, *, commits: bool) -> Iterator[None]:
@@ -379,12 +406,7 @@ class OnlineStatements:
             )
         self._note(step, BLOCK, statement)
         yield
-        self._run(
-            "delete from plinth.unfinished where version_table = %s and revision = %s and object = %s",
-            self.version_table,
-            step.revision,
-            _noted_object(step, BLOCK),
-        )
+        self._forget(step, BLOCK)
 
     def _commit(self, connection: Connection) -> None:
         """Let the end of a transaction inside a revision be a point."""
@@ -392,7 +414,15 @@ class OnlineStatements:
         if step is None or self._are_ours or step.is_written or _in_autocommit(connection):
             return
         if step.points:
-            self._at_point |= step.points.keep(driver_session(connection))
+            self._at_point |= self._keep(step.points, driver_session(connection))
+
+    def _keep(self, points: Points, session: "psycopg.Connection[Any]") -> bool:
+        """Write down what was done, also what the step had left; the caller commits."""
+        is_kept = points.keep(session)
+        if is_kept and self.step and self.step.has_left:
+            session.execute(_FORGET, self._key(self.step, HALF_DONE))
+            self.step.has_left = False
+        return is_kept
 
     def _rollback(self, _: Connection) -> None:
         if self.step and self.step.points:
@@ -485,24 +515,17 @@ class OnlineStatements:
         return None if row is None else (row[0], row[1], row[2])
 
     def _note(self, step: Step, what: str, statement: str) -> None:
-        self._run(
-            "insert into plinth.unfinished values (%s, %s, %s, %s) "
-            "on conflict (version_table, revision, object) do update set statement = excluded.statement",
-            self.version_table,
-            step.revision,
-            _noted_object(step, what),
-            statement,
-        )
+        self._run(_NOTE, *self._key(step, what), statement)
 
     def _noted(self, step: Step, what: str) -> str | None:
-        row = self._one(
-            "select statement from plinth.unfinished "
-            "where version_table = %s and revision = %s and object = %s",
-            self.version_table,
-            step.revision,
-            _noted_object(step, what),
-        )
+        row = self._one(_NOTED, *self._key(step, what))
         return None if row is None else str(row[0])
+
+    def _forget(self, step: Step, what: str) -> None:
+        self._run(_FORGET, *self._key(step, what))
+
+    def _key(self, step: Step, what: str) -> tuple[str, str, str]:
+        return self.version_table, step.revision, f"{'up' if step.is_upgrade else 'down'} {what}"
 
     def _set(self, lock_timeout: str, statement_timeout: str) -> None:
         self._run(
@@ -524,10 +547,6 @@ class OnlineStatements:
 
 def _in_autocommit(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-
-
-def _noted_object(step: Step, what: str) -> str:
-    return f"{'up' if step.is_upgrade else 'down'} {what}"
 
 
 def _milliseconds(duration: timedelta) -> str:

@@ -3,8 +3,9 @@
 Each statement of a revision has a number. When a transaction inside the revision ends, what it held is noted
 in `plinth.points`, in that same transaction; a statement outside of any transaction is given one of its own,
 with its note, unless PostgreSQL says that it can't be in one. The same revision run again passes over what is
-noted, known by its number and its text. What only reads (SELECT, SHOW, …) has no number and always runs; a
-query that calls a function which may write has one.
+noted, known by its number and its text. What only reads or sets (SELECT, SHOW, SET, …) has no number and
+always runs; a query that calls a function which may write has one. So has a text of several statements of
+which one does more: when it is passed over, those of it that set something run again.
 """
 
 import ast
@@ -27,9 +28,20 @@ MOST_ROWS = 1000  # that a statement may return and be passed over later
 
 _SPACE = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _READS = re.compile(
-    rf"\A{_SPACE}\(?{_SPACE}(?:select|show|set|reset|values|table|explain|savepoint|release|rollback\s+to)\b",
+    rf"\A{_SPACE}\(?{_SPACE}(?:select|show|set|reset|values|table|savepoint|release|rollback\s+to)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_SETS = re.compile(
+    rf"\A{_SPACE}(?:(?:set|reset|savepoint|release|rollback\s+to)\b|select\b.*\bset_config\s*\()",
+    re.IGNORECASE | re.DOTALL,
+)
+# A semicolon, or what may have one in it: comments, texts, names, and what stands between dollars.
+_TOKEN = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|(?<![\w$])e'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|"""
+    r"(?<![\w$])(?P<dollars>\$(?:[^\W\d]\w*)?\$).*?(?P=dollars)|(?P<end>;)|[^;'\"/$e-]+|.",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOTHING = re.compile(rf"{_SPACE}\Z", re.DOTALL)
 _WRITES = re.compile(
     r"\b(?:(?:setval|nextval)\s*\(|into\b)", re.IGNORECASE
 )  # a SELECT that does more than read
@@ -74,9 +86,28 @@ class PointError(PlinthError):
     """An interrupted revision can't be resumed; the message says why and what to do."""
 
 
-def reads(statement: str) -> bool:
-    """Whether a statement only reads, or sets something for its session or transaction."""
-    return _READS.match(statement) is not None and not _WRITES.search(statement)
+def reads(text: str) -> bool:
+    """Whether a statement only reads, or sets something for its session or transaction; of several, each."""
+    if not _READS.match(text) or _WRITES.search(text):
+        return False
+    return all(_READS.match(each) for each in _statements(text))
+
+
+def settings_in(text: str) -> list[str]:
+    """Return the statements of a text that only set something for their session or transaction."""
+    return [each for each in _statements(text) if _SETS.match(each) and not _WRITES.search(each)]
+
+
+def _statements(text: str) -> list[str]:
+    """Return the statements of a text: most have but one."""
+    if ";" not in text.rstrip().rstrip(";"):
+        return [text]
+    found, begin = [], 0
+    for token in _TOKEN.finditer(text):
+        if token["end"]:
+            found.append(text[begin : token.start()])
+            begin = token.end()
+    return [each for each in (*found, text[begin:]) if not _NOTHING.match(each)]
 
 
 def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool:
@@ -87,9 +118,14 @@ def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool
     return bool(called) and session.execute(_MAY_WRITE, [sorted(called)]).fetchone() == (True,)
 
 
-def ends_transaction(statement: str) -> bool:
-    """Whether a statement commits, as some old revisions do by themselves."""
-    return _ENDS.match(statement) is not None
+def ends_transaction(text: str) -> bool:
+    """Whether a statement commits, as some old revisions do by themselves; of several, the first."""
+    return _ENDS.match(text) is not None
+
+
+def is_single(text: str) -> bool:
+    """Whether a text has one statement."""
+    return len(_statements(text)) == 1
 
 
 @dataclass(frozen=True)
@@ -279,6 +315,16 @@ class Points:
         if self._values is not None:
             result["values"] = self._values
         self._waiting.append(Done(self._number, statement, result))
+
+    @property
+    def checksum(self) -> str | None:
+        """That of the revision's file."""
+        return checksum.of(self._source)
+
+    @property
+    def has_unkept(self) -> bool:
+        """Whether something was done since the last point."""
+        return bool(self._waiting)
 
     def savepoint(self, name: str) -> None:
         """Remember where a savepoint begins."""

@@ -539,6 +539,91 @@ def test_a_query_that_writes_is_not_repeated(
     assert rows(empty_url, "select id from t_a") == [(1,)]
 
 
+ADD = "update t_a set n = n + 1"
+IN_ONE_TEXT = (
+    f"set local work_mem = '8MB'; {ADD}",
+    f"select ';' as \"a;b\" /* ; */; -- ;\n{ADD};",
+    f"explain analyze {ADD}",
+)
+
+
+@pytest.mark.parametrize("text", IN_ONE_TEXT)
+@pytest.mark.parametrize("where", ["", CONCURRENTLY])
+def test_several_statements_of_which_the_first_reads_are_not_repeated(
+    table: History, empty_engine: Engine, empty_url: URL, text: str, where: str
+) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    table.add(
+        "b", "a", f'{where}op.execute({text!r})\n{CONCURRENTLY}op.execute("create table t_b ()")\n{STOP}'
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(1,)])
+
+
+@pytest.mark.parametrize("word", ["set", "select set_config('search_path', 'other', false);--"])
+def test_what_several_statements_have_set_holds_when_they_are_passed_over(
+    table: History, empty_engine: Engine, empty_url: URL, word: str
+) -> None:
+    do(empty_url, "create schema other")
+    setting = f"{word} search_path = other\n; create table t_b (id int)"
+    first = f"op.execute('commit')\nop.execute({setting!r})"
+    create = f'{CONCURRENTLY}op.execute("insert into t_b values (1)")'
+    table.configure('version_table_schema="public"')
+    command.stamp(table.config(empty_engine), "a")
+    table.add("b", "a", f"{first}\n{create}\n{STOP.replace('pass_on', 'public.pass_on')}\n{create}")
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select count(*) from other.t_b") == [(2,)]
+
+
+LEFT = (
+    f"op.execute('{ADD}; commit')",
+    f"op.execute('begin; {ADD}; commit')",
+    f"op.execute('commit; {ADD}')",
+    f"op.execute('{ADD}')\nop.get_bind().connection.commit()",
+)
+
+
+@pytest.mark.parametrize("way", LEFT)
+@pytest.mark.parametrize("first", ["", f'{CONCURRENTLY}op.execute("create table t_b ()")\n'])
+def test_what_it_has_committed_by_itself_is_not_done_twice(
+    table: History, empty_engine: Engine, empty_url: URL, way: str, first: str
+) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    file = table.add("b", "a", f"{first}{way}\n{STOP}")
+    with pytest.raises(CommandError, match="may not bear to be done twice"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    with pytest.raises(CommandError, match=r"Revision b was left half done.*repeatable = True.*stamp b$"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select n from t_a") == [(1,)]
+    file.write_text(
+        f"{file.read_text().replace('table t_b', 'table if not exists t_b')}\nrepeatable = True\n"
+    )
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(2,)])
+    assert rows(empty_url, "select from plinth.unfinished") == []
+
+
+@pytest.mark.parametrize("way", LEFT)
+def test_a_point_behind_what_it_has_committed_by_itself_notes_that(
+    table: History, empty_engine: Engine, empty_url: URL, way: str
+) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    table.add("b", "a", f'{way}\n{CONCURRENTLY}op.execute("create table t_b ()")\n{STOP}')
+    with pytest.raises(CommandError, match="goes on behind it"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(1,)])
+    assert rows(empty_url, "select from plinth.unfinished") == []
+
+
 def test_a_percent_sign_means_what_it_does_to_plain_alembic(
     table: History, empty_engine: Engine, empty_url: URL
 ) -> None:
