@@ -10,11 +10,14 @@ _NEW_VALUE_IN_USE = "55P04"
 _NOT_READY = "55000"
 _HIDES_ROWS = "check_enable_rls"  # the server's function, whatever its language
 
+_TOO_LONG = "A time limit of the server's ended the session: raise it for this role."
+
 # By SQLSTATE, or by its first letters: what is not the fault of the statement that met it.
 _ADVICE = {
     "25006": "The server takes no changes (a standby, or default_transaction_read_only): "
     "connect to the one that does.",
-    "25P": "A time limit of the server's ended the session: raise it for this role.",
+    "25P03": _TOO_LONG,
+    "25P04": _TOO_LONG,
     "28": "Correct user and password.",
     "3D": "Correct the database in DATABASE_URL.",
     "3F": "Make the schema, or correct the search_path of role and database.",

@@ -24,7 +24,7 @@ from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer, ancestors, history_name
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
-from plinth.apply.points import Interrupted, Points, interrupted, may_commit
+from plinth.apply.points import Interrupted, Points, driver_session, interrupted, may_commit
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
 from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
@@ -476,8 +476,8 @@ class _Applier:
         if left and left == step.checksum:
             raise ApplyError(
                 f"Revision {step.revision} was left half done by an earlier run, for it ended its "
-                "transaction itself (COMMIT or ROLLBACK in it): what of it is done isn't known, and "
-                f"would be done twice. {self.standing()} {_WAYS_ON.format(self._stamp())}"
+                "transaction itself (COMMIT or ROLLBACK in it), or has a connection of its own: what is done "
+                f"isn't known, and would be done twice. {self.standing()} " + _WAYS_ON.format(self._stamp())
             )
 
     def _stamp(self) -> str:
@@ -489,6 +489,11 @@ class _Applier:
     def _what_stays(self) -> str:
         """Return a sentence that says what is left of the revision that failed."""
         step = self._online.step
+        if step and step.acts_elsewhere:
+            return (
+                "It changed something by a connection of its own: what it had committed there stays, and may "
+                "not bear to be done twice."
+            )
         if step and step.has_left:
             return (
                 "It ended its transaction itself (COMMIT or ROLLBACK in the revision): what it had committed "
@@ -602,7 +607,9 @@ class _Applier:
                 from plinth.catalog import record_catalog  # noqa: PLC0415 - most revisions need no picture
 
                 begun.picture = record_catalog(self._connection, **_names(context))
-        return Points(self._writer.version_table, begun, self._source)
+        found = Points(self._writer.version_table, begun, self._source)
+        found.refuse_what_is_gone(driver_session(self._connection))
+        return found
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:
         """Take back what goes, forget what `stamp` says, and return what stands half-way still."""
@@ -657,7 +664,7 @@ class _Applier:
             if running.points:
                 running.points.refuse_what_was_passed_over()
             running.is_written = True
-            if running.is_online or running.stands_half_way or running.has_left:
+            if running.is_online or running.stands_half_way or running.is_half_done:
                 self._writer.half_way.add(running.revision)
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
 

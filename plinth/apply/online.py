@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
@@ -96,6 +97,7 @@ class Step:
             (`repeatable = True`).
         has_left: it ended its transaction by itself, and not by `autocommit_block` or a COMMIT that stands
             alone; what it had done in it isn't noted.
+        acts_elsewhere: it changes something by another connection of the same engine; that isn't noted.
         is_written: it is, in the ledger.
         statements: how often each ran outside a transaction.
     """
@@ -106,13 +108,14 @@ class Step:
     wrote_in_transaction: bool = False
     is_online: bool = False
     has_left: bool = False
+    acts_elsewhere: bool = False
     is_written: bool = False
     statements: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_half_done(self) -> bool:
         """Whether a failure now leaves it half done, and what is done isn't known."""
-        return self.has_left and self.points is not None
+        return (self.has_left or self.acts_elsewhere) and self.points is not None
 
     @property
     def checksum(self) -> str:
@@ -213,8 +216,8 @@ class OnlineStatements:
             step.has_left = step.points.has_unkept
         else:
             step.has_left = step.wrote_in_transaction and not step.is_online
-        if step.is_half_done and self._other:
-            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), step.checksum))
+        if step.has_left:
+            self._note_half_done(step)
 
     def half_done(self, step: Step) -> str | None:
         """Return the checksum of a step's file as it was when an earlier run left it half done; else None.
@@ -287,10 +290,13 @@ class OnlineStatements:
     ) -> bool:
         """Run a statement unless it is done already; return whether SQLAlchemy needn't."""
         step = self.step
-        is_watched = step and not step.is_written and context.root_connection is self.connection
-        if step is None or self._are_ours or not is_watched:
+        if step is None or self._are_ours or step.is_written:
             return False
-        outside = _in_autocommit(self.connection)
+        if context.root_connection is not self.connection:
+            if not reads(statement):
+                self._see_elsewhere(step)
+            return False
+        outside = self._is_outside()
         self._before(outside=outside)
         if reads(statement) and not (step.points and calls_what_may_write(cursor.connection, statement)):
             return False
@@ -314,6 +320,20 @@ class OnlineStatements:
                 step.points.done(statement, cursor)
             self.look()
         return True
+
+    def _is_outside(self) -> bool:
+        """Whether a statement is committed with its end: there may be a BEGIN that was typed by hand."""
+        return _in_autocommit(self.connection) and is_idle(self.connection)
+
+    def _see_elsewhere(self, step: Step) -> None:
+        """Note that a step does something by another connection, which ends its transactions itself."""
+        if not step.acts_elsewhere:
+            step.acts_elsewhere = True
+            self._note_half_done(step)
+
+    def _note_half_done(self, step: Step) -> None:
+        if step.is_half_done and self._other:
+            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), step.checksum))
 
     def _before(self, *, outside: bool) -> None:
         if self._at_point and self.interrupt:
@@ -411,17 +431,21 @@ class OnlineStatements:
     def _commit(self, connection: Connection) -> None:
         """Let the end of a transaction inside a revision be a point."""
         step = self.step
-        if step is None or self._are_ours or step.is_written or _in_autocommit(connection):
+        if step is None or self._are_ours or step.is_written or self._is_outside():
             return
-        if step.points:
-            self._at_point |= self._keep(step.points, driver_session(connection))
+        session = driver_session(connection)
+        if step.points and session.info.transaction_status == TransactionStatus.INERROR:
+            step.points.forget()  # it is rolled back, whatever it is asked for
+        elif step.points:
+            self._at_point |= self._keep(step.points, session)
 
     def _keep(self, points: Points, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done, also what the step had left; the caller commits."""
         is_kept = points.keep(session)
         if is_kept and self.step and self.step.has_left:
-            session.execute(_FORGET, self._key(self.step, HALF_DONE))
             self.step.has_left = False
+            if not self.step.acts_elsewhere:
+                session.execute(_FORGET, self._key(self.step, HALF_DONE))
         return is_kept
 
     def _rollback(self, _: Connection) -> None:

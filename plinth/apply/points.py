@@ -21,20 +21,21 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from plinth.apply import checksum
+from plinth.apply.identifiers import IDENTIFIER
 from plinth.errors import PlinthError
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
 MOST_ROWS = 1000  # that a statement may return and be passed over later
 
 _SPACE = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
+_SET = (
+    r"(?:set|reset|savepoint|release|rollback\s+to|prepare(?!\s+transaction)|deallocate)\b"  # for its session
+)
 _READS = re.compile(
-    rf"\A{_SPACE}\(?{_SPACE}(?:select|show|set|reset|values|table|savepoint|release|rollback\s+to)\b",
+    rf"\A{_SPACE}(?:\(?{_SPACE}(?:select|show|values|table)\b|{_SET}|(?:begin|start)\b)",
     re.IGNORECASE | re.DOTALL,
 )
-_SETS = re.compile(
-    rf"\A{_SPACE}(?:(?:set|reset|savepoint|release|rollback\s+to)\b|select\b.*\bset_config\s*\()",
-    re.IGNORECASE | re.DOTALL,
-)
+_SETS = re.compile(rf"\A{_SPACE}(?:{_SET}|select\b.*\bset_config\s*\()", re.IGNORECASE | re.DOTALL)
 # A semicolon, or what may have one in it: comments, texts, names, and what stands between dollars.
 _TOKEN = re.compile(
     r"""--[^\n]*|/\*.*?\*/|(?<![\w$])e'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|"""
@@ -49,6 +50,12 @@ _CALLED = re.compile(r'("(?:[^"]|"")+"|[^\W\d][\w$]*)\s*\(')
 _INDEX = re.compile(
     rf"\A{_SPACE}(?:create|drop)\s+(?:unique\s+)?index\s+concurrently\b", re.IGNORECASE | re.DOTALL
 )
+_TEMPORARY = re.compile(
+    rf"\b(?:create\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:recursive\s+)?\w+|into\s+temp(?:orary)?(?:\s+table)?)"
+    rf"\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\s*\.\s*)?(?P<name>{IDENTIFIER})",
+    re.IGNORECASE,
+)
+_DROPPED = re.compile(r"\bon\s+commit\s+drop\b|\A\s*drop\b", re.IGNORECASE)
 _ENDS = re.compile(rf"\A{_SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
 _MAY_WRITE = """
@@ -289,6 +296,27 @@ class Points:
             self._passed_over.pop((statement, values), None)
         self._values = values
         return done
+
+    def refuse_what_is_gone(self, session: "psycopg.Connection[Any]") -> None:
+        """Return if the session has the temporary tables that what is done has made there.
+
+        Raises:
+            PointError: it hasn't: a session before it had, or what is left finds another table of that name.
+        """
+        texts = [text for _, each in sorted(self._before.items()) for text in _statements(each.statement)]
+        for place, text in enumerate(texts):
+            made = None if _DROPPED.search(text) else _TEMPORARY.search(text)
+            name = made and made["name"]
+            if not name or any(_DROPPED.search(each) and name in each for each in texts[place + 1 :]):
+                continue
+            if session.execute("select to_regclass(%s)", [f"pg_temp.{name}"]).fetchone() == (None,):
+                _, revision, direction = self._key
+                raise PointError(
+                    f"Revision {revision} was interrupted after its step {max(self._before)}, and what it "
+                    f"has made for its session alone went with that: {shown(text)} Take back what is done, "
+                    f"and begin again: {way_back(direction)}; or, if all of it may be done twice, say so in "
+                    "the file: repeatable = True"
+                )
 
     def refuse_what_was_passed_over(self) -> None:
         """Return if all that was passed over was done, with the same values.

@@ -587,9 +587,10 @@ LEFT = (
     f"op.execute('commit; {ADD}')",
     f"op.execute('{ADD}')\nop.get_bind().connection.commit()",
 )
+ELSEWHERE = f"with op.get_bind().engine.begin() as other:\n    other.execute(sa.text('{ADD}'))"
 
 
-@pytest.mark.parametrize("way", LEFT)
+@pytest.mark.parametrize("way", [*LEFT, ELSEWHERE])
 @pytest.mark.parametrize("first", ["", f'{CONCURRENTLY}op.execute("create table t_b ()")\n'])
 def test_what_it_has_committed_by_itself_is_not_done_twice(
     table: History, empty_engine: Engine, empty_url: URL, way: str, first: str
@@ -622,6 +623,79 @@ def test_a_point_behind_what_it_has_committed_by_itself_notes_that(
     command.upgrade(table.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(1,)])
     assert rows(empty_url, "select from plinth.unfinished") == []
+
+
+TRANSACTION = ("begin", f"lock table t_a; {ADD}", "insert into t_a values (2, 0)", "commit")
+
+
+def test_a_transaction_that_was_typed_by_hand_is_one(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    begin, *rest = (f"    op.execute({each!r})\n" for each in TRANSACTION)
+    block = f'with op.get_context().autocommit_block():\n    op.execute("create table made ()")\n{begin}'
+    stop, content = f"    {STOP}\n", "select id, n from t_a order by id"
+    table.add("b", "a", f"{block}{rest[0]}{stop}{rest[1]}{rest[2]}")
+    with pytest.raises(CommandError, match="goes on behind it"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, content) == [(1, 0)]
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, content) == [(1, 1), (2, 0)]
+    table.add("c", "b", f"{block}{''.join(rest)}{stop}{STOP}".replace("(2", "(3").replace("made", "more"))
+    do(empty_url, "truncate pass_on")
+    with pytest.raises(CommandError, match="goes on behind it"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, content) == [(1, 2), (2, 1), (3, 0)]
+
+
+TEMPORARY = ("create temp table t_t as select id from t_a", "select id into temporary t_t from t_a")
+
+
+@pytest.mark.parametrize("text", TEMPORARY)
+@pytest.mark.parametrize("end", ["", "; drop table t_t", " -- on commit drop"])
+def test_another_table_is_not_taken_for_a_temporary_one_that_is_gone(
+    table: History, empty_engine: Engine, empty_url: URL, text: str, end: str
+) -> None:
+    do(empty_url, "create table t_t (id int); insert into t_a values (1)")
+    first = f'op.execute("{text}{end}")\n{CONCURRENTLY}op.execute("create table t_b ()")'
+    table.add(
+        "b", "a", f'{first}\n{STOP}\nop.execute("delete from t_a where id not in (select id from t_t)")'
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    if end:
+        command.upgrade(table.config(empty_engine), "head")
+        return
+    with pytest.raises(CommandError, match=r"made for its session alone went with that.*downgrade -1"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select from t_a") == [()]
+    command.downgrade(table.config(empty_engine), "-1")
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select from t_a")) == ({"b"}, [()])
+
+
+def test_what_was_prepared_is_prepared_again(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    first = f'op.execute("prepare u as {ADD}")\n{CONCURRENTLY}op.execute("create table t_b ()")'
+    table.add("b", "a", f'{first}\n{STOP}\nop.execute("execute u")')
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select n from t_a") == [(1,)]
+
+
+def test_a_savepoint_outside_of_a_transaction_is_no_time_limit(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.add("b", "a", f"{CONCURRENTLY}op.get_bind().begin_nested()")
+    with pytest.raises(Exception, match="SAVEPOINT can only be used in transaction blocks") as refused:
+        command.upgrade(table.config(empty_engine), "head")
+    assert "time limit" not in str(refused.value)
 
 
 def test_a_percent_sign_means_what_it_does_to_plain_alembic(
