@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from plinth.apply.progress import describe_batches, describe_build, describe_fill, table_of_batches
-from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.backfills import Fill, backfill
 from plinth.autogenerate.change.steps import SqlOp
 from plinth.catalog.picture import Catalog, Column, Constraint, Name, Table
 from plinth.status import PENDING, status
@@ -155,7 +155,7 @@ def test_a_terminal_shows_how_far_a_backfill_in_one_block_is(project: Project, e
         columns=(Column("id", "integer"), Column("n", "integer")),
         constraints={"t_pkey": Constraint("t_pkey", "p", "PRIMARY KEY (id)", columns=("id",))},
     )
-    fill = backfill_op(table, Fill("n", "1 + length(pg_sleep(0.0001)::text)"), Catalog("public", 180000))
+    (fill,) = backfill(table, Fill("n", "1 + length(pg_sleep(0.0001)::text)"), Catalog("public", 180000))
     assert isinstance(fill, SqlOp)
     history.add("a", None, make)
     history.add("b", "a", f"{CONCURRENTLY}op.execute({fill.sql!r})")

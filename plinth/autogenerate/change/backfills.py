@@ -8,8 +8,6 @@ left comes last, in one statement.
 
 from dataclasses import dataclass
 
-from alembic.operations import ops
-
 from plinth.autogenerate.change.quoting import (
     do_block,
     dollar_quoted,
@@ -20,6 +18,7 @@ from plinth.autogenerate.change.quoting import (
     temporary_name,
 )
 from plinth.autogenerate.change.steps import SqlOp
+from plinth.autogenerate.change.way import Outside
 from plinth.catalog.picture import Catalog, Table
 
 ROWS = 1000  # in a batch: few enough to be over before anybody waits for one of them
@@ -40,7 +39,7 @@ class Fill:
         says_so: a setting tells triggers of it (`triggers`).
         may_be_null: the value; such rows don't count as those that miss it.
         is_kept: a trigger gives it to each row that is written.
-        is_moved: what it is made of goes: a row that the update passed over stops it.
+        is_moved: what it is made of goes: a row that the update passed over stops the way.
     """
 
     column: str
@@ -56,22 +55,10 @@ class Fill:
         """Which rows get it."""
         return self.missing or f"{quoted(self.column)} IS NULL"
 
-    def stop_at_rows_passed_over(self, name: str) -> list[str]:
-        """Return the lines that stop where a trigger, or a rule, has kept the update from a table's row."""
-        if not self.is_moved:
-            return []
-        none = f"{quoted(self.column)} IS NOT DISTINCT FROM NULL AND ({self.value}) IS DISTINCT FROM NULL"
-        if self.missing not in {None, f"{quoted(self.column)} IS NULL"}:
-            none += f" AND {self.missing}"  # NULL may be what the value was before, and right
-        said = (
-            f"Rows of {name} get no value in {quoted(self.column)}: a trigger or rule, which no revision "
-            "knows, keeps updates from them. Take it away for the time, and run the same command again"
-        )
-        return [
-            f"    IF EXISTS (SELECT FROM {name} WHERE {none}) THEN",
-            f"        RAISE USING MESSAGE = {literal(said)};",
-            "    END IF;",
-        ]
+    @property
+    def saying_so(self) -> str:
+        """What tells triggers of it, until the transaction ends."""
+        return f" SET LOCAL {FILLS} = 'on';" if self.says_so else ""
 
 
 def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
@@ -95,18 +82,15 @@ def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
             f"    SELECT {keys} INTO {low} FROM {name} ORDER BY {keys} LIMIT 1;",  # noqa: S608 - quoted names
             f"    SELECT {keys} INTO {last} FROM {name} ORDER BY {backwards} LIMIT 1;",  # noqa: S608
             "    LOOP",
-            f"        SELECT {keys} INTO {high} FROM {name} WHERE {row()} > {row(low)} AND {row()} <= "  # noqa: S608
-            f"{row(last)} ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
-            f"        {high} := CASE WHEN FOUND THEN {high} ELSE {last} END;",
-            *([f"        PERFORM set_config('{FILLS}', 'on', true);"] if fill.says_so else []),
+            f"        SELECT {keys} INTO {high} FROM {name} WHERE {row()} > {row(low)}"  # noqa: S608
+            f" ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
+            f"        {high} := CASE WHEN {high} < {last} THEN {high} ELSE {last} END;{fill.saying_so}",
             f"        UPDATE {name} SET {quoted(fill.column)} = {fill.value}"  # noqa: S608
             f" WHERE {fill.condition} AND {row()} BETWEEN {row(low)} AND {row(high)};",
-            "        COMMIT;",
-            f"        RAISE DEBUG '% of %', {high}, {last};",
-            f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last};",
-            f"        {low} := {high}; PERFORM pg_sleep({PAUSE});",
+            f"        COMMIT; RAISE DEBUG '% of %', {high}, {last};",
+            f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last}; {low} := {high}; "
+            f"PERFORM pg_sleep({PAUSE});",
             "    END LOOP;",
-            *fill.stop_at_rows_passed_over(name),
         ]
     )
 
@@ -119,48 +103,56 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
     if fill.may_be_null:
         condition += f" AND ({fill.value}) IS DISTINCT FROM NULL"  # of a row, IS NOT NULL means all fields
     change = f" SET {quoted(fill.column)} = {fill.value} WHERE {condition}"
-    places = [f"format('(%s,0)', {each})::tid" for each in (page, f"{page} + {PAGES}")]
+    low, high = (f"format('(%s,0)', {each})::tid" for each in (page, f"{page} + {PAGES}"))
     if is_alone:
-        update = [f"UPDATE {name}{change} AND ctid >= {places[0]} AND ctid < {places[1]};"]
+        table_sql, declared = literal(name), f"{pages} int;"
+        ask = f"EXIT WHEN NOT EXISTS (SELECT FROM {name} WHERE {condition});"
+        update = f"UPDATE {name}{change} AND ctid >= {low} AND ctid < {high};"
     else:
+        table_sql, declared = part, f"{part} regclass; {pages} int;"
+        ask = f"FOR {part} IN SELECT DISTINCT tableoid FROM {name} WHERE {condition} LOOP"  # noqa: S608
         change_it = dollar_quoted(f"{change} AND ctid >= $1 AND ctid < $2", "change")
-        update = [
-            f"EXECUTE 'UPDATE ONLY ' || {part} || {change_it}",
-            f"    USING {', '.join(places)};",
-        ]
-    through = [
-        f"{pages} := pg_relation_size({literal(name) if is_alone else part})"
-        " / current_setting('block_size')::int;",
-        f"FOR {page} IN 0..{pages} BY {PAGES} LOOP",
-        *([f"    PERFORM set_config('{FILLS}', 'on', true);"] if fill.says_so else []),
-        *(f"    {each}" for each in update),
-        "    COMMIT;",
-        f"    RAISE DEBUG 'page % of %', {page}, {pages}; PERFORM pg_sleep({PAUSE});",
-        "END LOOP;",
-    ]
-    if not is_alone:
-        tables = (
-            f"WITH RECURSIVE tree AS (SELECT {literal(name)}::regclass::oid AS id"  # noqa: S608 - quoted names
-            " UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id)"
-            " SELECT id FROM tree, pg_class WHERE oid = id AND relkind = 'r'"
-        )
-        through = [f"FOR {part} IN {tables} LOOP", *(f"    {each}" for each in through), "END LOOP;"]
-    declared = f"{pages} int;" if is_alone else f"{part} regclass; {pages} int;"
+        update = f"EXECUTE 'UPDATE ONLY ' || {part} || {change_it} USING {low}, {high};"
     return do_block(
         [
             f"DECLARE {declared} BEGIN",
             f"    FOR {turn} IN 1..{TIMES} LOOP",
-            f"        EXIT WHEN NOT EXISTS (SELECT FROM {name} WHERE {condition});",
-            *(f"        {each}" for each in through),
+            f"        {ask}",
+            f"        {pages} := pg_relation_size({table_sql}) / current_setting('block_size')::int;",
+            f"        FOR {page} IN 0..{pages} BY {PAGES} LOOP{fill.saying_so}",
+            f"            {update}",
+            f"            COMMIT; RAISE DEBUG 'page % of %', {page}, {pages}; PERFORM pg_sleep({PAUSE});",
+            "        END LOOP;",
+            *([] if is_alone else ["        END LOOP;"]),
             "    END LOOP;",
             *([] if fill.is_kept else [f"    UPDATE {name}{change};"]),
-            *fill.stop_at_rows_passed_over(name),
         ]
     )
 
 
-def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperation:
-    """Return what gives rows their values, in batches.
+def _stop_at_rows_passed_over(name: str, fill: Fill) -> str:
+    """Return a block that stops where a trigger, or a rule, has kept the update from a table's row."""
+    column, where = quoted(fill.column), fill.condition
+    none = f"{column} IS NOT DISTINCT FROM NULL AND ({fill.value}) IS DISTINCT FROM NULL"
+    if where != f"{column} IS NULL":
+        none += f" AND {where}"  # NULL may be what the value was before, and right
+    said = (
+        f"Rows of {name} get no value in {column}: a trigger or rule keeps updates from them. ",
+        f"Without it, UPDATE {name} SET {column} = {fill.value} WHERE {column} IS NULL, and go on",  # noqa: S608
+    )
+    return do_block(
+        [
+            "BEGIN",
+            f"    IF EXISTS (SELECT FROM {name} WHERE {none}) THEN",
+            f"        RAISE USING MESSAGE = {literal(said[0])}",
+            f"            || {literal(said[1])};",
+            "    END IF;",
+        ]
+    )
+
+
+def backfill(table: Table, fill: Fill, catalog: Catalog) -> Outside:
+    """Return what gives rows their values, in batches, and stops where one can't get it.
 
     Args:
         table: whose rows.
@@ -169,7 +161,9 @@ def backfill_op(table: Table, fill: Fill, catalog: Catalog) -> ops.MigrateOperat
     """
     name = sql_name(table.name, catalog)
     if table.primary_key is not None:
-        return SqlOp(_by_key(table, table.primary_key.columns, name, fill), None, table.name)
-    has_heirs = any(table.name in each.parents for each in catalog.tables.values())
-    is_alone = not table.partition_key and not has_heirs
-    return SqlOp(_by_pages(table, name, fill, is_alone=is_alone), None, table.name)
+        filled = _by_key(table, table.primary_key.columns, name, fill)
+    else:
+        has_heirs = any(table.name in each.parents for each in catalog.tables.values())
+        filled = _by_pages(table, name, fill, is_alone=not table.partition_key and not has_heirs)
+    looked = [_stop_at_rows_passed_over(name, fill)] if fill.is_moved else []
+    return Outside(SqlOp(each, None, table.name) for each in (filled, *looked))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate.change import casts, publications
-from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.backfills import Fill, backfill
 from plinth.autogenerate.change.expressions import as_said, bare, named
 from plinth.autogenerate.change.heirs import (
     in_heirs,
@@ -673,7 +673,7 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
 def _fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
     is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
     fill = Fill(column, value, may_be_null=may_be_null, is_moved=is_moved)
-    way.step(way.at, Outside([backfill_op(way.at.tables[name], fill, way.at)]))
+    way.step(way.at, backfill(way.at.tables[name], fill, way.at))
 
 
 def new_and_filled(way: Way, name: Name) -> list[Column]:

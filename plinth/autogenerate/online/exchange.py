@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from alembic.operations import ops
 
 from plinth.autogenerate.change import dependents, publications
-from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.backfills import Fill, backfill
 from plinth.autogenerate.change.partitions import settled
 from plinth.autogenerate.change.parts import Piece, keys_on, moved, on_column
 from plinth.autogenerate.change.quoting import (
@@ -261,8 +261,7 @@ class _Exchange:
                 is_kept=True,
                 is_moved=not turn.new.not_null,  # of what is required a check is validated
             )
-            op = backfill_op(at.tables[turn.table], fill, at)
-            self.way.step(at, Outside([op]))
+            self.way.step(at, backfill(at.tables[turn.table], fill, at))
 
     def _refuse_too_large(self, turn: Turn) -> Iterator[SqlOp]:
         """Yield what stops if a number of a key is too large for its old type, before any trigger would."""

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.change.backfills import Fill, backfill_op
+from plinth.autogenerate.change.backfills import Fill, backfill
 from plinth.autogenerate.change.parts import Piece, keys_on, on_column
 from plinth.autogenerate.change.quoting import made_name, quoted, schema_of, shown, temporary_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import CommentOp
-from plinth.autogenerate.change.way import Operations, Outside, Way
+from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import alter_op, default_sql, loosen, native_column, server_default
 from plinth.autogenerate.objects.constraints import drop_constraint
@@ -124,8 +124,7 @@ def drop_old_names(way: Way) -> None:
         if pair.old.not_null:
             loosen(way, name, pair.old)
         fill = Fill(old, quoted(place.column), may_be_null=True, is_moved=True)
-        filled = backfill_op(way.at.tables[name], fill, way.at)
-        way.step(way.at, [], Outside([filled]))
+        way.step(way.at, [], backfill(way.at.tables[name], fill, way.at))
         table = way.at.tables[name]
         up = [*pair.stop(way.at), pair.drop(old, way.at)]
         down = [*pair.add(old, way.at), *pair.keep(way.at)]

@@ -194,10 +194,10 @@ def _sql_op(_: AutogenContext, op: SqlOp) -> list[str]:
 def _statement(text: str) -> str:
     if "\n" not in text:
         return f"op.execute({string(text)})"
-    return "op.execute(\n" + _indented(_text_of_lines(text, 3 * MARGIN)) + "\n)"
+    return "op.execute(\n" + _indented(text_of_lines(text, 3 * MARGIN)) + "\n)"
 
 
-def _text_of_lines(text: str, margin: int) -> str:
+def text_of_lines(text: str, margin: int) -> str:
     """Return a text of several lines as it is written, indented as far as the margin says."""
     quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     # What stands in the string is indented with the code: nothing in it may depend on that, as the text of a
@@ -238,7 +238,7 @@ def _each_partition(_: AutogenContext, op: EachPartitionOp) -> list[str]:
 
 @renderers.dispatch_for(PartitionsOp)
 def _partitions(_: AutogenContext, op: PartitionsOp) -> list[str]:
-    asked = _indented(_text_of_lines(op.text, 2 * MARGIN))
+    asked = _indented(text_of_lines(op.text, 2 * MARGIN))
     why = "text() would take a colon in a name for a parameter: a backslash stands before it"
     return [*_comment(why), f"partitions = sa.text(\n{asked}\n)"]
 
@@ -250,7 +250,7 @@ def _text_op(_: AutogenContext, op: TextOp) -> str:
 
 @renderers.dispatch_for(NamedTextOp)
 def _named_text(_: AutogenContext, op: NamedTextOp) -> str:
-    text = _text_of_lines(op.text, MARGIN)
+    text = text_of_lines(op.text, MARGIN)
     if text.startswith('"""'):
         return f"{op.name} = {text}"
     return fitted(f"{op.name} = (\n{_indented(text)}\n)", MARGIN)

@@ -20,13 +20,11 @@ def upgrade() -> None:
         SELECT id INTO low FROM users ORDER BY id LIMIT 1;
         SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
         LOOP
-            SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id ORDER BY id OFFSET 999 LIMIT 1;
-            high := CASE WHEN FOUND THEN high ELSE last END;
+            SELECT id INTO high FROM users WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+            high := CASE WHEN high < last THEN high ELSE last END;
             UPDATE users SET country = 'CH' WHERE country IS NULL AND id BETWEEN low.id AND high.id;
-            COMMIT;
-            RAISE DEBUG '% of %', high, last;
-            EXIT WHEN high IS NOT DISTINCT FROM last;
-            low := high; PERFORM pg_sleep(0.01);
+            COMMIT; RAISE DEBUG '% of %', high, last;
+            EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
         END LOOP;
     END $$
     """

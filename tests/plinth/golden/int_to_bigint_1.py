@@ -35,15 +35,12 @@ def upgrade() -> None:
                 SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM posts WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE posts SET likes_new = likes
                         WHERE likes_new IS NULL AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -84,15 +81,12 @@ def downgrade() -> None:
                 SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM posts WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE posts SET likes_old = likes WHERE likes_old::bigint::text IS DISTINCT
                         FROM likes::text AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """

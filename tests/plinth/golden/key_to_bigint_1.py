@@ -48,15 +48,12 @@ def upgrade() -> None:
                 SELECT id INTO low FROM notes ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM notes ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM notes WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM notes WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE notes SET user_id_new = user_id
                         WHERE user_id_new IS NULL AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -67,14 +64,11 @@ def upgrade() -> None:
                 SELECT id INTO low FROM users ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM users WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE users SET id_new = id WHERE id_new IS NULL AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -180,15 +174,12 @@ def downgrade() -> None:
                 SELECT id INTO low FROM notes ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM notes ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM notes WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM notes WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE notes SET user_id_old = user_id WHERE user_id_old::bigint::text IS DISTINCT
                         FROM user_id::text AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -199,15 +190,12 @@ def downgrade() -> None:
                 SELECT id INTO low FROM users ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM users WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE users SET id_old = id WHERE id_old::bigint::text IS DISTINCT
                         FROM id::text AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """

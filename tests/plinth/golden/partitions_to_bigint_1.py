@@ -47,18 +47,14 @@ def upgrade() -> None:
                 SELECT post_id, day INTO low FROM views ORDER BY post_id, day LIMIT 1;
                 SELECT post_id, day INTO last FROM views ORDER BY post_id DESC, day DESC LIMIT 1;
                 LOOP
-                    SELECT post_id, day INTO high FROM views
-                        WHERE (post_id, day) > (low.post_id, low.day)
-                        AND (post_id, day) <= (last.post_id, last.day)
+                    SELECT post_id, day INTO high FROM views WHERE (post_id, day) > (low.post_id, low.day)
                         ORDER BY post_id, day OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE views SET post_id_new = post_id
                         WHERE post_id_new IS NULL AND (post_id, day) BETWEEN (low.post_id, low.day)
                         AND (high.post_id, high.day);
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -216,18 +212,14 @@ def downgrade() -> None:
                 SELECT post_id, day INTO low FROM views ORDER BY post_id, day LIMIT 1;
                 SELECT post_id, day INTO last FROM views ORDER BY post_id DESC, day DESC LIMIT 1;
                 LOOP
-                    SELECT post_id, day INTO high FROM views
-                        WHERE (post_id, day) > (low.post_id, low.day)
-                        AND (post_id, day) <= (last.post_id, last.day)
+                    SELECT post_id, day INTO high FROM views WHERE (post_id, day) > (low.post_id, low.day)
                         ORDER BY post_id, day OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE views SET post_id_old = post_id WHERE post_id_old::bigint::text IS DISTINCT
                         FROM post_id::text AND (post_id, day) BETWEEN (low.post_id, low.day)
                         AND (high.post_id, high.day);
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """

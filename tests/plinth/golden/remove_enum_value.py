@@ -43,15 +43,12 @@ def upgrade() -> None:
                 SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM posts WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE posts SET state_new = state::text::post_state_new
                         WHERE state_new IS NULL AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """
@@ -103,16 +100,13 @@ def downgrade() -> None:
                 SELECT id INTO low FROM posts ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM posts ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM posts WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM posts WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE posts SET state_old = state::text::post_state_old
                         WHERE state_old::text::post_state::text IS DISTINCT
                         FROM state::text AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
             END $$
             """

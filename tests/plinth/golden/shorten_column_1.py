@@ -36,20 +36,24 @@ def upgrade() -> None:
                 SELECT id INTO low FROM users ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM users WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE users SET email_new = left(email, 100)
                         WHERE email_new IS NULL AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
+            END $$
+            """
+        )
+        op.execute(
+            """
+            DO $$ BEGIN
                 IF EXISTS (SELECT FROM users WHERE email_new IS NOT DISTINCT
                     FROM NULL AND (left(email, 100)) IS DISTINCT FROM NULL) THEN
                     RAISE USING MESSAGE =
-                        'Rows of users get no value in email_new: a trigger or rule, which no revision knows, keeps updates from them. Take it away for the time, and run the same command again';
+                        'Rows of users get no value in email_new: a trigger or rule keeps updates from them. '
+                        || 'Without it, UPDATE users SET email_new = left(email, 100) WHERE email_new IS NULL, and go on';
                 END IF;
             END $$
             """
@@ -92,23 +96,27 @@ def downgrade() -> None:
                 SELECT id INTO low FROM users ORDER BY id LIMIT 1;
                 SELECT id INTO last FROM users ORDER BY id DESC LIMIT 1;
                 LOOP
-                    SELECT id INTO high FROM users WHERE id > low.id AND id <= last.id
-                        ORDER BY id OFFSET 999 LIMIT 1;
-                    high := CASE WHEN FOUND THEN high ELSE last END;
+                    SELECT id INTO high FROM users WHERE id > low.id ORDER BY id OFFSET 999 LIMIT 1;
+                    high := CASE WHEN high < last THEN high ELSE last END;
                     UPDATE users SET email_old = email WHERE (SELECT left(email, 100)
                         FROM (SELECT email_old AS email) AS users)::character varying(100)::text IS DISTINCT
                         FROM email::text AND id BETWEEN low.id AND high.id;
-                    COMMIT;
-                    RAISE DEBUG '% of %', high, last;
-                    EXIT WHEN high IS NOT DISTINCT FROM last;
-                    low := high; PERFORM pg_sleep(0.01);
+                    COMMIT; RAISE DEBUG '% of %', high, last;
+                    EXIT WHEN high IS NOT DISTINCT FROM last; low := high; PERFORM pg_sleep(0.01);
                 END LOOP;
+            END $$
+            """
+        )
+        op.execute(
+            """
+            DO $$ BEGIN
                 IF EXISTS (SELECT FROM users WHERE email_old IS NOT DISTINCT FROM NULL AND (email) IS DISTINCT
                     FROM NULL AND (SELECT left(email, 100)
                     FROM (SELECT email_old AS email) AS users)::character varying(100)::text IS DISTINCT
                     FROM email::text) THEN
                     RAISE USING MESSAGE =
-                        'Rows of users get no value in email_old: a trigger or rule, which no revision knows, keeps updates from them. Take it away for the time, and run the same command again';
+                        'Rows of users get no value in email_old: a trigger or rule keeps updates from them. '
+                        || 'Without it, UPDATE users SET email_old = email WHERE email_old IS NULL, and go on';
                 END IF;
             END $$
             """
