@@ -35,11 +35,14 @@ FORMATS = {
 }
 # They would end a session that waits for another one: a proof, the plan, a question to the user.
 LIMITS = ("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
-_SET = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) given (name, value)"
 # Behind a pooler the session is another client's too, which keeps its limits; older servers have fewer.
-_UNLIMIT = (
-    "select set_config(name, '0', false) from pg_settings where name = any(%s) and pg_backend_pid() = %s"
-)
+_SETTLE = """
+    select set_config(name, value, false)
+    from (select name, value from unnest(%s::text[], %s::text[]) given (name, value)
+          union all
+          select name, '0' from unnest(%s::text[]) limits (name)
+          where current_setting(name, true) is not null and pg_backend_pid() = %s) wanted
+    """
 
 MAINTENANCE_DATABASES = ("postgres", "template1")
 
@@ -112,8 +115,7 @@ def settle_session(session: "psycopg.Connection[Any]") -> None:
     Limits of idle time and of a transaction's are lifted, unless a pooler stands between.
     """
     names, values = list(FORMATS), list(FORMATS.values())
-    session.execute(_SET, [names, values])
-    session.execute(_UNLIMIT, [list(LIMITS), session.info.backend_pid])
+    session.execute(_SETTLE, [names, values, list(LIMITS), session.info.backend_pid])
     session.commit()
 
 

@@ -13,28 +13,26 @@ from plinth.errors import PlinthError
 
 SCHEMA = "plinth"
 
-_SCHEMA = text(
+# All that is asked of it, at once. What a role may not is asked of the tables that are there.
+_SEEN = text(
     """
     select quote_ident(current_user) as role, quote_ident(current_database()) as database,
            has_database_privilege(current_database(), 'CREATE') as may_create_schemas,
            has_schema_privilege(n.oid, 'CREATE') as may_create,
-           has_schema_privilege(n.oid, 'USAGE') as may_use
+           has_schema_privilege(n.oid, 'USAGE') as may_use,
+           (select coalesce(jsonb_object_agg(relname, array(
+                select p from unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
+                where not has_table_privilege(c.oid, p))), '{}')
+            from pg_class c where relnamespace = n.oid and relname = any(:names)) as lacking
     from (select 1) one left join pg_namespace n on nspname = 'plinth'
-    """
-)
-_LACKING = text(
-    """
-    select exists (select from pg_class where relnamespace = n.oid and relname = :name) as is_there,
-           coalesce((select array_agg(p) from unnest(cast(:privileges as text[])) p, pg_class c
-                     where relnamespace = n.oid and relname = :name and not has_table_privilege(c.oid, p)),
-                    '{}') as lacking
-    from pg_namespace n where nspname = 'plinth'
     """
 )
 _VERSION_TABLE = text(
     """
     select quote_ident(current_user) as role, c.oid::regclass::text as name, n.nspname,
-           quote_ident(s.nspname) as schema, has_schema_privilege(s.oid, 'CREATE') as may_create,
+           current_schema() as default_schema, current_setting('search_path') as search_path,
+           quote_ident(current_database()) as database, quote_ident(s.nspname) as schema,
+           has_schema_privilege(s.oid, 'CREATE') as may_create,
            has_schema_privilege(n.oid, 'USAGE') as may_use,
            (select array_agg(p) from unnest(cast(:privileges as text[])) p
             where not has_table_privilege(c.oid, p)) as lacking
@@ -73,12 +71,12 @@ def exists(connection: Connection, table: str) -> bool:
     Raises:
         PrivilegeError: it is there, and the role may not.
     """
-    here = connection.execute(_SCHEMA).one()
-    found = connection.execute(_LACKING, {"name": table, "privileges": ["SELECT"]}).one_or_none()
-    if found is None or not found.is_there:
+    here = connection.execute(_SEEN, {"names": [table]}).one()
+    if table not in here.lacking:
         return False
+    lacks = "SELECT" in here.lacking[table]
     grants = [] if here.may_use else [f"GRANT USAGE ON SCHEMA {SCHEMA} TO {here.role}"]
-    grants += [f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {here.role}"] if found.lacking else []
+    grants += [f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {here.role}"] if lacks else []
     if grants:
         raise PrivilegeError(
             f"Role {here.role} may not read {SCHEMA}.{table}. Let the owner run: {'; '.join(grants)}"
@@ -92,7 +90,7 @@ def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
     Raises:
         PrivilegeError: the role may not make them, or not write to them.
     """
-    here = connection.execute(_SCHEMA).one()
+    here = connection.execute(_SEEN, {"names": [table.name for table in tables]}).one()
     if here.may_create is None:
         if not here.may_create_schemas:
             raise PrivilegeError(
@@ -102,12 +100,10 @@ def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
         connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
     missing, grants = [], []
     for table in tables:
-        found = connection.execute(
-            _LACKING, {"name": table.name, "privileges": list(table.privileges)}
-        ).one_or_none()
-        if found is None or not found.is_there:
+        lacking = here.lacking.get(table.name)
+        if lacking is None:
             missing.append(table)
-        elif found.lacking:
+        elif not set(table.privileges).isdisjoint(lacking):
             grants.append(f"GRANT {', '.join(table.privileges)} ON {SCHEMA}.{table.name} TO {here.role}")
     if missing and here.may_create is False:
         grants.insert(0, f"GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {here.role}")
@@ -122,27 +118,9 @@ def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
         connection.execute(table.creation)
 
 
-def refuse_without_default_schema(connection: Connection) -> None:
-    """Return if there is a schema for what names none, the version table to begin with.
-
-    Raises:
-        PrivilegeError: the search_path names none that is there, or none that the role may use.
-    """
-    if connection.get_execution_options().get("default_schema"):
-        return  # a scratch database, in which it may not be made yet
-    schema, path, database = connection.execute(
-        text("select current_schema(), current_setting('search_path'), quote_ident(current_database())")
-    ).one()
-    if schema is None:
-        raise PrivilegeError(
-            f"The search_path ({path or 'empty'}) names no schema that is there and that this role may use: "
-            f"tables have no place. Make it, or: ALTER DATABASE {database} SET search_path = public"
-        )
-
-
 def refuse_without_version_table(
     connection: Connection, schema: str | None, name: str, *, to_change: bool
-) -> None:
+) -> str | None:
     """Return if the role may do with Alembic's version table what a command does, or nothing hinders it.
 
     Args:
@@ -151,20 +129,31 @@ def refuse_without_version_table(
         name: the table's.
         to_change: whether revisions are applied or undone.
 
+    Returns:
+        The schema where it is, or would be made; None where that isn't known yet.
+
     Raises:
-        PrivilegeError: it may not.
+        PrivilegeError: it may not; or the search_path names no schema that is there and that it may use.
     """
     privileges = ["SELECT", "INSERT", "UPDATE", "DELETE"] if to_change else ["SELECT"]
     found = connection.execute(
         _VERSION_TABLE, {"schema": schema, "name": name, "privileges": privileges}
     ).one()
+    is_scratch = connection.get_execution_options().get("default_schema")  # in which it may not be made yet
+    if not schema and not is_scratch and found.default_schema is None:
+        raise PrivilegeError(
+            f"The search_path ({found.search_path or 'empty'}) names no schema that is there and that this "
+            "role may use: tables have no place. Make it, or: "
+            f"ALTER DATABASE {found.database} SET search_path = public"
+        )
     if found.name and (found.lacking or not found.may_use):
         grants = [] if found.may_use else [f"GRANT USAGE ON SCHEMA {found.nspname} TO {found.role}"]
         grants += [f"GRANT {', '.join(privileges)} ON {found.name} TO {found.role}"] if found.lacking else []
     elif not found.name and to_change and found.may_create is False:
         grants = [f"GRANT USAGE, CREATE ON SCHEMA {found.schema} TO {found.role}"]
     else:
-        return
+        place: str | None = found.nspname or found.default_schema
+        return schema or place
     verb = "write" if to_change else "read"
     raise PrivilegeError(
         f"Role {found.role} may not {verb} {found.name or name}. Let the owner run: {'; '.join(grants)}"

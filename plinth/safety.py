@@ -28,13 +28,11 @@ log = logging.getLogger(__name__)
 
 _IDENTITY = text(
     "select datname as name, oid::bigint as oid, "
-    "extract(epoch from pg_postmaster_start_time())::text as started "
+    "extract(epoch from pg_postmaster_start_time())::text as started, "
+    "has_function_privilege('pg_control_system()', 'EXECUTE') "
+    "and has_function_privilege('pg_control_checkpoint()', 'EXECUTE') as may_ask "
     "from pg_database where datname = coalesce(cast(:name as name), current_database()) "
     "and datconnlimit <> -2"  # a DROP of it was interrupted: nobody can get in any more
-)
-_MAY_ASK = text(
-    "select has_function_privilege('pg_control_system()', 'EXECUTE') "
-    "and has_function_privilege('pg_control_checkpoint()', 'EXECUTE')"
 )
 _CONTROL = text(
     "select system_identifier, timeline_id from pg_control_system() cross join pg_control_checkpoint()"
@@ -118,8 +116,8 @@ def identity(connection: Connection, database: str | None = None) -> Identity | 
     found = connection.execute(_IDENTITY, {"name": database}).one_or_none()
     if found is None:
         return None
-    control = connection.execute(_CONTROL).one() if connection.scalar(_MAY_ASK) else (None, None)
-    return Identity(*found, *control)
+    control = connection.execute(_CONTROL).one() if found.may_ask else (None, None)
+    return Identity(found.name, found.oid, found.started, *control)
 
 
 def same(one: Identity | None, other: Identity | None) -> bool:

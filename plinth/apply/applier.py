@@ -5,7 +5,7 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from plinth.alembic_command import AlembicCommand
 from plinth.apply import checksum, drops, left_columns, losses, phases, resuming, session, version_row
 from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
-from plinth.apply.ledger import Writer, ancestors, history_name
+from plinth.apply.ledger import HISTORY, Entry, Writer, ancestors, history_in, history_name
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.points import Interrupted, Points, driver_session, interrupted, may_commit
@@ -31,7 +31,7 @@ from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unk
 from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
-from plinth.own_schema import refuse_without_default_schema, refuse_without_version_table
+from plinth.own_schema import refuse_without_version_table
 from plinth.places import is_projects, line_in
 from plinth.server_errors import advice, words
 
@@ -76,7 +76,9 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
     with as_command_errors():
         callers = connection.in_transaction()
         if not callers:
-            _refuse_without_privileges(connection, command, options)
+            schema = _refuse_without_privileges(connection, command, options)
+            if schema is not None:
+                options = options | {HISTORY: history_in(schema, options)}
         if not command.changes_database:
             # What only reads must not even create the version table.
             migrate({**options, "dont_mutate": True, "fn": _named_like(work, _reading(command, work))})
@@ -101,12 +103,13 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
                 sys.exit(130)  # as shells have it; under the program `alembic` a traceback would say less
 
 
-def _refuse_without_privileges(connection: Connection, command: AlembicCommand, options: Options) -> None:
+def _refuse_without_privileges(
+    connection: Connection, command: AlembicCommand, options: Options
+) -> str | None:
+    """Return the version table's schema, if that is known yet."""
     schema, table = options.get("version_table_schema"), options.get("version_table") or "alembic_version"
     try:
-        if not schema:
-            refuse_without_default_schema(connection)
-        refuse_without_version_table(connection, schema, table, to_change=command.changes_database)
+        return refuse_without_version_table(connection, schema, table, to_change=command.changes_database)
     finally:
         session.roll_back(connection)
 
@@ -292,17 +295,18 @@ class _Applier:
         with ExitStack() as stack:
             stack.enter_context(collector.rarely())
             self._lock = stack.enter_context(one_applier(connection, table, self._command.name))
+            self._online = OnlineStatements(connection, table, *timeouts, self._lock.session)
             given = self._config.attributes.get("connection") is not None
-            stack.enter_context(session.prepared(connection, self._command.name, put_back=given))
+            bounds = self._online.timeouts
+            stack.enter_context(session.prepared(connection, self._command.name, bounds, put_back=given))
             self._flushing = session.Flushing(connection)
             stack.callback(self._flushing.flush)
-            self._online = OnlineStatements(connection, table, *timeouts, self._lock.session)
             stack.enter_context(self._online.watched())
             stack.enter_context(drops.announced(connection, self._is_upgrading))
             stack.enter_context(self._grants.kept(connection))
             stack.enter_context(left_columns.looked_after(connection))
-            pid = session.backend_pid(connection)
-            self._watcher = Watcher(self._lock.session, pid, timeouts[0], self._online.batches, self._display)
+            watched = self._lock.migrating, timeouts[0], self._online.batches, self._display
+            self._watcher = Watcher(self._lock.session, *watched)
             stack.enter_context(self._watcher.looking())
             try:
                 while not self._attempt(migrate):
@@ -353,8 +357,9 @@ class _Applier:
         connection = self._connection
         self._online.follow(None)
         self._running = None
-        self._online.set_timeouts()
-        connection.commit()  # or Alembic takes this for a caller's transaction, and never commits
+        if self._planned is not None:  # another attempt: the one before may have lifted them
+            self._online.set_timeouts()
+            connection.commit()  # or Alembic takes this for a caller's transaction, and never commits
         try:
             migrate(
                 {
@@ -521,6 +526,7 @@ class _Applier:
         """
         connection = self._connection
         self._heads = tuple(heads)
+        entries: Mapping[str, Entry] | None = None
         if self._planned is None:
             refuse_unknown_heads(heads, context)
             half_way = resuming.standing_half_way(context)
@@ -530,12 +536,14 @@ class _Applier:
                 resuming.refuse_others(half_way, back, planned)
             self._planned, self._to_take_back = planned, {each.revision for each in back}
             refuse_irreversible(planned)
-            refuse_slipped_in(heads, context, self._command, planned)
+            entries = refuse_slipped_in(heads, context, self._command, planned)
             refuse_long_ids(context, planned)
             self._refuse_to_empty(planned, context)
         self._writer = Writer(context, heads)
-        self._writer.prepare(connection)
+        self._writer.prepare(connection, entries)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
+        if self._done + 1 < len(self._planned):
+            self._flushing.put_off()
         connection.commit()
         half_way = self._settled(context)
         version_row.written_at_once(context, self._move)
@@ -553,9 +561,7 @@ class _Applier:
             # What is interrupted was measured when it began.
             if number >= self._measured and not (points and points.are_kept):
                 self._refuse_losses(context, self._planned, number)
-            if number + 1 < len(self._planned):
-                self._flushing.put_off()
-            else:
+            if number + 1 == len(self._planned):
                 self._flushing.resume()
             self._begin(step)
             self._grants.follow()
@@ -614,7 +620,7 @@ class _Applier:
     def _settled(self, context: MigrationContext) -> list[Interrupted]:
         """Take back what goes, forget what `stamp` says, and return what stands half-way still."""
         table = self._writer.version_table
-        half_way = interrupted(self._lock.session, table)
+        half_way = interrupted(self._lock.session, table) if self._writer.half_way else []
         for each in half_way:
             if each.revision in self._to_take_back:
                 self._take_back(context, each)

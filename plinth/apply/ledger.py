@@ -12,7 +12,7 @@ import getpass
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from plinth import own_schema
@@ -49,6 +49,7 @@ from plinth.apply.points import driver_session
 from plinth.own_schema import SCHEMA
 
 APPLIED = ("up", "stamp")
+HISTORY = "plinth_history"  # in the options of a context: the name of the ledger's history
 
 ledger = Table(
     "ledger",
@@ -119,11 +120,19 @@ _SCHEMA = """
 _MAY_NOTE = text(
     """
     select coalesce(
-        (select has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
-            and has_table_privilege(c.oid, 'update')
-         from pg_class c where relname = 'up_to_date' and relnamespace = n.oid),
-        has_schema_privilege(n.oid, 'create'))
-    from pg_namespace n where nspname = 'plinth'
+        has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+            and has_table_privilege(c.oid, 'update'),
+        has_schema_privilege(n.oid, 'create')), c.oid is not null
+    from pg_namespace n left join pg_class c on relname = 'up_to_date' and relnamespace = n.oid
+    where nspname = 'plinth'
+    """
+)
+_NOTE = text(
+    """
+    insert into plinth.up_to_date (version_table, files, heads, ledger)
+    values (:table, :files, :heads, (select max(id) from plinth.ledger where version_table = :table))
+    on conflict (version_table) do update
+    set files = excluded.files, heads = excluded.heads, ledger = excluded.ledger
     """
 )
 # The same text for all revisions, which is compiled once.
@@ -145,6 +154,14 @@ _MOVED = f"""
         %(change)s::text
     from moved
     """  # noqa: S608 - a constant
+# The last batch, and the revisions of which something is noted.
+_BEGUN = text(
+    """
+    select (select coalesce(max(batch), 0) from plinth.ledger where version_table = :table),
+           array(select revision from plinth.unfinished where version_table = :table
+                 union select revision from plinth.points where version_table = :table)
+    """
+)
 _OFFLINE_HISTORY = "current_setting('plinth.history')"
 # What is printed begins each revision at its start.
 _REFUSED_OFFLINE = """
@@ -197,16 +214,24 @@ def history_name(connection: Connection, options: dict[str, Any]) -> str:
     """Return the name under which the ledger has a history: the version table's, with its schema if need be.
 
     Tenants may have a version table each, by their search_path: its schema stands before the name, unless it
-    is `public`.
+    is `public`. A command that has asked once says so in its options (HISTORY).
 
     Args:
         connection: the database's.
         options: of `context.configure()`.
     """
+    known: str | None = options.get(HISTORY)
+    if known is not None:
+        return known
+    schema = connection.scalar(text(_SCHEMA), {"name": version_table(options)})
+    return history_in(schema, options)
+
+
+def history_in(schema: str | None, options: dict[str, Any]) -> str:
+    """Return that name for a version table in a schema which the search_path leads to."""
     name = version_table(options)
     if options.get("version_table_schema"):
         return name
-    schema = connection.scalar(text(_SCHEMA), {"name": name})
     return name if schema in {None, "public"} else f"{schema}.{name}"
 
 
@@ -319,15 +344,19 @@ class Writer:
         self.batch = 0
         self.who = who()
 
-    def prepare(self, connection: Connection) -> None:
-        """Make the ledger, and make it agree with the version table; the caller commits."""
-        entries = newest(read(connection, self.version_table))
+    def prepare(self, connection: Connection, entries: Mapping[str, Entry] | None = None) -> None:
+        """Make the ledger, and make it agree with the version table; the caller commits.
+
+        Args:
+            connection: the database's.
+            entries: the newest row of each revision in the ledger, where it was read just before.
+        """
+        if entries is None:
+            entries = newest(read(connection, self.version_table))
         own_schema.make(connection, OWN_TABLES)
-        for table in (unfinished, points):
-            names = select(table.c.revision).where(table.c.version_table == self.version_table).distinct()
-            self.half_way.update(connection.scalars(names))
-        last = select(func.max(ledger.c.batch)).where(ledger.c.version_table == self.version_table)
-        self.batch = 1 + (connection.scalar(last) or 0)
+        last, half_way = connection.execute(_BEGUN, {"table": self.version_table}).one()
+        self.batch = 1 + last
+        self.half_way.update(half_way)
         self.batches = {name: entry.batch for name, entry in entries.items() if entry.direction == "up"}
         applied = ancestors(self.script, self.heads)
         recorded = {name for name, entry in entries.items() if entry.direction in APPLIED}
@@ -453,13 +482,13 @@ class Writer:
             connection: the database's.
             files: a fingerprint of those that are applied.
         """
-        if not connection.scalar(_MAY_NOTE):
+        may, is_there = connection.execute(_MAY_NOTE).one()
+        if not may:
             return  # the next program takes the long way, too
-        connection.execute(CreateTable(up_to_date, if_not_exists=True))
-        last = select(func.max(ledger.c.id)).where(ledger.c.version_table == self.version_table)
-        seen = {"files": files, "heads": sorted(self.heads), "ledger": connection.scalar(last)}
-        row = insert(up_to_date).values(version_table=self.version_table, **seen)
-        connection.execute(row.on_conflict_do_update(index_elements=["version_table"], set_=seen))
+        if not is_there:
+            connection.execute(CreateTable(up_to_date, if_not_exists=True))
+        seen = {"table": self.version_table, "files": files, "heads": sorted(self.heads)}
+        connection.execute(_NOTE, seen)
 
     def _row(self, direction: str, name: str, took: float | None) -> dict[str, Any]:
         return self._of_file(name) | self._of_run(direction, name, took)

@@ -48,9 +48,11 @@ class Lock:
 
     Args:
         session: the session that does nothing but hold it; others may ask it something in between.
+        migrating: the pid of the server's process for the session that migrates.
     """
 
     session: "psycopg.Connection[Any]"
+    migrating: int
     _asked: float = -math.inf  # when the server last answered
 
     def is_alive(self) -> bool:
@@ -103,7 +105,7 @@ def one_applier(connection: Connection, version_table: str, command: str) -> Ite
         ConnectError: there is no second connection.
     """
     with second_session(connection) as session:
-        refuse_pooler(session, connection)
+        pid = refuse_pooler(session, connection)
         session.execute(
             "select set_config('application_name', %s, false), "
             "set_config('idle_session_timeout', '0', false), set_config('statement_timeout', '0', false), "
@@ -114,7 +116,7 @@ def one_applier(connection: Connection, version_table: str, command: str) -> Ite
         )
         _wait(session, lock_key("session", version_table))
         with _migrating(session, connection, lock_key("migrating", version_table)):
-            yield Lock(session)
+            yield Lock(session, pid)
 
 
 @contextmanager
@@ -160,8 +162,8 @@ def _answering(session: "psycopg.Connection[Any]") -> Iterator[None]:
             timer.join()
 
 
-def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) -> None:
-    """Return if sessions are the server's own, so that a lock and a timeout last.
+def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) -> int:
+    """Return the pid of a connection's process if sessions are the server's own, so that locks last.
 
     A transaction-pooling proxy gives a session's next statement to any of the server's sessions: two of ours
     then meet in one, or one of ours wanders.
@@ -184,6 +186,7 @@ def refuse_pooler(session: "psycopg.Connection[Any]", connection: Connection) ->
             "transaction, for instance): no lock and no timeout would last there. Set MIGRATION_DATABASE_URL "
             "to a URL that leads to the server directly; the application may keep its own."
         )
+    return next(pid for whose, pid in seen if whose == "connection")
 
 
 def is_held(connection: Connection, version_table: str) -> bool:

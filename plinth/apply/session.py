@@ -26,28 +26,52 @@ _SET = text(
     "select set_config(name, value, false) from unnest(cast(:names as text[]), cast(:values as text[])) "
     "given (name, value)"
 )
-_READ = text("select name, current_setting(name) from pg_settings where name = any(:names)")
+# What isn't wanted (NULL) is read alone. One name says for itself what it is where nobody has set it.
+_PREPARE = text(
+    """
+    with before as materialized (
+        select name, wanted, current_setting(name, true) as value
+        from unnest(cast(:names as text[]), cast(:wanted as text[])) given (name, wanted))
+    select name, value, case
+        when name = 'application_name' and value <> '' then null
+        when wanted <> value then set_config(name, wanted, false) end
+    from before where value is not null
+    """
+)
+_PUT_OFF = text(
+    """
+    with before as materialized (select current_setting('synchronous_commit') as value)
+    select value, set_config('synchronous_commit', 'off', false) from before
+    """
+)
 
 
 @contextmanager
-def prepared(connection: Connection, command: str, *, put_back: bool) -> Iterator[None]:
+def prepared(
+    connection: Connection, command: str, timeouts: tuple[str, str], *, put_back: bool
+) -> Iterator[None]:
     """Give the session a name and the settings of our own, and let it end soon after its client is gone.
 
     Args:
         connection: the session's, without a transaction.
         command: what is going on.
+        timeouts: for a lock, and for a statement.
         put_back: whether the session lives on, and gets its settings back.
     """
-    wanted = {**FORMATS, **dict.fromkeys(LIMITS, "0"), **dict([SEES_ALL_ROWS])}
-    names = [*_CHANGED, *wanted]
-    before: dict[str, str] = dict(connection.execute(_READ, {"names": names}).all())
-    new = {name: wanted[name] for name in before.keys() & wanted if before[name] != wanted[name]}
-    new["application_name"] = before["application_name"] or f"alembic {command}"
+    wanted: dict[str, str | None] = {
+        **dict.fromkeys(_CHANGED),
+        **FORMATS,
+        **dict.fromkeys(LIMITS, "0"),
+        **dict([SEES_ALL_ROWS]),
+        **dict(zip(("lock_timeout", "statement_timeout"), timeouts, strict=True)),
+        "application_name": f"alembic {command}",
+        "client_connection_check_interval": "1s",
+    }
     try:
-        _set(connection, {**new, "client_connection_check_interval": "1s"})
+        before = _prepare(connection, wanted)
     except DBAPIError:  # the server's platform can't: what an orphan does, the next applier waits for
         connection.rollback()
-        _set(connection, new)
+        before = _prepare(connection, wanted | {"client_connection_check_interval": None})
     try:
         yield
     finally:
@@ -82,10 +106,9 @@ class Flushing:
         self._before: str | None = None  # what holds otherwise, while commits don't wait
 
     def put_off(self) -> None:
-        """Let the commits from here on return early; the session has no transaction."""
+        """Let the commits from the transaction's on return early, if that comes to its end."""
         if self._before is None:
-            self._before = self._connection.scalar(text("select current_setting('synchronous_commit')"))
-            _set(self._connection, {"synchronous_commit": "off"})
+            self._before = self._connection.scalar(_PUT_OFF)
 
     def resume(self) -> None:
         """Let the next commit wait until it is on disk, and with it all before; there is no transaction."""
@@ -105,13 +128,6 @@ class Flushing:
             self._connection.commit()
         except (DBAPIError, psycopg.Error) as error:
             log.debug("The last commits may not be on disk for a moment: %s", error)
-
-
-def backend_pid(connection: Connection) -> int:
-    """Return the pid of the server's process for the session."""
-    pid: int = connection.execute(text("select pg_backend_pid()")).scalar_one()
-    connection.commit()
-    return pid
 
 
 def is_lost(connection: Connection, error: Exception) -> bool:
@@ -144,6 +160,13 @@ def roll_back(connection: Connection) -> None:
         connection.rollback()
         # SQLAlchemy's transaction ends with a COMMIT that was refused; the server's goes on.
         connection.connection.rollback()
+
+
+def _prepare(connection: Connection, wanted: Mapping[str, str | None]) -> dict[str, str]:
+    """Set what is wanted of what the server knows, and return what was set before."""
+    rows = connection.execute(_PREPARE, {"names": list(wanted), "wanted": list(wanted.values())}).all()
+    connection.commit()
+    return {name: value for name, value, _ in rows}
 
 
 def _set(connection: Connection, values: Mapping[str, str]) -> None:

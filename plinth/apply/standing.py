@@ -94,7 +94,7 @@ def refuse_slipped_in(
     context: MigrationContext,
     command: AlembicCommand,
     planned: Sequence[MigrationStep] = (),
-) -> None:
+) -> dict[str, Entry] | None:
     """Return if all that counts as applied was applied, as far as the command is concerned.
 
     Args:
@@ -103,12 +103,15 @@ def refuse_slipped_in(
         command: which one: by `stamp` the author says that the revision is applied.
         planned: what it is about to do.
 
+    Returns:
+        The newest row of each revision in the ledger, if it was read.
+
     Raises:
         StandingError: a revision was skipped.
     """
     script, connection = context.script, context.connection
     if command.name == "stamp" or script is None or not isinstance(connection, Connection):
-        return
+        return None
     entries = newest(read(connection, history_name(connection, context.opts)))
     slipped = slipped_in(script, heads, entries)
     if planned and not any(step.is_upgrade for step in planned):
@@ -118,6 +121,7 @@ def refuse_slipped_in(
         slipped = [name for name in slipped if name in touched]
     if slipped:
         raise StandingError(" ".join(say_slipped_in(script, name, heads, entries) for name in slipped))
+    return entries
 
 
 def refuse_long_ids(context: MigrationContext, planned: Sequence[MigrationStep]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 
 from plinth.__main__ import libpq_url, psql
 from plinth.apply import checksum
+from plinth.listening import listening
 from tests.plinth.history import CONCURRENTLY, History, catalog, clear, do, heads, ledger, rows
 from tests.plinth.project import Project
 
@@ -206,6 +207,39 @@ def test_a_connection_without_a_transaction_is_put_back(
         ours = text("select from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
         assert connection.execute(ours).all() == []
     assert heads(empty_url) == {"a"}
+
+
+def test_a_command_asks_nothing_twice(history: History, empty_engine: Engine) -> None:
+    history.tables("a", "b")
+    asked: list[tuple[str, str]] = []
+
+    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        asked.append((statement, repr(parameters)))
+
+    with listening((empty_engine, "before_cursor_execute", note)):
+        command.upgrade(history.config(empty_engine), "a")
+        asked.clear()
+        command.upgrade(history.config(empty_engine), "head")
+    of_alembic = [each for each in asked if "pg_catalog.pg_class.relname" in each[0]]
+    ours = [each for each in asked if each not in of_alembic]
+    assert len(ours) == len(set(ours))
+    assert len(asked) <= 24, asked
+
+
+def test_only_the_last_commit_waits_for_the_disk(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, f"alter database {empty_url.database} set synchronous_commit = 'on'")
+    settings = "current_setting('synchronous_commit') as waits, current_setting('lock_timeout') as lock"
+    history.add("a", None, f'op.execute("create table seen as select 1 as at, {settings}")')
+    history.add("b", "a", f'op.execute("insert into seen select 2, {settings}")')
+    history.add("c", "b", f'op.execute("insert into seen select 3, {settings}")')
+    command.upgrade(history.config(empty_engine), "head")
+    seen = [(1, "off", "250ms"), (2, "off", "250ms"), (3, "on", "250ms")]
+    assert rows(empty_url, "select * from seen order by at") == seen
+    with empty_engine.connect() as connection:
+        command.downgrade(history.config(connection), "a")
+        assert connection.scalar(text("show synchronous_commit")) == "on"
 
 
 def test_the_checksum_is_of_what_the_file_means() -> None:
