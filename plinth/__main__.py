@@ -6,7 +6,6 @@ Each command imports what it needs when it runs: what is asked most is answered 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -189,6 +188,8 @@ def url(_: argparse.Namespace) -> int:
 
 def shell(_: argparse.Namespace) -> int:
     """Run psql on the database."""
+    import subprocess
+
     from sqlalchemy.engine import URL
 
     from plinth import development

