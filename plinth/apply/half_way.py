@@ -68,8 +68,8 @@ def take_back(
     # Imported late: other commands need nothing of it.
     from plinth.autogenerate.change.casts import read_casts  # noqa: PLC0415
     from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
-    from plinth.autogenerate.objects.constraints import left_to_look_at  # noqa: PLC0415
-    from plinth.autogenerate.objects.tables import with_partitions_own  # noqa: PLC0415
+    from plinth.autogenerate.objects.foreign_keys import left_to_look_at  # noqa: PLC0415
+    from plinth.autogenerate.objects.partitions import with_partitions_own  # noqa: PLC0415
     from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
 
     before = recorded_catalog(found.picture) if found.picture else None

@@ -3,7 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from plinth.autogenerate.change.quoting import quoted
+from plinth.autogenerate.change.quoting import (
+    quoted,
+)
+from plinth.catalog.picture import Column
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
 
@@ -92,3 +95,8 @@ def bare(expression: str, words: Mapping[str, str]) -> str:
             if depth == 0 and place < len(expression) - 1:
                 return expression
     return expression[1:-1]
+
+
+def default_sql(column: Column) -> str | None:
+    """Return a column's default as SQL, if it has one."""
+    return None if column.default is None else as_said(column.default, column.words)

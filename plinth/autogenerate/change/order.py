@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import Change, Step
-from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node, Table
 
 Places = Mapping[Node, set[int]]  # in the list of operations
 
@@ -222,3 +222,25 @@ def _bare_name(node: Node, catalog: Catalog) -> str:
         other = catalog.others.get((node.kind, node.name))
         return other.bare if other else node.name
     return node.name.name if isinstance(node.name, Name) else node.name.column
+
+
+def in_order(tables: Iterable[Name], catalog: Catalog) -> list[Name]:
+    """Return tables, each after those that it refers to or inherits from, as far as there are no cycles."""
+    waiting = sorted(tables)
+    ordered: list[Name] = []
+    while waiting:
+        free = [
+            name for name in waiting if not _needs(catalog.tables[name]).intersection(waiting) - {name}
+        ] or [min(waiting, key=lambda name: (_is_child(name, waiting, catalog), name))]
+        ordered += free
+        waiting = [name for name in waiting if name not in free]
+    return ordered
+
+
+def _is_child(name: Name, waiting: Iterable[Name], catalog: Catalog) -> bool:
+    return bool(set(catalog.tables[name].parents).intersection(waiting))
+
+
+def _needs(table: Table) -> set[Name]:
+    keys = (each.foreign_key for each in table.constraints.values())
+    return {key.table for key in keys if key} | set(table.parents)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.compare.leaving import with_what_leaves
-from plinth.autogenerate.objects.tables import with_partitions_own
+from plinth.autogenerate.objects.partitions import with_partitions_own
 from plinth.catalog.picture import (
     Catalog,
     Column,

@@ -1,20 +1,18 @@
 """Columns: added, dropped, altered.
 
-Those of a busy table are added and filled in batches, required and no longer required. One that numbers the
-rows comes empty: PostgreSQL would write the table anew. Its sequence numbers new rows, and the others in
-batches; with all its values it becomes an identity column.
+Those of a busy table are added without what takes a look at its rows: values come later (`values`), and so
+does NOT NULL (`not_null`).
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
 
 from plinth.autogenerate.change import casts, publications
-from plinth.autogenerate.change.backfills import Fill, backfill
-from plinth.autogenerate.change.expressions import as_said, bare, named
+from plinth.autogenerate.change.expressions import bare, default_sql
 from plinth.autogenerate.change.heirs import (
     in_heirs,
     is_column_inherited,
@@ -22,17 +20,14 @@ from plinth.autogenerate.change.heirs import (
     with_heirs,
     with_inherited,
 )
-from plinth.autogenerate.change.parts import old_columns
 from plinth.autogenerate.change.quoting import (
     do_block,
     dollar_quoted,
     literal,
-    made_name,
     quoted,
     schema_of,
     shown,
     sql_name,
-    temporary_name,
     without_binds,
 )
 from plinth.autogenerate.change.refusals import refuse
@@ -47,15 +42,19 @@ from plinth.autogenerate.change.steps import (
     Waiting,
 )
 from plinth.autogenerate.change.types import base_name, same_family, sqlalchemy_type
-from plinth.autogenerate.change.way import Outside, Way
+from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.constraints import add_not_valid, not_valid_op, validate, validate_op
 from plinth.autogenerate.objects.sequences import (
     continue_sequence,
     identity,
     identity_sql,
     is_serial,
-    next_value,
+)
+from plinth.autogenerate.objects.values import (
+    as_serial,
+    is_filled,
+    is_numbered,
+    let_number,
 )
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table, only
 
@@ -92,11 +91,6 @@ def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[o
     elif column.default is not None and not is_serial(column, table, catalog):
         options["server_default"] = server_default(column)
     return sa.Column(column.name, type_, *given, **options)  # type: ignore[arg-type]
-
-
-def default_sql(column: Column) -> str | None:
-    """Return a column's default as SQL, if it has one."""
-    return None if column.default is None else as_said(column.default, column.words)
 
 
 def server_default(column: Column) -> str | sa.TextClause:
@@ -614,235 +608,6 @@ def _without_defaults(way: Way, name: Name, eased: Catalog) -> Catalog | None:
     return with_heirs(eased, replace(table, columns=columns))
 
 
-def is_filled(change: Change, table: Name, column: Column) -> bool:
-    """Whether a new column gets its values row by row: from a backfill, or a default that differs each time.
-
-    One that PostgreSQL computes once, for all rows that are there, writes nothing anew (ALTER TABLE, notes).
-    """
-    if column.generated:
-        return False
-    if column.identity or column.sequence:
-        return is_numbered(change, table, column)
-    if ColumnName(table, column.name) in change.backfills:
-        return True
-    return column.has_volatile_default
-
-
-# Values
-
-
-def _fill(way: Way, name: Name) -> None:
-    """Give rows their values, batch by batch."""
-    new = [column for column in new_and_filled(way, name) if not column.not_null]
-    required = [column for column in _becoming_required(way, name) if column.generated != "v"]
-    for column in _by_use(way, name, [*new, *required]):
-        value, old = _value(way, name, column), way.before.tables[name].column(column.name)
-        if column in new:
-            may_be_null = ColumnName(name, column.name) in way.change.backfills
-            _fill_column(way, name, column.name, str(value), may_be_null=may_be_null)
-        elif value is not None and not (old is not None and column.generated):
-            _fill_column(way, name, column.name, value)
-
-
-def _by_use(way: Way, name: Name, columns: Sequence[Column]) -> list[Column]:
-    """Return columns in an order in which each comes after those that its value is made of."""
-    used = {each.name: named(_value(way, name, each) or "") for each in columns}
-    left, found = list(columns), list[Column]()
-    while left:
-        names = {each.name for each in left}
-        free = [each for each in left if not used[each.name] & (names - {each.name})]
-        if not free:
-            listed = ", ".join(f"{shown(name, way.change.after)}.{each.name}" for each in left)
-            refuse(
-                "hint",
-                f"The values that rows get in {listed} are made of each other: what comes first has none. "
-                'Say it otherwise: info={"backfill": "an SQL expression"}.',
-            )
-            free = left
-        found += free[:1]
-        left.remove(free[0])
-    return found
-
-
-def _value(way: Way, name: Name, column: Column) -> str | None:
-    """Return what gives rows their values in a column; one of identity numbers them whatever else is said."""
-    default = default_sql(as_serial(column, way.change.after))
-    return default if column.identity else way.change.backfills.get(ColumnName(name, column.name), default)
-
-
-def _fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
-    is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
-    fill = Fill(column, value, may_be_null=may_be_null, is_moved=is_moved)
-    way.step(way.at, backfill(way.at.tables[name], fill, way.at))
-
-
-def new_and_filled(way: Way, name: Name) -> list[Column]:
-    """Return the new columns of a table whose rows get their values one by one."""
-    before = way.before.tables[name]
-    return [
-        column
-        for column in way.change.after.tables[name].columns
-        if before.column(column.name) is None
-        and is_filled(way.change, name, column)
-        and not is_column_inherited(way.change, name, column, way.change.after)
-    ]
-
-
-def is_numbered(change: Change, table: Name, column: Column) -> bool:
-    """Whether a column numbers rows that are there, in a table by itself."""
-    before = change.before.tables.get(table)
-    if before is None or before.column(column.name) is not None or column.sequence is None:
-        return False
-    has_heirs = any(table in each.parents for each in change.before.tables.values())
-    return not (before.partition_key or before.parents or has_heirs)
-
-
-def as_serial(column: Column, catalog: Catalog) -> Column:
-    """Return an identity column as it is until it has all its values; any other as it is."""
-    if not column.identity or column.sequence is None:
-        return column
-    return replace(column, identity="", default=next_value(column.sequence, catalog))
-
-
-def _new(way: Way, name: Name) -> dict[str, Column]:
-    """Return the new columns of a standing table that will be identity columns."""
-    columns = way.change.after.tables[name].columns
-    return {each.name: each for each in columns if each.identity and is_numbered(way.change, name, each)}
-
-
-def _for_everybody(way: Way, name: Name, words: str) -> list[SqlOp]:
-    """Return what lets all roles number rows, or no longer: an identity column needs no privilege."""
-    sequences = [each.sequence for each in _new(way, name).values() if each.sequence]
-    note = "whoever may insert gets a number, as it will be with an identity column"
-    return [
-        SqlOp(
-            words.format(sql_name(each, way.change.after)),
-            table=name,
-            note=note if words.startswith("GRANT") else None,
-        )
-        for each in sequences
-    ]
-
-
-def let_number(way: Way, name: Name) -> None:
-    """Let all roles insert rows that the sequences of new columns number, in the part that added these."""
-    grants = _for_everybody(way, name, "GRANT USAGE ON SEQUENCE {} TO PUBLIC")
-    if grants:
-        last = way.parts[-1]
-        way.parts[-1] = replace(last, up=[*last.up, *grants])
-
-
-def make_identity(way: Way, name: Name) -> None:
-    """Go on by making new columns of a table identity columns, whose sequences go on where they stand."""
-    new, table = _new(way, name), way.at.tables[name]
-    if not new:
-        return
-    columns = tuple(new.get(each.name, each) for each in table.columns)
-    wanted = way.change.after.sequences
-    sequences = {each.sequence: wanted[each.sequence] for each in new.values() if each.sequence}
-    to = way.with_table(replace(table, columns=columns))
-    to = replace(to, sequences={**to.sequences, **sequences})
-    revoke = _for_everybody(way, name, "REVOKE USAGE ON SEQUENCE {} FROM PUBLIC")
-    # On the way back the column goes as a whole.
-    way.step(to, [*revoke, *way.between(way.at, to).up])
-
-
-# NULL, allowed or not
-
-
-def not_null_check(table: Table, column: Column) -> Constraint:
-    """Return the check that lets SET NOT NULL trust that no row has NULL."""
-    name = made_name(table.name.name, column.name, "required")
-    name = temporary_name(name, "", {*table.constraints, *table.indexes})
-    expression = f"({quoted(column.name)} IS NOT NULL)"
-    return Constraint(name, "c", f"CHECK ({expression})", (column.name,), expression)
-
-
-def tightened(table: Table, column: str, check: Constraint, catalog: Catalog) -> list[ops.MigrateOperation]:
-    """Return what lets a column refuse NULL, as a check has seen that no row has it."""
-    return [
-        alter_op(table, column, catalog, modify_nullable=False),
-        *constraints.not_null_name_ops(table, column, catalog),
-        constraints.drop_op(check, table, catalog),
-    ]
-
-
-def loosen(way: Way, name: Name, column: Column) -> None:
-    """Go on by letting a column take NULL; the way back holds nobody up."""
-    table = way.at.tables[name]
-    to = with_not_null(way, name, column.name, False)
-    check = not_null_check(table, column)
-    goes = way.change.after.tables[name].column(column.name) is None
-    warning = (
-        f"Rows that are written meanwhile may have no {column.name}, and none has one once it was dropped:"
-    )
-    back = [
-        *([CommentOp(warning), CommentOp("this works as long as all have one.")] if goes else []),
-        not_valid_op(check, table, way.at),
-        validate_op(check, table, way.at),
-        *tightened(table, column.name, check, way.at),
-    ]
-    way.step(to, loosened(table, column.name, way.at), Outside(back))
-
-
-def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
-    """Return the schema so far in which a column refuses NULL, or doesn't any more."""
-    table = way.at.tables[name]
-    columns = {each.name: each for each in table.columns}
-    columns[column] = replace(columns[column], not_null=not_null)
-
-    def is_its(constraint: Constraint) -> bool:
-        return constraint.type == "n" and constraint.columns == (column,)
-
-    names = filter(is_its, way.change.after.tables[name].constraints.values()) if not_null else ()
-    table = table.with_constraints(lambda each: not is_its(each)).having(*names)
-    return way.with_table(replace(table, columns=tuple(columns.values())))
-
-
-def _becoming_required(way: Way, name: Name) -> list[Column]:
-    table = way.at.tables[name]
-    return [
-        column
-        for column in way.change.after.tables[name].columns
-        if column.not_null and (old := table.column(column.name)) and not old.not_null
-    ]
-
-
-def _require_online(way: Way, name: Name) -> None:
-    for column in _by_use(way, name, _becoming_required(way, name)):
-        table = way.at.tables[name]
-        check = not_null_check(table, column)
-        add_not_valid(way, name, check, goes=True)
-        place = ColumnName(name, column.name)
-        value = way.change.backfills.get(place)
-        # For rows that came between the first time and the check; a kept name's trigger fills them.
-        if value is not None and not column.identity and place not in way.change.kept_names:
-            _fill_column(way, name, column.name, value)
-        validate(way, name, check)
-        to = with_not_null(way, name, column.name, True)
-        table = to.tables[name]
-        to = with_heirs(to, table.without(check.name))
-        up = tightened(table, column.name, check, to)
-        # A new column that gets an identity by then takes no NULL: on the way back it goes as a whole.
-        is_numbered_anew = column.identity and way.before.tables[name].column(column.name) is None
-        way.step(to, up, [] if is_numbered_anew else loosened(table, column.name, to))
-
-
-def _loosen_columns(way: Way, name: Name) -> None:
-    """Let columns be NULL that may be, or that go, when no key has them any more."""
-    for column in way.change.after.tables[name].columns:
-        old = way.at.tables[name].column(column.name)
-        was = way.before.tables[name].column(column.name)
-        if old and was and old.not_null and not column.not_null:
-            loosen(way, name, column)
-    kept = way.change.after.tables[name]
-    for column in way.before.tables[name].columns:
-        old = way.at.tables[name].column(column.name)
-        stays = column.name in old_columns(way, name)
-        if old and old.is_required and kept.column(column.name) is None and not stays:
-            loosen(way, name, old)  # code that doesn't know it any more inserts rows without it
-
-
 def _drop_columns(way: Way, name: Name) -> None:
     """Drop a table's columns, in a transaction of its own: these wait until no code that runs uses them."""
     table, wanted = way.at.tables[name], way.change.after.tables[name]
@@ -855,10 +620,5 @@ def _drop_columns(way: Way, name: Name) -> None:
 
 STAGES = (
     TableStage("columns", _add_columns, needs_of_all=["no keys to unlogged tables"]),
-    # What goes doesn't have to allow the new values.
-    TableStage("values", _fill, ["functions that parts call"]),
-    TableStage("NOT NULL", _require_online, ["values"]),
-    TableStage("identity", make_identity, ["NOT NULL"]),
-    TableStage("NULL allowed", _loosen_columns, ["chosen indexes"]),
     TableStage("no columns that go", _drop_columns, ["no old names"], is_after=True),
 )

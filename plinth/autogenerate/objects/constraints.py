@@ -4,7 +4,7 @@ On a busy table they hold for new rows first, and for all after a look at them t
 an index that was built before.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -12,15 +12,11 @@ from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.change.expressions import as_said, bare
-from plinth.autogenerate.change.heirs import ancestors, is_constraint_inherited, may_be_inherited
+from plinth.autogenerate.change.heirs import is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.change.partitions import built, on_each
 from plinth.autogenerate.change.parts import is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import (
     comment_sql,
-    do_block,
-    dollar_quoted,
-    literal,
-    made_name,
     quoted,
     quoted_list,
     schema_of,
@@ -28,7 +24,7 @@ from plinth.autogenerate.change.quoting import (
     without_binds,
 )
 from plinth.autogenerate.change.refusals import refuse
-from plinth.autogenerate.change.stages import Stage, TableStage
+from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import (
     Change,
     Forced,
@@ -45,7 +41,6 @@ from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _KINDS = {"p": "primary", "u": "unique", "f": "foreignkey", "c": "check"}
-_KEYS = {"p", "u", "x"}
 
 
 def timing(constraint: Constraint) -> str:
@@ -277,117 +272,6 @@ def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[S
             yield Step(rename_op(after.name, old, new.name, change.after), "comment")
 
 
-def not_null_names(change: Change) -> Iterator[Step]:
-    """Yield what gives new NOT NULL constraints names that aren't the usual ones (PostgreSQL 18).
-
-    Raises:
-        Refusal: one isn't valid for all rows.
-    """
-    for name, table in change.after.tables.items():
-        before = change.before.tables.get(name)
-        known = (
-            {each.columns for each in before.constraints.values() if each.type == "n"} if before else set()
-        )
-        for each in table.constraints.values():
-            if each.type != "n" or each.columns in known:
-                continue
-            if is_constraint_inherited(change, name, each, change.after):
-                continue
-            if not each.validated:
-                refuse(
-                    "not null",
-                    f"Constraint {each.name} of {name} is NOT VALID: add it in a revision by hand.",
-                )
-                continue
-            own = replace(table, constraints={each.name: replace(each, is_local=True)})
-            for op in not_null_name_ops(own, each.columns[0], change.after):
-                yield Step(op, "comment")
-
-
-def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
-    """Return what gives a column's new NOT NULL constraint its name, if it hasn't got it yet.
-
-    It may be the usual one, and before PostgreSQL 18 there is none.
-    """
-    usual = _usual_name(table, column)
-    place = sql_name(table.name, catalog)
-    own = [
-        each.name
-        for each in table.constraints.values()
-        if each.type == "n" and each.columns == (column,) and each.is_local
-    ]
-    if any(_usual_name(table, each.name) == usual for each in table.columns if each.name != column):
-        return [_named_by_column(name, table, column, place) for name in own]
-    there = (
-        f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "
-        f"AND conrelid = {literal(place)}::regclass"
-    )
-    rename = f"IF EXISTS ({there}) THEN ALTER TABLE {place} RENAME CONSTRAINT {quoted(usual)}"
-    return [
-        SqlOp(f"DO {dollar_quoted(f' BEGIN {rename} TO {quoted(name)}; END IF; END ')}", None, table.name)
-        for name in own
-        if name != usual
-    ]
-
-
-def _usual_name(table: Table, column: str) -> str:
-    return made_name(table.name.name, column, "not_null")
-
-
-def _named_by_column(name: str, table: Table, column: str, place: str) -> SqlOp:
-    """Return what gives a NOT NULL constraint its name, which one of a column that begins alike may have."""
-    of_table = f"conrelid = {literal(place)}::regclass"
-
-    def renamed(old: str, new: str) -> str:
-        alter = literal(f"ALTER TABLE {place.replace('%', '%%')} RENAME CONSTRAINT %I TO %I")
-        return f"EXECUTE format({alter}, {old}, {new});"
-
-    wanted, aside = literal(name), f"md5({literal(name)})"
-    lines = [
-        "DECLARE own name; BEGIN",
-        "    SELECT conname INTO own FROM pg_constraint JOIN pg_attribute",
-        f"        ON attrelid = conrelid AND attnum = conkey[1] WHERE contype = 'n' AND {of_table}",
-        f"        AND attname = {literal(column)};",
-        f"    IF own IS NULL OR own = {wanted} THEN NULL;",
-        f"    ELSIF EXISTS (SELECT FROM pg_constraint WHERE conname = {wanted} AND {of_table}) THEN",
-        f"        {renamed(wanted, aside)}",
-        f"        {renamed('own', wanted)}",
-        f"        {renamed(aside, 'own')}",
-        "    ELSE",
-        f"        {renamed('own', wanted)}",
-        "    END IF;",
-    ]
-    return SqlOp(do_block(lines), None, table.name)
-
-
-def stands_on(key: Constraint, table: Name, constraint: Constraint) -> bool:
-    """Whether a foreign key stands on this unique constraint or primary key of a table."""
-    return (
-        key.foreign_key is not None
-        and constraint.type in _KEYS
-        and key.foreign_key.table == table
-        and set(key.foreign_key.columns) == set(constraint.columns)
-    )
-
-
-def moved_key(
-    key: Constraint, own: Mapping[str, str], referred: Mapping[str, str], name: str, catalog: Catalog
-) -> Constraint:
-    """Return a foreign key with another name, on and to other columns in the place of some."""
-    reference = key.reference
-    columns = tuple(own.get(each, each) for each in key.columns)
-    target = tuple(referred.get(each, each) for each in reference.columns)
-    table = sql_name(reference.table, catalog)
-    head = f"FOREIGN KEY ({quoted_list(columns)}) REFERENCES {table}({quoted_list(target)})"
-    return replace(
-        key,
-        name=name,
-        definition=head + foreign_key_tail(key),
-        columns=columns,
-        foreign_key=replace(reference, columns=target),
-    )
-
-
 def used(constraint: Constraint) -> str:
     """Return what adds a unique constraint or primary key to a partition, on the index of its name."""
     kind = "PRIMARY KEY" if constraint.type == "p" else "UNIQUE"
@@ -396,90 +280,14 @@ def used(constraint: Constraint) -> str:
     )
 
 
-def _added_to_partition(key: Constraint) -> str:
+def added_to_partition(key: Constraint) -> str:
+    """Return what adds a foreign key to a partition, for new rows."""
     return f"ALTER TABLE {{partition}} ADD {as_it_is(sql_definition(key))} NOT VALID"
 
 
-def _validated_on_partition(key: Constraint) -> str:
+def validated_on_partition(key: Constraint) -> str:
+    """Return what looks at a partition's rows for it."""
     return f"ALTER TABLE {{partition}} VALIDATE CONSTRAINT {as_it_is(quoted(key.name))}"
-
-
-def added_to_partitions(key: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
-    """Return what adds a foreign key to each partition of a table, for new rows."""
-    return on_each(None, table, catalog, _added_to_partition(key))
-
-
-def _validate_on_partitions(key: Constraint, table: Table, catalog: Catalog) -> SqlOp:
-    """Return what looks at the rows of each that has it: one that was made since has none."""
-    name, whole = literal(key.name), literal(sql_name(table.name, catalog))
-    lines = [
-        "DECLARE part regclass; BEGIN",
-        f"    FOR part IN SELECT conrelid FROM pg_constraint, pg_partition_tree({whole})",  # noqa: S608 - quoted
-        f"        WHERE relid = conrelid AND isleaf AND conname = {name} AND NOT convalidated",
-        "    LOOP",
-        f"        EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', part, {name});",
-        "    END LOOP;",
-    ]
-    note = "the table's takes over what each partition has by then"
-    return SqlOp(do_block(lines), f"validate {key.name}", table.name, note=note)
-
-
-def looks(key: Constraint, table: Table, catalog: Catalog) -> list[Operations]:
-    """Return what looks at all rows for a foreign key that holds for new ones, or that partitions have."""
-    if table.partition_key:
-        return [Outside([_validate_on_partitions(key, table, catalog)]), added(key, table, catalog)]
-    return [Outside([validate_op(key, table, catalog), *comment_ops(key, table, catalog)])]
-
-
-def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[Operations]:
-    """Yield what foreign keys to partitioned tables wait for, if an exchange stopped behind its middle.
-
-    Args:
-        there: the schema in which that is so.
-        wanted: the one in which all rows had been looked at.
-    """
-    for name, table in wanted.tables.items():
-        owner = there.tables.get(name)
-        for key in table.constraints.values() if owner else ():
-            target = there.tables.get(key.foreign_key.table) if key.foreign_key else None
-            if owner is None or target is None or not target.partition_key or not key.is_local:
-                continue
-            own = {each.name for each in there.tables.values() if name in ancestors(each.name, there)}
-            found = [each.constraints.get(key.name) for each in there.tables.values() if each.name in own]
-            standing = owner.constraints.get(key.name)
-            is_left = standing is not None and _waits(standing, key)
-            if standing is None:
-                is_left = any(each and (is_kept(each, key) or _waits(each, key)) for each in found)
-            yield from looks(key, owner, there) if is_left else ()
-
-
-def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
-    """Whether what a foreign key refers to is the same in another schema, or isn't there at all.
-
-    Args:
-        key: the foreign key.
-        catalog: the schema that it belongs to.
-        other: what comes before, or after.
-    """
-    target = key.reference.table
-    here, there = catalog.tables.get(target), other.tables.get(target)
-    if here is None or there is None:
-        return True
-    if here.persistence != there.persistence:  # no key of a logged table refers to an unlogged one
-        return False
-    for name in key.reference.columns:
-        old, new = here.column(name), there.column(name)
-        if old is None or new is None or (old.type, old.collation) != (new.type, new.collation):
-            return False
-    return any(
-        stands_on(key, target, each) and is_kept(each, there.constraints.get(each.name))
-        for each in here.constraints.values()
-    ) or any(
-        set(each.key_columns) == set(key.reference.columns)
-        and indexes.is_kept(each, there.indexes.get(each.name))
-        for each in here.indexes.values()
-        if each.unique
-    )
 
 
 # On a busy database
@@ -623,7 +431,7 @@ def _is_taken_over(constraint: Constraint, table: Table) -> bool:
 def _on_partitions(constraint: Constraint, table: Table, catalog: Catalog) -> ops.MigrateOperation:
     if constraint.type == "f":
         return on_each(
-            None, table, catalog, _added_to_partition(constraint), _validated_on_partition(constraint)
+            None, table, catalog, added_to_partition(constraint), validated_on_partition(constraint)
         )
     return on_each(constraint.name, table, catalog, built(key_index(constraint, table)), used(constraint))
 
@@ -677,61 +485,30 @@ def use_index(constraint: Constraint, index: str, table: Table, catalog: Catalog
     )
 
 
-# What goes: first what refers to others
-
-
-def _drop_keys_of_gone(way: Way) -> None:
-    """Drop what refers, in tables that go, to something that doesn't stay as it is until then."""
-    for name in sorted(way.before.tables.keys() - way.change.after.tables.keys()):
-        for each in list(way.at.tables[name].constraints.values()):
-            if each.type == "f" and not stands_firm(each, way.before, way.change.after):
-                drop_constraint(way, name, each)
-
-
-def _drop_keys_to_unlogged(way: Way, name: Name) -> None:
-    """Drop foreign keys that go before what they refer to becomes unlogged, which needs them gone."""
-    before, after = way.before.tables, way.change.after.tables
-    for key in list(way.at.tables[name].constraints.values()):
-        pair = [catalog.get(key.foreign_key.table) for catalog in (before, after)] if key.foreign_key else []
-        if len({each.persistence for each in pair if each}) > 1 and _goes(way, name, key):
-            drop_constraint(way, name, key)
-
-
-def _drop_keys(way: Way, name: Name) -> None:
-    for key in list(way.at.tables[name].constraints.values()):
-        if key.type == "f" and _goes(way, name, key) and not _goes_with_table(way, name, key):
-            drop_constraint(way, name, key)
-
-
-def _goes_with_table(way: Way, name: Name, key: Constraint) -> bool:
-    """Whether a foreign key goes in the revision that drops the table to which it refers.
-
-    The way back then is one transaction: rows that refer to rows which are gone undo all of it.
-    """
-    wanted = way.change.after.tables
-    return key.reference.table not in wanted and all(wanted[name].column(each) for each in key.columns)
+# What goes
 
 
 def drop_constraints(way: Way, name: Name) -> None:
     """Go on by dropping the checks and keys of a table that go, and have no successor."""
     for constraint in sorted(way.at.tables[name].constraints.values(), key=lambda each: each.type):
         is_replaced = _successor(way, name, constraint) is not None
-        if constraint.type in {"c", "u", "p", "x"} and _goes(way, name, constraint) and not is_replaced:
+        if constraint.type in {"c", "u", "p", "x"} and goes_away(way, name, constraint) and not is_replaced:
             drop_constraint(way, name, constraint)
 
 
-def _goes(way: Way, name: Name, constraint: Constraint) -> bool:
+def goes_away(way: Way, name: Name, constraint: Constraint) -> bool:
+    """Whether a table's constraint goes, or is made anew; not with its column, nor with an inherited one."""
     if is_kept_with(way, name, constraint) or is_constraint_inherited(
         way.change, name, constraint, way.before
     ):
         return False
     wanted = way.change.after.tables[name].constraints.get(constraint.name)
     is_forced = constraint.name in way.forced.of(way.forced.parts("constraint"), name)
-    stays = is_kept(constraint, wanted) or _waits(constraint, wanted)
+    stays = is_kept(constraint, wanted) or waits(constraint, wanted)
     return is_forced or not stays
 
 
-def _waits(constraint: Constraint, wanted: Constraint | None) -> bool:
+def waits(constraint: Constraint, wanted: Constraint | None) -> bool:
     """Whether a constraint is as it should be, but for a look at the rows that were there before it."""
     checked = f"{wanted.definition} NOT VALID" if wanted and wanted.validated else None
     return constraint.definition == checked and constraint.type in {"c", "f"}
@@ -760,44 +537,20 @@ def _add_constraints(way: Way, name: Name) -> None:
             replace_key(way, name, key, successor)
     for constraint in wanted.constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
-        if standing and constraint.type == "c" and _waits(standing, constraint):
+        if standing and constraint.type == "c" and waits(standing, constraint):
             validate(way, name, constraint, stood=True)
         is_known = constraint.type in {"c", "u", "p", "x"}
-        if not standing and is_known and not _is_handed_on(way, name, constraint):
+        if not standing and is_known and not is_handed_on(way, name, constraint):
             add_constraint(way, name, constraint)
 
 
-def _is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
+def is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
     """Whether a constraint comes with that of a table which is inherited from."""
     return is_constraint_inherited(way.change, name, constraint, way.change.after)
 
 
-def _add_late_foreign_keys(way: Way) -> None:
-    """Add those foreign keys of new tables that waited for what they refer to."""
-    for name in sorted(way.at.tables.keys() & way.change.after.tables.keys() - way.before.tables.keys()):
-        _add_foreign_keys(way, name, way.split)
-
-
-def _add_foreign_keys(way: Way, name: Name, targets: Collection[Name] | None = None) -> None:
-    """Add a table's foreign keys, those to some tables if any are given."""
-    for constraint in way.change.after.tables[name].constraints.values():
-        standing = way.at.tables[name].constraints.get(constraint.name)
-        if standing and constraint.type == "f" and _waits(standing, constraint):
-            validate(way, name, constraint, stood=True)
-        elif constraint.type == "f" and standing is None:
-            target = constraint.reference.table
-            is_wanted = targets is None or target in targets
-            if is_wanted and target in way.at.tables and not _is_handed_on(way, name, constraint):
-                add_constraint(way, name, constraint)
-
-
 STAGES = (
-    Stage("no keys of tables that go", _drop_keys_of_gone, ["new objects"]),
-    TableStage("no keys to unlogged tables", _drop_keys_to_unlogged, ["changes taken apart"]),
-    TableStage("no foreign keys that go", _drop_keys, ["exchanged columns"]),
     # A key is dropped after all that refers to it.
     TableStage("no constraints that go", drop_constraints, needs_of_all=["no foreign keys that go"]),
     TableStage("constraints", _add_constraints, ["indexes"]),
-    TableStage("foreign keys", _add_foreign_keys, ["NULL allowed"], needs_of_all=["constraints"]),
-    Stage("late foreign keys of new tables", _add_late_foreign_keys, ["foreign keys"]),
 )

@@ -16,6 +16,7 @@ from plinth.autogenerate.objects import (
     sequences,
     tables,
 )
+from plinth.autogenerate.objects.not_null_names import not_null_names
 from plinth.catalog.picture import NOTHING, ColumnName, Name, Node
 
 
@@ -43,7 +44,7 @@ def _steps(change: Change) -> Iterator[Step]:
         yield from tables.alter_steps(change, name)
         yield from constraints.steps(change, name, found)
         yield from indexes.steps(change, name, found)
-    yield from constraints.not_null_names(change)
+    yield from not_null_names(change)
     yield from tables.drop_steps(change)
     yield from others.steps(change, found)
 

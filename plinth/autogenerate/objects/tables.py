@@ -10,56 +10,41 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from plinth.autogenerate.change.expressions import default_sql
 from plinth.autogenerate.change.heirs import ancestors
-from plinth.autogenerate.change.order import mentioned
+from plinth.autogenerate.change.order import in_order, mentioned
 from plinth.autogenerate.change.quoting import (
-    do_block,
-    literal,
     quoted,
     schema_of,
     shown,
     sql_name,
-    temporary_name,
 )
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import Change, SqlOp, Step
 from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import (
-    alter_op,
-    column_sql,
-    default_sql,
-    native_column,
-    new_and_filled,
-    settings,
-)
+from plinth.autogenerate.objects.columns import alter_op, column_sql, native_column, settings
 from plinth.autogenerate.objects.constraints import (
-    add_not_valid,
     drop_op,
     not_valid_op,
-    stands_firm,
-    validate,
     validate_op,
 )
 from plinth.autogenerate.objects.domains import new_domains
 from plinth.autogenerate.objects.enums import is_extended, rebuilt_enum
+from plinth.autogenerate.objects.foreign_keys import refers_to, stands_firm
 from plinth.autogenerate.objects.others import with_what_is_needed
+from plinth.autogenerate.objects.partitions import (
+    default_beside,
+    is_same_partition,
+    look_for_rows,
+    own_constraints,
+    own_of_partition,
+    without_rows_of,
+)
 from plinth.autogenerate.objects.sequences import INTEGERS, is_serial
+from plinth.autogenerate.objects.values import new_and_filled
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Other, Table, only
-
-
-def in_order(tables: Iterable[Name], catalog: Catalog) -> list[Name]:
-    """Return tables, each after those that it refers to or inherits from, as far as there are no cycles."""
-    waiting = sorted(tables)
-    ordered: list[Name] = []
-    while waiting:
-        free = [
-            name for name in waiting if not _needs(catalog.tables[name]).intersection(waiting) - {name}
-        ] or [min(waiting, key=lambda name: (_is_child(name, waiting, catalog), name))]
-        ordered += free
-        waiting = [name for name in waiting if name not in free]
-    return ordered
 
 
 def as_they_change(kept: Sequence[Name], change: Change) -> list[Name]:
@@ -74,15 +59,6 @@ def as_they_change(kept: Sequence[Name], change: Change) -> list[Name]:
     unlogged = [name for name in reversed(ordered) if after[name].persistence == "u"]
     logged = [name for name in ordered if name not in unlogged]
     return [*unlogged, *logged, *(name for name in kept if name not in moved)]
-
-
-def _is_child(name: Name, waiting: Iterable[Name], catalog: Catalog) -> bool:
-    return bool(set(catalog.tables[name].parents).intersection(waiting))
-
-
-def _needs(table: Table) -> set[Name]:
-    keys = (each.foreign_key for each in table.constraints.values())
-    return {key.table for key in keys if key} | set(table.parents)
 
 
 def create_steps(change: Change) -> Iterator[Step]:
@@ -110,7 +86,7 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     nodes = table.column_nodes | table.sequences_but(change.before.sequences)
     own = {column.name for column in table.columns if column.is_local}
     inline = [
-        each for each in _own_constraints(table) if each.name not in late and own.issuperset(each.columns)
+        each for each in own_constraints(table) if each.name not in late and own.issuperset(each.columns)
     ]
     native = _native_table(change, table, inline)
     if native is None:
@@ -123,7 +99,7 @@ def _create(change: Change, table: Table, late: set[str]) -> Iterator[Step]:
     made = Step(create).making(*nodes.difference(*(step.makes for step in said)))
     yield made.making(*(table.part("constraint", each) for each in written))
     yield from said
-    yield from _create_parts(table, _own_constraints(table), written, catalog)
+    yield from _create_parts(table, own_constraints(table), written, catalog)
     for column in table.columns:
         yield from settings(change, table, Column(column.name, column.type), column)
 
@@ -197,81 +173,6 @@ def _comments(table: Table, columns: Iterable[Column], catalog: Catalog) -> Iter
     for column in columns:
         if column.comment is not None:
             yield Step(alter_op(table, column.name, catalog, modify_comment=column.comment), "comment")
-
-
-def is_same_partition(before: Table, after: Table) -> bool:
-    """Whether a table is, and stays, the same partition of the same table."""
-    return (
-        before.partition_bound is not None
-        and before.partition_bound == after.partition_bound
-        and before.partition_key == after.partition_key
-        and before.parents == after.parents
-    )
-
-
-def own_of_partition(table: Table, parent: Table) -> Table:
-    """Return a partition without what it has from the table that it is a partition of."""
-
-    def own(column: Column) -> Column:
-        above = parent.column(column.name)
-        if above is None:
-            return column
-        given = {
-            name: getattr(column, name)
-            for name in ("default", "words", "storage", "compression", "statistics", "options")
-            if getattr(column, name) != getattr(above, name)
-        }
-        if column.default is None and above.default is not None and not above.generated:
-            given["default"] = "NULL"
-        return Column(column.name, "", comment=column.comment, **given)
-
-    own_constraints = (each for each in table.constraints.values() if each.is_local and each.type != "n")
-    return replace(
-        table,
-        columns=tuple(map(own, table.columns)),
-        constraints={each.name: each for each in own_constraints},
-    )
-
-
-def with_partitions_own(before: Catalog, after: Catalog) -> tuple[Catalog, Catalog]:
-    """Return two schemas in which standing partitions have what is their own; all else follows from above."""
-    there, wanted = dict(before.tables), dict(after.tables)
-    for name in there.keys() & wanted.keys():
-        pair = [(before, before.tables[name]), (after, after.tables[name])]
-        if not is_same_partition(before.tables[name], after.tables[name]):
-            continue
-        known = before.tables[name].column_nodes & after.tables[name].column_nodes
-        own = [_own(table, catalog, known) for catalog, table in pair]
-        changed = {each.name for each in own[0].columns if each.default != own[1][each.name].default}
-        # One that goes makes place for the table's, which isn't none.
-        there[name], wanted[name] = (
-            _with_defaults(each, changed, table) for each, (_, table) in zip(own, pair, strict=True)
-        )
-    return replace(before, tables=there), replace(after, tables=wanted)
-
-
-def _own(table: Table, catalog: Catalog, known: Collection[Node]) -> Table:
-    parent = catalog.tables.get(table.parents[0])
-    own = own_of_partition(table, parent) if parent else table
-    return replace(own, columns=tuple(each for each in own.columns if own.part("column", each.name) in known))
-
-
-def _with_defaults(own: Table, names: Collection[str], table: Table) -> Table:
-    """Return what is a partition's own, and the defaults of some columns whosever they are."""
-    columns = (
-        replace(each, default=table[each.name].default, words=table[each.name].words)
-        if each.name in names
-        else each
-        for each in own.columns
-    )
-    return replace(own, columns=tuple(columns))
-
-
-def _own_constraints(table: Table) -> list[Constraint]:
-    """Return the constraints that the table itself has, those first that come first in hand-written SQL."""
-    order = {"f": 0, "p": 1, "u": 2, "c": 3, "x": 4}
-    own = (each for each in table.constraints.values() if each.type != "n" and each.is_local)
-    return sorted(own, key=lambda each: (order[each.type], each.name))
 
 
 def _native_table(
@@ -546,7 +447,7 @@ def _make_what_is_new(way: Way) -> None:
     tables = only(new.tables, lambda table: not _body(table) & late)
     waiting = after.tables.keys() - before.tables.keys() - tables.keys()
     tables = {
-        name: table.with_constraints(lambda each: not _refers_to(each, waiting))
+        name: table.with_constraints(lambda each: not refers_to(each, waiting))
         for name, table in tables.items()
     }
     enums = only(
@@ -590,10 +491,6 @@ def _body(table: Table) -> frozenset[Node]:
     return table.nodes.difference(keys)
 
 
-def _refers_to(constraint: Constraint, tables: Collection[Name]) -> bool:
-    return constraint.foreign_key is not None and constraint.foreign_key.table in tables
-
-
 def _take_apart(way: Way) -> None:
     """Find the tables whose changes are taken apart: what they are before these is known by now."""
     standing = way.before.tables.keys() & way.change.after.tables.keys()
@@ -619,62 +516,6 @@ def _is_whole(way: Way, name: Name) -> bool:
     shaken = way.forced.of(way.forced.parts("column") | way.forced.retyped - way.swapped, name)  # and tied
     is_same = (before.partition_key, before.parents) == (after.partition_key, after.parents)
     return bool(shaken) or not is_same
-
-
-def _make_partitions(way: Way) -> None:
-    """Make partitions beside a default one, whose rows are looked at beforehand, without keeping anybody out.
-
-    PostgreSQL spares itself the look if a check says that none of them belongs to the new one.
-    """
-    after = way.change.after
-    for name in in_order(after.tables.keys() - way.at.tables.keys(), after):
-        table = after.tables[name]
-        default = _default_beside(way, table)
-        if default is None:
-            continue
-        check = _without(default, table)
-        way.step(way.at, Outside([_look(default, table, way.at)]))
-        add_not_valid(way, default.name, check, goes=True)
-        validate(way, default.name, check)
-        checked = way.at.tables[default.name]
-        late = after.tables.keys() - way.at.tables.keys() - {name}
-        new = table.without(*(each.name for each in table.constraints.values() if _refers_to(each, late)))
-        made = way.between(way.at, replace(way.at, tables={**way.at.tables, name: new}))
-        to = way.with_table(checked.without(check.name))
-        to = replace(to, tables={**to.tables, name: new})
-        way.step(to, [*made.up, drop_op(check, checked, way.at)], made.down)
-
-
-def _look(default: Table, table: Table, catalog: Catalog) -> SqlOp:
-    """Return what stops if rows of a default partition belong to one that is to come."""
-    there = sql_name(default.name, catalog)
-    found = f"rows of {there} belong to the new partition {sql_name(table.name, catalog)}: move them first"
-    lines = [
-        f"BEGIN IF EXISTS (SELECT FROM {there} WHERE {table.partition_condition}) THEN",
-        f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
-        "END IF;",
-    ]
-    return SqlOp(do_block(lines), table=default.name)
-
-
-def _without(default: Table, table: Table) -> Constraint:
-    """Return the check that says of a default partition that it has no row of another one."""
-    name = temporary_name(f"{default.name.name}_without_{table.name.name}", "", default.constraints)
-    condition = f"(NOT ({table.partition_condition}))"
-    return Constraint(name, "c", f"CHECK ({condition})", expression=condition)
-
-
-def _default_beside(way: Way, table: Table) -> Table | None:
-    """Return the default partition that stands where a new one comes, if there is one."""
-    if table.partition_bound in {None, "DEFAULT"} or not table.partition_condition:
-        return None
-    parents = [each.tables.get(table.parents[0]) for each in (way.at, way.change.after)]
-    if None in parents or parents[0] != parents[1]:
-        return None
-    for each in way.at.tables.values():
-        if each.partition_bound == "DEFAULT" and each.parents == table.parents:
-            return each if each.name in way.before.tables else None
-    return None
 
 
 _VIEWS = {"view", "materialized view"}
@@ -730,13 +571,17 @@ def _drop_tables(way: Way) -> None:
                 constraints.drop_constraint(way, name, each)
     for name in reversed(in_order(gone, way.at)):
         table, to = way.at.tables[name], _without_table(way.at, name)
-        default = _default_beside(way, table)
+        default = default_beside(way, table)
         if default is None or default.name not in to.tables:
             way.go(to)
             continue
-        check, part = _without(default, table), way.between(way.at, to)
+        check, part = without_rows_of(default, table), way.between(way.at, to)
         at = way.at
-        room = [_look(default, table, at), not_valid_op(check, default, at), validate_op(check, default, at)]
+        room = [
+            look_for_rows(default, table, at),
+            not_valid_op(check, default, at),
+            validate_op(check, default, at),
+        ]
         way.step(to, part.up, [*part.down, drop_op(check, default, at)])
         way.step(to, [], Outside(room))
 
@@ -746,7 +591,7 @@ def _without_table(at: Catalog, name: Name) -> Catalog:
     return replace(
         at,
         tables={
-            table: at.tables[table].with_constraints(lambda each: not _refers_to(each, {name}))
+            table: at.tables[table].with_constraints(lambda each: not refers_to(each, {name}))
             for table in left
         },
         sequences=only(at.sequences, lambda each: not each.owner or each.owner.table != name),
@@ -762,7 +607,6 @@ STAGES = (
     Stage("new objects", _make_what_is_new, ["enums' new values"]),
     # The two before change what the tables are when the rest of the way begins.
     Stage("changes taken apart", _take_apart, ["columns beside old names"]),
-    Stage("partitions beside default ones", _make_partitions, ["checks of domains"]),
     Stage("the rest", _change_rest, ["partitions beside default ones"]),
     Stage("no tables that go", _drop_tables, ["no columns that go"], is_after=True),
     Stage("all", _finish, ["no tables that go"], is_after=True),

@@ -13,6 +13,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change import dependents, publications
 from plinth.autogenerate.change.backfills import Fill, backfill
+from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.partitions import settled
 from plinth.autogenerate.change.parts import Piece, keys_on, moved, on_column
 from plinth.autogenerate.change.quoting import (
@@ -27,28 +28,20 @@ from plinth.autogenerate.change.quoting import (
 )
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way, virtual_on
-from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import (
-    alter_op,
-    default_op,
-    loosened,
-    native_column,
-    not_null_check,
-    server_default,
-    tightened,
-)
+from plinth.autogenerate.objects import constraints, foreign_keys, indexes, not_null_names
+from plinth.autogenerate.objects.columns import alter_op, default_op, loosened, native_column, server_default
 from plinth.autogenerate.objects.constraints import (
     add_constraint,
     add_not_valid,
     added_on_index,
     key_index,
-    moved_key,
     validate,
 )
 from plinth.autogenerate.objects.enums import new_enum
+from plinth.autogenerate.objects.foreign_keys import moved_key
 from plinth.autogenerate.objects.indexes import add_index, build_for_key
+from plinth.autogenerate.objects.not_null import not_null_check, tightened
 from plinth.autogenerate.objects.sequences import identity_sql
-from plinth.autogenerate.objects.tables import in_order
 from plinth.autogenerate.online import triggers
 from plinth.autogenerate.online.keepers import Keeper, Turn
 from plinth.autogenerate.online.materialized import Beside
@@ -371,7 +364,7 @@ class _Exchange:
             goal = self.goal.tables[name]
             found += [tightened(goal, column.name, check, at) for column, check in required]
         for owner, key in self.late:
-            found += constraints.looks(key, at.tables[owner], at)
+            found += foreign_keys.looks(key, at.tables[owner], at)
         return found
 
     def _add_late(self) -> Iterator[ops.MigrateOperation]:
@@ -379,7 +372,7 @@ class _Exchange:
         for owner, key in self.late:
             table = self.way.at.tables[owner]
             if table.partition_key:
-                yield constraints.added_to_partitions(key, table, self.way.at)
+                yield foreign_keys.added_to_partitions(key, table, self.way.at)
             else:
                 yield constraints.not_valid_op(key, table, self.way.at)
 
@@ -521,7 +514,9 @@ class _Exchange:
         elif check:
             yield self._alter(turn, column.name, modify_nullable=False)
         if check:
-            yield from constraints.not_null_name_ops(self.goal.tables[turn.table], column.name, self.way.at)
+            yield from not_null_names.not_null_name_ops(
+                self.goal.tables[turn.table], column.name, self.way.at
+            )
             yield constraints.drop_op(check, table, self.way.at)
         if turn.old.sequence and not turn.old.identity:
             place = f"{sql_name(turn.table, self.way.at)}.{quoted(column.name)}"

@@ -12,9 +12,9 @@ from plinth.autogenerate.change.parts import on_column
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.way import Way
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import loosen
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.enums import columns_of, rebuilt_enum
+from plinth.autogenerate.objects.not_null import loosen
 from plinth.autogenerate.online.swaps import spare
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Table
 

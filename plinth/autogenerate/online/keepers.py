@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 
 from plinth.autogenerate.change import casts
-from plinth.autogenerate.change.expressions import with_name
+from plinth.autogenerate.change.expressions import default_sql, with_name
 from plinth.autogenerate.change.quoting import dollar_quoted, made_name, quoted, sql_name
 from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.change.way import Operations, Way
-from plinth.autogenerate.objects.columns import default_sql
 from plinth.autogenerate.objects.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name

@@ -10,6 +10,7 @@ from dataclasses import replace
 from alembic.operations import ops
 
 from plinth.autogenerate.change.backfills import Fill, backfill
+from plinth.autogenerate.change.expressions import default_sql
 from plinth.autogenerate.change.parts import Piece, keys_on, on_column
 from plinth.autogenerate.change.quoting import made_name, quoted, schema_of, shown, temporary_name
 from plinth.autogenerate.change.refusals import refuse
@@ -17,9 +18,10 @@ from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import CommentOp
 from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects import constraints
-from plinth.autogenerate.objects.columns import alter_op, default_sql, loosen, native_column, server_default
+from plinth.autogenerate.objects.columns import alter_op, native_column, server_default
 from plinth.autogenerate.objects.constraints import drop_constraint
 from plinth.autogenerate.objects.indexes import drop_index
+from plinth.autogenerate.objects.not_null import loosen
 from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 

@@ -12,7 +12,19 @@ from plinth.autogenerate.change.heirs import ancestors, refuse_numbers
 from plinth.autogenerate.change.stages import Stage, go_on
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.change.way import Part, Way
-from plinth.autogenerate.objects import columns, constraints, domains, enums, indexes, others, tables
+from plinth.autogenerate.objects import (
+    columns,
+    constraints,
+    domains,
+    enums,
+    foreign_keys,
+    indexes,
+    not_null,
+    others,
+    partitions,
+    tables,
+    values,
+)
 from plinth.autogenerate.objects.difference import difference, forced
 from plinth.autogenerate.objects.tables import as_they_change
 from plinth.autogenerate.online import in_place, kept_names, swaps
@@ -21,11 +33,15 @@ from plinth.autogenerate.online import in_place, kept_names, swaps
 STAGES: Sequence[Stage] = (
     *enums.STAGES,
     *tables.STAGES,
+    *partitions.STAGES,
     *in_place.STAGES,
     *kept_names.STAGES,
     *columns.STAGES,
+    *values.STAGES,
+    *not_null.STAGES,
     *swaps.STAGES,
     *constraints.STAGES,
+    *foreign_keys.STAGES,
     *indexes.STAGES,
     *domains.STAGES,
     *others.STAGES,

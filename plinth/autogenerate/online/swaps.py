@@ -24,7 +24,7 @@ from plinth.autogenerate.objects.domains import rewrites
 from plinth.autogenerate.objects.enums import goes_along, holder, places_of, rebuilt_enum
 from plinth.autogenerate.objects.indexes import drop_indexes
 from plinth.autogenerate.objects.others import goes_before_swaps
-from plinth.autogenerate.objects.tables import own_of_partition
+from plinth.autogenerate.objects.partitions import own_of_partition
 from plinth.autogenerate.online import materialized, triggers
 from plinth.autogenerate.online.exchange import swap
 from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Table

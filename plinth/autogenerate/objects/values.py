@@ -1,0 +1,185 @@
+"""Values for rows, of new columns and of those that become required: batch by batch.
+
+A column that numbers the rows comes empty: PostgreSQL would write the table anew. Its sequence numbers new
+rows, and the others in batches; with all its values it becomes an identity column.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from plinth.autogenerate.change.backfills import Fill, backfill
+from plinth.autogenerate.change.expressions import default_sql, named
+from plinth.autogenerate.change.heirs import (
+    is_column_inherited,
+)
+from plinth.autogenerate.change.quoting import (
+    shown,
+    sql_name,
+)
+from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.stages import TableStage
+from plinth.autogenerate.change.steps import (
+    Change,
+    SqlOp,
+)
+from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.objects.sequences import (
+    next_value,
+)
+from plinth.catalog.picture import Catalog, Column, ColumnName, Name
+
+
+def is_filled(change: Change, table: Name, column: Column) -> bool:
+    """Whether a new column gets its values row by row: from a backfill, or a default that differs each time.
+
+    One that PostgreSQL computes once, for all rows that are there, writes nothing anew (ALTER TABLE, notes).
+    """
+    if column.generated:
+        return False
+    if column.identity or column.sequence:
+        return is_numbered(change, table, column)
+    if ColumnName(table, column.name) in change.backfills:
+        return True
+    return column.has_volatile_default
+
+
+def _fill(way: Way, name: Name) -> None:
+    """Give rows their values, batch by batch."""
+    new = [column for column in new_and_filled(way, name) if not column.not_null]
+    required = [column for column in becoming_required(way, name) if column.generated != "v"]
+    for column in by_use(way, name, [*new, *required]):
+        value, old = _value(way, name, column), way.before.tables[name].column(column.name)
+        if column in new:
+            may_be_null = ColumnName(name, column.name) in way.change.backfills
+            fill_column(way, name, column.name, str(value), may_be_null=may_be_null)
+        elif value is not None and not (old is not None and column.generated):
+            fill_column(way, name, column.name, value)
+
+
+def by_use(way: Way, name: Name, columns: Sequence[Column]) -> list[Column]:
+    """Return columns in an order in which each comes after those that its value is made of."""
+    used = {each.name: named(_value(way, name, each) or "") for each in columns}
+    left, found = list(columns), list[Column]()
+    while left:
+        names = {each.name for each in left}
+        free = [each for each in left if not used[each.name] & (names - {each.name})]
+        if not free:
+            listed = ", ".join(f"{shown(name, way.change.after)}.{each.name}" for each in left)
+            refuse(
+                "hint",
+                f"The values that rows get in {listed} are made of each other: what comes first has none. "
+                'Say it otherwise: info={"backfill": "an SQL expression"}.',
+            )
+            free = left
+        found += free[:1]
+        left.remove(free[0])
+    return found
+
+
+def _value(way: Way, name: Name, column: Column) -> str | None:
+    """Return what gives rows their values in a column; one of identity numbers them whatever else is said."""
+    default = default_sql(as_serial(column, way.change.after))
+    return default if column.identity else way.change.backfills.get(ColumnName(name, column.name), default)
+
+
+def fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
+    """Go on by giving rows a column's values.
+
+    Args:
+        way: so far.
+        name: the table.
+        column: its name.
+        value: SQL.
+        may_be_null: the value.
+    """
+    is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
+    fill = Fill(column, value, may_be_null=may_be_null, is_moved=is_moved)
+    way.step(way.at, backfill(way.at.tables[name], fill, way.at))
+
+
+def new_and_filled(way: Way, name: Name) -> list[Column]:
+    """Return the new columns of a table whose rows get their values one by one."""
+    before = way.before.tables[name]
+    return [
+        column
+        for column in way.change.after.tables[name].columns
+        if before.column(column.name) is None
+        and is_filled(way.change, name, column)
+        and not is_column_inherited(way.change, name, column, way.change.after)
+    ]
+
+
+def is_numbered(change: Change, table: Name, column: Column) -> bool:
+    """Whether a column numbers rows that are there, in a table by itself."""
+    before = change.before.tables.get(table)
+    if before is None or before.column(column.name) is not None or column.sequence is None:
+        return False
+    has_heirs = any(table in each.parents for each in change.before.tables.values())
+    return not (before.partition_key or before.parents or has_heirs)
+
+
+def as_serial(column: Column, catalog: Catalog) -> Column:
+    """Return an identity column as it is until it has all its values; any other as it is."""
+    if not column.identity or column.sequence is None:
+        return column
+    return replace(column, identity="", default=next_value(column.sequence, catalog))
+
+
+def _new(way: Way, name: Name) -> dict[str, Column]:
+    """Return the new columns of a standing table that will be identity columns."""
+    columns = way.change.after.tables[name].columns
+    return {each.name: each for each in columns if each.identity and is_numbered(way.change, name, each)}
+
+
+def _for_everybody(way: Way, name: Name, words: str) -> list[SqlOp]:
+    """Return what lets all roles number rows, or no longer: an identity column needs no privilege."""
+    sequences = [each.sequence for each in _new(way, name).values() if each.sequence]
+    note = "whoever may insert gets a number, as it will be with an identity column"
+    return [
+        SqlOp(
+            words.format(sql_name(each, way.change.after)),
+            table=name,
+            note=note if words.startswith("GRANT") else None,
+        )
+        for each in sequences
+    ]
+
+
+def let_number(way: Way, name: Name) -> None:
+    """Let all roles insert rows that the sequences of new columns number, in the part that added these."""
+    grants = _for_everybody(way, name, "GRANT USAGE ON SEQUENCE {} TO PUBLIC")
+    if grants:
+        last = way.parts[-1]
+        way.parts[-1] = replace(last, up=[*last.up, *grants])
+
+
+def _make_identity(way: Way, name: Name) -> None:
+    """Go on by making new columns of a table identity columns, whose sequences go on where they stand."""
+    new, table = _new(way, name), way.at.tables[name]
+    if not new:
+        return
+    columns = tuple(new.get(each.name, each) for each in table.columns)
+    wanted = way.change.after.sequences
+    sequences = {each.sequence: wanted[each.sequence] for each in new.values() if each.sequence}
+    to = way.with_table(replace(table, columns=columns))
+    to = replace(to, sequences={**to.sequences, **sequences})
+    revoke = _for_everybody(way, name, "REVOKE USAGE ON SEQUENCE {} FROM PUBLIC")
+    # On the way back the column goes as a whole.
+    way.step(to, [*revoke, *way.between(way.at, to).up])
+
+
+def becoming_required(way: Way, name: Name) -> list[Column]:
+    """Return the columns that refuse NULL by the end, and not yet."""
+    table = way.at.tables[name]
+    return [
+        column
+        for column in way.change.after.tables[name].columns
+        if column.not_null and (old := table.column(column.name)) and not old.not_null
+    ]
+
+
+STAGES = (
+    # What goes doesn't have to allow the new values.
+    TableStage("values", _fill, ["functions that parts call"]),
+    TableStage("identity", _make_identity, ["NOT NULL"]),
+)
