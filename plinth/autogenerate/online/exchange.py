@@ -43,7 +43,7 @@ from plinth.autogenerate.objects.indexes import add_index, build_for_key
 from plinth.autogenerate.objects.not_null import not_null_check, tightened
 from plinth.autogenerate.objects.sequences import identity_sql
 from plinth.autogenerate.online import triggers
-from plinth.autogenerate.online.keepers import Keeper, Turn
+from plinth.autogenerate.online.keepers import Keeper, Turn, lock, stop_if_disabled
 from plinth.autogenerate.online.materialized import Beside
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 
@@ -380,7 +380,7 @@ class _Exchange:
         """Return what gives the columns and types their later names, and what takes these back."""
         at, lend, back = self.way.at, list[ops.MigrateOperation](), list[ops.MigrateOperation]()
         if len(self.own_tables) > 1:
-            lend.append(_lock(in_order(self.own_tables, at), at))
+            lend.append(lock(in_order(self.own_tables, at), at))
         for enum in dict.fromkeys(turn.enum for turn in self.turns if turn.enum):
             beside, aside_it = enum.old if self.turns[0].is_back else enum.new, enum.aside(at)
             lend += enum.turn(aside_it, beside, at)
@@ -419,8 +419,8 @@ class _Exchange:
             views = []
         # Views before their tables, as queries lock them.
         found: list[ops.MigrateOperation] = [*self._drop_others(at, views)]
-        if len(names) > 1:
-            found.append(_lock(in_order(names, at), at))
+        found.append(lock(in_order(names, at), at))
+        found.append(stop_if_disabled([each.function for each in self.keepers], at))
         at = dependents.without(at, views)
         found += self._drop_others(at, [each for each in gone if each not in views])
         left = dependents.without(self.way.at, gone)
@@ -650,15 +650,6 @@ class _Exchange:
             if each.name not in gone
         ]
         return (*kept, *(each for turn in turns for each in (turn.new, turn.left)))
-
-
-def _lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
-    """Return what locks tables, always in the same order: what is referred to first, as applications do."""
-    tables = ", ".join(sql_name(each, catalog) for each in names)
-    return SqlOp(
-        f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE",
-        note="all at once, in a transaction that changes the catalog only",
-    )
 
 
 def _is_primary(piece: Piece) -> bool:

@@ -1,10 +1,15 @@
-"""The triggers that keep a column equal to another one, until it takes over its name or goes."""
+"""The triggers that keep a column equal to another one, until it takes over its name or goes.
 
+They fire for what replication writes, too (`ENABLE ALWAYS`). Disabled by hand they don't, and can't tell
+afterwards; but `ENABLE TRIGGER ALL`, as a tool that loads rows says it, leaves another state than theirs.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from plinth.autogenerate.change import casts
 from plinth.autogenerate.change.expressions import default_sql, with_name
-from plinth.autogenerate.change.quoting import dollar_quoted, made_name, quoted, sql_name
+from plinth.autogenerate.change.quoting import do_block, dollar_quoted, literal, made_name, quoted, sql_name
 from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects.enums import NewEnum
@@ -24,15 +29,17 @@ def make_trigger(
         catalog: the schema.
         trigger: its name; the function's, if None.
     """
-    name = sql_name(function, catalog)
+    name, home, own = sql_name(function, catalog), sql_name(table, catalog), quoted(trigger or function.name)
     said = dollar_quoted(f" {body} ", "keep")
+    # Who writes may find no type or function by a bare name: what applies a subscription has no search path.
+    made = "RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT"
     return [
-        SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {said}"),
+        SqlOp(f"CREATE FUNCTION {name}() {made} AS {said}"),
         SqlOp(
-            f"CREATE TRIGGER {quoted(trigger or function.name)} BEFORE INSERT OR UPDATE "
-            f"ON {sql_name(table, catalog)} FOR EACH ROW EXECUTE FUNCTION {name}()",
+            f"CREATE TRIGGER {own} BEFORE INSERT OR UPDATE ON {home} FOR EACH ROW EXECUTE FUNCTION {name}()",
             table=table,
         ),
+        SqlOp(f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}", table=table),
     ]
 
 
@@ -42,6 +49,42 @@ def drop_trigger(function: Name, table: Name, catalog: Catalog, trigger: str | N
         SqlOp(f"DROP TRIGGER {quoted(trigger or function.name)} ON {sql_name(table, catalog)}"),
         SqlOp(f"DROP FUNCTION {sql_name(function, catalog)}()"),
     ]
+
+
+def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
+    """Return what locks tables, always in the same order: what is referred to first, as applications do."""
+    tables = ", ".join(sql_name(each, catalog) for each in names)
+    return SqlOp(
+        f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE",
+        note="all at once, in a transaction that changes the catalog only" if len(names) > 1 else None,
+    )
+
+
+def stop_if_disabled(functions: Sequence[Name], catalog: Catalog) -> SqlOp:
+    """Return what stops where such a trigger was disabled, for what was written then would be lost.
+
+    Args:
+        functions: theirs; partitions have triggers of their own for them.
+        catalog: the schema. The tables have to be locked by then.
+    """
+    found = ", ".join(f"{literal(sql_name(each, catalog) + '()')}::regprocedure" for each in functions)
+    said = (
+        "Trigger % was disabled: columns of % may differ. Make them equal after ",
+        "ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again",
+    )
+    return SqlOp(
+        do_block(
+            [
+                "DECLARE home regclass; own text; BEGIN",
+                "    FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger",
+                f"        WHERE tgenabled <> 'A' AND tgfoid IN ({found}) LOOP",
+                f"        RAISE {literal(said[0])}",
+                f"            {literal(said[1])}, own, home, home, own;",
+                "    END LOOP;",
+            ]
+        ),
+        note="what a trigger didn't see, as it was disabled, would be lost",
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from plinth.autogenerate.objects.columns import alter_op, native_column, server_
 from plinth.autogenerate.objects.constraints import drop_constraint
 from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.objects.not_null import loosen
-from plinth.autogenerate.online.keepers import drop_trigger, make_trigger
+from plinth.autogenerate.online.keepers import drop_trigger, lock, make_trigger, stop_if_disabled
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
@@ -229,8 +229,12 @@ class _Pair:
         return make_trigger(self._function, "\n".join(body), self.name, catalog)
 
     def stop(self, catalog: Catalog) -> Operations:
-        """Return what drops the trigger."""
-        return drop_trigger(self._function, self.name, catalog)
+        """Return what drops the trigger, before one of the two goes."""
+        return [
+            lock([self.name], catalog),
+            stop_if_disabled([self._function], catalog),
+            *drop_trigger(self._function, self.name, catalog),
+        ]
 
 
 STAGES = (

@@ -46,8 +46,12 @@ class Changing:
         """Apply revisions."""
         command.upgrade(self.config(), revision)
 
-    def stop_before(self, words: str) -> tuple[Path, str]:
+    def stop_before(self, words: str, *, back: bool = False) -> tuple[Path, str]:
         """Apply revisions up to the first statement that begins so, as an interruption would end it there.
+
+        Args:
+            words: its first.
+            back: undo revisions instead, up to the last one in their file.
 
         Returns:
             The file that stops there until it is run again, and its text without that.
@@ -57,11 +61,12 @@ class Changing:
         files = sorted((self.history.folder / "versions").glob("*.py"))
         [file] = [file for file in files if begin in file.read_text()]
         text = file.read_text()
-        file.write_text(text.replace(begin, f"    {stop}\n{begin}", 1))
+        head, _, tail = text.rpartition(begin) if back else text.partition(begin)
+        file.write_text(f"{head}    {stop}\n{begin}{tail}")
         with psql(self.engine.url) as connection:
             connection.execute("create table pass_on ()")
         with pytest.raises(CommandError, match="division by zero"):
-            self.upgrade()
+            self.downgrade("-1") if back else self.upgrade()
         with psql(self.engine.url) as connection:
             connection.execute("insert into pass_on default values")
         return file, text

@@ -21,13 +21,14 @@ def upgrade() -> None:
     # nobody can use it. Until then a trigger keeps the two equal.
     op.add_column("posts", sa.Column("likes_new", sa.BigInteger(), nullable=True))
     op.execute(
-        "CREATE FUNCTION posts_likes_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.likes_new := NEW.likes; RETURN NEW; END $keep$"
+        "CREATE FUNCTION posts_likes_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN NEW.likes_new := NEW.likes; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER posts_likes_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
         "FUNCTION posts_likes_new()"
     )
+    op.execute("ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_likes_new")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -53,6 +54,20 @@ def upgrade() -> None:
         )
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_likes_new_required")
         op.execute("ANALYZE posts (likes_new)")
+    op.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('posts_likes_new()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER posts_likes_new ON posts")
     op.execute("DROP FUNCTION posts_likes_new()")
     op.alter_column("posts", "likes", server_default=None)
@@ -66,14 +81,15 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "CREATE FUNCTION posts_likes_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
-        "NEW.likes_old::bigint::text IS DISTINCT FROM NEW.likes::text THEN NEW.likes_old := "
-        "NEW.likes; END IF; RETURN NEW; END $keep$"
+        "CREATE FUNCTION posts_likes_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN IF NEW.likes_old::bigint::text IS DISTINCT FROM NEW.likes::text "
+        "THEN NEW.likes_old := NEW.likes; END IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER posts_likes_old BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
         "FUNCTION posts_likes_old()"
     )
+    op.execute("ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_likes_old")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -99,6 +115,20 @@ def downgrade() -> None:
         )
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_likes_old_required")
         op.execute("ANALYZE posts (likes_old)")
+    op.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('posts_likes_old()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER posts_likes_old ON posts")
     op.execute("DROP FUNCTION posts_likes_old()")
     op.alter_column("posts", "likes", server_default=None)

@@ -22,25 +22,27 @@ def upgrade() -> None:
     # table would be written anew while nobody can use it. Until then triggers keep them equal.
     op.add_column("notes", sa.Column("user_id_new", sa.BigInteger(), nullable=True))
     op.execute(
-        "CREATE FUNCTION notes_user_id_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.user_id_new := NEW.user_id; RETURN NEW; END $keep$"
+        "CREATE FUNCTION notes_user_id_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN NEW.user_id_new := NEW.user_id; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER notes_user_id_new BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE "
         "FUNCTION notes_user_id_new()"
     )
+    op.execute("ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_new")
     with op.get_context().autocommit_block():
         # a commit, so that no lock is held on two tables
         pass
     op.add_column("users", sa.Column("id_new", sa.BigInteger(), nullable=True))
     op.execute(
-        "CREATE FUNCTION users_id_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.id_new := NEW.id; RETURN NEW; END $keep$"
+        "CREATE FUNCTION users_id_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN NEW.id_new := NEW.id; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_id_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
         "FUNCTION users_id_new()"
     )
+    op.execute("ALTER TABLE users ENABLE ALWAYS TRIGGER users_id_new")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -114,6 +116,21 @@ def upgrade() -> None:
         op.execute("ALTER TABLE notes VALIDATE CONSTRAINT fk_notes_user_id_users_new")
     # all at once, in a transaction that changes the catalog only
     op.execute("LOCK TABLE users, notes IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A'
+                    AND tgfoid IN ('notes_user_id_new()'::regprocedure, 'users_id_new()'::regprocedure)
+                    LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER notes_user_id_new ON notes")
     op.execute("DROP FUNCTION notes_user_id_new()")
     op.execute("DROP TRIGGER users_id_new ON users")
@@ -147,26 +164,28 @@ def downgrade() -> None:
             "users_id_seq) FROM users"
         )
     op.execute(
-        "CREATE FUNCTION notes_user_id_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
-        "NEW.user_id_old::bigint::text IS DISTINCT FROM NEW.user_id::text THEN NEW.user_id_old := "
-        "NEW.user_id; END IF; RETURN NEW; END $keep$"
+        "CREATE FUNCTION notes_user_id_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN IF NEW.user_id_old::bigint::text IS DISTINCT FROM "
+        "NEW.user_id::text THEN NEW.user_id_old := NEW.user_id; END IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER notes_user_id_old BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE "
         "FUNCTION notes_user_id_old()"
     )
+    op.execute("ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_old")
     with op.get_context().autocommit_block():
         # a commit, so that no lock is held on two tables
         pass
     op.execute(
-        "CREATE FUNCTION users_id_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
-        "NEW.id_old::bigint::text IS DISTINCT FROM NEW.id::text THEN NEW.id_old := NEW.id; END IF; "
-        "RETURN NEW; END $keep$"
+        "CREATE FUNCTION users_id_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN IF NEW.id_old::bigint::text IS DISTINCT FROM NEW.id::text THEN "
+        "NEW.id_old := NEW.id; END IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_id_old BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
         "FUNCTION users_id_old()"
     )
+    op.execute("ALTER TABLE users ENABLE ALWAYS TRIGGER users_id_old")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -241,6 +260,21 @@ def downgrade() -> None:
         op.execute("ALTER TABLE notes VALIDATE CONSTRAINT fk_notes_user_id_users_old")
     # all at once, in a transaction that changes the catalog only
     op.execute("LOCK TABLE users, notes IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A'
+                    AND tgfoid IN ('notes_user_id_old()'::regprocedure, 'users_id_old()'::regprocedure)
+                    LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER notes_user_id_old ON notes")
     op.execute("DROP FUNCTION notes_user_id_old()")
     op.execute("DROP TRIGGER users_id_old ON users")

@@ -33,13 +33,14 @@ def upgrade() -> None:
     # while nobody can use it. Until then a trigger keeps the two equal.
     op.add_column("views", sa.Column("post_id_new", sa.BigInteger(), nullable=True))
     op.execute(
-        "CREATE FUNCTION views_post_id_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.post_id_new := NEW.post_id; RETURN NEW; END $keep$"
+        "CREATE FUNCTION views_post_id_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN NEW.post_id_new := NEW.post_id; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER views_post_id_new BEFORE INSERT OR UPDATE ON views FOR EACH ROW EXECUTE "
         "FUNCTION views_post_id_new()"
     )
+    op.execute("ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_new")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -96,6 +97,19 @@ def upgrade() -> None:
     op.create_foreign_key(op.f("fk_views_post_new"), "views", "posts", ["post_id_new"], ["id"])
     # all at once, in a transaction that changes the catalog only
     op.execute("LOCK TABLE posts, views IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('views_post_id_new()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER views_post_id_new ON views")
     op.execute("DROP FUNCTION views_post_id_new()")
     # partitions and heirs with a default of their own keep it
@@ -197,14 +211,15 @@ def downgrade() -> None:
         # stops if a number is too large for integer, before any trigger would
         op.execute("SELECT max(post_id)::integer, min(post_id)::integer FROM views")
     op.execute(
-        "CREATE FUNCTION views_post_id_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
-        "NEW.post_id_old::bigint::text IS DISTINCT FROM NEW.post_id::text THEN NEW.post_id_old := "
-        "NEW.post_id; END IF; RETURN NEW; END $keep$"
+        "CREATE FUNCTION views_post_id_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN IF NEW.post_id_old::bigint::text IS DISTINCT FROM "
+        "NEW.post_id::text THEN NEW.post_id_old := NEW.post_id; END IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER views_post_id_old BEFORE INSERT OR UPDATE ON views FOR EACH ROW EXECUTE "
         "FUNCTION views_post_id_old()"
     )
+    op.execute("ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_old")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -261,6 +276,19 @@ def downgrade() -> None:
     op.create_foreign_key(op.f("fk_views_post_old"), "views", "posts", ["post_id_old"], ["id"])
     # all at once, in a transaction that changes the catalog only
     op.execute("LOCK TABLE posts, views IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('views_post_id_old()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER views_post_id_old ON views")
     op.execute("DROP FUNCTION views_post_id_old()")
     # partitions and heirs with a default of their own keep it

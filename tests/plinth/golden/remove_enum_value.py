@@ -29,13 +29,15 @@ def upgrade() -> None:
         ),
     )
     op.execute(
-        "CREATE FUNCTION posts_state_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.state_new := NEW.state::text::post_state_new; RETURN NEW; END $keep$"
+        "CREATE FUNCTION posts_state_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN NEW.state_new := NEW.state::text::post_state_new; RETURN NEW; END "
+        "$keep$"
     )
     op.execute(
         "CREATE TRIGGER posts_state_new BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
         "FUNCTION posts_state_new()"
     )
+    op.execute("ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_state_new")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -61,6 +63,20 @@ def upgrade() -> None:
         )
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_new_required")
         op.execute("ANALYZE posts (state_new)")
+    op.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('posts_state_new()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER posts_state_new ON posts")
     op.execute("DROP FUNCTION posts_state_new()")
     op.execute("ALTER TYPE post_state RENAME TO post_state_old")
@@ -85,14 +101,16 @@ def downgrade() -> None:
         ),
     )
     op.execute(
-        "CREATE FUNCTION posts_state_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
-        "NEW.state_old::text::post_state::text IS DISTINCT FROM NEW.state::text THEN NEW.state_old "
-        ":= NEW.state::text::post_state_old; END IF; RETURN NEW; END $keep$"
+        "CREATE FUNCTION posts_state_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN IF NEW.state_old::text::post_state::text IS DISTINCT FROM "
+        "NEW.state::text THEN NEW.state_old := NEW.state::text::post_state_old; END IF; RETURN "
+        "NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER posts_state_old BEFORE INSERT OR UPDATE ON posts FOR EACH ROW EXECUTE "
         "FUNCTION posts_state_old()"
     )
+    op.execute("ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_state_old")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -119,6 +137,20 @@ def downgrade() -> None:
         )
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_old_required")
         op.execute("ANALYZE posts (state_old)")
+    op.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('posts_state_old()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER posts_state_old ON posts")
     op.execute("DROP FUNCTION posts_state_old()")
     op.execute("ALTER TYPE post_state RENAME TO post_state_new")

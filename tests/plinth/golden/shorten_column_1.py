@@ -21,14 +21,15 @@ def upgrade() -> None:
     # nobody can use it. Until then a trigger keeps the two equal.
     op.add_column("users", sa.Column("email_new", sa.String(length=100), nullable=True))
     op.execute(
-        "CREATE FUNCTION users_email_new() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN "
-        "NEW.email_new := (SELECT left(email, 100) FROM (SELECT NEW.*) AS users); RETURN NEW; END "
-        "$keep$"
+        "CREATE FUNCTION users_email_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN NEW.email_new := (SELECT left(email, 100) FROM (SELECT NEW.*) AS "
+        "users); RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_email_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
         "FUNCTION users_email_new()"
     )
+    op.execute("ALTER TABLE users ENABLE ALWAYS TRIGGER users_email_new")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -69,6 +70,20 @@ def upgrade() -> None:
             "ALTER TABLE users ADD CONSTRAINT uq_users_email_new UNIQUE USING INDEX uq_users_email_new"
         )
         op.execute("ANALYZE users (email_new)")
+    op.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('users_email_new()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER users_email_new ON users")
     op.execute("DROP FUNCTION users_email_new()")
     op.drop_constraint(op.f("uq_users_email"), "users", type_="unique")
@@ -79,16 +94,17 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "CREATE FUNCTION users_email_old() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN IF "
-        "(SELECT (SELECT left(email, 100) FROM (SELECT email_old AS email) AS users)::character "
-        "varying(100)::text IS DISTINCT FROM email::text FROM (SELECT NEW.*) AS users) THEN "
-        "NEW.email_old := (SELECT email FROM (SELECT NEW.*) AS users); END IF; RETURN NEW; END "
-        "$keep$"
+        "CREATE FUNCTION users_email_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
+        "CURRENT AS $keep$ BEGIN IF (SELECT (SELECT left(email, 100) FROM (SELECT email_old AS "
+        "email) AS users)::character varying(100)::text IS DISTINCT FROM email::text FROM (SELECT "
+        "NEW.*) AS users) THEN NEW.email_old := (SELECT email FROM (SELECT NEW.*) AS users); END "
+        "IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_email_old BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
         "FUNCTION users_email_old()"
     )
+    op.execute("ALTER TABLE users ENABLE ALWAYS TRIGGER users_email_old")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -132,6 +148,20 @@ def downgrade() -> None:
             "ALTER TABLE users ADD CONSTRAINT uq_users_email_old UNIQUE USING INDEX uq_users_email_old"
         )
         op.execute("ANALYZE users (email_old)")
+    op.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+    # what a trigger didn't see, as it was disabled, would be lost
+    op.execute(
+        """
+        DO $$ DECLARE home regclass; own text; BEGIN
+            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
+                WHERE tgenabled <> 'A' AND tgfoid IN ('users_email_old()'::regprocedure) LOOP
+                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
+                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
+                        home, own;
+            END LOOP;
+        END $$
+        """
+    )
     op.execute("DROP TRIGGER users_email_old ON users")
     op.execute("DROP FUNCTION users_email_old()")
     op.drop_constraint(op.f("uq_users_email"), "users", type_="unique")

@@ -1,0 +1,156 @@
+"""What writes past triggers while two columns are kept equal: it is kept equal too, or stops the exchange."""
+# ruff: noqa: S608 - SQL made of constants
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import BigInteger, Column, Date, Enum, Integer, MetaData, String, Table
+from sqlalchemy.engine import URL
+
+from tests.plinth.field.changing import Changing
+from tests.plinth.history import do, psql, rows
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the column v.
+
+    Args:
+        before: its type.
+        after: its type then.
+        name: its name then.
+        values: two that are there, and a third.
+        info: what the model says of it.
+    """
+
+    before: Any
+    after: Any
+    name: str
+    values: tuple[Any, Any, Any] = (10, 20, 30)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def begin(self, changing: Changing) -> None:
+        """Make the table, with rows, and write the change."""
+        changing.begin(Column("v", self.before), values=tuple(repr(each) for each in self.values[:2]))
+        changing.write(Column(self.name, self.after, info=dict(self.info)))
+
+
+CHANGES = {
+    "another type": Change(Integer, BigInteger, "v"),
+    "an enum": Change(
+        String(9), Enum("glad", "sad", name="mood"), "v", ("sad", "sad", "glad"), {"using": "v::mood"}
+    ),
+    "kept name": Change(Integer, Integer, "w", info={"renamed_from": "v", "keep_old": True}),
+}
+LOADS = {
+    "disabled": ("disable trigger all", ""),
+    "disabled for a time": ("disable trigger all", "enable trigger all"),  # as pg_restore does
+}
+
+
+def replicate(url: URL, statement: str) -> None:
+    """Write as a subscription's worker does: only what always fires does, and no schema is searched."""
+    with psql(url) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute("set search_path = ''")
+        connection.execute(statement.encode())
+
+
+def stand_between(changing: Changing, change: str) -> tuple[Change, Any, Any]:
+    """Go up to where the columns are kept equal and filled; return it, its first value and its third."""
+    what = CHANGES[change]
+    what.begin(changing)
+    if change == "kept name":
+        changing.upgrade("+1")
+    else:
+        changing.stop_before("LOCK TABLE t")
+    return what, what.values[0], what.values[2]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_replication_writes_is_kept_equal(change: str, changing: Changing) -> None:
+    what, first, third = stand_between(changing, change)
+    replicate(changing.engine.url, f"update public.t set v = {third!r} where id = 2")
+    replicate(changing.engine.url, f"insert into public.t (id, v) values (3, {third!r})")
+    changing.upgrade()
+    assert changing.values(what.name) == [first, third, third]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_so_it_is_on_the_way_back(change: str, changing: Changing) -> None:
+    what = CHANGES[change]
+    first, _, third = what.values
+    what.begin(changing)
+    changing.upgrade()
+    changing.downgrade("-1")
+    if change != "kept name":
+        changing.stop_before("LOCK TABLE t", back=True)
+    replicate(changing.engine.url, f"update public.t set {what.name} = {third!r} where id = 2")
+    replicate(changing.engine.url, f"insert into public.t (id, {what.name}) values (3, {third!r})")
+    changing.downgrade("-1")
+    assert changing.values("v") == [first, third, third]
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_trigger_that_was_disabled_stops_it(change: str, load: str, changing: Changing) -> None:
+    what, first, third = stand_between(changing, change)
+    url, (begin, end), new = changing.engine.url, LOADS[load], what.name
+    do(url, f"alter table t {begin}")
+    do(url, f"update t set v = {third!r} where id = 2")
+    if end:
+        do(url, f"alter table t {end}")
+    with pytest.raises(CommandError, match=r"Trigger t_v_\w+ was disabled: columns of t may differ") as said:
+        changing.upgrade()
+    [[trigger]] = rows(url, "select tgname from pg_trigger where not tgisinternal")
+    assert f"ALTER TABLE t ENABLE ALWAYS TRIGGER {trigger}," in str(said.value)
+    assert changing.values("v") == [first, third]
+    do(url, f"alter table t enable always trigger {trigger}")
+    do(url, "update t set w = v" if new == "w" else "update t set v = v")
+    changing.upgrade()
+    assert changing.values(new) == [first, third]
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_can_be_taken_back(change: str, load: str, changing: Changing) -> None:
+    _, first, third = stand_between(changing, change)
+    url = changing.engine.url
+    for each in filter(None, LOADS[load]):
+        do(url, f"alter table t {each}")
+    if change == "kept name":
+        with pytest.raises(CommandError, match="was disabled"):
+            changing.downgrade("-1")
+        do(url, "alter table t enable always trigger t_v_kept")
+    changing.downgrade("-1")
+    do(url, f"update t set v = {third!r} where id = 2")
+    assert changing.values("v") == [first, third]
+
+
+def test_a_partitions_trigger_that_was_disabled_stops_it(changing: Changing) -> None:
+    def models(kind: Any) -> Config:  # noqa: ANN401 - a type
+        metadata, by_day = MetaData(), "RANGE (day)"
+        Table("t", metadata, Column("day", Date), Column("v", kind), postgresql_partition_by=by_day)
+        config = changing.config()
+        config.attributes["target_metadata"] = metadata
+        return config
+
+    url = changing.engine.url
+    command.revision(models(Integer), "begin", autogenerate=True)
+    changing.upgrade()
+    do(url, "create table t_all partition of t default")
+    do(url, "insert into t values ('2026-01-01', 10)")
+    command.revision(models(BigInteger), "another type", autogenerate=True)
+    changing.stop_before("LOCK TABLE t")
+    replicate(url, "insert into public.t values ('2026-01-02', 20)")
+    do(url, "alter table t_all disable trigger t_v_new")
+    with pytest.raises(CommandError, match="Trigger t_v_new was disabled: columns of t_all may differ"):
+        changing.upgrade()
+    do(url, "alter table t_all enable always trigger t_v_new")
+    changing.upgrade()
+    assert rows(url, "select v from t order by day") == [(10,), (20,)]
