@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
+from alembic.util import to_tuple
 from sqlalchemy import Connection, text
 
 from plinth import settings
@@ -107,7 +108,7 @@ def refuse_slipped_in(
         The newest row of each revision in the ledger, if it was read.
 
     Raises:
-        StandingError: a revision was skipped.
+        StandingError: a revision was skipped, or a head stands on another one.
     """
     script, connection = context.script, context.connection
     if command.name == "stamp" or script is None or not isinstance(connection, Connection):
@@ -122,6 +123,24 @@ def refuse_slipped_in(
     if slipped:
         raise StandingError(" ".join(say_slipped_in(script, name, heads, entries) for name in slipped))
     return entries
+
+
+def _refuse_mixed_heads(heads: Sequence[str], script: ScriptDirectory, table: str) -> None:
+    """Return if no head stands on another one, which would be undone first."""
+    below = {each.revision: to_tuple(each.down_revision, default=()) for each in script.walk_revisions()}
+    for head in sorted(heads) if len(heads) > 1 else ():
+        rest, seen = list(below.get(head, ())), set[str]()
+        while rest:
+            name = rest.pop()
+            if name in heads:
+                mended = f"DELETE FROM {table} WHERE version_num = '{name}'"  # noqa: S608 - for a reader
+                raise StandingError(
+                    f"The version table names {name} beside {head}, which stands on it: the rows of two "
+                    "databases are in it, or one was put there by hand. Delete the one that is wrong: "
+                    f"{mended}, for instance."
+                )
+            rest += [] if name in seen else below.get(name, ())
+            seen.add(name)
 
 
 def refuse_long_ids(context: MigrationContext, planned: Sequence[MigrationStep]) -> None:

@@ -85,6 +85,25 @@ def test_two_rows_of_one_id_are_refused(history: History, empty_engine: Engine) 
     assert [name for name, *_ in ledger(empty_engine.url)] == ["r1"]
 
 
+@pytest.mark.parametrize("way", ["upgrade", "downgrade"])
+def test_a_row_beside_that_of_what_stands_on_it_is_refused(
+    history: History, empty_engine: Engine, way: str
+) -> None:
+    history.tables("r1", "r2", "r3", "r4")
+    config = history.config(empty_engine)
+    command.upgrade(config, "r3")
+    do(empty_engine.url, "insert into alembic_version values ('r1'); insert into t_r1 values (1)")
+    mixed = r"names r1 beside r3, which stands on it.*DELETE FROM alembic_version WHERE version_num = 'r1'"
+    with pytest.raises(CommandError, match=mixed):
+        getattr(command, way)(config, {"upgrade": "head", "downgrade": "-1"}[way])
+    with empty_engine.connect() as connection, connection.begin(), pytest.raises(CommandError, match=mixed):
+        command.downgrade(history.config(connection), "-1")
+    assert rows(empty_engine.url, "select id from t_r1") == [(1,)]
+    do(empty_engine.url, "delete from alembic_version where version_num = 'r1'")
+    command.downgrade(config, "-1")
+    assert heads(empty_engine.url) == {"r2"}
+
+
 def test_branches_and_what_joins_them(history: History, empty_engine: Engine) -> None:
     history.tables("r1", "r2", "r3")
     history.add("b2", "r1", "pass")
