@@ -27,7 +27,7 @@ from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.points import Interrupted, Points, driver_session, interrupted, may_commit
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
-from plinth.apply.standing import refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
+from plinth.apply.standing import refuse_heads, refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
@@ -195,7 +195,7 @@ class _Callers:
         }
 
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        refuse_unknown_heads(heads, context)
+        refuse_heads(heads, context, self._command)
         planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
         self._refuse_half_way(context, planned)
         refuse_irreversible(planned)
@@ -528,7 +528,7 @@ class _Applier:
         self._heads = tuple(heads)
         entries: Mapping[str, Entry] | None = None
         if self._planned is None:
-            refuse_unknown_heads(heads, context)
+            refuse_heads(heads, context, self._command)
             half_way = resuming.standing_half_way(context)
             steps, back = resuming.plan(self._work, heads, context, self._command, half_way)
             planned = phases.but_for_those_after(steps, heads, context)

@@ -90,6 +90,22 @@ def refuse_unknown_heads(heads: Sequence[str], context: MigrationContext) -> Non
         raise StandingError(" ".join(say_unknown(script, head, entries) for head in unknown))
 
 
+def refuse_heads(heads: Sequence[str], context: MigrationContext, command: AlembicCommand) -> None:
+    """Return if a command can begin where the version table says that the database stands.
+
+    Args:
+        heads: what it says.
+        context: Alembic's.
+        command: which one: by `stamp` the author says something else.
+
+    Raises:
+        StandingError: the code hasn't one of them, or one stands on another.
+    """
+    refuse_unknown_heads(heads, context)
+    if command.name != "stamp" and context.script is not None:
+        _refuse_mixed_heads(heads, context.script, version_table(context.opts))
+
+
 def refuse_slipped_in(
     heads: Sequence[str],
     context: MigrationContext,
@@ -108,7 +124,7 @@ def refuse_slipped_in(
         The newest row of each revision in the ledger, if it was read.
 
     Raises:
-        StandingError: a revision was skipped, or a head stands on another one.
+        StandingError: a revision was skipped.
     """
     script, connection = context.script, context.connection
     if command.name == "stamp" or script is None or not isinstance(connection, Connection):
