@@ -23,7 +23,9 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `upgrading`: an upgrade that says what it did; `undo`: the last batch, the last change.
 - `configured`: what `env.py` says of each of its databases; `env_database`: which one it leads to.
 - `check`: whether models, revisions and database agree.
-- `status`, `status_table`: what is applied, pending and wrong.
+- `status`, `status_reading`, `status_table`: what is applied, pending and wrong.
+- `known_status`: the same without Alembic, where all is in order; `revision_text`: a file that isn't run.
+- `checksum`: of what a revision's file means.
 - `plan`: what pending revisions would lock, read and rewrite, measured in a scratch database.
 - `lint`: refuses revisions that block a busy database or lose data.
 - `adopt`: what an existing project has, and what it would take to go on with Plinth.

@@ -290,11 +290,17 @@ def redo(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Show what is applied, pending and wrong."""
-    from plinth import development
+    from plinth import known_status
     from plinth.status import WRONG, statuses
 
     arguments.exit_code_of_errors = WRONG
-    found = statuses(development.alembic_config())
+    known = known_status.known()
+    if known is None:
+        from plinth import development
+
+        found = statuses(development.alembic_config())
+    else:
+        found = [known]
     if arguments.json:
         said = [each.as_json() for each in found]
         say(json.dumps(said[0] if len(said) == 1 else said, indent=2, default=str))

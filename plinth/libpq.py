@@ -20,7 +20,7 @@ _POLLING_READING, _POLLING_WRITING, _POLLING_OK = 1, 2, 3
 _COMMAND_OK, _TUPLES_OK = 1, 2
 
 
-class LibpqError(Exception):
+class NoAnswer(Exception):  # noqa: N818 - nobody is told
     """There is no session, or it doesn't answer as it should."""
 
 
@@ -39,7 +39,7 @@ class Session(Protocol):
             parameters: as the server's text.
 
         Raises:
-            LibpqError: there are none.
+            NoAnswer: there are none.
         """
 
 
@@ -52,7 +52,7 @@ def session(place: Mapping[str, str], seconds: float) -> Iterator[Session]:
         seconds: how long the server may take for an answer.
 
     Raises:
-        LibpqError: there is none, or a question isn't answered.
+        NoAnswer: there is none, or a question isn't answered.
     """
     place = {**place, "client_encoding": "utf8", "connect_timeout": str(round(seconds))}
     library = _library()
@@ -92,7 +92,7 @@ class _OfLibpq:
         try:
             self._pq = ctypes.CDLL(str(library))
         except OSError as error:
-            raise LibpqError(str(error)) from error
+            raise NoAnswer(str(error)) from error
         pointer, text = ctypes.c_void_p, ctypes.c_char_p
         for name in ("PQconnectStartParams", "PQgetResult"):
             getattr(self._pq, name).restype = pointer
@@ -129,7 +129,7 @@ class _OfLibpq:
         try:
             found = select.select([] if for_writing else [socket], [socket] if for_writing else [], [], left)
         except (OSError, ValueError) as error:
-            raise LibpqError(str(error)) from error
+            raise NoAnswer(str(error)) from error
         self._must(any(found))
 
     def run(self, sql: str, *parameters: str) -> str:
@@ -153,7 +153,7 @@ class _OfLibpq:
         try:
             return str(value or b"", "utf-8")
         except UnicodeDecodeError as error:
-            raise LibpqError(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
     def _result(self, until: float) -> "ctypes.c_void_p":
         while self._pq.PQisBusy(self._connection):
@@ -163,7 +163,7 @@ class _OfLibpq:
 
     def _must(self, succeeded: object) -> None:
         if not succeeded:
-            raise LibpqError("the server refuses, or the session has ended")
+            raise NoAnswer("the server refuses, or the session has ended")
 
     def ask(self, sql: str, *parameters: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.run(_in_one(sql), *parameters))
@@ -182,7 +182,7 @@ class _OfPsycopg:
         try:
             self._session = psycopg.connect(**options, cursor_factory=psycopg.RawCursor)
         except psycopg.Error as error:
-            raise LibpqError(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
     @property
     def pid(self) -> int:
@@ -193,7 +193,7 @@ class _OfPsycopg:
             cursor = self._session.execute(sql.encode(), parameters)
             return str(cursor.fetchall()[0][0]) if cursor.description else ""
         except self._error as error:
-            raise LibpqError(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
     def ask(self, sql: str, *parameters: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.run(_in_one(sql), *parameters))

@@ -175,7 +175,7 @@ class LocalServer:
         try:
             with libpq.session({**place, "dbname": "postgres"}, seconds=5):
                 return True
-        except libpq.LibpqError:
+        except libpq.NoAnswer:
             return False
 
     def _make_cluster(self, programs: Path, lock: int) -> None:

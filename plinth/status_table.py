@@ -5,8 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plinth import settings
-from plinth.apply.phases import AFTER
-from plinth.status import Line, Status
+from plinth.status import AFTER, Line, Status
 
 _STOP = {"ahead", "skipped"}  # problems with which an upgrade doesn't begin
 WIDE = 160  # columns, where there is no terminal that would cut lines off

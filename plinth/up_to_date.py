@@ -21,6 +21,8 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -108,8 +110,26 @@ _MARKED = """
     """
 
 
-class _Uncertain(Exception):  # noqa: N818 - no error
+class Uncertain(Exception):  # noqa: N818 - no error
     """The long way has to be taken."""
+
+
+UNCERTAIN = (Uncertain, PlinthError, ImportError, OSError, libpq.NoAnswer)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A database in which nothing is pending.
+
+    Args:
+        session: in which it was seen.
+        history: the name of the ledger's history.
+        heads: what is applied.
+    """
+
+    session: libpq.Session
+    history: str
+    heads: list[str]
 
 
 def fingerprint() -> str | None:
@@ -120,7 +140,7 @@ def fingerprint() -> str | None:
             content = path.read_bytes()
             digest.update(f"\n{path} {len(content)}\n".encode())
             digest.update(content)
-    except (_Uncertain, PlinthError, OSError, ValueError, SyntaxError, configparser.Error):
+    except (Uncertain, PlinthError, OSError, ValueError, SyntaxError, configparser.Error):
         return None
     return digest.hexdigest()
 
@@ -133,10 +153,10 @@ def is_so_for(config: "Config") -> bool:
     """
     try:
         file, read = _ini()
-        _be_certain(not config.attributes and config.config_ini_section == "alembic")
-        _be_certain(config.config_file_name and Path(config.config_file_name).absolute() == file.absolute())
-        _be_certain(_options(config.file_config) == _options(read))
-    except (_Uncertain, PlinthError, OSError, ValueError, configparser.Error):
+        be_certain(not config.attributes and config.config_ini_section == "alembic")
+        be_certain(config.config_file_name and Path(config.config_file_name).absolute() == file.absolute())
+        be_certain(_options(config.file_config) == _options(read))
+    except (Uncertain, PlinthError, OSError, ValueError, configparser.Error):
         return False
     known = fingerprint()
     config.attributes[ATTRIBUTE] = known
@@ -155,44 +175,75 @@ def heads(known: str) -> list[str] | None:
         known: the fingerprint of the files.
     """
     try:
-        settings.configured()
-        app_env = settings.app_env()
-        place = _place()
-        with libpq.session(place, _WITHIN) as session:
-            found = _heads(session, known)
-            if app_env == "production" or place["host"][:1] in {"", "/"}:  # perhaps the local server
-                marked = _row(session, _MARKED)
-                _be_certain(marked["is_here"] and (app_env != "production" or marked["name"] == app_env))
-    except (_Uncertain, PlinthError, ImportError, OSError, libpq.LibpqError):
+        with looking(known) as found:
+            pass
+    except UNCERTAIN:
         return None
     _log_as_alembic_does()
-    return found
+    return found.heads
 
 
-def _heads(session: libpq.Session, known: str) -> list[str]:
+@contextmanager
+def looking(known: str) -> Iterator[Found]:
+    """Yield what is found in a database where nothing is pending.
+
+    Args:
+        known: the fingerprint of the files.
+
+    Raises:
+        Exception: one of `UNCERTAIN`.
+    """
+    settings.configured()
+    app_env = settings.app_env()
+    place = _place()
+    with libpq.session(place, _WITHIN) as session:
+        found = _look(session, known)
+        if app_env == "production" or place["host"][:1] in {"", "/"}:  # perhaps the local server
+            remembered = marker(session)
+            be_certain(app_env != "production" or remembered == app_env)
+        yield found
+
+
+def marker(session: libpq.Session) -> str:
+    """Return the environment that the database remembers, where there is no doubt.
+
+    Raises:
+        Uncertain: there is.
+    """
+    marked = _row(session, _MARKED)
+    be_certain(marked["is_here"])
+    return str(marked["name"])
+
+
+def _look(session: libpq.Session, known: str) -> Found:
     session.ask(_SESSION)
     place = _row(session, _PLACE)
-    _be_certain(place["pid"] == session.pid and place["may"] and place["is_limited"] is False)
+    be_certain(place["pid"] == session.pid and place["may"] and place["is_limited"] is False)
     table = "alembic_version" if place["schema"] == "public" else f"{place['schema']}.alembic_version"
     ours, note = _row(session, _OURS, table), _row(session, _NOTE, table)
-    _be_certain(ours["may"] and ours["is_half_done"] is False)
-    _be_certain(note["files"] == known and note["ledger"] == ours["last"])
+    be_certain(ours["may"] and ours["is_half_done"] is False)
+    be_certain(note["files"] == known and note["ledger"] == ours["last"])
     for part in advisory.PARTS:
-        _be_certain(not session.ask(_HOLDER, str(advisory.lock_key(part, table))))
+        be_certain(not session.ask(_HOLDER, str(advisory.lock_key(part, table))))
     found = sorted(row["version_num"] for row in session.ask(_HEADS))
-    _be_certain(found == sorted(note["heads"]))
-    return found
+    be_certain(found == sorted(note["heads"]))
+    return Found(session, table, found)
 
 
 def _row(session: libpq.Session, sql: str, *parameters: str) -> dict[str, Any]:
     rows = session.ask(sql, *parameters)
-    _be_certain(len(rows) == 1)
+    be_certain(len(rows) == 1)
     return rows[0]
 
 
-def _be_certain(that: object) -> None:
+def be_certain(that: object) -> None:
+    """Return if something holds.
+
+    Raises:
+        Uncertain: it doesn't.
+    """
     if not that:
-        raise _Uncertain
+        raise Uncertain
 
 
 def _place() -> dict[str, str]:
@@ -207,11 +258,11 @@ def _place() -> dict[str, str]:
         return {**development_server().place(), "user": SUPERUSER, "dbname": settings.development_database()}
     match = _URL.fullmatch(text or "")
     if match is None:
-        raise _Uncertain
+        raise Uncertain
     given = {name: unquote(value) for name, value in match.groupdict().items() if value and name != "query"}
     query = parse_qsl(match["query"] or "", keep_blank_values=True, strict_parsing=bool(match["query"]))
-    _be_certain(len({name for name, _ in query}) == len(query) and _URL_OPTIONS.issuperset(dict(query)))
-    _be_certain(given.keys().isdisjoint(dict(query)) and "," not in dict(query).get("host", ""))
+    be_certain(len({name for name, _ in query}) == len(query) and _URL_OPTIONS.issuperset(dict(query)))
+    be_certain(given.keys().isdisjoint(dict(query)) and "," not in dict(query).get("host", ""))
     return {"host": "", **given, **dict(query)}
 
 
@@ -230,7 +281,7 @@ def _log_as_alembic_does() -> None:
 def _ini() -> tuple[Path, configparser.ConfigParser]:
     file = settings.alembic_file()
     if file is None:
-        raise _Uncertain
+        raise Uncertain
     config = configparser.ConfigParser({"here": file.absolute().parent.as_posix()})
     config.read_string(file.read_text(encoding="locale"))
     return file, config
@@ -245,7 +296,7 @@ def names_no_database() -> bool:
         _, config, root = _configuration()
         for _ in _of_environment(_folder(config) / "env.py", root):
             pass
-    except (_Uncertain, PlinthError, OSError, ValueError, SyntaxError, configparser.Error):
+    except (Uncertain, PlinthError, OSError, ValueError, SyntaxError, configparser.Error):
         return False
     return True
 
@@ -254,15 +305,15 @@ def _configuration() -> tuple[Path, configparser.ConfigParser, Path]:
     """Return Alembic's file, what it says, and the project's folder.
 
     Raises:
-        _Uncertain: something else is said, here or elsewhere.
+        Uncertain: something else is said, here or elsewhere.
     """
     file, config = _ini()
-    _be_certain(not os.environ.get("PLINTH_SECTION") and config.has_section("alembic"))
-    _be_certain(_INI.issuperset(config.options("alembic")))
+    be_certain(not os.environ.get("PLINTH_SECTION") and config.has_section("alembic"))
+    be_certain(_INI.issuperset(config.options("alembic")))
     root = settings.root()
-    _be_certain(settings.project_of(file) == root)
+    be_certain(settings.project_of(file) == root)
     toml = root / "pyproject.toml"
-    _be_certain(
+    be_certain(
         not toml.exists() or "alembic" not in tomllib.loads(toml.read_text(encoding="utf-8")).get("tool", {})
     )
     return file, config, root
@@ -272,30 +323,30 @@ def _files() -> Iterator[Path]:
     """Yield the files on which an upgrade depends.
 
     Raises:
-        _Uncertain: there may be others.
+        Uncertain: there may be others.
     """
     file, config, root = _configuration()
     toml = root / "pyproject.toml"
     if toml.exists():
         yield toml
-    _be_certain(Path(config.get("alembic", "prepend_sys_path", fallback="")).absolute() == root)
+    be_certain(Path(config.get("alembic", "prepend_sys_path", fallback="")).absolute() == root)
     folder = _folder(config)
     yield file
     yield from _of_environment(folder / "env.py", root)
     found = [*_revisions(folder)]
-    _be_certain(found)
+    be_certain(found)
     yield from found
     yield from Path(__file__).parent.glob("*.py")
     yield from (Path(__file__).parent / "apply").glob("*.py")
     for name in _LIBRARIES:  # each has its version there
         spec = importlib.util.find_spec(name)
-        _be_certain(spec and spec.origin)
+        be_certain(spec and spec.origin)
         yield Path(str(spec and spec.origin))
 
 
 def _folder(config: configparser.ConfigParser) -> Path:
     location = config.get("alembic", "script_location")
-    _be_certain(":" not in location)
+    be_certain(":" not in location)
     return Path(location).absolute()
 
 
@@ -310,7 +361,7 @@ def _revisions(folder: Path) -> Iterator[Path]:
         entries = [*found]
     for each in entries:
         if each.name.endswith((".py", ".pyc", ".pyo")):
-            _be_certain(each.name.endswith(".py") and each.is_file())
+            be_certain(each.name.endswith(".py") and each.is_file())
             yield Path(each.path)
 
 
@@ -318,26 +369,26 @@ def _of_environment(env: Path, root: Path) -> Iterator[Path]:
     """Yield `env.py` and what of the project it imports, if it does nothing but call our `run()`.
 
     Raises:
-        _Uncertain: it may do something else, and lead to another database.
+        Uncertain: it may do something else, and lead to another database.
     """
     tree = _tree(env)
     calls = [each for each in tree.body if _is_call_of_run(each)]
-    _be_certain(len(calls) == 1 and "run" in _imported_from(tree, "plinth.env"))
+    be_certain(len(calls) == 1 and "run" in _imported_from(tree, "plinth.env"))
     (call,) = (
         each.value for each in calls if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call)
     )
     given = {each.arg for each in call.keywords}
-    _be_certain(None not in given and _OPTIONS.issuperset(filter(None, given)) and len(call.args) == 1)
+    be_certain(None not in given and _OPTIONS.issuperset(filter(None, given)) and len(call.args) == 1)
     (models,) = call.args
     functions = {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
     bound = [
         each for each in ast.walk(tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
     ]
-    _be_certain("run" not in functions and all(each.id not in {"run", *functions} for each in bound))
+    be_certain("run" not in functions and all(each.id not in {"run", *functions} for each in bound))
     has_none = isinstance(models, ast.Constant) and models.value is None
     is_late = isinstance(models, ast.Name) and models.id in functions and "naming_convention" in given
-    _be_certain(has_none or is_late)
-    _be_certain(all(_is_inert(each.value) for each in call.keywords))
+    be_certain(has_none or is_late)
+    be_certain(all(_is_inert(each.value) for each in call.keywords))
     rest = ast.Module([each for each in tree.body if each not in calls], [])
     yield env
     yield from _imports(rest, root, set())
@@ -347,16 +398,16 @@ def _imports(tree: ast.Module, root: Path, seen: set[Path]) -> Iterator[Path]:
     """Yield the project's files that a module imports, if they do nothing but name things.
 
     Raises:
-        _Uncertain: they may do something.
+        Uncertain: they may do something.
     """
     for each in tree.body:
         if isinstance(each, ast.Import):
             names: Iterable[str] = [alias.name for alias in each.names]
         elif isinstance(each, ast.ImportFrom):
-            _be_certain(each.level == 0 and each.module)
+            be_certain(each.level == 0 and each.module)
             names = [f"{each.module}.{alias.name}" for alias in each.names]
         else:
-            _be_certain(_does_nothing(each))
+            be_certain(_does_nothing(each))
             continue
         for name in names:
             for path in _of_module(name, root):
@@ -372,11 +423,11 @@ def _of_module(name: str, root: Path) -> Sequence[Path]:
     if first in sys.stdlib_module_names or first in {*_LIBRARIES, "plinth"}:
         package = root / first / "__init__.py"  # the project's own would go first
         is_ours = first == "plinth" and package.parent == Path(__file__).parent
-        _be_certain(not (root / f"{first}.py").exists() and (is_ours or not package.exists()))
+        be_certain(not (root / f"{first}.py").exists() and (is_ours or not package.exists()))
         return ()
     found: list[Path] = []
     folder = root / first
-    _be_certain((folder / "__init__.py").is_file())
+    be_certain((folder / "__init__.py").is_file())
     found.append(folder / "__init__.py")
     for number, part in enumerate(parts):
         if (folder / part / "__init__.py").is_file():
@@ -386,7 +437,7 @@ def _of_module(name: str, root: Path) -> Sequence[Path]:
             found.append(folder / f"{part}.py")
             break
         else:
-            _be_certain(number == len(parts) - 1)  # the name of something in a module
+            be_certain(number == len(parts) - 1)  # the name of something in a module
     return found
 
 

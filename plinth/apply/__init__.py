@@ -10,7 +10,7 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `grants`: privileges on what a revision makes anew.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
 - `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has.
-- `ledger`, `checksum`: what is remembered of each application.
+- `ledger`: what is remembered of each application.
 """
 
 from plinth.apply.applier import apply, offline

@@ -16,9 +16,9 @@ from alembic.util import CommandError, to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from plinth import alembic_command, collector, safety, settings, up_to_date
+from plinth import alembic_command, checksum, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import checksum, drops, left_columns, losses, phases, resuming, session, version_row
+from plinth.apply import drops, left_columns, losses, phases, resuming, session, version_row
 from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import HISTORY, Entry, Writer, ancestors, history_in, history_name

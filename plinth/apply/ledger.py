@@ -10,7 +10,6 @@ only added. A revision's newest row says whether it is applied:
 
 import getpass
 import os
-import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,11 +41,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import CreateSchema, CreateTable
 
-from plinth import own_schema
+from plinth import checksum, own_schema
 from plinth.alembic_command import of_options
-from plinth.apply import checksum
 from plinth.apply.points import driver_session
 from plinth.own_schema import SCHEMA
+from plinth.revision_text import change_in
 
 APPLIED = ("up", "stamp")
 HISTORY = "plinth_history"  # in the options of a context: the name of the ledger's history
@@ -185,7 +184,6 @@ BEGIN
             coalesce(nullif(array_to_string(stands, ', '), ''), 'base');
     END IF;
 END $$""".strip()
-_CHANGE = re.compile(r"^Change: *(?P<change>\S+?)(, step \d+ of \d+)?[.,]? *$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -241,8 +239,7 @@ def change_of(revision: Script) -> str | None:
     It stands in the file's docstring, on a line of its own: `Change: <id>, step 2 of 3`. All revisions that
     one autogenerate wrote have the same; `redo` takes them together.
     """
-    match = _CHANGE.search(revision.longdoc or "")
-    return match["change"] if match else None
+    return change_in(revision.longdoc or "")
 
 
 def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> set[str]:

@@ -11,14 +11,14 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 
-from plinth import safety, settings
+from plinth import safety, settings, status
 from plinth.alembic_command import of_options
 from plinth.apply.ledger import ancestors, parents
 from plinth.errors import PlinthError
 
 log = logging.getLogger(__name__)
 
-BEFORE, AFTER = "before", "after"
+BEFORE, AFTER = status.BEFORE, status.AFTER
 RELEASE = "python -m plinth upgrade --after, or alembic -x after=yes upgrade head"
 
 

@@ -20,7 +20,7 @@ from psycopg.sql import Literal
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from plinth.apply import checksum
+from plinth import checksum
 from plinth.apply.identifiers import IDENTIFIER
 from plinth.errors import PlinthError
 

@@ -12,8 +12,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData, text
 from sqlalchemy.engine import URL
 
+from plinth import checksum
 from plinth.__main__ import libpq_url, psql
-from plinth.apply import checksum
 from plinth.listening import listening
 from tests.plinth.history import CONCURRENTLY, History, catalog, clear, do, heads, ledger, rows
 from tests.plinth.project import Project

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from plinth import libpq, local_server
-from plinth.libpq import LibpqError
+from plinth.libpq import NoAnswer
 from tests.plinth.history import do, rows
 
 VALUES = """
@@ -78,7 +78,7 @@ def test_it_changes_nothing_and_prints_nothing(
     )
     with libpq.session(place, seconds=5) as session:
         assert session.ask("select loud()") == [{"loud": 1}]
-    with pytest.raises(LibpqError), libpq.session(place, seconds=5) as session:
+    with pytest.raises(NoAnswer), libpq.session(place, seconds=5) as session:
         session.ask("select writes()")
     assert rows(empty_url, "select count(*) from t") == [(0,)]
     assert capfd.readouterr() == ("", "")
@@ -86,13 +86,13 @@ def test_it_changes_nothing_and_prints_nothing(
 
 @pytest.mark.parametrize("wrong", [{"dbname": "gone"}, {"host": "/nowhere"}, {"nonsense": "x"}])
 def test_there_is_no_session(place: dict[str, str], wrong: dict[str, str]) -> None:
-    with pytest.raises(LibpqError), libpq.session(place | wrong, seconds=5):
+    with pytest.raises(NoAnswer), libpq.session(place | wrong, seconds=5):
         pass
 
 
 def test_a_question_is_refused(place: dict[str, str]) -> None:
     for sql in ("select 1 / 0", "selec", "select pg_terminate_backend(pg_backend_pid())"):
-        with pytest.raises(LibpqError), libpq.session(place, seconds=5) as session:
+        with pytest.raises(NoAnswer), libpq.session(place, seconds=5) as session:
             session.ask(sql)
 
 
@@ -101,7 +101,7 @@ def test_who_does_not_answer_is_left(empty_url: URL) -> None:
     place = {"host": host, "port": str(empty_url.query["port"]), "user": str(empty_url.username)}
     began = time.monotonic()
     with (
-        pytest.raises(LibpqError),
+        pytest.raises(NoAnswer),
         libpq.session({**place, "dbname": str(empty_url.database)}, seconds=0.5) as session,
     ):
         session.ask("select pg_sleep(20)")

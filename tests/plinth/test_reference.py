@@ -233,7 +233,7 @@ def test_exit_codes() -> None:
 
 
 def test_problems() -> None:
-    [looked] = modules("plinth/status.py")
+    [looked] = modules("plinth/status_reading.py")
     [checked] = modules("plinth/check.py")
     for table, arguments in enumerate(
         (

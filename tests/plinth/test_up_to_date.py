@@ -4,6 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from alembic.command import stamp, upgrade
@@ -11,8 +12,19 @@ from alembic.config import CommandLine, Config
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from plinth import advisory, alembic_command, development, local_server, settings, up_to_date
+from plinth import (
+    advisory,
+    alembic_command,
+    development,
+    known_status,
+    local_server,
+    revision_text,
+    settings,
+    up_to_date,
+)
 from plinth.__main__ import main
+from plinth.revision_text import RevisionText, Unclear
+from plinth.status import status
 from tests.plinth.history import do, psql, rows
 from tests.plinth.project import HEAD, Project
 
@@ -376,8 +388,120 @@ def test_a_url_that_may_be_read_otherwise_takes_the_long_way(
     here: Project, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
-    with pytest.raises(up_to_date._Uncertain):
+    with pytest.raises(up_to_date.Uncertain):
         up_to_date._place()
+
+
+def test_the_status_is_said_as_the_long_way_says_it(here: Project, empty_url: URL) -> None:
+    do(empty_url, f"alter database {empty_url.database} set timezone = 'Asia/Kathmandu'")
+    for arguments in (), ("--json",):
+        short = here.run("plinth", "status", *arguments, PYTHONPROFILEIMPORTTIME="1")
+        imported = {line.rpartition("|")[2].strip() for line in short.stderr.splitlines() if "|" in line}
+        assert "plinth.known_status" in imported
+        assert not {"alembic", "sqlalchemy", "psycopg", "plinth.apply", "app"} & imported
+        said = [line for line in short.stderr.splitlines() if not line.startswith("import time:")]
+        do(empty_url, "alter table plinth.up_to_date rename to hidden")
+        long = here.run("plinth", "status", *arguments)
+        do(empty_url, "alter table plinth.hidden rename to up_to_date")
+        assert (short.stdout, short.returncode, said) == (long.stdout, 0, long.stderr.splitlines())
+    assert "+05:45" in short.stdout
+
+
+WRONG_THINGS = {
+    "an index that is INVALID": (
+        "create index wrong on users (id); "
+        "update pg_index set indisvalid = false where indexrelid = 'wrong'::regclass",
+        "drop index wrong",
+    ),
+    "a constraint that is NOT VALID": (
+        "alter table users add constraint wrong check (id > 0) not valid",
+        "alter table users drop constraint wrong",
+    ),
+    "a file that was edited before": (
+        "update plinth.ledger set checksum = 'x' || checksum where id = 1",
+        "update plinth.ledger set checksum = substr(checksum, 2) where id = 1",
+    ),
+    "a revision that never ran": (
+        "update plinth.ledger set direction = 'unstamp' where id = 1",
+        "update plinth.ledger set direction = 'up' where id = 1",
+    ),
+    "a revision without a file": (
+        "update plinth.ledger set revision = 'x' || revision where id = 1",
+        "update plinth.ledger set revision = substr(revision, 2) where id = 1",
+    ),
+    "no marker": (
+        "alter table plinth.environment rename to kept",
+        "alter table plinth.kept rename to environment",
+    ),
+}
+
+
+def test_what_is_not_in_order_is_the_long_ways_to_say(here: Project, empty_url: URL) -> None:
+    for name, (change, back) in (CHANGES | WRONG_THINGS).items():
+        do(empty_url, change.format(head=HEAD))
+        assert known_status.known() is None, name
+        do(empty_url, back.format(head=HEAD))
+        assert known_status.known() is not None, name
+    for name, edit in EDITS:
+        with edited(here, name, edit):
+            assert known_status.known() is None, name
+
+
+def test_the_status_of_what_was_marked(here: Project, empty_url: URL) -> None:
+    changes = (
+        "update plinth.ledger set direction = 'stamp', duration = null, batch = 0 where id = 1",
+        "update plinth.ledger set applied_at = null, application = null, checksum = null where id = 1",
+        "update plinth.ledger set duration = '26 hours 1.5 s', applied_at = '2026-01-01 10:00' where id = 2",
+    )
+    for change in changes:
+        do(empty_url, change)
+        assert known_status.known() == status(development.alembic_config())
+
+
+HEADER = "revision = 'b'\ndown_revision = 'a'\n"
+UNCLEAR = [
+    "revision = 'b'\n",
+    "down_revision = 'a'\n",
+    "revision = f'b'\ndown_revision = 'a'\n",
+    "revision, down_revision = 'b', 'a'\n",
+    "revision = down_revision = 'a'\n",
+    "revision = 'b'\ndown_revision = ('a', 'c')\n",
+    f"{HEADER}depends_on = 'c'\n",
+    f"{HEADER}branch_labels = ('shop',)\n",
+    f"{HEADER}revision += 'c'\n",
+    f"{HEADER}if True:\n    revision = 'c'\n",
+    f"{HEADER}for revision in 'cd':\n    pass\n",
+    f"{HEADER}from elsewhere import revision\n",
+    f"{HEADER}import elsewhere as revision\n",
+    f"{HEADER}def revision():\n    pass\n",
+    f"{HEADER}class revision:\n    pass\n",
+    f"{HEADER}del revision\n",
+    f"{HEADER}match 1:\n    case revision:\n        pass\n",
+    f"{HEADER}match []:\n    case [*revision]:\n        pass\n",
+    f"{HEADER}match {{}}:\n    case {{**revision}}:\n        pass\n",
+    f"{HEADER}try:\n    pass\nexcept Exception as revision:\n    pass\n",
+    f"{HEADER}print(revision := 'c')\n",
+    f"{HEADER}__doc__ = 'other'\n",
+    f'"""a\n\n  Change: x"""\n{HEADER}',
+    f"{HEADER}def\n",
+]
+
+
+def test_what_a_file_says_that_has_to_be_run(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("revision: str = 'a'\ndown_revision = None\n")
+    file = tmp_path / "b.py"
+    file.write_text(f'"""\nDo it. \nWith care.\n\nChange: x1, step 1 of 2\n"""\n{HEADER}print(revision)\n')
+    first, second = revision_text.in_order([file, tmp_path / "a.py"])
+    assert (first.revision, first.below, first.message, first.change) == ("a", None, "", None)
+    assert second == RevisionText("b", "a", "Do it. ", "x1", second.checksum)
+    for source in UNCLEAR:
+        file.write_text(source)
+        with pytest.raises(Unclear):
+            revision_text.in_order([file, tmp_path / "a.py"])
+    for below in ("None", "'c'", "'b'"):  # two first ones, one that isn't there, a ring
+        file.write_text(f"revision = 'b'\ndown_revision = {below}\n")
+        with pytest.raises(Unclear):
+            revision_text.in_order([tmp_path / "a.py", file])
 
 
 def test_a_revision_that_waits_is_pending(project: Project, empty_url: URL) -> None:

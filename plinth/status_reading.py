@@ -1,0 +1,241 @@
+"""Reads what is applied, what is pending, and what is wrong."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+from sqlalchemy import Connection, text
+
+from plinth import checksum, environment, own_schema, safety
+from plinth.apply import phases, resuming, standing
+from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest
+from plinth.apply.ledger import read as entries_of
+from plinth.apply.lock import is_held
+from plinth.apply.online import HALF_DONE
+from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, reads
+from plinth.errors import PlinthError
+from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Problem, Status
+
+
+def read(config: Config) -> list[Status]:
+    """Return where each database stands that `env.py` leads to.
+
+    Raises:
+        alembic.util.CommandError: there is no connection.
+    """
+    found: list[Status] = []
+
+    def look(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
+        found.append(_of_context(heads, context))
+        return []
+
+    environment.look(config, look, any_heads=True)
+    return found
+
+
+def _of_context(heads: Sequence[str], context: MigrationContext) -> Status:
+    """Return where a database stands.
+
+    Args:
+        heads: what its version table says.
+        context: Alembic's, on that database.
+    """
+    script, connection = context.script, context.connection
+    if script is None or not isinstance(connection, Connection):
+        raise PlinthError("The status stands in the database: there is no --sql for it.")
+    table = history_name(connection, context.opts)
+    entries = newest(entries_of(connection, table))
+    files = {revision.revision: revision for revision in script.walk_revisions()}
+    unknown = standing.unknown_heads(script, heads)
+    applied = standing.applied(script, heads, entries)
+    slipped = standing.slipped_in(script, heads, entries)
+    states = dict.fromkeys(files, "unknown" if unknown and not entries else "pending")
+    states |= dict.fromkeys(slipped, "skipped") | dict.fromkeys(applied, "applied")
+    pending = [name for name in reversed(files) if states[name] == "pending"]
+    after = dict.fromkeys(phases.after_the_code(script, pending), phases.AFTER)
+    held = after if phases.do_wait(heads, context) else {}
+    lines = [
+        replace(
+            _line(revision, entries.get(name) if name in applied else None, states[name]),
+            phase=after.get(name, phases.BEFORE),
+        )
+        for name, revision in reversed(files.items())
+    ]
+    missing = [name for name, entry in entries.items() if name not in files and entry.direction in APPLIED]
+    lines += [_line_without_file(name, entries.get(name)) for name in dict.fromkeys([*missing, *unknown])]
+    problems = [
+        *_edited(files, applied, entries),
+        *(Problem("ahead", name, standing.say_unknown(script, name, entries)) for name in unknown),
+        *_missing(missing, unknown),
+        *(
+            Problem("skipped", name, standing.say_slipped_in(script, name, heads, entries))
+            for name in slipped
+        ),
+        *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
+        *_left_invalid(connection, resuming.standing_half_way(context)),
+        *(() if is_held(connection, table) else _left_half_way(context, connection, heads, held)),
+    ]
+    return Status(
+        database=str(connection.scalar(text("select current_database()"))),
+        environment=safety.read_marker(connection),
+        heads=sorted(heads),
+        revisions=lines,
+        problems=problems,
+    )
+
+
+def _line(revision: Script, entry: Entry | None, state: str) -> Line:
+    message = (revision.doc or "").splitlines()[0] if revision.doc else ""
+    if entry is None:
+        return Line(revision.revision, message, state, change=change_of(revision), marked=state == "applied")
+    return Line(
+        revision.revision,
+        message,
+        state,
+        entry.applied_at,
+        entry.application,
+        entry.database_user,
+        entry.duration.total_seconds() if entry.duration and entry.direction == "up" else None,
+        entry.batch,
+        change_of(revision),
+        entry.direction != "up",
+    )
+
+
+def _line_without_file(name: str, entry: Entry | None) -> Line:
+    if entry is None:
+        return Line(name, "(its file is missing)", "applied", marked=True)
+    return Line(
+        name,
+        "(its file is missing)",
+        "applied",
+        entry.applied_at,
+        entry.application,
+        entry.database_user,
+        entry.duration.total_seconds() if entry.duration else None,
+        entry.batch,
+        entry.change,
+        entry.direction != "up",
+    )
+
+
+def _edited(files: dict[str, Script], applied: set[str], entries: dict[str, Entry]) -> Iterator[Problem]:
+    for name in sorted(applied):
+        then = entries[name].checksum if name in entries else None
+        if then and then != checksum.of_file(Path(files[name].path)):
+            file = Path(files[name].path).name
+            yield Problem(
+                "edited",
+                name,
+                f"{file} was edited after it had been applied: other databases may differ. Put it back, and "
+                "write what is to change in a new revision.",
+            )
+
+
+def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem]:
+    for name in missing:
+        if name not in unknown:
+            yield Problem("missing", name, f"Revision {name} is applied, and its file is missing.")
+
+
+def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> Iterator[Problem]:
+    """Yield what was left INVALID or NOT VALID, but for constraints that a revision half-way goes on with."""
+    done = "\n".join(each.statement for begun in half_way for each in begun.done.values())
+    for index, table, kind in connection.execute(text(INVALID_INDEXES)):
+        hint = (
+            "it isn't attached to an index on each partition"
+            if kind == "I"
+            else "a build was interrupted. Run the same upgrade again, or REINDEX INDEX CONCURRENTLY it"
+        )
+        yield Problem("invalid index", index, f"Index {index} on {table} is INVALID: {hint}.")
+    for constraint, table in connection.execute(text(NOT_VALID_CONSTRAINTS)):
+        if re.search(rf"(?<![\w$]){re.escape(constraint)}(?![\w$])", done):
+            continue
+        yield Problem(
+            "not valid",
+            constraint,
+            f"Constraint {constraint} on {table} is NOT VALID: older rows may break it. "
+            f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}",
+        )
+
+
+def _left_half_way(
+    context: MigrationContext, connection: Connection, heads: Sequence[str], held: Collection[str]
+) -> Iterator[Problem]:
+    table = history_name(connection, context.opts)
+    found = list(_half_way(context, connection, heads, held))
+    yield from found
+    known = {each.name for each in found}
+    yield from (each for each in _interrupted(connection, table) if each.name not in known)
+
+
+def _half_way(
+    context: MigrationContext, connection: Connection, heads: Sequence[str], held: Collection[str]
+) -> Iterator[Problem]:
+    """Yield the revisions that were interrupted behind a point; an upgrade leaves out those that are held."""
+    script = context.script
+    if script is None:
+        return
+    for each in resuming.standing_half_way(context):
+        misplaced = resuming.why_misplaced(script, heads, each)
+        if misplaced:
+            yield Problem("interrupted", each.revision, misplaced)
+            continue
+        total = _steps_of(context, connection, each)
+        place = f"behind step {each.last}" if each.done else "in step 1"
+        step = place + (f" of {total}" if total else "")
+        onward, back = "alembic upgrade head", "alembic downgrade -1"
+        if len(script.get_heads()) > 1:
+            onward, back = resuming.ways(each)
+        elif each.direction == "down":
+            onward, back = back, onward
+        if each.direction == "up" and each.revision in held:
+            onward = phases.RELEASE
+        yield Problem(
+            "interrupted",
+            each.revision,
+            f"Revision {each.revision} stands half-way, {step} of its {each.direction}grade. To go "
+            f"on: {onward}. To take back what is done: {back}",
+        )
+
+
+def _steps_of(context: MigrationContext, connection: Connection, begun: Interrupted) -> int | None:
+    """Return how many steps a revision has; None where that can't be told without running it."""
+    from plinth.lint.rendering import render  # noqa: PLC0415
+    from plinth.scratch.revisions import history_of, lent_proxies  # noqa: PLC0415 - rarely needed
+
+    if begun.direction != "up":
+        return None
+    with lent_proxies():
+        rendered = render(history_of(context), {begun.revision})[begun.revision].statements
+    session = driver_session(connection)
+    return (
+        None
+        if rendered is None
+        else sum(not reads(each.text) or calls_what_may_write(session, each.text) for each in rendered)
+    )
+
+
+def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:
+    if not own_schema.exists(connection, "unfinished"):
+        return
+    found = connection.execute(
+        text(
+            "select revision, bool_or(right(object, length(:half_done)) = :half_done) from plinth.unfinished "
+            "where version_table = :table group by revision order by revision"
+        ),
+        {"table": table, "half_done": HALF_DONE},
+    )
+    for name, is_half_done in found:
+        remedy = (
+            "A part of it was done that may not bear to be done twice. Let its statements bear it (IF NOT "
+            f"EXISTS), or finish by hand what is left and say so: alembic stamp {name}"
+            if is_half_done
+            else "Run the same command again."
+        )
+        yield Problem("interrupted", name, f"Revision {name} was interrupted. {remedy}")
