@@ -1,6 +1,7 @@
 """The kinds of objects, a room for each: all that is particular to one.
 
-`tables`, `columns`, `constraints`, `indexes`, `sequences`, `enums`, `domains`, and `others` (views,
-functions, triggers and the like) say when an object is made, altered, dropped, made anew or refused, by
-`steps`, and how a busy database doesn't feel it, as `STAGES`. `difference` gathers the steps.
+`tables` and their `partitions`, `columns`, their `values` and NOT NULL (`not_null`, `not_null_names`),
+`constraints` and `foreign_keys`, `indexes`, `sequences`, `enums`, `domains`, and `others` (views, functions,
+triggers and the like) say when an object is made, altered, dropped, made anew or refused, by `steps`, and how
+a busy database doesn't feel it, as `STAGES`. `difference` gathers the steps.
 """
