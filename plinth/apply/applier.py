@@ -265,6 +265,7 @@ class _Applier:
         self._settings = settings.configured()
         self._backoff = Backoff(self._settings.retry_limit)
         self._planned: list[MigrationStep] | None = None
+        self._before: Sequence[str] | None = None  # what was applied before others were waited for
         self._to_take_back: set[str] = set()
         self._done = 0
         self._grants = Grants()
@@ -290,6 +291,9 @@ class _Applier:
         """
         connection = self._connection
         table = history_name(connection, self._options)
+        if self._command.name in resuming.BACK:
+            names = {name: value for name, value in self._options.items() if name.startswith("version_table")}
+            self._before = MigrationContext.configure(connection, opts=names).get_current_heads()
         connection.rollback()
         timeouts = self._settings.lock_timeout, self._settings.statement_timeout
         with ExitStack() as stack:
@@ -529,6 +533,7 @@ class _Applier:
         entries: Mapping[str, Entry] | None = None
         if self._planned is None:
             refuse_heads(heads, context, self._command)
+            resuming.refuse_what_moved(self._before, heads, context, self._command)
             half_way = resuming.standing_half_way(context)
             steps, back = resuming.plan(self._work, heads, context, self._command, half_way)
             planned = phases.but_for_those_after(steps, heads, context)

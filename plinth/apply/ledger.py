@@ -106,7 +106,9 @@ OWN_TABLES = (
     own_schema.OwnTable(
         "unfinished", ("SELECT", "INSERT", "UPDATE", "DELETE"), CreateTable(unfinished, if_not_exists=True)
     ),
-    own_schema.OwnTable("points", ("SELECT", "INSERT", "DELETE"), CreateTable(points, if_not_exists=True)),
+    own_schema.OwnTable(
+        "points", ("SELECT", "INSERT", "UPDATE", "DELETE"), CreateTable(points, if_not_exists=True)
+    ),
 )
 
 # Where the version table is seen, or would be made.

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 Work = Callable[..., Iterable[Any]]
 
 _ONE = re.compile(r"(?:(?P<name>.+)@)?-1")
-_BACK = {"downgrade", "rollback", "redo"}
+_COUNTS = re.compile(r"-\d+\Z")
+BACK = {"downgrade", "rollback", "redo"}
 
 
 def standing_half_way(context: MigrationContext) -> list[Interrupted]:
@@ -67,7 +68,7 @@ def plan(
         if misplaced:
             raise PointError(misplaced)
     steps: list[MigrationStep] | None = None
-    goes_back = command.name in _BACK
+    goes_back = command.name in BACK
     turned = [each for each in half_way if (each.direction == "up") is goes_back]
     back = _only(turned, context)
     if back:
@@ -90,6 +91,32 @@ def plan(
         if place is not None:
             steps.insert(0, steps.pop(place))
     return steps, back
+
+
+def refuse_what_moved(
+    before: Sequence[str] | None, heads: Sequence[str], context: MigrationContext, command: AlembicCommand
+) -> None:
+    """Return if what a command undoes is what it would have undone when it was typed, or is named.
+
+    Args:
+        before: what was applied before it waited for others; None where it doesn't undo anything.
+        heads: what is applied.
+        context: Alembic's.
+        command: which one.
+
+    Raises:
+        PointError: it would undo something else.
+    """
+    target = str(context.opts.get("destination_rev"))
+    counts = command.name != "downgrade" or _COUNTS.search(target)
+    if before is not None and counts and set(before) != set(heads):
+        was, now = (", ".join(sorted(each)) or "base" for each in (before, heads))
+        what = f"{command.name} {target}" if command.name == "downgrade" else command.name
+        raise PointError(
+            f"While this command waited for another one, the database went from {was} to {now}: {what} would "
+            "undo something else now. Nothing has been changed. If that is what you want, run the same "
+            "command again."
+        )
 
 
 def refuse_others(

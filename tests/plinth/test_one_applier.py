@@ -116,6 +116,32 @@ def test_who_waits_says_for_whom_and_who_reads_does_not_wait(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("undo", [("alembic", "downgrade", "-1"), ("plinth", "rollback")])
+def test_who_waits_undoes_what_was_meant(project: Project, empty_url: URL, undo: tuple[str, ...]) -> None:
+    history = clear(project)
+    history.add("a", None, 'op.execute("create table t ()")', 'op.execute("drop table t")')
+    history.add("b", "a", "pass", 'op.execute("select pg_advisory_xact_lock(42)")')
+    project.ok("alembic", "upgrade", "a")
+    project.ok("alembic", "upgrade", "b")
+    with psql(empty_url) as gate:
+        gate.execute("select pg_advisory_lock(42)")
+        first = start(project, *undo, PLINTH_LOCK_TIMEOUT="0")
+        wait_until_blocked(empty_url)
+        second = start(project, *undo)
+        read_until(second, "Waiting for")
+    for process, code in ((first, 0), (second, None)):
+        log, _ = process.communicate()
+        if code is None:
+            assert "the database went from b to a" in log
+            assert process.returncode != 0
+        else:
+            assert process.returncode == code, log
+    assert rows(empty_url, "select to_regclass('t') is null") == [(False,)]
+    project.ok(*undo)
+    assert rows(empty_url, "select to_regclass('t') is null") == [(True,)]
+
+
+@pytest.mark.slow
 def test_a_killed_applier_leaves_no_lock(project: Project, empty_url: URL) -> None:
     history = clear(project)
     history.add("a", None, f'op.execute("create table t ()")\nop.execute("select pg_sleep({10 * PATIENCE})")')
