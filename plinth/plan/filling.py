@@ -42,9 +42,10 @@ _MATERIALIZED = """
 # where a foreign key points. The others have something to lose.
 _VALUES: dict[str, tuple[str, ...]] = {
     "N": ("1", "0", "-1", "-0.25", "1.1", "12345678901234567890.123456789"),
-    "S": ("1", "Ab, {é}", "007"),
+    "S": ("1", "Ab, {é}", "007", " "),
     "B": ("true", "false"),
-    "D": ("2000-01-01", "1999-12-31 23:59:59.999999+05:30"),
+    # Rounded to seconds, the second is a day's beginning, and the third isn't.
+    "D": ("2000-01-01", "1999-12-31 23:59:59.999999+05:30", "2001-02-03 04:05:06.789012-07"),
     "T": ("1 day", "-1 year -2 mons +3 days 04:05:06.789012"),
     "A": ("{}",),
     "I": ("127.0.0.1", "10.1.2.3/8", "10.0.0.0/8", "::1"),
@@ -59,7 +60,7 @@ _BY_TYPE: dict[str, tuple[str, ...]] = {
     "smallint": ("1", "-1", "32767", "-32768"),
     "integer": ("1", "-1", "2147483647", "-2147483648"),
     "bigint": ("1", "-1", "9223372036854775807", "-9223372036854775808"),
-    "real": ("1", "-0.1", "3.4e38"),
+    "real": ("1", "-0.1", "-1.2345678", "3.4e38"),
     "double precision": ("1", "-1.2345678901234567", "1.7e308"),
     "money": ("1", "-1.25"),
 }
@@ -86,11 +87,12 @@ def samples(type_: str, category: str, labels: Sequence[str] = (), beyond: int =
         found.append("é" * (size or beyond))
     elif category == "V":
         found = ["1" * (size or 1), ("10" * (size or beyond))[: size or beyond]]
+        found += ["1"] if "varying" in type_ else []
     elif name == "numeric" and size:
         scale = int(numbers[2] or 0) if numbers else 0
         digits = "9" * size
         largest = f"{digits}e{-scale}"
-        found = ["1", "-1", largest, f"-{largest}"]
+        found = ["1", "-1", largest, f"-{largest}", f"1e{-scale}"]
     return found
 
 

@@ -1,6 +1,7 @@
 """What autogenerate asks before a column's values become others: nothing may be cut, rounded or guessed.
 
-PostgreSQL is asked twice: with values of the old type that have something to lose, and with the rows.
+PostgreSQL is asked twice: with values of the old type that have something to lose, and with the rows. Neither
+knows all: no row of this database may have what one elsewhere has, and no list of values is complete.
 """
 
 import json
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate.change import casts
 from plinth.autogenerate.change.casts import Using
@@ -139,10 +141,10 @@ def _ask(connection: Connection, change: Change, each: Conversion) -> None:
 def _refuse_losses(connection: Connection, change: Change, each: Conversion, what: str) -> None:
     column = quoted(each.place.column)
     made_up = tried(connection, each, column, rows=False)
-    if not made_up.stopped and not made_up.changed:
-        return
-    found = tried(connection, each, column, rows=True)
-    count = found.stopped + found.changed
+    count = 0
+    if made_up.stopped or made_up.changed or _is_another(connection, each, column):
+        found = tried(connection, each, column, rows=True)
+        count = found.stopped + found.changed
     if count:
         refuse(
             "conversion",
@@ -156,6 +158,17 @@ def _refuse_losses(connection: Connection, change: Change, each: Conversion, wha
             f"{what} which rounds or cuts values without a word, in production too (here no row has such a "
             f"value). If that is meant, say so on the column in the model: {_hint(change, each)}",
         )
+
+
+def _is_another(connection: Connection, each: Conversion, column: str) -> bool:
+    """Whether a row's value may be another one when it is converted back: all are looked at at once."""
+    again = f"{column}::{each.after.type}::{each.before.type}"
+    query = f"SELECT EXISTS (SELECT FROM {each.table} WHERE {again} IS DISTINCT FROM {column})"  # noqa: S608
+    try:
+        with connection.begin_nested():
+            return bool(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+    except DBAPIError:  # a value stops it, or has no equality
+        return True
 
 
 def _refuse_words(connection: Connection, change: Change, each: Conversion, said: Using, what: str) -> None:

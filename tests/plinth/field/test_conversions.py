@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from alembic.util import CommandError
-from sqlalchemy import ARRAY, Column, DateTime, Enum, Integer, String, Text
+from sqlalchemy import ARRAY, Column, Date, DateTime, Enum, Integer, Numeric, String, Text
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.types import TypeEngine
 
@@ -51,6 +51,44 @@ def test_the_first_of_two_keys_is_not_lost_without_a_word(
         changing.write(Column("v", new))
     said = "v::jsonb[]" if isinstance(old, ARRAY) else "v::jsonb"
     assert changing.write(Column("v", new, info={"using": said}))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (pg.TIMESTAMP(precision=0), Date()),
+        (pg.TIMESTAMP(precision=3), pg.TIMESTAMP(precision=0)),
+        (pg.TIME(precision=3), pg.TIME(precision=0)),
+        (Numeric(20, 2), Integer()),
+        (pg.REAL(), Numeric()),
+        (String(3), pg.CHAR(3)),
+        (Text(), pg.CHAR(400)),
+    ],
+    ids=str,
+)
+def test_what_a_value_would_lose_is_asked_where_no_row_has_it(
+    changing: Changing, old: TypeEngine[Any], new: TypeEngine[Any]
+) -> None:
+    changing.begin(Column("v", old))
+    with pytest.raises(CommandError, match="rounds or cuts values without a word"):
+        changing.write(Column("v", new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        (pg.MACADDR(), String(3), "'08:00:2b:01:02:03'"),
+        (pg.TSVECTOR(), String(3), "'a b c'"),
+        (pg.BIT(8, varying=True), pg.BIT(8), "b'101'"),
+    ],
+    ids=str,
+)
+def test_rows_that_do_not_fit_are_counted_whatever_their_type(
+    changing: Changing, old: TypeEngine[Any], new: TypeEngine[Any], value: str
+) -> None:
+    changing.begin(Column("v", old), values=(value,))
+    with pytest.raises(CommandError, match="1 row of t would lose something by it"):
+        changing.write(Column("v", new))
 
 
 @pytest.mark.slow

@@ -261,7 +261,7 @@ KINDS = [
     change("varchar_to_text", String(20), Text, "'abc'", listed=True),
     change("text_to_varchar", Text, String(20), "'abc'", **REWRITE),
     change("varchar_to_unlimited", String(20), String, "'abc'"),
-    change("varchar_to_char", String(20), pg.CHAR(5), "'abc'", **REWRITE),
+    change("varchar_to_char", String(20), pg.CHAR(5), "'abc'", using="rtrim(d)", **REWRITE),
     change("char_to_text", pg.CHAR(5), Text, "'abc'", **REWRITE),
     Kind(
         "type.pk_int_to_bigint",
