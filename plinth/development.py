@@ -133,6 +133,7 @@ def _upgrade(config: "Config") -> None:
 
     from plinth.apply.standing import forks  # noqa: PLC0415
 
+    config.attributes[up_to_date.ATTRIBUTE] = up_to_date.fingerprint()  # so that the next one need not look
     command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
 
 

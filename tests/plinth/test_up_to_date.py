@@ -1,6 +1,7 @@
 """`plinth upgrade` with nothing pending: what may be said without Alembic, and all that may not."""
 
 import json
+import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -502,6 +503,16 @@ def test_what_a_file_says_that_has_to_be_run(tmp_path: Path) -> None:
         file.write_text(f"revision = 'b'\ndown_revision = {below}\n")
         with pytest.raises(Unclear):
             revision_text.in_order([tmp_path / "a.py", file])
+
+
+def test_a_reset_is_known_to_leave_nothing_pending(project: Project, empty_url: URL) -> None:
+    project.ok("plinth", "environment", "development")
+    for _ in range(2):  # the second may be a copy
+        project.ok("plinth", "reset")
+        assert rows(empty_url, NOTED) == [([HEAD],)]
+        status = project.run("plinth", "status", PYTHONPROFILEIMPORTTIME="1")
+        assert not re.search(r"\| +(sqlalchemy|psycopg)$", status.stderr, re.MULTILINE)
+    assert status.stdout == project.ok("plinth", "-n", "alembic", "status")
 
 
 def test_a_revision_that_waits_is_pending(project: Project, empty_url: URL) -> None:
