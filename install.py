@@ -35,6 +35,11 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if STAMP.is_file() and STAMP.read_text() == wanted:
             return 0
+        if VENV.is_symlink():
+            return complain(
+                f".venv is a link to {os.path.realpath(str(VENV))}, which others may use, and would be emptied. "
+                "Install there, or remove the link"
+            )
         return install(lock_file, addresses, wanted, lock.fileno())
 
 

@@ -345,6 +345,20 @@ def test_a_python_that_is_too_old_for_the_project_is_refused(tmp_path: Path) -> 
     assert "Python 3.19 or newer is needed" in done.stderr
 
 
+def test_an_environment_that_others_use_is_not_emptied(tmp_path: Path) -> None:
+    root, others = tmp_path / "worktree", tmp_path / "others"
+    for folder in root, others:
+        folder.mkdir()
+    copy_files(["install.py", "pyproject.toml", "requirements-dev.lock"], root)
+    (others / "kept").touch()
+    (root / ".venv").symlink_to(others)
+    command = [sys.executable, "-I", "install.py"]
+    done = subprocess.run(command, cwd=root, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert (others / "kept").exists()
+    assert done.returncode == 1
+    assert str(others) in done.stderr
+
+
 @dataclass(frozen=True)
 class Update:
     """A project whose user changed much, after an update to a version that changed much.
