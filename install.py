@@ -37,8 +37,8 @@ def main() -> int:
             return 0
         if VENV.is_symlink():
             return complain(
-                f".venv is a link to {os.path.realpath(str(VENV))}, which others may use, and would be emptied. "
-                "Install there, or remove the link"
+                f".venv is a link to {os.path.realpath(str(VENV))}, which others may use, and would be "
+                "emptied. Install there, or remove the link"
             )
         return install(lock_file, addresses, wanted, lock.fileno())
 
