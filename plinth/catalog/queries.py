@@ -121,10 +121,12 @@ INDEXES = f"""
     order by i.indrelid, c.relname
     """
 
-# The columns that expressions mention, of the table that they belong to.
+# The columns that expressions mention, of the table that they belong to. Before PostgreSQL 15 it is the generated
+# column itself that stands on them, and not its expression.
 EXPRESSIONS = f"""
-    select d.objid, a.attname
+    select coalesce(g.oid, d.objid), a.attname
     from pg_depend d
+    left join pg_attrdef g on d.classid = 'pg_class'::regclass and g.adrelid = d.objid and g.adnum = d.objsubid
     join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
     join pg_class c on c.oid = a.attrelid {_NAMESPACE} c.relnamespace
     where d.classid in ('pg_class'::regclass, 'pg_attrdef'::regclass) and d.refclassid = 'pg_class'::regclass

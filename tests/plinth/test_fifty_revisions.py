@@ -21,10 +21,9 @@ from plinth.local_server import client_program
 from plinth.safety import write_marker
 from plinth.testing.server import RUN
 from tests.plinth.history import clear, do
-from tests.plinth.oldest_server import oldest_programs
+from tests.plinth.oldest_server import oldest_server
 from tests.plinth.project import copy_project
 from tests.plinth.shop import EXTENSIONS, NEVER_BEFORE, NOTICED, SCHEMAS, STEPS, THEIRS, after, models
-from tests.plinth.system_server import system_server
 
 FEW = 8  # steps of the run that everybody makes
 CHECKED = 10  # every so many steps, all revisions are tried as well
@@ -160,8 +159,8 @@ def test_all_of_them_where_the_default_schema_is_another(tmp_path: Path, another
 
 
 @pytest.mark.slow
-def test_all_of_them_on_the_oldest_postgresql(tmp_path: Path, open_folder: Path) -> None:
-    with system_server(oldest_programs(open_folder)) as url:
+def test_all_of_them_on_the_oldest_postgresql(tmp_path: Path) -> None:
+    with oldest_server() as url:
         with connect(url) as connection:
             write_marker(connection, "development")
             connection.commit()

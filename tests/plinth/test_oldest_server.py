@@ -1,6 +1,5 @@
 """For which PostgreSQL revisions are written (`oldest_server`): names of NOT NULL are there since 18 only."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,8 @@ from plinth import settings
 from plinth.connecting import engine
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION
-from tests.plinth.oldest_server import oldest_programs
+from tests.plinth.oldest_server import oldest_server
 from tests.plinth.project import Project
-from tests.plinth.system_server import system_server
 
 
 def models(*, new: bool) -> MetaData:
@@ -83,13 +81,12 @@ def test_such_a_file_on_an_older_server(
     oldest: str,
     history: History,
     empty_engine: Engine,
-    open_folder: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLINTH_OLDEST_SERVER", oldest)
         write(history, empty_engine, new=True)
-    with system_server(oldest_programs(open_folder)) as url:
+    with oldest_server() as url:
         theirs = engine(url)
         config = history.config(theirs)
         command.upgrade(config, "head-1")
