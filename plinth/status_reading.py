@@ -16,8 +16,7 @@ from plinth.apply import phases, resuming, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest
 from plinth.apply.ledger import read as entries_of
 from plinth.apply.lock import is_held
-from plinth.apply.online import HALF_DONE
-from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, reads
+from plinth.apply.points import HALF_DONE, Interrupted, calls_what_may_write, driver_session, reads
 from plinth.errors import PlinthError
 from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Problem, Status
 

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,6 +135,13 @@ def offline(options: Options) -> Options:
     configured = settings.configured()
     lock_timeout, statement_timeout = configured.lock_timeout, configured.statement_timeout
     writers: list[Writer] = []
+    # LOCAL: outside the transaction, a concurrent build must wait as long as it takes.
+    timeouts = {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout}
+    bounds = [
+        f"SET LOCAL {name} = {round(1000 * value.total_seconds())}"
+        for name, value in timeouts.items()
+        if value or name == "lock_timeout"
+    ]
 
     def steps(heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         planned = phases.but_for_those_after(list(work(heads, context)), heads, context)
@@ -145,19 +152,25 @@ def offline(options: Options) -> Options:
             writers.append(Writer(context, heads))
             for statement in writers[0].offline_preparation():
                 context.execute(statement)
+
+        def bound() -> None:
+            for statement in bounds:
+                context.execute(statement)
+
         for step in planned:
             run, name = step.migration_fn, _name(step)
 
             @functools.wraps(run)
-            def bounded(run: Callable[..., None] = run, name: str = name, **arguments: object) -> None:
-                # LOCAL: outside the transaction, a concurrent build must wait as long as it takes.
-                context.execute(f"SET LOCAL lock_timeout = {round(1000 * lock_timeout.total_seconds())}")
-                if statement_timeout:
-                    context.execute(
-                        f"SET LOCAL statement_timeout = {round(1000 * statement_timeout.total_seconds())}"
-                    )
+            def bounded(
+                run: Callable[..., None] = run,
+                name: str = name,
+                step: MigrationStep = step,
+                **arguments: object,
+            ) -> None:
+                bound()
                 try:
-                    run(**arguments)
+                    with _parts(context, writers[0], step, bound):
+                        run(**arguments)
                 except (AttributeError, TypeError) as error:
                     if "NoneType" not in str(error):  # which is what every question is answered with
                         raise
@@ -173,6 +186,34 @@ def offline(options: Options) -> Options:
         writers[0].write(ctx, step, heads, None)
 
     return {**options, "fn": _named_like(work, steps), "on_version_apply": _with(options, write)}
+
+
+@contextmanager
+def _parts(
+    context: MigrationContext, writer: Writer, step: MigrationStep, bound: Callable[[], None]
+) -> Iterator[None]:
+    """Let each transaction that a printed revision has be bounded, and the first one note that more come."""
+    impl, is_noted = context.impl, False
+    begin, commit = impl.emit_begin, impl.emit_commit
+
+    def emit_commit() -> None:
+        nonlocal is_noted
+        if not is_noted and isinstance(step, RevisionStep) and not _says_repeatable(step):
+            context.execute(writer.offline_half_done(step.revision.revision, is_upgrade=step.is_upgrade))
+            is_noted = True
+        commit()
+
+    def emit_begin() -> None:
+        begin()
+        bound()
+
+    impl.emit_begin, impl.emit_commit = emit_begin, emit_commit  # type: ignore[method-assign] # no hook
+    try:
+        yield
+    finally:
+        impl.emit_begin, impl.emit_commit = begin, commit  # type: ignore[method-assign]
+    if is_noted and isinstance(step, RevisionStep):
+        context.execute(writer.offline_whole(step.revision.revision))
 
 
 class _Callers:
@@ -484,9 +525,10 @@ class _Applier:
         self._was_half_done = left is not None
         if left and left == step.checksum:
             raise ApplyError(
-                f"Revision {step.revision} was left half done by an earlier run, for it ended its "
-                "transaction itself (COMMIT or ROLLBACK in it), or has a connection of its own: what is done "
-                f"isn't known, and would be done twice. {self.standing()} " + _WAYS_ON.format(self._stamp())
+                f"Revision {step.revision} was left half done by an earlier run, which committed a part of "
+                "it without a note (COMMIT or ROLLBACK in it, its own connection, SQL of --sql): what is "
+                f"done isn't known, and would be done twice. {self.standing()} "
+                + _WAYS_ON.format(self._stamp())
             )
 
     def _stamp(self) -> str:

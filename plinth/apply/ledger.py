@@ -43,7 +43,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 
 from plinth import checksum, own_schema
 from plinth.alembic_command import of_options
-from plinth.apply.points import driver_session
+from plinth.apply.points import HALF_DONE, driver_session
 from plinth.own_schema import SCHEMA
 from plinth.revision_text import change_in
 
@@ -174,7 +174,15 @@ BEGIN
         RAISE 'Revision % stands half-way. Without --sql, go on, or take back what is done: alembic upgrade '
             '%, or alembic downgrade %@-1', half_way, half_way, half_way;
     END IF;
-END $$""".strip()
+    half_way := (
+        SELECT min(revision) FROM plinth.unfinished WHERE version_table = current_setting('plinth.history')
+        AND right(object, {length}) = '{half_done}');
+    IF half_way IS NOT NULL THEN
+        RAISE 'Revision % was left half done. Finish by hand what is left of it and say so: alembic stamp. '
+            'Or, if nothing of it is done, or all of it may be done twice: DELETE FROM plinth.unfinished '
+            'WHERE revision = %', half_way, quote_literal(half_way);
+    END IF;
+END $$""".strip().format(length=len(HALF_DONE), half_done=HALF_DONE)
 # Else a file that is run twice, or by the wrong database, changes rows twice, and says nothing.
 _BEGINS_ELSEWHERE = """
 DO $$
@@ -391,6 +399,26 @@ class Writer:
         yield text(
             "SELECT set_config('plinth.batch', CAST(coalesce(max(batch), 0) + 1 AS text), false) AS batch "  # noqa: S608
             f"FROM plinth.ledger WHERE version_table = {_OFFLINE_HISTORY}"
+        )
+
+    def offline_half_done(self, name: str, *, is_upgrade: bool) -> Executable:
+        """Return what notes that a part of a revision is committed, for a file that stops behind it.
+
+        Args:
+            name: the revision's.
+            is_upgrade: which way it goes.
+        """
+        return unfinished.insert().values(
+            version_table=literal_column(_OFFLINE_HISTORY),
+            revision=name,
+            object=f"{'up' if is_upgrade else 'down'} {HALF_DONE}",
+            statement=self._of_file(name)["checksum"] or "",
+        )
+
+    def offline_whole(self, name: str) -> Executable:
+        """Return what takes that note back."""
+        return unfinished.delete().where(
+            unfinished.c.version_table == literal_column(_OFFLINE_HISTORY), unfinished.c.revision == name
         )
 
     def _begins_elsewhere(self) -> str:

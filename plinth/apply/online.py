@@ -23,6 +23,7 @@ from sqlalchemy.engine.interfaces import ExecutionContext
 from plinth.apply.identifiers import IDENTIFIER, plain
 from plinth.apply.points import (
     BLOCK,
+    HALF_DONE,
     Points,
     calls_what_may_write,
     checksum_of_values,
@@ -42,7 +43,6 @@ from plinth.server_errors import words
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
-HALF_DONE = "(half done)"  # in the place of an object's name
 CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 
 _NAME = rf"{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?"

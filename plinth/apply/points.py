@@ -25,6 +25,7 @@ from plinth.apply.identifiers import IDENTIFIER
 from plinth.errors import PlinthError
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
+HALF_DONE = "(half done)"  # there too, in the place of an object's name
 MOST_ROWS = 1000  # that a statement may return and be passed over later
 
 _SPACE = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"

@@ -1,6 +1,7 @@
 """The ledger: every application of a revision, in the transaction that made it."""
 
 import getpass
+import io
 import re
 import socket
 import subprocess
@@ -133,7 +134,7 @@ def test_sql_writes_timeouts_and_rows(project: Project, empty_url: URL) -> None:
     history.add("c", "b", f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)')
     nowhere = {"DATABASE_URL": "postgresql://nowhere.invalid/none", "PLINTH_LOCK_TIMEOUT": "1s"}
     sql = project.ok("alembic", "upgrade", "head", "--sql", **nowhere)
-    assert sql.count("SET LOCAL lock_timeout = 1000;") == 3
+    assert sql.count("SET LOCAL lock_timeout = 1000;") == 4
     assert sql.index("SET LOCAL lock_timeout", sql.index("Running upgrade b")) < sql.index("CONCURRENTLY")
     assert "COMMIT;\n\nCREATE INDEX CONCURRENTLY" in sql
     subprocess.run(
@@ -173,6 +174,47 @@ def test_printed_sql_runs_once_and_only_where_it_begins(
     with pytest.raises(psycopg.errors.RaiseException, match=again):
         do(empty_url, printed)
     assert rows(empty_url, "select count(*) from t_a") == [(before + 1,)]
+
+
+@pytest.mark.parametrize("words", [("upgrade", "a:head"), ("downgrade", "b:a")])
+def test_printed_sql_that_stops_half_way_is_not_begun_again(
+    words: tuple[str, str], history: History, empty_engine: Engine, empty_url: URL, project: Project
+) -> None:
+    history.tables("a")
+    body = (
+        "op.execute('insert into t_a select count(*) from t_a')\n"  # noqa: S608 - a constant
+        f"{CONCURRENTLY}op.execute('select 1 / count(*) from pass_on')\n"
+        "op.execute('drop table pass_on')"
+    )
+    history.add("b", "a", *[body] * 2)
+    way, target = words
+    command.upgrade(history.config(empty_engine), "a")
+    if way == "downgrade":
+        command.stamp(history.config(empty_engine), "b")
+    config = history.config()
+    config.output_buffer = io.StringIO()
+    getattr(command, way)(config, target, sql=True)
+    printed = config.output_buffer.getvalue()
+
+    def typed() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [psql(), "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", libpq_url(empty_url)],
+            input=printed,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    do(empty_url, "create table pass_on ()")
+    assert "division by zero" in typed().stderr
+    do(empty_url, "insert into pass_on default values")
+    assert "Revision b was left half done" in typed().stderr
+    with pytest.raises(CommandError, match="Revision b was left half done"):
+        getattr(command, way)(history.config(empty_engine), "b" if way == "upgrade" else "a")
+    assert rows(empty_url, "select id from t_a") == [(0,)]
+    do(empty_url, "delete from plinth.unfinished where revision = 'b'")
+    assert (typed().returncode, rows(empty_url, "select from plinth.unfinished")) == (0, [])
+    assert rows(empty_url, "select count(*) from t_a") == [(2,)]
 
 
 def test_a_callers_transaction_stays_the_callers(
