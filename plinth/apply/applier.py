@@ -24,7 +24,15 @@ from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import HISTORY, Entry, Writer, ancestors, history_in, history_name
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
-from plinth.apply.points import Interrupted, Points, driver_session, interrupted, may_commit
+from plinth.apply.points import (
+    Interrupted,
+    Points,
+    driver_session,
+    ends_transaction,
+    interrupted,
+    may_commit,
+    statements_of,
+)
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
 from plinth.apply.standing import refuse_heads, refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
@@ -194,24 +202,23 @@ def _parts(
 ) -> Iterator[None]:
     """Let each transaction that a printed revision has be bounded, and the first one note that more come."""
     impl, is_noted = context.impl, False
-    begin, commit = impl.emit_begin, impl.emit_commit
+    write = impl.static_output
 
-    def emit_commit() -> None:
+    def static_output(text: str) -> None:
         nonlocal is_noted
-        if not is_noted and isinstance(step, RevisionStep) and not _says_repeatable(step):
-            context.execute(writer.offline_half_done(step.revision.revision, is_upgrade=step.is_upgrade))
+        ends = not is_noted and any(map(ends_transaction, statements_of(text)))
+        if ends and isinstance(step, RevisionStep) and not _says_repeatable(step):
             is_noted = True
-        commit()
+            context.execute(writer.offline_half_done(step.revision.revision, is_upgrade=step.is_upgrade))
+        write(text)
+        if text.startswith("BEGIN"):
+            bound()
 
-    def emit_begin() -> None:
-        begin()
-        bound()
-
-    impl.emit_begin, impl.emit_commit = emit_begin, emit_commit  # type: ignore[method-assign] # no hook
+    impl.static_output = static_output  # type: ignore[method-assign] # no hook
     try:
         yield
     finally:
-        impl.emit_begin, impl.emit_commit = begin, commit  # type: ignore[method-assign]
+        impl.static_output = write  # type: ignore[method-assign]
     if is_noted and isinstance(step, RevisionStep):
         context.execute(writer.offline_whole(step.revision.revision))
 

@@ -98,15 +98,15 @@ def reads(text: str) -> bool:
     """Whether a statement only reads, or sets something for its session or transaction; of several, each."""
     if not _READS.match(text) or _WRITES.search(text):
         return False
-    return all(_READS.match(each) for each in _statements(text))
+    return all(_READS.match(each) for each in statements_of(text))
 
 
 def settings_in(text: str) -> list[str]:
     """Return the statements of a text that only set something for their session or transaction."""
-    return [each for each in _statements(text) if _SETS.match(each) and not _WRITES.search(each)]
+    return [each for each in statements_of(text) if _SETS.match(each) and not _WRITES.search(each)]
 
 
-def _statements(text: str) -> list[str]:
+def statements_of(text: str) -> list[str]:
     """Return the statements of a text: most have but one."""
     if ";" not in text.rstrip().rstrip(";"):
         return [text]
@@ -133,7 +133,7 @@ def ends_transaction(text: str) -> bool:
 
 def is_single(text: str) -> bool:
     """Whether a text has one statement."""
-    return len(_statements(text)) == 1
+    return len(statements_of(text)) == 1
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ class Points:
         Raises:
             PointError: it hasn't: a session before it had, or what is left finds another table of that name.
         """
-        texts = [text for _, each in sorted(self._before.items()) for text in _statements(each.statement)]
+        texts = [text for _, each in sorted(self._before.items()) for text in statements_of(each.statement)]
         for place, text in enumerate(texts):
             made = None if _DROPPED.search(text) else _TEMPORARY.search(text)
             name = made and made["name"]

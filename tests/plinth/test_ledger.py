@@ -176,16 +176,22 @@ def test_printed_sql_runs_once_and_only_where_it_begins(
     assert rows(empty_url, "select count(*) from t_a") == [(before + 1,)]
 
 
+_FIRST = "insert into t_a select count(*) from t_a"
+_WHERE = (
+    f"op.execute('{_FIRST}')\n{CONCURRENTLY}",
+    f"op.execute('{_FIRST}')\nop.execute('commit')\n",
+    f"op.execute('{_FIRST}; commit')\n",
+)
+
+
+@pytest.mark.parametrize("first", _WHERE)
 @pytest.mark.parametrize("words", [("upgrade", "a:head"), ("downgrade", "b:a")])
 def test_printed_sql_that_stops_half_way_is_not_begun_again(
-    words: tuple[str, str], history: History, empty_engine: Engine, empty_url: URL, project: Project
+    words: tuple[str, str], history: History, empty_engine: Engine, empty_url: URL, first: str
 ) -> None:
     history.tables("a")
-    body = (
-        "op.execute('insert into t_a select count(*) from t_a')\n"  # noqa: S608 - a constant
-        f"{CONCURRENTLY}op.execute('select 1 / count(*) from pass_on')\n"
-        "op.execute('drop table pass_on')"
-    )
+    stop = "op.execute('select 1 / count(*) from pass_on')\nop.execute('drop table pass_on')"
+    body = first + stop
     history.add("b", "a", *[body] * 2)
     way, target = words
     command.upgrade(history.config(empty_engine), "a")
