@@ -394,6 +394,9 @@ class _Applier:
     def lost(self, error: Exception) -> ApplyError:
         """Return what to say when there is no connection any more."""
         standing = self.standing()
+        step = self._online.step if self._running else None
+        if step and (step.stands_half_way or step.is_half_done):
+            standing = f"{self._what_stays()} {standing}"
         if self._done and not self._lock.is_alive():
             standing += " If the server crashed, the last of them may be pending again."
         return ApplyError(

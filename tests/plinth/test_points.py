@@ -611,6 +611,23 @@ def test_what_it_has_committed_by_itself_is_not_done_twice(
     assert rows(empty_url, "select from plinth.unfinished") == []
 
 
+@pytest.mark.parametrize(
+    ("first", "stays"),
+    [
+        (f'{CONCURRENTLY}op.execute("create table t_b ()")', "had finished before stays"),
+        (LEFT[0], "had committed stays, and may not bear to be done twice"),
+        ("pass", "was lost during revision b: [^.]*. 0 of 1 revision done"),
+    ],
+)
+def test_what_stays_is_said_when_the_connection_is_lost(
+    table: History, empty_engine: Engine, empty_url: URL, first: str, stays: str
+) -> None:
+    do(empty_url, "alter table t_a add n int")
+    table.add("b", "a", f'{first}\nop.execute("select pg_terminate_backend(pg_backend_pid())")')
+    with pytest.raises(CommandError, match=stays):
+        command.upgrade(table.config(empty_engine), "head")
+
+
 @pytest.mark.parametrize("way", LEFT)
 def test_a_point_behind_what_it_has_committed_by_itself_notes_that(
     table: History, empty_engine: Engine, empty_url: URL, way: str
