@@ -74,6 +74,8 @@ NO_ONLINE_FORM = {
         "exclude.using_spgist",
         "exclude.where_add",
         "exclude.where_change",
+        "exclude.where_of_a_column_that_loses_it",
+        "exclude.where_that_changes_with_its_type",
         "table.inherits_two",
     ],
     ("disallowed-unique-constraint",): [

@@ -15,10 +15,12 @@ Piece = Constraint | Index
 
 def on_column(table: Table, column: str) -> list[Piece]:
     """Return what stands on a column, beside NOT NULL."""
+    node = table.part("column", column)
     own = [
         each
         for each in table.constraints.values()
-        if each.type != "n" and column in (*each.columns, *each.include)
+        if (each.type != "n" and column in (*each.columns, *each.include))
+        or (each.type == "x" and node in each.needs)  # by an expression, or in its condition
     ]
     return [*own, *(each for each in table.indexes.values() if column in each.columns)]
 

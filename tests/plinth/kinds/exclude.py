@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, Text, column, func, text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Text, column, func, text
 from sqlalchemy.dialects.postgresql import INT4RANGE, TSTZRANGE, ExcludeConstraint
 
 from tests.plinth.kinds.kind import Kind, Models, kept, nothing, t
@@ -10,13 +10,13 @@ from tests.plinth.kinds.kind import Kind, Models, kept, nothing, t
 BTREE_GIST = ("create extension btree_gist",)
 
 
-def having(*rules: tuple[Any, ...], **options: Any) -> Models:
+def having(*rules: tuple[Any, ...], room: Any = Integer, **options: Any) -> Models:
     def models(m: MetaData) -> None:
         constraint = [ExcludeConstraint(*rules, **{"name": "ex_r", **options})] if rules else []
         t(
             m,
             Column("r", INT4RANGE),
-            Column("room", Integer),
+            Column("room", room),
             Column("during", TSTZRANGE),
             Column("name", Text),
             *constraint,
@@ -34,6 +34,9 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
 
 plain = having(("r", "&&"))
 
+WHERE: dict[str, Any] = {"where": text("room > 0")}
+REWRITE = {"x": ("rewrite=t.room",)}
+
 KINDS = [
     Kind("exclude.table_with", nothing, plain, listed=True),
     Kind("exclude.table_with_drop", plain, nothing),
@@ -46,6 +49,24 @@ KINDS = [
         "where_change",
         having(("r", "&&"), where=text("room > 0")),
         having(("r", "&&"), where=text("room > 1")),
+    ),
+    change(
+        "where_of_another_type",
+        having(("r", "&&"), **WHERE),
+        having(("r", "&&"), room=BigInteger, **WHERE),
+        **REWRITE,
+    ),
+    change(
+        "where_that_changes_with_its_type",
+        having(("r", "&&"), **WHERE),
+        having(("r", "&&"), room=BigInteger, where=text("room > 1")),
+        **REWRITE,
+    ),
+    change(
+        "where_of_a_column_that_loses_it",
+        having(("r", "&&"), **WHERE),
+        having(("r", "&&"), room=BigInteger),
+        **REWRITE,
     ),
     change("deferrable", plain, having(("r", "&&"), deferrable=True, initially="DEFERRED")),
     change("using_spgist", plain, having(("r", "&&"), using="spgist")),
