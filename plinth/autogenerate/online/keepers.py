@@ -11,44 +11,56 @@ from plinth.autogenerate.change import casts
 from plinth.autogenerate.change.expressions import default_sql, with_name
 from plinth.autogenerate.change.quoting import do_block, dollar_quoted, literal, made_name, quoted, sql_name
 from plinth.autogenerate.change.steps import SqlOp
+from plinth.autogenerate.change.types import base_name
 from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
+# How values are printed, and read: those that are written meanwhile as those that are there.
+_FORMATS = ("DateStyle", "IntervalStyle", "TimeZone", "bytea_output", "extra_float_digits", "lc_monetary")
+_PRINTED_ALIKE = {"smallint", "integer", "bigint", "numeric", "boolean", "uuid", "json", "jsonb"}
+_PRINTED_ALIKE |= {"text", "character varying", "character"}
 
-def make_trigger(
-    function: Name, body: str, table: Name, catalog: Catalog, trigger: str | None = None
-) -> Operations:
-    """Return what lets a function look at each row that is written.
+
+@dataclass(frozen=True)
+class KeepingTrigger:
+    """What lets a function look at each row that is written.
 
     Args:
         function: its name.
-        body: what it does, in PL/pgSQL.
         table: whose rows.
-        catalog: the schema.
-        trigger: its name; the function's, if None.
+        name: the trigger's; the function's, if None.
+        prints: what it does depends on how a session prints values: it prints them as the migration does.
     """
-    name, home, own = sql_name(function, catalog), sql_name(table, catalog), quoted(trigger or function.name)
-    said = dollar_quoted(f" {body} ", "keep")
-    # Who writes may find no type or function by a bare name: what applies a subscription has no search path.
-    made = "RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT"
-    return [
-        SqlOp(f"CREATE FUNCTION {name}() {made} AS {said}"),
-        SqlOp(
-            f"CREATE TRIGGER {own} BEFORE INSERT OR UPDATE ON {home} FOR EACH ROW EXECUTE FUNCTION {name}()",
-            table=table,
-        ),
-        SqlOp(f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}", table=table),
-    ]
 
+    function: Name
+    table: Name
+    name: str | None = None
+    prints: bool = False
 
-def drop_trigger(function: Name, table: Name, catalog: Catalog, trigger: str | None = None) -> Operations:
-    """Return what drops it, and the function."""
-    return [
-        SqlOp(f"DROP TRIGGER {quoted(trigger or function.name)} ON {sql_name(table, catalog)}"),
-        SqlOp(f"DROP FUNCTION {sql_name(function, catalog)}()"),
-    ]
+    def make(self, body: str, catalog: Catalog) -> Operations:
+        """Return what makes both, with a body in PL/pgSQL."""
+        name, home = sql_name(self.function, catalog), sql_name(self.table, catalog)
+        own = quoted(self.name or self.function.name)
+        # Who writes may find no type by a bare name: what applies a subscription has no search path.
+        settings = ("search_path", *(_FORMATS if self.prints else ()))
+        how = " ".join(f"SET {each} FROM CURRENT" for each in settings)
+        said = dollar_quoted(f" {body} ", "keep")
+        call = f"BEFORE INSERT OR UPDATE ON {home} FOR EACH ROW EXECUTE FUNCTION {name}()"
+        return [
+            SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {how} AS {said}"),
+            SqlOp(f"CREATE TRIGGER {own} {call}", table=self.table),
+            SqlOp(f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}", table=self.table),
+        ]
+
+    def drop(self, catalog: Catalog) -> Operations:
+        """Return what drops both."""
+        own = quoted(self.name or self.function.name)
+        return [
+            SqlOp(f"DROP TRIGGER {own} ON {sql_name(self.table, catalog)}"),
+            SqlOp(f"DROP FUNCTION {sql_name(self.function, catalog)}()"),
+        ]
 
 
 def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
@@ -133,7 +145,9 @@ class Keeper:
         label = "old" if turn.is_back else "new"
         self.function = Name(turn.table.schema, made_name(turn.table.name, turn.old.name, label))
         self._way = way
-        self._trigger = last_name(way.at, turn.table, self.function.name)
+        name = last_name(way.at, turn.table, self.function.name)
+        prints = self._has_word or not all(map(self._is_printed_alike, (turn.old, turn.beside)))
+        self._trigger = KeepingTrigger(self.function, turn.table, name, prints)
         # All is assigned: a value that doesn't fit stops, where a cast would cut it.
         self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
         self.otherwise = self._of_rows_without_one()
@@ -183,12 +197,24 @@ class Keeper:
         if self.turn.is_back:
             body = f"IF {self._of_new_row(self.missing)} THEN {body} END IF;"
         body = f"BEGIN {body} RETURN NEW; END"
-        return make_trigger(self.function, body, self.turn.table, self._way.at, self._trigger)
+        return self._trigger.make(body, self._way.at)
+
+    @property
+    def _has_word(self) -> bool:
+        """Whether an expression is the author's."""
+        turn = self.turn
+        return any(self._said(turn.old, turn.beside, is_back=each) for each in (False, True))
+
+    def _is_printed_alike(self, column: Column) -> bool:
+        """Whether each session prints a column's values as the others do."""
+        if column.named_type:
+            return column.named_type in self._way.at.enums
+        return base_name(column.type.removesuffix("[]")) in _PRINTED_ALIKE
 
     def _of_new_row(self, expression: str) -> str:
         """Return an expression of the table's columns as one of the row that is written."""
         turn = self.turn
-        if any(self._said(turn.old, turn.beside, is_back=each) for each in (False, True)):
+        if self._has_word:
             return self._of_row(expression)
         for each in (turn.old, turn.beside):
             expression = with_name(expression, each.name, f"NEW.{quoted(each.name)}")
@@ -200,4 +226,4 @@ class Keeper:
 
     def drop(self) -> Operations:
         """Return what drops it."""
-        return drop_trigger(self.function, self.turn.table, self._way.at, self._trigger)
+        return self._trigger.drop(self._way.at)

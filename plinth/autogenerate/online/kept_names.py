@@ -22,7 +22,7 @@ from plinth.autogenerate.objects.columns import alter_op, native_column, server_
 from plinth.autogenerate.objects.constraints import drop_constraint
 from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.objects.not_null import loosen
-from plinth.autogenerate.online.keepers import drop_trigger, lock, make_trigger, stop_if_disabled
+from plinth.autogenerate.online.keepers import KeepingTrigger, lock, stop_if_disabled
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
@@ -179,7 +179,8 @@ class _Pair:
         self.new = way.change.after.tables[self.name][place.column]
         self._before = way.before
         self._after = way.change.after
-        self._function = Name(self.name.schema, made_name(self.name.name, old, "kept"))
+        function = Name(self.name.schema, made_name(self.name.name, old, "kept"))
+        self._trigger = KeepingTrigger(function, self.name)
 
     def add(self, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
         """Return what adds one of the two; with its default for rows to come, and no value in those there."""
@@ -226,14 +227,14 @@ class _Pair:
             "    RETURN NEW;",
             "END",
         ]
-        return make_trigger(self._function, "\n".join(body), self.name, catalog)
+        return self._trigger.make("\n".join(body), catalog)
 
     def stop(self, catalog: Catalog) -> Operations:
         """Return what drops the trigger, before one of the two goes."""
         return [
             lock([self.name], catalog),
-            stop_if_disabled([self._function], catalog),
-            *drop_trigger(self._function, self.name, catalog),
+            stop_if_disabled([self._trigger.function], catalog),
+            *self._trigger.drop(catalog),
         ]
 
 

@@ -22,8 +22,10 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("email_new", sa.String(length=100), nullable=True))
     op.execute(
         "CREATE FUNCTION users_email_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
-        "CURRENT AS $keep$ BEGIN NEW.email_new := (SELECT left(email, 100) FROM (SELECT NEW.*) AS "
-        "users); RETURN NEW; END $keep$"
+        "CURRENT SET DateStyle FROM CURRENT SET IntervalStyle FROM CURRENT SET TimeZone FROM "
+        "CURRENT SET bytea_output FROM CURRENT SET extra_float_digits FROM CURRENT SET lc_monetary "
+        "FROM CURRENT AS $keep$ BEGIN NEW.email_new := (SELECT left(email, 100) FROM (SELECT "
+        "NEW.*) AS users); RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_email_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
@@ -95,10 +97,12 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(
         "CREATE FUNCTION users_email_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
-        "CURRENT AS $keep$ BEGIN IF (SELECT (SELECT left(email, 100) FROM (SELECT email_old AS "
-        "email) AS users)::character varying(100)::text IS DISTINCT FROM email::text FROM (SELECT "
-        "NEW.*) AS users) THEN NEW.email_old := (SELECT email FROM (SELECT NEW.*) AS users); END "
-        "IF; RETURN NEW; END $keep$"
+        "CURRENT SET DateStyle FROM CURRENT SET IntervalStyle FROM CURRENT SET TimeZone FROM "
+        "CURRENT SET bytea_output FROM CURRENT SET extra_float_digits FROM CURRENT SET lc_monetary "
+        "FROM CURRENT AS $keep$ BEGIN IF (SELECT (SELECT left(email, 100) FROM (SELECT email_old "
+        "AS email) AS users)::character varying(100)::text IS DISTINCT FROM email::text FROM "
+        "(SELECT NEW.*) AS users) THEN NEW.email_old := (SELECT email FROM (SELECT NEW.*) AS "
+        "users); END IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_email_old BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
