@@ -3,6 +3,7 @@
 `plinth.env` hands `context.configure()` and `context.run_migrations()` to `apply`, which calls them once, and
 once more after each lock that didn't come. Rooms, in the order in which they are entered:
 
+- `applier`, `callers`, `printed`: revisions in transactions of our own, in a caller's, and as SQL.
 - `lock`: one applier at a time; poolers that would make the lock meaningless.
 - `irreversible`, `losses`: what stops a downgrade before anything ran.
 - `retry`, `watch`, `progress`: waiting for other sessions, naming them, showing how far things are.
@@ -13,6 +14,7 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `ledger`: what is remembered of each application.
 """
 
-from plinth.apply.applier import apply, offline
+from plinth.apply.applier import apply
+from plinth.apply.printed import offline
 
 __all__ = ["apply", "offline"]

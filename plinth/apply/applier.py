@@ -5,20 +5,21 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep, RevisionStep
-from alembic.util import CommandError, to_tuple
+from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, checksum, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, left_columns, losses, phases, resuming, session, version_row
+from plinth.apply.callers import Callers, refuse_losses
 from plinth.apply.grants import Grants
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import HISTORY, Entry, Writer, ancestors, history_in, history_name
@@ -28,14 +29,22 @@ from plinth.apply.points import (
     Interrupted,
     Points,
     driver_session,
-    ends_transaction,
     interrupted,
     may_commit,
-    statements_of,
 )
 from plinth.apply.progress import display_on_terminal
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
 from plinth.apply.standing import refuse_heads, refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
+from plinth.apply.steps import (
+    ApplyError,
+    Options,
+    Work,
+    name_of,
+    named_like,
+    says_repeatable,
+    undoes,
+    with_callback,
+)
 from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
@@ -44,9 +53,6 @@ from plinth.places import is_projects, line_in
 from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
-
-Options = dict[str, Any]
-Work = Callable[..., Iterable[Any]]
 
 
 _WAYS_ON = (
@@ -59,10 +65,6 @@ class Migrate(Protocol):
     """The part of `plinth.env`: configure the context with these options and run the migrations."""
 
     def __call__(self, options: Options) -> None: ...  # noqa: D102
-
-
-class ApplyError(PlinthError):
-    """A command stopped; the message says why, and where the database stands."""
 
 
 def apply(config: Config, command: AlembicCommand, options: Options, migrate: Migrate) -> None:
@@ -89,9 +91,9 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
                 options = options | {HISTORY: history_in(schema, options)}
         if not command.changes_database:
             # What only reads must not even create the version table.
-            migrate({**options, "dont_mutate": True, "fn": _named_like(work, _reading(command, work))})
+            migrate({**options, "dont_mutate": True, "fn": named_like(work, _reading(command, work))})
         elif callers:
-            theirs = _Callers(command, options, work)
+            theirs = Callers(command, options, work)
             with drops.announced(connection, lambda: theirs.is_upgrade):
                 migrate(theirs.options())
         else:
@@ -135,170 +137,6 @@ def _reading(command: AlembicCommand, work: Work) -> Work:
         return work(heads, context)
 
     return steps
-
-
-def offline(options: Options) -> Options:
-    """Return the options with which `--sql` writes timeouts and ledger rows too."""
-    work = alembic_command.work()
-    configured = settings.configured()
-    lock_timeout, statement_timeout = configured.lock_timeout, configured.statement_timeout
-    writers: list[Writer] = []
-    # LOCAL: outside the transaction, a concurrent build must wait as long as it takes.
-    timeouts = {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout}
-    bounds = [
-        f"SET LOCAL {name} = {round(1000 * value.total_seconds())}"
-        for name, value in timeouts.items()
-        if value or name == "lock_timeout"
-    ]
-
-    def steps(heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        planned = phases.but_for_those_after(list(work(heads, context)), heads, context)
-        refuse_irreversible(planned)
-        if planned:
-            context.impl.static_output("-- Run with: psql -v ON_ERROR_STOP=1 -f FILE")
-            context.execute("SET {} = {}".format(*session.SEES_ALL_ROWS))
-            writers.append(Writer(context, heads))
-            for statement in writers[0].offline_preparation():
-                context.execute(statement)
-
-        def bound() -> None:
-            for statement in bounds:
-                context.execute(statement)
-
-        for step in planned:
-            run, name = step.migration_fn, _name(step)
-
-            @functools.wraps(run)
-            def bounded(
-                run: Callable[..., None] = run,
-                name: str = name,
-                step: MigrationStep = step,
-                **arguments: object,
-            ) -> None:
-                bound()
-                try:
-                    with _parts(context, writers[0], step, bound):
-                        run(**arguments)
-                except (AttributeError, TypeError) as error:
-                    if "NoneType" not in str(error):  # which is what every question is answered with
-                        raise
-                    raise ApplyError(
-                        f"Revision {name} can't be printed as SQL, for it asks the database what is there "
-                        f"({error}). Apply it with a connection: leave out --sql."
-                    ) from error
-
-            step.migration_fn = bounded
-            yield step
-
-    def write(ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
-        writers[0].write(ctx, step, heads, None)
-
-    return {**options, "fn": _named_like(work, steps), "on_version_apply": _with(options, write)}
-
-
-@contextmanager
-def _parts(
-    context: MigrationContext, writer: Writer, step: MigrationStep, bound: Callable[[], None]
-) -> Iterator[None]:
-    """Let each transaction that a printed revision has be bounded, and the first one note that more come."""
-    impl, is_noted = context.impl, False
-    write = impl.static_output
-
-    def static_output(text: str) -> None:
-        nonlocal is_noted
-        ends = not is_noted and any(map(ends_transaction, statements_of(text)))
-        if ends and isinstance(step, RevisionStep) and not _says_repeatable(step):
-            is_noted = True
-            context.execute(writer.offline_half_done(step.revision.revision, is_upgrade=step.is_upgrade))
-        write(text)
-        if text.startswith("BEGIN"):
-            bound()
-
-    impl.static_output = static_output  # type: ignore[method-assign] # no hook
-    try:
-        yield
-    finally:
-        impl.static_output = write  # type: ignore[method-assign]
-    if is_noted and isinstance(step, RevisionStep):
-        context.execute(writer.offline_whole(step.revision.revision))
-
-
-class _Callers:
-    """Revisions in a caller's transaction, which the caller commits."""
-
-    def __init__(self, command: AlembicCommand, options: Options, work: Work) -> None:
-        self._command = command
-        self._options = options
-        self._work = work
-        self._connection: Connection = options["connection"]
-        self._writer: Writer
-        self._step_began = 0.0
-        self.is_upgrade = False  # the step that runs
-
-    def options(self) -> Options:
-        return {
-            **self._options,
-            "fn": _named_like(self._work, self._steps),
-            "on_version_apply": _with(self._options, self._write),
-        }
-
-    def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        refuse_heads(heads, context, self._command)
-        planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
-        self._refuse_half_way(context, planned)
-        refuse_irreversible(planned)
-        refuse_slipped_in(heads, context, self._command, planned)
-        self._refuse_losses(planned, context)
-        self._writer = Writer(context, heads)
-        self._writer.prepare(self._connection)
-        with session.seeing_all_rows(self._connection):
-            yield from self._each(planned, context)
-
-    def _each(self, planned: Sequence[MigrationStep], context: MigrationContext) -> Iterator[MigrationStep]:
-        for step in planned:
-
-            def refuse(step: MigrationStep = step) -> None:
-                raise ApplyError(
-                    f"Revision {_name(step)} has an online step, which no transaction can hold, and the "
-                    "connection that was handed over is in one. Hand over an engine, or a connection without "
-                    "a transaction."
-                )
-
-            self._step_began = time.monotonic()
-            self.is_upgrade = step.is_upgrade
-            with losses.instead_of_autocommit(context, refuse):
-                yield step
-
-    def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
-        self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
-
-    def _refuse_half_way(self, context: MigrationContext, planned: Sequence[MigrationStep]) -> None:
-        """Return if no revision stands half-way, or nothing is to be done."""
-        for each in resuming.standing_half_way(context):
-            if planned and self._command.name != "stamp":
-                raise ApplyError(
-                    f"Revision {each.revision} stands half-way, and the connection that was handed over is "
-                    "in a transaction, in which it can't be gone on with. Hand over an engine, or a "
-                    f"connection without a transaction, first. {resuming.say_ways(each)}"
-                )
-
-    def _refuse_losses(self, planned: Sequence[MigrationStep], context: MigrationContext) -> None:
-        downgrades = list(itertools.takewhile(_undoes, planned))
-        objection = safety.objection_to_losses(self._connection) if downgrades else None
-        if objection:
-            tried: list[MigrationStep] = []
-            lost = losses.measure(context, self._connection, downgrades, tried.append, strictly=True)
-            _refuse(lost, _name(tried[-1]) if tried else "", objection)
-
-
-def _refuse(lost: losses.Losses, revision: str, objection: str) -> None:
-    if lost.blind:
-        raise safety.SafetyError(
-            f"Revision {revision} {lost.blind}: which rows its downgrade loses can't be seen beforehand. "
-            f"Refused: {objection}"
-        )
-    if lost.found:
-        raise safety.SafetyError(f"This would lose {', '.join(lost.found)}. Refused: {objection}")
 
 
 class _Applier:
@@ -419,8 +257,8 @@ class _Applier:
             migrate(
                 {
                     **self._options,
-                    "fn": _named_like(self._work, self._steps),
-                    "on_version_apply": _with(self._options, self._write),
+                    "fn": named_like(self._work, self._steps),
+                    "on_version_apply": with_callback(self._options, self._write),
                 }
             )
             connection.commit()
@@ -622,7 +460,7 @@ class _Applier:
                 self._flushing.resume()
             self._begin(step)
             self._grants.follow()
-            running = Step(_name(step), is_upgrade=step.is_upgrade, points=points)
+            running = Step(name_of(step), is_upgrade=step.is_upgrade, points=points)
             self._look_for_half_done(running)
             self._online.follow(running)
             self._step_began = time.monotonic()
@@ -651,13 +489,13 @@ class _Applier:
         return self._online.step is not None and self._online.step.is_upgrade
 
     def _begin(self, step: MigrationStep) -> None:
-        self._running = _name(step)
+        self._running = name_of(step)
 
     def _points(
         self, context: MigrationContext, step: MigrationStep, half_way: Sequence[Interrupted]
     ) -> Points | None:
         """Return what is remembered of a revision; None of one that is simply run again."""
-        if not isinstance(step, RevisionStep) or _says_repeatable(step):
+        if not isinstance(step, RevisionStep) or says_repeatable(step):
             return None
         key = step.revision.revision, "up" if step.is_upgrade else "down"
         begun = next((each for each in half_way if (each.revision, each.direction) == key), None)
@@ -737,7 +575,7 @@ class _Applier:
         Raises:
             SafetyError: it may not.
         """
-        undone = {name for step in planned if _undoes(step) for name in step.from_revisions_no_deps}
+        undone = {name for step in planned if undoes(step) for name in step.from_revisions_no_deps}
         if not undone or any(step.is_upgrade for step in planned):
             return
         if context.script and not ancestors(context.script, self._heads or ()) - undone:
@@ -752,9 +590,9 @@ class _Applier:
             SafetyError: they may not.
         """
         self._measured = number + 1
-        if not _undoes(planned[number]):
+        if not undoes(planned[number]):
             return
-        downgrades = list(itertools.takewhile(_undoes, planned[number:]))
+        downgrades = list(itertools.takewhile(undoes, planned[number:]))
         objection = safety.objection_to_losses(self._connection)
         lost = losses.measure(
             context, self._connection, downgrades, self._begin, strictly=objection is not None
@@ -762,39 +600,12 @@ class _Applier:
         running, self._running = self._running, None
         self._measured = number + max(lost.measured, 1)
         if objection:
-            _refuse(lost, running or "", objection)
+            refuse_losses(lost, running or "", objection)
         if lost.found:
             log.warning("This loses %s.", ", ".join(lost.found))
-
-
-def _undoes(step: MigrationStep) -> bool:
-    return isinstance(step, RevisionStep) and step.is_downgrade
 
 
 def _names(context: MigrationContext) -> dict[str, Any]:
     """Return the version table's names, as `read_catalog` takes them."""
     names = ("version_table", "version_table_schema")
     return {name: context.opts[name] for name in names if context.opts.get(name)}
-
-
-def _says_repeatable(step: MigrationStep) -> bool:
-    return isinstance(step, RevisionStep) and bool(getattr(step.revision.module, "repeatable", False))
-
-
-def _name(step: MigrationStep) -> str:
-    names = step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps
-    return ", ".join(names) or "base"
-
-
-def _named_like(work: Work, steps: Work) -> Work:
-    """Return `steps` under the name by which the running command is known."""
-
-    @functools.wraps(work)
-    def named(heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
-        return iter(steps(heads, context))
-
-    return named
-
-
-def _with(options: Options, callback: Callable[..., None]) -> tuple[Callable[..., None], ...]:
-    return (*to_tuple(options.get("on_version_apply"), default=()), callback)
