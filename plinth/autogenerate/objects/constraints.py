@@ -293,20 +293,11 @@ def validated_on_partition(key: Constraint) -> str:
 # On a busy database
 
 
-def add_not_valid(way: Way, name: Name, constraint: Constraint, *, goes: bool = False) -> None:
-    """Go on by a transaction that adds a constraint for new rows.
-
-    Args:
-        way: so far.
-        name: the table.
-        constraint: what is added.
-        goes: it only helps, and isn't there any more when the whole way is gone back.
-    """
+def add_not_valid(way: Way, name: Name, constraint: Constraint) -> None:
+    """Go on by a transaction that adds a constraint for new rows; it is gone before the way is gone back."""
     table = way.at.tables[name]
-    unchecked = replace(constraint.for_new_rows, comment=None)
-    to = way.with_table(table.having(unchecked))
-    up = [not_valid_op(constraint, table, way.at)]
-    way.step(to, up, [] if goes else [drop_op(constraint, table, way.at)])
+    to = way.with_table(table.having(replace(constraint.for_new_rows, comment=None)))
+    way.step(to, [not_valid_op(constraint, table, way.at)])
 
 
 def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = False) -> None:

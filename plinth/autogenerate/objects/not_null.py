@@ -78,7 +78,7 @@ def _require_online(way: Way, name: Name) -> None:
     for column in by_use(way, name, becoming_required(way, name)):
         table = way.at.tables[name]
         check = not_null_check(table, column)
-        add_not_valid(way, name, check, goes=True)
+        add_not_valid(way, name, check)
         place = ColumnName(name, column.name)
         value = way.change.backfills.get(place)
         # For rows that came between the first time and the check; a kept name's trigger fills them.

@@ -106,7 +106,7 @@ def _make_partitions(way: Way) -> None:
             continue
         check = without_rows_of(default, table)
         way.step(way.at, Outside([look_for_rows(default, table, way.at)]))
-        add_not_valid(way, default.name, check, goes=True)
+        add_not_valid(way, default.name, check)
         validate(way, default.name, check)
         checked = way.at.tables[default.name]
         late = after.tables.keys() - way.at.tables.keys() - {name}

@@ -282,7 +282,7 @@ class _Exchange:
             if turn.new.not_null:
                 check = not_null_check(self.way.at.tables[turn.table], turn.beside)
                 self.required[turn.place] = check
-                add_not_valid(self.way, turn.table, check, goes=True)
+                add_not_valid(self.way, turn.table, check)
                 validate(self.way, turn.table, check)
         for name in self.own_tables:
             for piece in self.pieces(self.goal.tables[name]):
