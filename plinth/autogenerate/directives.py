@@ -27,7 +27,7 @@ from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.columns import waiting_for_new
-from plinth.autogenerate.objects.enums import add_values, extended_enums
+from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
@@ -362,8 +362,6 @@ def _phases(comparison: Comparison) -> set[bool]:
 def ordinary(change: Change) -> list[Part]:
     """Return one transaction, or the two that PostgreSQL forces: an enum's new value takes a commit."""
     way = whole(change)
-    extended = extended_enums(change)
-    if extended:
-        add_values(way, extended)
+    add_values_used(way)
     way.go(change.after)
     return way.parts

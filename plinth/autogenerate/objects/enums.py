@@ -278,8 +278,9 @@ def _rename(name: Name, to: Name, catalog: Catalog) -> SqlOp:
     return SqlOp(f"ALTER TYPE {sql_name(name, catalog)} RENAME TO {quoted(to.name)}", f"change {name.name}")
 
 
-def extended_enums(change: Change) -> Catalog | None:
-    """Return the schema in which enums have their new values, where these are used at once."""
+def add_values_used(way: Way) -> None:
+    """Go on by the new values of enums that are used at once, which needs a commit before."""
+    change = way.change
     extended = {
         name: enum
         for name, enum in change.after.enums.items()
@@ -288,19 +289,10 @@ def extended_enums(change: Change) -> Catalog | None:
         and is_extended(old, enum)
         and (set(enum.values) - set(old.values)) & mentioned_values(enum, change)
     }
-    return replace(change.before, enums={**change.before.enums, **extended}) if extended else None
-
-
-def add_values(way: Way, extended: Catalog) -> None:
-    """Go on by enums' new values, which can be used after a commit only."""
-    whole = way.between(way.at, extended)
-    way.step(extended, Outside(whole.up), whole.down)
-
-
-def _add_values_used(way: Way) -> None:
-    extended = extended_enums(way.change)
     if extended:
-        add_values(way, extended)
+        to = replace(change.before, enums={**change.before.enums, **extended})
+        whole = way.between(way.at, to)
+        way.step(to, Outside(whole.up), whole.down)
 
 
-STAGES = (Stage("enums' new values", _add_values_used),)
+STAGES = (Stage("enums' new values", add_values_used),)
