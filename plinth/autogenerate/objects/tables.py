@@ -599,15 +599,11 @@ def _without_table(at: Catalog, name: Name) -> Catalog:
     )
 
 
-def _finish(way: Way) -> None:
-    way.go(way.change.after)
-
-
 STAGES = (
     Stage("new objects", _make_what_is_new, ["enums' new values"]),
     # The two before change what the tables are when the rest of the way begins.
     Stage("changes taken apart", _take_apart, ["columns beside old names"]),
     Stage("the rest", _change_rest, ["partitions beside default ones"]),
     Stage("no tables that go", _drop_tables, ["no columns that go"], is_after=True),
-    Stage("all", _finish, ["no tables that go"], is_after=True),
+    Stage("all", lambda way: way.go(way.change.after), ["no tables that go"], is_after=True),
 )
