@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from plinth.autogenerate.change.quoting import quoted
-from plinth.autogenerate.change.types import base_name
+from plinth.autogenerate.change.types import base_name, numbers
 from plinth.catalog.picture import Catalog, Column
 
 
@@ -116,10 +116,9 @@ def is_a_matter_of_zone(before: Column, after: Column) -> bool:
 
 def keeps_stored_values(before: Column, after: Column, said: str | None) -> bool:
     """Whether a time gets or loses its zone, and UTC is said: what is stored stays as it is."""
-    numbers = [re.sub(r"[^(\d)]", "", each.type) for each in (before, after)]
     bare = rf"(?:{re.escape(before.name)}|{re.escape(quoted(before.name))})"
     is_utc = said is not None and re.fullmatch(rf"\s*{bare}{_UTC}\s*", said, re.IGNORECASE) is not None
-    return is_utc and is_a_matter_of_zone(before, after) and numbers[0] == numbers[1]
+    return is_utc and is_a_matter_of_zone(before, after) and numbers(before.type) == numbers(after.type)
 
 
 def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Casts) -> str | None:
@@ -148,11 +147,6 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
     if source in _STRINGS:
         return f"{column}::{after.type}"
     return f"{column}::text{array}::{after.type}"
-
-
-def numbers(printed: str) -> list[str]:
-    """Return the length, or precision and scale, of a type, as `format_type` prints it."""
-    return re.findall(r"(?<=[(,])\d+(?=[,)])", printed)
 
 
 def _is_enum(column: Column, catalog: Catalog) -> bool:

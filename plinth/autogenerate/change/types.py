@@ -135,7 +135,7 @@ def is_rewritten(before: str, after: str) -> bool:
         after: likewise.
     """
     old, new = base_name(before), base_name(after)
-    old_numbers, new_numbers = _numbers(before), _numbers(after)
+    old_numbers, new_numbers = numbers(before), numbers(after)
     if {old, new} == {"character varying", "text"}:
         return bool(new_numbers)
     if (old, new) == ("cidr", "inet"):
@@ -156,7 +156,8 @@ def _fields(interval: str) -> str | None:
     return found[1].strip() if found else None
 
 
-def _numbers(printed: str) -> list[int]:
+def numbers(printed: str) -> list[int]:
+    """Return the length, or precision and scale, of a type, as `format_type` prints it."""
     found = re.search(r"\(([\d,-]+)\)", printed)
     return [int(number) for number in found[1].split(",")] if found else []
 

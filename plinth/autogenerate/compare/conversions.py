@@ -19,7 +19,7 @@ from plinth.autogenerate.change.heirs import is_column_inherited
 from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name, temporary_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
-from plinth.autogenerate.change.types import base_name
+from plinth.autogenerate.change.types import base_name, numbers
 from plinth.autogenerate.objects.columns import is_replaced
 from plinth.autogenerate.objects.tables import columns_kept
 from plinth.catalog.picture import Catalog, Column, ColumnName, Enum
@@ -243,10 +243,10 @@ def _refuse_labels(connection: Connection, change: Change, each: Conversion, wha
     if each.said:
         _refuse_stopped(connection, change, each, f"{what},")
         return
-    length = casts.numbers(each.after.type)
+    length = numbers(each.after.type)
     values = each.new_enum.values if each.new_enum else None
     if values is None and each.old_enum and length:
-        values = tuple(value for value in each.old_enum.values if len(value) <= int(length[0]))
+        values = tuple(value for value in each.old_enum.values if len(value) <= length[0])
     if values is None:
         return
     labels = f"ARRAY[{', '.join(map(literal, values))}]::text[]"
@@ -362,7 +362,7 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
     else:
         session = connection.connection.driver_connection
         assert isinstance(session, psycopg.Connection)  # noqa: S101 - the one driver that we take
-        longest = max([*map(int, casts.numbers(each.after.type)), 100])
+        longest = max([*numbers(each.after.type), 100])
         labels = each.new_enum.values if each.new_enum else ()
         values = samples_of(session, each.before.type, longest + 1, labels)
         loop = f"FOREACH given IN ARRAY ARRAY[{', '.join(map(literal, values))}]::text[] LOOP"
