@@ -25,7 +25,7 @@ from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.change.refusals import going_on
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import filters, questions
-from plinth.autogenerate.compare.hints import all_metadata, kept_columns, kept_tables, read_hints
+from plinth.autogenerate.compare.hints import kept_columns, kept_tables, read_hints
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
 from plinth.autogenerate.compare.models import models_catalog, not_valid_constraints
 from plinth.autogenerate.compare.plugins import take_others
@@ -149,7 +149,7 @@ def _subject(context: AutogenContext, connection: Connection, command: AlembicCo
         revisions=revisions,
         drops=frozenset(questions.said(context, "drop")),
         leaving=leaving,
-        not_valid=not_valid_constraints(all_metadata(metadata), connection.dialect, database.default_schema),
+        not_valid=not_valid_constraints(metadata, connection.dialect, database.default_schema),
         includes=filters.table_filter(context, database.default_schema),
     )
     return Subject(database, models, hints, read, scope)

@@ -20,7 +20,7 @@ from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Waitin
 from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
-from plinth.autogenerate.compare.hints import kept_tables
+from plinth.autogenerate.compare.hints import all_metadata, kept_tables
 from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
@@ -41,8 +41,7 @@ log = logging.getLogger("alembic.autogenerate")
 
 
 def _name_unimported(context: MigrationContext) -> None:
-    given = context.opts["target_metadata"]
-    found = unimported(given if isinstance(given, Sequence) else [given])
+    found = unimported(all_metadata(context.opts["target_metadata"]))
     if found:
         names = ", ".join(os.path.relpath(file, settings.root()) for file in found)
         log.warning("Not imported, so its models aren't seen: %s", names)
@@ -72,9 +71,8 @@ def write_revisions(
     first = directives[0]
     comparison = _take_comparison(first)
     if comparison is None:
-        if not first.upgrade_ops_list[
-            -1
-        ].is_empty():  # Alembic's own comparison has found something, or another plugin
+        # Alembic's own comparison has found something, or another plugin.
+        if not first.upgrade_ops_list[-1].is_empty():
             then(context, revision, directives)
             return
         log.info("The database is as the models say: there is nothing to write.")

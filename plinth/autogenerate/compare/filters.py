@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 
+from plinth.autogenerate.compare.hints import tables_of
 from plinth.autogenerate.compare.scope import without_column
-from plinth.catalog.picture import Name, Table
+from plinth.catalog.picture import Table
 
 _KINDS = {"u": "unique_constraint", "f": "foreign_key_constraint", "c": "check_constraint"}
 
@@ -22,10 +23,7 @@ def table_filter(
         context: Alembic's.
         default_schema: has no name in the filters.
     """
-    models = {
-        Name(table.schema or default_schema, str(table.name)): table
-        for table in context.table_key_to_table.values()
-    }
+    models = dict(tables_of(context.metadata, default_schema))
     if not context._object_filters and not context._name_filters:
         return lambda table, _other, _is_standing: table
 

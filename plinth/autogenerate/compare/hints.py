@@ -14,6 +14,8 @@ from plinth.autogenerate.change.quoting import shown
 from plinth.autogenerate.change.refusals import Refusal, going_on, refuse
 from plinth.catalog.picture import Catalog, ColumnName, Name, Table
 
+Models = MetaData | Sequence[MetaData] | None
+
 log = logging.getLogger(__name__)
 
 RENAMED_FROM = "renamed_from"
@@ -51,14 +53,21 @@ class Hints:
         return replace(self, columns=columns)
 
 
-def all_metadata(metadata: MetaData | Sequence[MetaData] | None) -> list[MetaData]:
+def all_metadata(metadata: Models) -> list[MetaData]:
     """Return the models' MetaData, of which there may be several."""
     if metadata is None:
         return []
     return [metadata] if isinstance(metadata, MetaData) else list(metadata)
 
 
-def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: str) -> Hints:
+def tables_of(metadata: Models, default_schema: str) -> Iterator[tuple[Name, sa.Table]]:
+    """Yield the models' tables, by the names that they have in the database."""
+    for each in all_metadata(metadata):
+        for table in each.tables.values():
+            yield Name(table.schema or default_schema, str(table.name)), table
+
+
+def read_hints(metadata: Models, default_schema: str) -> Hints:
     """Return the hints that stand in the models.
 
     Args:
@@ -70,8 +79,7 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
     """
     kept: set[ColumnName | Name] = set()
     hints = Hints(kept=kept)
-    for table in (table for each in all_metadata(metadata) for table in each.tables.values()):
-        name = Name(table.schema or default_schema, str(table.name))
+    for name, table in tables_of(metadata, default_schema):
         if RENAMED_FROM in table.info:
             with going_on():
                 old = _text(table.info[RENAMED_FROM], RENAMED_FROM, str(table.key))
@@ -80,8 +88,8 @@ def read_hints(metadata: MetaData | Sequence[MetaData] | None, default_schema: s
         _read_kept(kept, name, table.info, str(table.key))
         _name_misspelt(table.info, str(table.key))
         for column in table.columns:
-            _read_column(hints, ColumnName(name, column.name), column, table)
             place = ColumnName(name, column.name)
+            _read_column(hints, place, column, table)
             _read_kept(kept, place, column.info, f"{table.key}.{column.name}")
             _name_misspelt(column.info, f"{table.key}.{column.name}")
     return hints

@@ -8,16 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection
 
 from plinth.autogenerate.change.quoting import shown
-from plinth.autogenerate.compare.hints import all_metadata
+from plinth.autogenerate.compare.hints import Models, tables_of
 from plinth.catalog.picture import Catalog, Column, Name, Node, Table, only
 from plinth.scratch.baseline import copy_standing
 from plinth.scratch.databases import scratch_database
 from plinth.scratch.revisions import History, upgrade
-
-Models = MetaData | Sequence[MetaData] | None
 
 
 def as_it_will_be(history: History, target: Connection, standing: Catalog) -> Catalog:
@@ -126,9 +124,7 @@ def done_words(metadata: Models, database: Catalog, leaving: Collection[str]) ->
 
 
 def _in_models(metadata: Models, catalog: Catalog) -> set[str]:
-    tables = [table for each in all_metadata(metadata) for table in each.tables.values()]
-    names = [Name(table.schema or catalog.default_schema, str(table.name)) for table in tables]
-    return _all_called(zip(names, tables, strict=True), catalog)
+    return _all_called(tables_of(metadata, catalog.default_schema), catalog)
 
 
 def _in_database(catalog: Catalog) -> set[str]:

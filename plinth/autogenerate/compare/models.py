@@ -22,6 +22,7 @@ from sqlalchemy.schema import DDL, CreateSchema, CreateSequence, ExecutableDDLEl
 from sqlalchemy.sql import ddl
 from sqlalchemy.sql.sqltypes import SchemaType
 
+from plinth.autogenerate.compare.hints import Models, all_metadata, tables_of
 from plinth.autogenerate.compare.wording import in_words_of, schema_objects
 from plinth.catalog import Catalog, ColumnName, Name, read_catalog, unseen
 from plinth.errors import PlinthError
@@ -89,7 +90,7 @@ def models_catalog(
         ModelsError: `create_all()` failed.
         NoScratchError: there is no place to try it.
     """
-    several = [metadata] if isinstance(metadata, MetaData) else list(metadata)
+    several = all_metadata(metadata)
 
     def read(connection: Connection, default_schema: str | None) -> Catalog:
         return read_catalog(
@@ -168,11 +169,7 @@ def _copy_what_no_model_makes(
     script: _Script,
 ) -> None:
     """Copy what stands in the database and isn't the models' own."""
-    tables = {
-        (table.schema or standing.default_schema, table.name)
-        for each in metadata
-        for table in each.tables.values()
-    }
+    tables = [name for name, _ in tables_of(metadata, standing.default_schema)]
     types = {(schema or standing.default_schema, name) for schema, name in script.made}
     statements = "\n".join(script.statements)
 
@@ -302,16 +299,15 @@ def _is_made_type(made: object, dialect: Dialect) -> TypeGuard[SchemaType]:
     )
 
 
-def not_valid_constraints(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> set[ColumnName]:
+def not_valid_constraints(metadata: Models, dialect: Dialect, default: str) -> set[ColumnName]:
     """Return the constraints that models call `postgresql_not_valid`, by table and name.
 
     `create_all()` doesn't tell: in a new table PostgreSQL takes them for valid.
     """
     preparer = dialect.identifier_preparer
     return {
-        ColumnName(Name(table.schema or default, str(table.name)), name)
-        for each in metadata
-        for table in each.tables.values()
+        ColumnName(owner, name)
+        for owner, table in tables_of(metadata, default)
         for constraint in table.constraints
         if isinstance(constraint, CheckConstraint | ForeignKeyConstraint)
         and constraint.dialect_options["postgresql"]["not_valid"]

@@ -7,7 +7,7 @@ printed.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from sqlalchemy.sql import coercions, roles
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.sqltypes import SchemaType
 
+from plinth.autogenerate.compare.hints import tables_of
 from plinth.catalog.picture import Catalog, Column, Constraint, Domain, Index, Name, Table
 
 _SPACE = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\s+""")
@@ -27,7 +28,7 @@ Part = TypeVar("Part", Column, Constraint, Index)
 Model = TypeVar("Model")
 
 
-def in_words_of(metadata: Iterable[sa.MetaData], made: Catalog, dialect: Dialect) -> Catalog:
+def in_words_of(metadata: Sequence[sa.MetaData], made: Catalog, dialect: Dialect) -> Catalog:
     """Return the catalog that models made, with their words for what is printed of it.
 
     An object's name tells which of the models' it is.
@@ -39,11 +40,10 @@ def in_words_of(metadata: Iterable[sa.MetaData], made: Catalog, dialect: Dialect
     """
     words = _Words(dialect)
     tables, domains = dict(made.tables), dict(made.domains)
+    for name, model in tables_of(metadata, made.default_schema):
+        if name in tables:
+            tables[name] = words.of_table(model, tables[name])
     for each in metadata:
-        for model in each.tables.values():
-            name = Name(model.schema or made.default_schema, str(model.name))
-            if name in tables:
-                tables[name] = words.of_table(model, tables[name])
         for type_ in schema_objects(each):
             if isinstance(type_, DOMAIN):
                 name = Name(type_.schema or made.default_schema, str(type_.name))
