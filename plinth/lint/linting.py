@@ -22,7 +22,7 @@ from plinth.lint import rules
 from plinth.lint.exceptions import exceptions_in
 from plinth.lint.rendering import Rendered, Sql, render
 from plinth.lint.squawk import Complaint, complaints
-from plinth.plan.facts import Revision
+from plinth.plan.facts import ASKS, START, Revision, beginning_with
 from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons
 from plinth.revision_files import refuse_unloadable
@@ -31,16 +31,13 @@ from plinth.scratch.revisions import History, history_offline
 
 REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 
-_START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
-_ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
-_NOTHING = re.compile(rf"{_START}(?:--[^\n]*)?;?\s*\Z", re.DOTALL)
+_NOTHING = re.compile(rf"{START}(?:--[^\n]*)?;?\s*\Z", re.DOTALL)
 _STORED = re.compile(r"\bgenerated\s+always\s+as\s*\(.*\)\s*stored\b", re.IGNORECASE | re.DOTALL)
 _NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 # What goes with a drop: constraints, indexes, defaults and types that were its own.
-_DROPS = re.compile(
-    rf"{_START}(?:drop|comment|alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(?:{_NAME}\.)?{_NAME}\s+"
-    rf"(?:drop|alter\s+(?:column\s+)?{_NAME}\s+drop))\b",
-    re.IGNORECASE | re.DOTALL,
+_DROPS = beginning_with(
+    rf"drop|comment|alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(?:{_NAME}\.)?{_NAME}\s+"
+    rf"(?:drop|alter\s+(?:column\s+)?{_NAME}\s+drop)"
 )
 
 
@@ -264,7 +261,7 @@ def _of_text(statements: Sequence[Sql], said: Sequence[Complaint]) -> Iterator[F
 def _of_form(
     statements: Sequence[Sql], measured: Revision | None, said: Sequence[Complaint]
 ) -> Iterator[Finding]:
-    works = [each for each in statements if not _ASKS.match(each.text)]
+    works = [each for each in statements if not ASKS.match(each.text)]
     drops = (
         measured.dropped if measured else [each for each in said if rules.ALIASES.get(each.rule) == "drops"]
     )
@@ -282,8 +279,8 @@ def _most_telling(said: Sequence[Complaint]) -> list[Complaint]:
 
 def _matching(statements: Sequence[Sql], measured: Revision) -> dict[int, int]:
     """Return which rendered statement is which measured one: they are sent in the same order."""
-    sent = [number for number, each in enumerate(measured.statements) if not _ASKS.match(each.sql)]
-    written = [number for number, each in enumerate(statements) if not _ASKS.match(each.text)]
+    sent = [number for number, each in enumerate(measured.statements) if not ASKS.match(each.sql)]
+    written = [number for number, each in enumerate(statements) if not ASKS.match(each.text)]
     if len(sent) == len(written):
         return dict(zip(written, sent, strict=True))
     by_text = {_plain(measured.statements[number].sql): number for number in sent}

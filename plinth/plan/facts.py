@@ -1,5 +1,6 @@
 """What is known of a statement and of a revision."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,16 @@ LOCKS = (
     "ACCESS EXCLUSIVE",
 )
 STRONG = frozenset(LOCKS[LOCKS.index("SHARE") :])  # those that make an application's INSERT wait
+
+START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"  # of a statement, with what comes before its first word
+
+
+def beginning_with(words: str) -> re.Pattern[str]:
+    """Return what matches a statement that begins with one of some words, with "|" between them."""
+    return re.compile(rf"{START}(?:{words})\b", re.IGNORECASE | re.DOTALL)
+
+
+ASKS = beginning_with("select|show|set|reset|values|table|explain")
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,14 @@ from sqlalchemy import Connection, Engine
 
 from plinth.apply.lock import second_session
 from plinth.listening import listening
-from plinth.plan.facts import Revision, Statement, Table, Use, in_words, stronger
+from plinth.plan.facts import ASKS, Revision, Statement, Table, Use, beginning_with, in_words, stronger
 from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
 from plinth.plan.triggers import TRIGGERS
 
-_START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
-_ASKS = re.compile(rf"{_START}(?:select|show|set|reset|values|table|explain)\b", re.IGNORECASE | re.DOTALL)
-_ROWS = re.compile(
-    rf"{_START}(?:select|insert|update|delete|merge|with|do|call|table)\b", re.IGNORECASE | re.DOTALL
-)
+_ROWS = beginning_with("select|insert|update|delete|merge|with|do|call|table")
 # A backfill in one block commits each batch, which it can't do in a transaction.
-_BLOCK = re.compile(rf"{_START}do\b", re.IGNORECASE | re.DOTALL)
+_BLOCK = beginning_with("do")
 _COMMITS = re.compile(r"\bcommit(?:\s+and\s+(?:no\s+)?chain)?\s*;", re.IGNORECASE)
 
 _RELATIONS = """
@@ -273,7 +269,7 @@ class Recorder:
         uses = self._uses(self._before, looked, rows=_ROWS.match(statement) is not None)
         if _ROWS.match(statement):
             raw.execute("select set_config('enable_seqscan', 'on', false)")
-        if uses or not _ASKS.match(statement):
+        if uses or not ASKS.match(statement):
             shown = _shown(raw, statement, parameters[0] if executemany and parameters else parameters)
             number = self._number_of_transaction()
             self._statements.append(Statement(shown, not raw.autocommit, uses, seen, number))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from plinth.plan.facts import Revision, Statement
+from plinth.plan.facts import Revision, Statement, beginning_with
 
 # Also in `measuring`'s scratch database. A partition's copy of its table's trigger isn't one by itself.
 TRIGGERS = """
@@ -25,10 +25,7 @@ _TREE = """
         select cast(to_regclass(:name) as oid) as id union
         select inhrelid from pg_inherits join tree on inhparent = id)
     """
-_CHANGES_ROWS = re.compile(
-    r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|insert|delete|truncate|with|merge|do|copy)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+_CHANGES_ROWS = beginning_with("update|insert|delete|truncate|with|merge|do|copy")
 _UPDATE = 16
 # By tgtype.
 _EVENTS = {

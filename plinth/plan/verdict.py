@@ -17,13 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from plinth.plan.facts import STRONG, Revision, Statement, Table, Use, stronger
+from plinth.plan.facts import STRONG, Revision, Statement, Table, Use, beginning_with, stronger
 
 WORDS = ("instant", "online", "scans", "renames", "blocks", "rewrites", "destroys")
 
-_CHANGES_ROWS = re.compile(
-    r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:update|delete|merge|with)\b", re.IGNORECASE | re.DOTALL
-)
+_CHANGES_ROWS = beginning_with("update|delete|merge|with")
 _LIMITS = re.compile(r"\blimit\b|\bfetch\s+(?:first|next)\b", re.IGNORECASE)
 
 
