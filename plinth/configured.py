@@ -16,9 +16,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
 from plinth import alembic_plugin, redirecting, settings
-from plinth.environment import Look, look
+from plinth.environment import look
 from plinth.scratch.databases import url_of
 from plinth.scratch.revisions import History, history_of
+
+_CHECK = "check.<locals>.check"  # the name by which the running command is known
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,13 @@ class Configured:
             revision.run_autogenerate(heads, context)
             return []
 
+        check.__qualname__ = _CHECK
         given = dict(self.options)
         plugins = given.get("autogenerate_plugins", ())
         ours = alembic_plugin.options()["autogenerate_plugins"]
         given["autogenerate_plugins"] = list(dict.fromkeys([*ours, *plugins]))
         with EnvironmentContext(
-            history.config, history.script, fn=_as_a_check(check), as_sql=False, revision_context=revision
+            history.config, history.script, fn=check, as_sql=False, revision_context=revision
         ) as environment:
             options = {**given, **environment.context_opts}
             environment._migration_context = MigrationContext.configure(
@@ -81,22 +84,20 @@ class Configured:
 
 def configured(config: Config) -> list[Configured]:
     """Run `env.py`, and return what it says of each database that it leads to, or of the one handed over."""
-    found: list[Configured] = []
 
-    def check(_: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
+    def check(_: Sequence[str], context: MigrationContext) -> Configured:
         connection = context.connection
         url = url_of(connection) if isinstance(connection, Connection) else None
         # What revisions ask of the configuration is the user's, whatever database they run on here.
-        found.append(Configured(history_of(context), dict(context.opts), url))
-        return []
+        return Configured(history_of(context), dict(context.opts), url)
 
+    check.__qualname__ = _CHECK
     given = copy.copy(config)
     given.stdout = given.output_buffer = io.StringIO()
     place = config.attributes.get("connection")
     # Alembic's templates don't ask for what is handed over.
     with contextlib.nullcontext() if place is None else redirecting.leading_to(_url(place)):
-        look(given, _as_a_check(check), any_heads=True)
-    return found
+        return look(given, check, any_heads=True)
 
 
 def _url(place: Any) -> URL:  # noqa: ANN401 - the user's
@@ -112,9 +113,3 @@ def on_scratch(config: Config, engine: Engine) -> Configured:
     given = copy.copy(config)
     given.attributes = {**config.attributes, "connection": engine}
     return configured(given)[0]
-
-
-def _as_a_check(function: Look) -> Look:
-    # The name by which the running command is known.
-    function.__qualname__ = "check.<locals>.check"
-    return function

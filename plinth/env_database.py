@@ -4,7 +4,7 @@ An application's `env.py` may say it in any way: set `sqlalchemy.url`, make an e
 application. So it is run as for `alembic current`, up to where it would connect.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg.conninfo
@@ -40,27 +40,25 @@ def databases(config: Config) -> tuple[URL, URL]:
 
 def _led_to(config: Config) -> URL | None:
     """Return where `env.py` leads; None if it doesn't connect at all."""
-    found: list[URL] = []
 
     def refuse(dialect: Dialect, _: object, arguments: list[Any], options: Mapping[str, Any]) -> None:
         if dialect.name == "postgresql" and not redirecting.is_ours(dialect):
             raise Led(_url(arguments, options))
 
-    def display_version(_: Sequence[str], context: MigrationContext) -> Iterable[Any]:
-        if isinstance(context.connection, Connection):  # an engine with a way of its own to connect
-            found.append(url_of(context.connection))
-        return ()
+    def display_version(_: Sequence[str], context: MigrationContext) -> URL | None:
+        # An engine with a way of its own to connect.
+        return url_of(context.connection) if isinstance(context.connection, Connection) else None
 
     display_version.__qualname__ = "current.<locals>.display_version"  # as that command's
     config.attributes[ASKED] = True
     try:
         with listening((Engine, "do_connect", refuse)):
-            look(config, display_version)
+            found = look(config, display_version)
     except Led as led:
         return led.url
     finally:
         del config.attributes[ASKED]
-    return next(iter(found), None)
+    return next(filter(None, found), None)
 
 
 def _url(arguments: Sequence[Any], options: Mapping[str, Any]) -> URL:

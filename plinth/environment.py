@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -12,37 +12,41 @@ from sqlalchemy import Connection
 
 from plinth.connecting import on_our_driver_too
 
-Look = Callable[[Sequence[str], MigrationContext], Iterable[Any]]
+Found = TypeVar("Found")
 
 
 def look(
     config: Config,
-    function: Look,
+    function: Callable[[Sequence[str], MigrationContext], Found],
     *,
     script: ScriptDirectory | None = None,
     **options: Any,  # noqa: ANN401 - Alembic's
-) -> None:
-    """Run `env.py`, whichever it is, and a function with the heads and the context that it configures.
+) -> list[Found]:
+    """Run `env.py`, and return what a function finds with the heads and each context that it configures.
 
     Args:
         config: Alembic's.
-        function: it changes nothing.
+        function: it changes nothing. By its name the running command is known (`alembic_command`).
         script: the revisions, where they have been read.
         options: of EnvironmentContext.
     """
+    found: list[Found] = []
 
     @functools.wraps(function)
     def on_our_driver(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
         given = context.connection
         if not isinstance(given, Connection):
-            return function(heads, context)
+            found.append(function(heads, context))
+            return []
         with on_our_driver_too(given) as connection:
             context.connection = connection
             try:
-                return list(function(heads, context))
+                found.append(function(heads, context))
             finally:
                 context.connection = given
+        return []
 
     script = script or ScriptDirectory.from_config(config)
     with EnvironmentContext(config, script, fn=on_our_driver, dont_mutate=True, **options):
         script.run_env()
+    return found

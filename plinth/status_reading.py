@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -27,14 +26,11 @@ def read(config: Config) -> list[Status]:
     Raises:
         alembic.util.CommandError: there is no connection.
     """
-    found: list[Status] = []
 
-    def look(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
-        found.append(_of_context(heads, context))
-        return []
+    def look(heads: Sequence[str], context: MigrationContext) -> Status:
+        return _of_context(heads, context)
 
-    environment.look(config, look, any_heads=True)
-    return found
+    return environment.look(config, look, any_heads=True)
 
 
 def _of_context(heads: Sequence[str], context: MigrationContext) -> Status:

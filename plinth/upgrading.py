@@ -41,20 +41,18 @@ def upgrade(config: Config, revision: str) -> Upgraded:
     """
     script = ScriptDirectory.from_config(config)
     before: list[Sequence[str]] = []
-    after: list[Sequence[str]] = []
 
     def steps(heads: Sequence[str], _: MigrationContext) -> Iterable[MigrationStep]:
         before.append(heads)
         return script._upgrade_revs(revision, heads)  # type: ignore[arg-type] # as Alembic itself does
 
-    def see(heads: Sequence[str], _: MigrationContext) -> Iterable[MigrationStep]:
-        after.append(heads)
-        return []
+    def see(heads: Sequence[str], _: MigrationContext) -> Sequence[str]:
+        return heads
 
     # As alembic.command.upgrade has it.
     with EnvironmentContext(config, script, fn=steps, destination_rev=revision):
         script.run_env()
-    environment.look(config, see, script=script, any_heads=True)
+    after = environment.look(config, see, script=script, any_heads=True)
     if not before:
         raise PlinthError("env.py ran no migrations: it has to call context.run_migrations().")
     found = ancestors(script, after[0]) - ancestors(script, before[0])

@@ -1,6 +1,6 @@
 """The pending revisions of a database. It reads only; what they do is tried in a scratch database."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -159,14 +159,11 @@ def plan(config: Config) -> Plan:
     Raises:
         alembic.util.CommandError: there is no connection, or no place for a scratch database.
     """
-    found: list[Plan] = []
 
-    def look(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
-        found.append(_of_context(heads, context))
-        return []
+    def look(heads: Sequence[str], context: MigrationContext) -> Plan:
+        return _of_context(heads, context)
 
-    environment.look(config, look)
-    return found[0]
+    return environment.look(config, look)[0]
 
 
 def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
