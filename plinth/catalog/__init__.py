@@ -1,7 +1,7 @@
 """What a database's schema looks like, in PostgreSQL's own words.
 
 - `picture`: the types that hold it.
-- `queries`, `read`, `index_keys`: how it is read; `reread`: one form for what PostgreSQL prints in two.
+- `queries`, `read`: how it is read; `reread`: one form for what PostgreSQL prints in two.
 - `dependencies`: what stands on what, by `pg_depend`.
 - `unseen`: what a picture doesn't show.
 - `differences`: in what two of them differ.

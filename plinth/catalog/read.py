@@ -14,7 +14,6 @@ from sqlalchemy import Connection, text
 from plinth import collector
 from plinth.catalog import queries
 from plinth.catalog.dependencies import read_needs, with_needs
-from plinth.catalog.index_keys import in_one_order, index_keys
 from plinth.catalog.picture import (
     Catalog,
     Column,
@@ -31,7 +30,7 @@ from plinth.catalog.picture import (
     Sequence,
     Table,
 )
-from plinth.catalog.reread import reread
+from plinth.catalog.reread import in_one_order, index_keys, reread
 
 VERSION_TABLE = "alembic_version"
 

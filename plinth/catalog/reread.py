@@ -3,6 +3,7 @@
 What `status IN ('a', 'b')` says of a varchar is kept as a list that is cast as a whole, and printed so. The
 parser hands the cast of a list that is written out to each element, and what was kept is printed otherwise
 from then on. The same happens when ALTER TYPE reads a check anew. Both mean the same: here is one form.
+The keys of an index are cut out of its definition here, too.
 """
 
 import re
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$).*?\1|[^'"$(),\[\]]+|.""", re.DOTALL)
 _TYPE = re.compile(r'::((?:"(?:[^"]|"")*"|[\w. ]|\([\d,]+\))+?)\[\]')
 _COLLATED = re.compile(r'\((.*)( COLLATE (?:"(?:[^"]|"")*"|[\w.])+)\)', re.DOTALL)
+_OPTIONS = re.compile(r" WITH \((\w+='?[\w.]+'?(?:, \w+='?[\w.]+'?)+)\)")
 _CAST_LIST = ("(", "ARRAY", "[")
 _DEEPER = {"(": 1, "[": 1, ")": -1, "]": -1}
 # A literal that a subquery returns gets the name of its type when it is read.
@@ -25,10 +27,31 @@ def reread(definition: str) -> str:
         definition: an expression, or a statement that makes something.
     """
     if "(ARRAY[" in definition:  # few have it, and the rest takes its time
-        definition = _with_cast_elements([each[0] for each in _TOKEN.finditer(definition)])
+        definition = _with_cast_elements(_tokens(definition))
     if "( SELECT '" in definition:
         definition = _NAMELESS.sub(r"( SELECT \1::text AS text", definition)
     return definition
+
+
+def in_one_order(definition: str) -> str:
+    """Return an index's definition with its storage parameters by the alphabet, not as they came."""
+    return _OPTIONS.sub(
+        lambda found: f" WITH ({', '.join(sorted(found[1].split(', ')))})", definition, count=1
+    )
+
+
+def index_keys(definition: str) -> tuple[str, ...]:
+    """Return each key of an index as it stands in the definition that `pg_get_indexdef` prints.
+
+    Its first open parenthesis outside of quotes begins the list of keys: names are quoted where needed.
+    """
+    tokens = _tokens(definition)
+    start = tokens.index("(")
+    return tuple("".join(each).strip() for each in _elements(tokens[start + 1 : _end(tokens, start) - 1]))
+
+
+def _tokens(definition: str) -> list[str]:
+    return [each[0] for each in _TOKEN.finditer(definition)]
 
 
 def _with_cast_elements(tokens: Sequence[str]) -> str:
