@@ -3,9 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from plinth.autogenerate.change.quoting import (
-    quoted,
-)
+from plinth.autogenerate.change.quoting import quoted
 from plinth.catalog.picture import Column
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
@@ -84,16 +82,11 @@ def bare(expression: str, words: Mapping[str, str]) -> str:
         return words[expression]
     if not (expression.startswith("(") and expression.endswith(")")):
         return expression
-    depth, quote = 0, ""
-    for place, character in enumerate(expression):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-            if depth == 0 and place < len(expression) - 1:
-                return expression
+    depth = 0
+    for each in tokens(expression)[:-1]:
+        depth += (each == "(") - (each == ")")
+        if depth == 0:
+            return expression
     return expression[1:-1]
 
 
