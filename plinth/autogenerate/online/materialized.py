@@ -90,20 +90,16 @@ class Beside:
         return self._relations[name]
 
     def _view(self, view: Other) -> _Relation:
-        return self._relation(view.kind, _name(view))
-
-    def _indexes(self, view: Other) -> list[_Relation]:
-        return [self._relation("index", Name(str(view.schema), each)) for each in _index_names(view)]
+        return self._relation(view.kind, Name(str(view.schema), view.bare))
 
     def _later(self, view: Other) -> Other:
         return self._reached.others[view.kind, view.name]
 
     def _of(self, view: Other) -> list[_Relation]:
-        """Return a view and its indexes, as they are now."""
-        return [self._view(view), *self._indexes(view)]
-
-    def _of_later(self, view: Other) -> list[_Relation]:
-        return [self._view(view), *self._indexes(self._later(view))]
+        """Return a view and its indexes."""
+        schema = str(view.schema)
+        indexes = (self._relation("index", Name(schema, each)) for each in _index_names(view))
+        return [self._view(view), *indexes]
 
     @property
     def rest(self) -> list[Other]:
@@ -133,7 +129,7 @@ class Beside:
             *(
                 each.rename(each.name.name, each.beside, at)
                 for view in self.views
-                for each in self._of_later(view)
+                for each in self._of(self._later(view))
             ),
             *take_back,
             *(each.rename(each.aside, each.name.name, at) for each in reversed(aside)),
@@ -164,7 +160,11 @@ class Beside:
 
     def fill(self) -> Operations:
         """Return what fills the second views, where the first are filled."""
-        found = [op for view in self.views if view.kind == KIND for op in self._fill(view)]
+        found: list[SqlOp] = []
+        for view in self.views:
+            if view.kind == KIND:
+                found.append(self._refresh(view, "", [view, *self._readers(view)]))
+                found.append(SqlOp(f"ANALYZE {self._pair(view)[1]}"))
         # One that isn't filled can't be read, and is emptied again where another one has read it.
         found += [
             self._refresh(view, "NOT", [view], " WITH NO DATA") for view in self.views if self._readers(view)
@@ -178,9 +178,6 @@ class Beside:
             if found and not self._later(each).needs.isdisjoint(other.node for other in found):
                 found.append(each)
         return [each for each in found[1:] if each.kind == KIND]
-
-    def _fill(self, view: Other) -> Sequence[SqlOp]:
-        return self._refresh(view, "", [view, *self._readers(view)]), SqlOp(f"ANALYZE {self._pair(view)[1]}")
 
     def _refresh(self, view: Other, negation: str, ask: Sequence[Other], how: str = "") -> SqlOp:
         """Return what fills or empties a second view, if one of the first is filled, or not."""
@@ -199,12 +196,8 @@ class Beside:
         return [
             each.rename(each.beside, each.name.name, self._way.at)
             for view in self.views
-            for each in self._of_later(view)
+            for each in self._of(self._later(view))
         ]
-
-
-def _name(view: Other) -> Name:
-    return Name(str(view.schema), view.bare)
 
 
 def _index_names(view: Other) -> list[str]:
