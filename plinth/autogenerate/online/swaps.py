@@ -228,8 +228,9 @@ def _in_the_way(way: Way, place: ColumnName) -> Iterator[str]:
         standing = dependents.standing_on(catalog, dependents.nodes_of(catalog, place))
         yield from materialized.objections(catalog, standing)
     on_virtual = {part.name for table in tables for name in virtual for part in on_column(table, name)}
-    for part in (part for table in tables for part in _on_column(table, place.column)):
-        if part.name not in on_virtual and not _can_be_moved(way, place, part):
+    for part in (part for table in tables for part in on_column(table, place.column)):
+        is_key = not isinstance(part, Index) and part.type == "f"
+        if not is_key and part.name not in on_virtual and not _can_be_moved(way, place, part):
             yield f"{part.name} stands on it"
 
 
@@ -246,11 +247,6 @@ def _objections_of_virtual(way: Way, name: Name, column: str) -> Iterator[str]:
         for part in catalog.tables.values():
             if name in ancestors(part.name, catalog):
                 yield from _objections_of_partition(catalog, part, table, column)
-
-
-def _on_column(table: Table, column: str) -> list[Piece]:
-    """Return what stands on a column, foreign keys aside."""
-    return [each for each in on_column(table, column) if isinstance(each, Index) or each.type != "f"]
 
 
 def _is_special(column: Column) -> bool:
