@@ -105,11 +105,9 @@ def is_constraint_inherited(change: Change, name: Name, constraint: Constraint, 
 
 def _staying(change: Change, name: Name, catalog: Catalog) -> list[Table | None]:
     """Return the tables that one inherits from before and after; None for one that isn't ours."""
-    before, after = change.before.tables.get(name), change.after.tables.get(name)
-    parents = [*(after or before).parents] if after or before else []  # type: ignore[union-attr]
-    if before and after:
-        parents = [each for each in parents if each in before.parents]
-    return [catalog.tables.get(each) for each in parents]
+    there = [each.tables[name] for each in (change.after, change.before) if name in each.tables]
+    parents = there[0].parents if there else ()
+    return [catalog.tables.get(each) for each in parents if each in there[-1].parents]
 
 
 def with_inherited(change: Change, name: Name, column: Column) -> Column:
