@@ -377,5 +377,6 @@ def is_others(difference: Difference) -> bool:
 
 
 def comes_along(difference: Difference) -> bool:
-    """Whether it is a serial column's sequence, of which its table's name says enough."""
-    return difference.kind == "sequence" and difference.actual.owner is not None
+    """Whether it is a whole sequence of a serial column's, of which its table's name says enough."""
+    there = difference.actual or difference.wanted
+    return difference.kind == "sequence" and not difference.attribute and there.owner is not None

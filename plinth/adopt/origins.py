@@ -66,16 +66,15 @@ def with_origins(pictures: Pictures) -> tuple[list[Found], list[str]]:
             key in to_models if pictures.database_to_models is not None else None,
         )
         if origin == CHAIN:
-            difference = chain_to_models.get(key) or _reversed(by_chain[key])
+            difference = chain_to_models[key]
         else:
             difference = by_chain.get(key) or chain_to_models.get(key) or to_models[key]
-        if origin == BY_HAND and is_others(difference):
-            if not comes_along(difference):
-                alone.append(f"{difference.kind} {difference.name}")
+        if comes_along(difference):
             continue
-        if difference.kind == "sequence" and not difference.attribute and _has_owner(difference):
-            continue  # its table's name says enough
-        found.append(Found(*key, origin, f"{difference} ({_WORDS[origin]})"))
+        if origin == BY_HAND and is_others(difference):
+            alone.append(f"{difference.kind} {difference.name}")
+        else:
+            found.append(Found(*key, origin, f"{difference} ({_WORDS[origin]})"))
     return found, alone
 
 
@@ -90,12 +89,3 @@ def _origin(from_chain: bool, chain_to_models: bool, to_models: bool | None) -> 
 
 def _by_key(found: Iterable[Difference]) -> Mapping[_Key, Difference]:
     return {(each.kind, each.name, each.attribute): each for each in found}
-
-
-def _reversed(given: Difference) -> Difference:
-    return Difference(given.kind, given.name, given.attribute, given.wanted, given.actual)
-
-
-def _has_owner(difference: Difference) -> bool:
-    there = difference.actual or difference.wanted
-    return getattr(there, "owner", None) is not None
