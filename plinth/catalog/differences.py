@@ -66,7 +66,7 @@ def differences(actual: Catalog, wanted: Catalog) -> list[Difference]:
 def _differences(actual: Catalog, wanted: Catalog) -> Iterator[Difference]:
     for name in sorted({*actual.schemas, *wanted.schemas}):
         if name not in actual.schemas or name not in wanted.schemas:
-            yield Difference("schema", name, actual=_there(actual.schemas, name))
+            yield Difference("schema", name, actual=name if name in actual.schemas else None)
         elif actual.schemas[name] != wanted.schemas[name]:
             yield Difference("schema", name, "comment", actual.schemas[name], wanted.schemas[name])
     for kind, left, right in (
@@ -135,10 +135,6 @@ def _by_shown_name(named: Mapping[Any, Any], catalog: Catalog) -> dict[str, Any]
         name.name if name.schema == catalog.default_schema else str(name): value
         for name, value in named.items()
     }
-
-
-def _there(names: Mapping[str, Any], name: str) -> str | None:
-    return name if name in names else None
 
 
 def _shown(value: object) -> str:
