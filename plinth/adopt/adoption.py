@@ -31,7 +31,7 @@ from plinth.lint.linting import REFUSED, lint
 from plinth.revision_files import refuse_unloadable
 from plinth.scratch.baseline import begins_with_what_stands, named, revisions_catalog, without
 from plinth.scratch.databases import NoScratchError, scratch_database
-from plinth.scratch.revisions import History, RevisionError, all_steps, copy_missing, upgrade
+from plinth.scratch.revisions import RevisionError, all_steps, copy_missing, upgrade
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _adopt(config: Config, level: str, *, write: bool, baseline: bool) -> Adopti
     script = ScriptDirectory.from_config(config)
     refuse_unloadable(script)
     place = Path(script.env_py_location)
-    env = read_env(place.read_text(encoding="utf-8"), in_pyproject=_is_in_pyproject(config))
+    env = read_env(place.read_text(encoding="utf-8"), in_pyproject=bool(config.toml_alembic_config))
     new = rewriting.rewritten(env, level)
     found = Adoption(
         env=_shown(place),
@@ -162,10 +162,6 @@ def _quietly() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _is_in_pyproject(config: Config) -> bool:
-    return bool(config.toml_alembic_config)
 
 
 def _written(place: Path, env: EnvFile, new: str, seen: Seen, found: Adoption) -> Seen:
@@ -369,7 +365,8 @@ class _Looking:
                 then = made
             else:
                 with scratch_database(target) as older:
-                    upgrade_to(older, history, seen.heads)
+                    for head in seen.heads:
+                        upgrade(older, history, head)
                     then = self._read(older)
             there = history.read(target, made.default_schema)
             if seen.heads or there.tables:
@@ -396,12 +393,6 @@ class _Looking:
                 else "It is empty, and was not compared."
             )
             found.notes.append(f"No revision is marked as applied to the database. {words}")
-
-
-def upgrade_to(engine: Engine, history: History, heads: Sequence[str]) -> None:
-    """Apply revisions up to several ones."""
-    for each in heads:
-        upgrade(engine, history, each)
 
 
 def _lint(seen: Seen, found: Adoption) -> None:

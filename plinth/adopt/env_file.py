@@ -13,7 +13,10 @@ PLINTH, FLASK, ADVANCED = "Plinth", "Flask-Migrate", "advanced-alchemy"
 SEVERAL, HAND_MADE = "multidb", "hand-made"
 
 # What run() says itself, of `context.configure()`.
-_OURS = {"connection", "url", "target_metadata", "literal_binds", "dialect_opts", "dialect_name", "as_sql"}
+_OURS = {
+    *("connection", "url", "target_metadata", "literal_binds", "dialect_opts", "dialect_name", "as_sql"),
+    "transaction_per_migration",
+}
 _RUNS = {"configure", "run_migrations", "begin_transaction", "is_offline_mode"}
 # What may be called on the way to a connection and back, and leaves nothing behind.
 _ENGINES = {"create_engine", "create_async_engine"}
@@ -275,10 +278,9 @@ class _Reading:
                 env.metadata = source or env.metadata
                 if source is None:
                     self._hinder(each.value, "the models' metadata is made here")
-            if each.arg in _OURS or _is_plinths(each):
+            is_plinths = each.arg is None and ast.unparse(each.value) == "plinth.options()"
+            if is_plinths or each.arg in _OURS:
                 continue
-            if each.arg == "transaction_per_migration":
-                continue  # always so
             source = self._hoisted(each.value, scope)
             if source is None:
                 self._hinder(each.value, f"the option {each.arg or '**'} is made here")
@@ -376,10 +378,6 @@ def _is_about_nothing(node: ast.AST) -> bool:
         and isinstance(node.body[-1], ast.Raise)
         and not node.orelse
     )
-
-
-def _is_plinths(keyword: ast.keyword) -> bool:
-    return keyword.arg is None and ast.unparse(keyword.value) == "plinth.options()"
 
 
 def _only_skips_empty(function: Function | None) -> bool:
