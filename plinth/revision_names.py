@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import singledispatch
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +42,8 @@ def next_id(script: ScriptDirectory, taken: Iterable[str] = ()) -> str:
         taken: ids that are given away already but have no file yet.
     """
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    known = [time for name in (*_ids(script), *taken) if (time := _time_of(name))]
+    names = (*(each.revision for each in script.walk_revisions()), *taken)
+    known = [time for name in names if (time := _time_of(name))]
     return max([now, *(time + timedelta(seconds=1) for time in known)]).strftime(ID_FORMAT)
 
 
@@ -213,88 +213,38 @@ def in_short(changes: Sequence[str]) -> str:
     return ""
 
 
-@singledispatch
+_SAID: dict[type[ops.MigrateOperation], str] = {
+    ops.CreateTableOp: "create {0.table_name}",
+    ops.DropTableOp: "drop {0.table_name}",
+    ops.RenameTableOp: "rename {0.table_name} to {0.new_table_name}",
+    ops.AddColumnOp: "add {0.table_name} {0.column.name}",
+    ops.DropColumnOp: "drop {0.table_name} {0.column_name}",
+    ops.AlterColumnOp: "change {0.table_name} {0.column_name}",
+    ops.CreateIndexOp: "add index {0.index_name}",
+    ops.DropIndexOp: "drop index {0.index_name}",
+    ops.DropConstraintOp: "drop constraint {0.constraint_name}",
+    ops.CreateTableCommentOp: "comment {0.table_name}",
+    ops.DropTableCommentOp: "drop comment of {0.table_name}",
+}
+
+
 def _changes(operation: ops.MigrateOperation) -> list[str]:
-    summary = getattr(operation, "summary", None)
-    return [summary] if summary else []
-
-
-@_changes.register
-def _(operation: ops.OpContainer) -> list[str]:
-    return [text for each in operation.ops for text in _changes(each)]
-
-
-@_changes.register
-def _(operation: ops.CreateTableOp) -> list[str]:
-    return [f"create {operation.table_name}"]
-
-
-@_changes.register
-def _(operation: ops.DropTableOp) -> list[str]:
-    return [f"drop {operation.table_name}"]
-
-
-@_changes.register
-def _(operation: ops.RenameTableOp) -> list[str]:
-    return [f"rename {operation.table_name} to {operation.new_table_name}"]
-
-
-@_changes.register
-def _(operation: ops.AddColumnOp) -> list[str]:
-    return [f"add {operation.table_name} {operation.column.name}"]
-
-
-@_changes.register
-def _(operation: ops.DropColumnOp) -> list[str]:
-    return [f"drop {operation.table_name} {operation.column_name}"]
-
-
-@_changes.register
-def _(operation: ops.AlterColumnOp) -> list[str]:
-    if operation.modify_name:
+    if isinstance(operation, ops.OpContainer):
+        return [text for each in operation.ops for text in _changes(each)]
+    if isinstance(operation, ops.AddConstraintOp):
+        constraint = operation.to_constraint()
+        return [f"add constraint {constraint.name or f'to {constraint.table.name}'}"]
+    if isinstance(operation, ops.AlterColumnOp) and operation.modify_name:
         return [f"rename {operation.table_name} {operation.column_name} to {operation.modify_name}"]
-    return [f"change {operation.table_name} {operation.column_name}"]
-
-
-@_changes.register
-def _(operation: ops.CreateIndexOp) -> list[str]:
-    return [f"add index {operation.index_name}"]
-
-
-@_changes.register
-def _(operation: ops.DropIndexOp) -> list[str]:
-    return [f"drop index {operation.index_name}"]
-
-
-@_changes.register
-def _(operation: ops.AddConstraintOp) -> list[str]:
-    constraint = operation.to_constraint()
-    return [f"add constraint {constraint.name or f'to {constraint.table.name}'}"]
-
-
-@_changes.register
-def _(operation: ops.DropConstraintOp) -> list[str]:
-    return [f"drop constraint {operation.constraint_name}"]
-
-
-@_changes.register
-def _(operation: ops.CreateTableCommentOp) -> list[str]:
-    return [f"comment {operation.table_name}"]
-
-
-@_changes.register
-def _(operation: ops.DropTableCommentOp) -> list[str]:
-    return [f"drop comment of {operation.table_name}"]
+    said = next((words for kind, words in _SAID.items() if isinstance(operation, kind)), None)
+    summary = said.format(operation) if said else getattr(operation, "summary", None)
+    return [summary] if summary else []
 
 
 def _forms(table: str) -> set[str]:
     """Return the words of a table's name, singular and plural."""
     words = [*re.findall(r"[^\W_]+", table.lower()), table.lower()]
     return {form for word in words for form in (word, word.removesuffix("s"), f"{word}s")}
-
-
-def _ids(script: ScriptDirectory) -> Iterable[str]:
-    return (revision.revision for revision in script.walk_revisions())
 
 
 def _time_of(name: str) -> datetime | None:
