@@ -332,30 +332,27 @@ def url_of(config: "Config") -> "URL | None":
     return None if not text or text.startswith("driver://") else parse_url(text, "sqlalchemy.url")
 
 
-def database_url(*, start: bool = True) -> "URL":
-    """Return the application's database: DATABASE_URL's, or the local server's when that is unset.
-
-    Args:
-        start: start the local server if its database is meant and it isn't running.
+def database_url() -> "URL":
+    """Return the application's database: DATABASE_URL's, or the local server's, which is started, else.
 
     Raises:
         SettingsError: DATABASE_URL is no PostgreSQL URL, or is unset in production.
     """
-    return _configured("DATABASE_URL") or _local(start=start)
+    return _configured("DATABASE_URL") or _local()
 
 
-def application_url(config: "Config | None" = None, *, start: bool = True) -> "URL":
+def application_url(config: "Config | None" = None) -> "URL":
     """Return the database that Alembic's configuration names, if it names one, or else `database_url()`."""
     named = None if config is None else url_of(config)
-    return named or database_url(start=start)
+    return named or database_url()
 
 
-def migration_url(config: "Config | None" = None, *, start: bool = True) -> "URL":
+def migration_url(config: "Config | None" = None) -> "URL":
     """Return the database that migrations go to.
 
     MIGRATION_DATABASE_URL's, or else `application_url(config)`.
     """
-    return _configured("MIGRATION_DATABASE_URL") or application_url(config, start=start)
+    return _configured("MIGRATION_DATABASE_URL") or application_url(config)
 
 
 def parse_url(text: str, setting: str) -> "URL":
@@ -447,7 +444,7 @@ def _configured(name: str) -> "URL | None":
     return parse_url(text, name) if text else None
 
 
-def _local(*, start: bool) -> "URL":
+def _local() -> "URL":
     if app_env() == "production":
         raise SettingsError(
             "DATABASE_URL is not set, and with APP_ENV=production there is no default: set it."
@@ -456,6 +453,5 @@ def _local(*, start: bool) -> "URL":
     from plinth.local_server import development_server  # noqa: PLC0415
 
     server = development_server()
-    if start:
-        server.start()
+    server.start()
     return server.url(development_database())
