@@ -1,4 +1,4 @@
-"""The numbers under which the locks of the migrations are held, and who holds one."""
+"""The numbers under which locks are held, those of the migrations too, and who holds one."""
 
 import hashlib
 
@@ -15,6 +15,11 @@ HOLDER = """
     """
 
 
+def number_of(name: str) -> int:
+    """Return the number under which a lock of some name is held."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
 def lock_key(part: str, version_table: str) -> int:
     """Return the number of one of the two locks (`PARTS`) of a version table's revisions."""
-    return int.from_bytes(hashlib.sha256(f"plinth {part} {version_table}".encode()).digest()[:8], signed=True)
+    return number_of(f"plinth {part} {version_table}")

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from plinth import settings, up_to_date
+from plinth import advisory, settings, up_to_date
 from plinth.connecting import connect
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def one_at_a_time(server: Connection, name: str, waiting: Callable[[], None]) ->
         name: of what is done one at a time.
         waiting: called once if another one is at it.
     """
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    key = advisory.number_of(name)
     is_said = False
     # Polled: who waits inside pg_advisory_lock() holds a snapshot, and concurrent index builds wait for it.
     while not server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):

@@ -5,7 +5,6 @@ versions, extensions and collations are the same; otherwise on the project's loc
 never gets one.
 """
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from plinth import safety, settings
+from plinth.advisory import number_of
 from plinth.connecting import ConnectError, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
 from plinth.scratch.roles import TrialRoles
@@ -170,7 +170,7 @@ def drop_leftovers(server: Connection) -> None:
                 _run(server, SQL("drop database if exists {}").format(Identifier(name)))
             except DBAPIError as error:  # another role's, or somebody has just entered it
                 log.debug("Scratch database %s stays: %s", name, error.orig)
-            server.execute(text("select pg_advisory_unlock(:key)"), {"key": _key(name)})
+            server.execute(text("select pg_advisory_unlock(:key)"), {"key": number_of(name)})
 
 
 def _facts(target: Connection) -> _Facts:
@@ -294,8 +294,4 @@ def _run(server: Connection, statement: Composable) -> None:
 
 
 def _try_lock(server: Connection, name: str) -> bool:
-    return bool(server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": _key(name)}))
-
-
-def _key(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    return bool(server.scalar(text("select pg_try_advisory_lock(:key)"), {"key": number_of(name)}))

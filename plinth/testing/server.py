@@ -1,6 +1,5 @@
 """The server of the tests, and the databases that a run makes on it, of which none stays."""
 
-import hashlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy.engine import URL
 
 from plinth import settings
+from plinth.advisory import number_of
 from plinth.errors import PlinthError
 
 PREFIX = "plinth_test_"
@@ -90,7 +90,7 @@ def started() -> Iterator[DatabaseServer]:
             is_local=settings.variable("TEST_DATABASE_URL") is None,
         )
         with psycopg.connect(**libpq(server, server.maintenance_dbname), autocommit=True) as connection:
-            connection.execute("select pg_advisory_lock(%s)", [lock_key(RUN)])
+            connection.execute("select pg_advisory_lock(%s)", [number_of(RUN)])
             drop_leftovers(connection)
             yield server
 
@@ -126,11 +126,6 @@ def libpq(server: DatabaseServer, database: str) -> dict[str, Any]:
     return given | ({"password": server.password} if server.password else {})
 
 
-def lock_key(run: str) -> int:
-    """Return the key of the lock that a run holds as long as it lives."""
-    return int.from_bytes(hashlib.sha256(run.encode()).digest()[:8], signed=True)
-
-
 def run_of(database: str) -> str | None:
     """Return which run a database belongs to, by its name; None for one that is no test's."""
     match = re.match(rf"{PREFIX}[0-9a-f]{{8}}", database)
@@ -144,10 +139,10 @@ def drop_leftovers(connection: psycopg.Connection) -> None:
         run = run_of(name)
         if not run or run == RUN:
             continue
-        row = connection.execute("select pg_try_advisory_lock(%s)", [lock_key(run)]).fetchone()
+        row = connection.execute("select pg_try_advisory_lock(%s)", [number_of(run)]).fetchone()
         if not row or not row[0]:
             continue
         if is_template:
             connection.execute(SQL("alter database {} with is_template false").format(Identifier(name)))
         connection.execute(SQL("drop database if exists {} with (force)").format(Identifier(name)))
-        connection.execute("select pg_advisory_unlock(%s)", [lock_key(run)])
+        connection.execute("select pg_advisory_unlock(%s)", [number_of(run)])

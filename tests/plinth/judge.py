@@ -30,8 +30,9 @@ from sqlalchemy.schema import CreateSchema
 
 from plinth import safety
 from plinth.__main__ import libpq_url
+from plinth.advisory import number_of
 from plinth.local_server import client_program
-from plinth.testing.server import RUN, lock_key, run_of
+from plinth.testing.server import RUN, run_of
 from tests.plinth.history import History, empty_history, psql
 
 RAISED = "P0001"  # SQLSTATE of RAISE EXCEPTION: a sentence that somebody wrote
@@ -119,7 +120,7 @@ def empty_database(server: URL, name: str) -> Iterator[URL]:
     with psql(server.set(database="postgres")) as connection:
         run = run_of(name)
         if run and run != RUN:
-            connection.execute("select pg_advisory_lock_shared(%s)", [lock_key(run)])
+            connection.execute("select pg_advisory_lock_shared(%s)", [number_of(run)])
         connection.execute(SQL("create database {} template template0").format(Identifier(name)))
         try:
             yield server.set(database=name)
