@@ -132,7 +132,7 @@ def _written(
             written = _render(seen, copy, connection, change)
         changed = [written]
         for root in roots:
-            place = _within(root.path, folders)
+            place = _in_other(Path(root.path), {folder: copied for copied, folder in folders.items()})
             place.write_text(_on_top_of(place.read_text(encoding="utf-8"), written), encoding="utf-8")
             changed.append(place)
         _prove(history, copy, engine, seen, target)
@@ -251,11 +251,11 @@ def _prove(history: History, script: ScriptDirectory, engine: Engine, seen: Seen
         raise BaselineError(shown_differences(what, found))
 
 
-def _within(path: str, folders: dict[Path, Path]) -> Path:
-    """Return a file's copy."""
-    for copy, folder in folders.items():
-        if Path(path).is_relative_to(folder):
-            return copy / Path(path).relative_to(folder)
+def _in_other(path: Path, folders: dict[Path, Path]) -> Path:
+    """Return where a file of one of some folders lies in the other one that belongs to it."""
+    for folder, other in folders.items():
+        if path.is_relative_to(folder):
+            return other / path.relative_to(folder)
     raise BaselineError(f"{path} isn't in the folder of the revisions.")
 
 
@@ -267,10 +267,7 @@ def _revision(script: ScriptDirectory, path: Path) -> str:
 
 def _put_back(copy: Path, folders: dict[Path, Path]) -> Path:
     """Put a file where it belongs."""
-    for folder, original in folders.items():
-        if copy.is_relative_to(folder):
-            place = original / copy.relative_to(folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(copy, place)
-            return place
-    raise AssertionError(copy)
+    place = _in_other(copy, folders)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(copy, place)
+    return place
