@@ -307,25 +307,11 @@ def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int
 
 
 def _sequences(rows: Rows, tables: dict[int, Table]) -> Iterator[Sequence]:
-    for (
-        schema, name, type_, start, increment, minimum, maximum, cache, cycle, persistence, table, column,
-        is_identity, comment,
-    ) in rows(queries.SEQUENCES):  # fmt: skip
+    for schema, name, *settings, table, column, is_identity, comment in rows(queries.SEQUENCES):
         owner = tables.get(table) if table is not None else None
-        yield Sequence(
-            name=Name(schema, name),
-            type=type_,
-            start=start,
-            increment=increment,
-            minimum=minimum,
-            maximum=maximum,
-            cache=cache,
-            cycle=cycle,
-            persistence=persistence,
-            owner=ColumnName(owner.name, column) if owner else None,
-            is_identity=bool(is_identity),
-            comment=comment,
-        )
+        place = ColumnName(owner.name, column) if owner else None
+        own = {"owner": place, "is_identity": bool(is_identity), "comment": comment}
+        yield Sequence(Name(schema, name), *settings, **own)
 
 
 def _enums(rows: Rows) -> Iterator[Enum]:
