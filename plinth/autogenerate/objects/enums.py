@@ -5,7 +5,7 @@ stands beside the old one, and takes over the name together with all columns tha
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from plinth.autogenerate.change.dependents import standing_on
@@ -36,7 +36,7 @@ def mentioned_values(enum: Enum, change: Change) -> set[str]:
     new = _expressions(change.after) - _expressions(change.before)
     texts = [text for _, text in new]
     texts += [text for place, text in change.backfills.items() if change.after.column(*place)]
-    return {value for value in enum.values if any(is_mentioned([value], text) for text in texts)}
+    return {value for value in enum.values if any(is_mentioned(value, text) for text in texts)}
 
 
 def _expressions(catalog: Catalog) -> set[tuple[Node, str]]:
@@ -49,12 +49,8 @@ def _expressions(catalog: Catalog) -> set[tuple[Node, str]]:
     return found
 
 
-def is_mentioned(values: Collection[str], text: str) -> bool:
-    """Whether any of some values stands in SQL, by itself or in the literal of an array."""
-    return any(_is_mentioned(value, text) for value in values)
-
-
-def _is_mentioned(value: str, text: str) -> bool:
+def is_mentioned(value: str, text: str) -> bool:
+    """Whether a value stands in SQL, by itself or in the literal of an array."""
     element = value.replace("\\", "\\\\").replace('"', '\\"')
     return literal(value) in text or any(literal(element)[1:-1] in array for array in _ARRAY.findall(text))
 
@@ -191,8 +187,8 @@ def holder(way: Way, name: Name) -> str | None:
                     return f"{shown(table.name, catalog)}.{column.name} names it"
             for part in table.parts:
                 # One with a new value can't stand on the old type first.
-                stands_by = goes_along(way, table, part) and not is_mentioned(new, part.definition)
-                if type_ in part.needs and not stands_by:
+                is_new = any(is_mentioned(value, part.definition) for value in new)
+                if type_ in part.needs and (is_new or not goes_along(way, table, part)):
                     return f"{part.name} of {shown(table.name, catalog)} names it"
     return None
 
