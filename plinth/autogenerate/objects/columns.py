@@ -563,9 +563,8 @@ def _with_names_of_not_null(before: Table, after: Table, columns: dict[str, Colu
     standing = {each.name: each for each in before.constraints.values() if each.type != "n"}
     for table in (before, after):
         for each in table.constraints.values():
-            column = columns.get(each.columns[0]) if each.columns else None
-            gone = each.type == "n" and each.columns[0] not in columns
-            if each.type == "n" and (gone or (column is not None and column.not_null)):
+            column = columns.get(each.columns[0]) if each.type == "n" else None
+            if each.type == "n" and (column is None or column.not_null):
                 standing[each.name] = each
     return standing
 
