@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -137,15 +137,11 @@ def check(config: Config) -> Report:
     return report
 
 
-@contextmanager
-def _at_hand(config: Config, found: Configured) -> Iterator[Connection]:
-    """Yield a connection of ours to a database that `env.py` leads to, or the one that was handed over."""
+def _at_hand(config: Config, found: Configured) -> AbstractContextManager[Connection]:
+    """Return a connection of ours to a database that `env.py` leads to, or the one that was handed over."""
     if config.attributes.get("connection") is not None or found.url is None:
-        with migration_connection(config) as given:
-            yield given
-    else:
-        with connect(found.url) as connection:
-            yield connection
+        return migration_connection(config)
+    return connect(found.url)
 
 
 def _check_one(found: Configured, target: Connection, report: Report) -> None:
