@@ -385,4 +385,4 @@ def _only_skips_empty(function: Function | None) -> bool:
     if function is None:
         return False
     calls = {name.rpartition(".")[2] for name, _ in _calls(function)}
-    return "is_empty" in calls and {f"{each}" for each in calls} <= {"is_empty", "getattr", "info"}
+    return "is_empty" in calls and calls <= {"is_empty", "getattr", "info"}

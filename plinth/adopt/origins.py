@@ -80,9 +80,7 @@ def with_origins(pictures: Pictures) -> tuple[list[Found], list[str]]:
 
 def _origin(from_chain: bool, chain_to_models: bool, to_models: bool | None) -> str:
     """Return which of the three is alone; None is for a database that can't be compared with the models."""
-    if to_models is None:
-        return BY_HAND if from_chain else MODELS
-    if from_chain and chain_to_models:
+    if to_models is not None and from_chain and chain_to_models:
         return ALL if to_models else CHAIN
     return BY_HAND if from_chain else MODELS
 

@@ -55,10 +55,9 @@ def _of_revisions(found: Adoption) -> Iterator[str]:
         return
     if found.from_nothing:
         yield "They build a database from nothing." if found.revisions else "There is nothing to build."
-    elif found.not_made:
-        yield f"They don't build a database from nothing. No revision makes {shown_names(found.not_made)}."
     else:
-        yield "They don't build a database from nothing."
+        missing = f" No revision makes {shown_names(found.not_made)}." if found.not_made else ""
+        yield f"They don't build a database from nothing.{missing}"
     if found.revisions:
         irreversible = len(found.irreversible)
         more = (

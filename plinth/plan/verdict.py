@@ -109,7 +109,6 @@ def _of_scan(number: int, statement: Statement, use: Use, held: dict[Table, str]
             yield Reason("blocks", f"all of {name} is gone through, and the rows stay locked", number)
         else:
             yield Reason("online", f"rows of {name} are changed in batches", number)
-    elif statement.in_transaction:
-        yield Reason("scans", f"all of {name} is read, under {held.get(use.table, 'no lock')}", number)
     else:
-        yield Reason("online", f"all of {name} is read, under {held.get(use.table, 'no lock')}", number)
+        word = "scans" if statement.in_transaction else "online"
+        yield Reason(word, f"all of {name} is read, under {held.get(use.table, 'no lock')}", number)
