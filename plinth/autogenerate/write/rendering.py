@@ -38,8 +38,7 @@ def _call(function: str, *arguments: str | None) -> str:
     line = f"{function}({', '.join(given)})"
     if len(line) <= FULL and "\n" not in line:
         return line
-    inner = ",\n".join(given)
-    return f"{function}(\n{_indented(inner)},\n)"
+    return _call_in_lines(function, *given)
 
 
 def _indented(text: str) -> str:
