@@ -341,12 +341,9 @@ class Table:
 
     def needs_of(self, kind: str, name: str) -> frozenset[Node]:
         """Return what a column, a default, a constraint or an index of the table stands on."""
-        if kind == "constraint":
-            constraint = self.constraints.get(name)
-            return constraint.needs if constraint else NOTHING
-        if kind == "index":
-            index = self.indexes.get(name)
-            return index.needs if index else NOTHING
+        if kind in {"constraint", "index"}:
+            part = self.constraints.get(name) if kind == "constraint" else self.indexes.get(name)
+            return part.needs if part else NOTHING
         column = self.column(name)
         if column is None:
             return NOTHING
