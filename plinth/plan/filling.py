@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 PASSES = 5  # a row needs those that its foreign keys point to: a chain of tables is filled link by link
 
@@ -68,7 +68,7 @@ _LONG = 300  # characters of a text that has no limit
 _NUMBERS = re.compile(r"\((\d+)(?:,(-?\d+))?\)")
 
 
-def samples(type_: str, category: str, labels: Sequence[str] = (), beyond: int = _LONG) -> list[str]:
+def samples(type_: str, category: str, labels: Sequence[str], beyond: int = _LONG) -> list[str]:
     """Return values of a type, as texts: a plain one first, then such as have something to lose.
 
     Args:
@@ -97,7 +97,7 @@ def samples(type_: str, category: str, labels: Sequence[str] = (), beyond: int =
 
 
 def samples_of(
-    session: "psycopg.Connection[Any]", type_: str, beyond: int = _LONG, further: Sequence[str] = ()
+    session: "psycopg.Connection[Any]", type_: str, beyond: int, further: Sequence[str]
 ) -> list[str]:
     """Return values of a type that the database has, arrays included, and further ones: see `samples`."""
     row = session.execute(_TYPE, [type_.removesuffix("[]")] * 2).fetchone()
@@ -136,6 +136,15 @@ class _Table:
     columns: list[_Column]
 
 
+def _tables(session: "psycopg.Connection[Any]", oids: Sequence[int]) -> dict[int, _Table]:
+    found: dict[int, _Table] = {}
+    for oid, schema, table, *column in session.execute(_COLUMNS, [list(oids)]):
+        columns = found.setdefault(oid, _Table(Identifier(schema, table), [])).columns
+        if column[0] is not None:
+            columns.append(_Column(*column))
+    return found
+
+
 def fill(session: "psycopg.Connection[Any]", tables: Sequence[int]) -> list[int]:
     """Put a row into each table that has none; one that refuses stays empty.
 
@@ -146,11 +155,7 @@ def fill(session: "psycopg.Connection[Any]", tables: Sequence[int]) -> list[int]
     Returns:
         Those that got one.
     """
-    found: dict[int, _Table] = {}
-    for oid, schema, table, *column in session.execute(_COLUMNS, [list(tables)]):
-        columns = found.setdefault(oid, _Table(Identifier(schema, table), [])).columns
-        if column[0] is not None:
-            columns.append(_Column(*column))
+    found = _tables(session, tables)
     empty = {oid: table for oid, table in found.items() if not _has_rows(session, table)}
     waiting = empty
     for _ in range(PASSES):
@@ -174,38 +179,35 @@ def put(session: "psycopg.Connection[Any]", table: int, given: Mapping[str, Sequ
         table: its oid.
         given: values of some columns; each comes once at least, and NULL.
     """
-    found = [
-        (Identifier(*names), _Column(*column))
-        for _, *names, name, kind, category, label, required, made in session.execute(_COLUMNS, [[table]])
-        for column in [(name, kind, category, label, required, made)]
-    ]
+    found = _tables(session, [table])[table]
     for number in range(max(map(len, given.values()), default=0) + 1):
         for own in (str(number + 1), None):  # in a unique column, and in one that refers to another
-            values = {}
-            for _, column in found:
+            values: dict[_Column, str | None] = {}
+            for column in found.columns:
                 if column.name in given:
                     listed = [*given[column.name], None]
-                    values[column.name] = listed[min(number, len(listed) - 1)]
+                    values[column] = listed[min(number, len(listed) - 1)]
                 elif column.is_required:
                     plain = column.value()
-                    values[column.name] = own if own and plain == "1" else plain
+                    values[column] = own if own and plain == "1" else plain
             if _put_one(session, found, values):
                 break
 
 
-def _put_one(
-    session: "psycopg.Connection[Any]",
-    found: Sequence[tuple[Identifier, _Column]],
-    values: Mapping[str, str | None],
-) -> bool:
-    columns = [column for _, column in found if column.name in values]
-    names = SQL(", ").join(Identifier(column.name) for column in columns)
-    listed = SQL(", ").join(
-        SQL("cast({} as {})").format(Literal(values[column.name]), SQL(column.type)) for column in columns
+def _inserted(table: _Table, given: Mapping[_Column, str | None]) -> Composed:
+    """Return what inserts a row with some values."""
+    if not given:
+        return SQL("insert into {} default values").format(table.name)
+    names = SQL(", ").join(Identifier(column.name) for column in given)
+    values = SQL(", ").join(
+        SQL("cast({} as {})").format(Literal(value), SQL(column.type)) for column, value in given.items()
     )
-    statement = SQL("insert into {} ({}) values ({})").format(found[0][0], names, listed)
+    return SQL("insert into {} ({}) values ({})").format(table.name, names, values)
+
+
+def _put_one(session: "psycopg.Connection[Any]", table: _Table, values: Mapping[_Column, str | None]) -> bool:
     with contextlib.suppress(psycopg.Error), session.transaction():
-        session.execute(statement)
+        session.execute(_inserted(table, values))
         for view in session.execute(_MATERIALIZED).fetchall():  # what they compute may not take such a value
             session.execute(SQL("refresh materialized view {}").format(Identifier(*view)))
         return True
@@ -228,13 +230,8 @@ def _has_rows(session: "psycopg.Connection[Any]", table: _Table) -> bool:
 
 def _insert(session: "psycopg.Connection[Any]", table: _Table, *, whole: bool) -> bool:
     given = [column for column in table.columns if column.is_required or (whole and not column.is_made)]
-    names = SQL(", ").join(Identifier(column.name) for column in given)
-    values = SQL(", ").join(
-        SQL("cast({} as {})").format(Literal(column.value()), SQL(column.type)) for column in given
-    )
-    statement = SQL("insert into {} ({}) values ({})").format(table.name, names, values)
     try:
-        session.execute(statement if given else SQL("insert into {} default values").format(table.name))
+        session.execute(_inserted(table, {column: column.value() for column in given}))
     except psycopg.Error:
         return False
     return True
