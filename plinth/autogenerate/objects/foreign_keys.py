@@ -14,9 +14,7 @@ from plinth.autogenerate.change.quoting import (
     sql_name,
 )
 from plinth.autogenerate.change.stages import Stage, TableStage
-from plinth.autogenerate.change.steps import (
-    SqlOp,
-)
+from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
 from plinth.autogenerate.objects.constraints import (

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.change.heirs import (
-    with_heirs,
-)
+from plinth.autogenerate.change.heirs import with_heirs
 from plinth.autogenerate.change.parts import old_columns
 from plinth.autogenerate.change.quoting import (
     made_name,
@@ -14,9 +12,7 @@ from plinth.autogenerate.change.quoting import (
     temporary_name,
 )
 from plinth.autogenerate.change.stages import TableStage
-from plinth.autogenerate.change.steps import (
-    CommentOp,
-)
+from plinth.autogenerate.change.steps import CommentOp
 from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, not_null_names
 from plinth.autogenerate.objects.columns import alter_op, loosened

@@ -9,9 +9,7 @@ from dataclasses import replace
 
 from plinth.autogenerate.change.backfills import Fill, backfill
 from plinth.autogenerate.change.expressions import default_sql, named
-from plinth.autogenerate.change.heirs import (
-    is_column_inherited,
-)
+from plinth.autogenerate.change.heirs import is_column_inherited
 from plinth.autogenerate.change.quoting import (
     shown,
     sql_name,
@@ -23,9 +21,7 @@ from plinth.autogenerate.change.steps import (
     SqlOp,
 )
 from plinth.autogenerate.change.way import Way
-from plinth.autogenerate.objects.sequences import (
-    next_value,
-)
+from plinth.autogenerate.objects.sequences import next_value
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
 
