@@ -88,14 +88,10 @@ def apply_renames(
 
 def pending_tables(hints: Hints, before: Catalog, after: Catalog) -> set[Name]:
     """Return the tables that are to be renamed, by their old names."""
-    return {old for old, _ in _moves_of_tables(hints, before, after, _leave)} & set(before.tables)
+    return {old for old, _ in _moves_of_tables(hints, before, after, lambda _: None)} & set(before.tables)
 
 
 Doubt = Callable[[Iterable[str]], None]
-
-
-def _leave(_: Iterable[str]) -> None:
-    pass
 
 
 def _refuse_ring(names: Iterable[str]) -> None:
@@ -121,9 +117,8 @@ def refuse_undone(
     Raises:
         Refusal: there is one, and refusals aren't collected.
     """
-    for new, old in (
-        hints.tables.items() if given.tables else ()
-    ):  # what is begun anew has hints that are done
+    # What is begun anew has hints that are done.
+    for new, old in hints.tables.items() if given.tables else ():
         if new in after.tables and new not in before.tables:
             _refuse_undone(shown(new, after), shown(old, after), "there is no such table")
     for column, was in hints.columns.items():
