@@ -94,8 +94,6 @@ def type_source(type_: TypeEngine[Any], context: AutogenContext) -> str:
     if isinstance(type_, sa.String) and type_.collation:
         length = _option("length", type_.length)
         return _call(f"sa.{type(type_).__name__}", length, _option("collation", type_.collation))
-    if type(type_) is sa.JSON:
-        return "sa.JSON()"
     source: str = _repr_type(type_, context)
     return source.replace("'", '"')
 
