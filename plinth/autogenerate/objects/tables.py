@@ -181,7 +181,7 @@ def _native_table(
     """Return `op.create_table` and the constraints in it; None where SQLAlchemy has no words for a column."""
     catalog = change.after
     columns = [native_column(column, table, catalog) for column in table.columns if column.is_local]
-    if any(column is None for column in columns) or table.is_foreign or table.partition_bound:
+    if any(column is None for column in columns) or table.is_foreign:
         return None
     if any(parent.schema != table.name.schema for parent in table.parents):
         return None
