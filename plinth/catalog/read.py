@@ -163,7 +163,9 @@ def _rows(connection: Connection, query: str) -> list[Any]:
 
 
 def _tables(rows: Rows) -> dict[int, Table]:
-    expressions = _expressions(rows)
+    expressions: Expressions = defaultdict(set)
+    for owner, column in rows(queries.EXPRESSIONS):
+        expressions[owner].add(column)
     sequences = {
         (table, column): Name(schema, name)
         for schema, name, *_, table, column, _, _ in rows(queries.SEQUENCES)
@@ -231,13 +233,6 @@ def _tables(rows: Rows) -> dict[int, Table]:
     return tables
 
 
-def _expressions(rows: Rows) -> Expressions:
-    found: Expressions = defaultdict(set)
-    for owner, column in rows(queries.EXPRESSIONS):
-        found[owner].add(column)
-    return found
-
-
 def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
     found: dict[int, list[Constraint]] = defaultdict(list)
     for (
@@ -261,7 +256,7 @@ def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
                 foreign_key=foreign_key,
                 deferrable=deferrable,
                 deferred=deferred,
-                include=_names(numbers, table, (all_keys or ())[key_count:]) if all_keys else (),
+                include=_names(numbers, table, (all_keys or ())[key_count:]),
                 nulls_not_distinct=nulls_not_distinct,
                 options=tuple(sorted(options)),
                 comment=comment,
