@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from plinth import settings
 from plinth.adopt import rewriting
-from plinth.adopt.baseline import standing_below, write_baseline
+from plinth.adopt.baseline import write_baseline
 from plinth.adopt.env_file import EnvFile, read_env
 from plinth.adopt.origins import Found, Pictures, with_origins
 from plinth.adopt.seeing import Seen, on_its_database, see
@@ -29,7 +29,7 @@ from plinth.check import Problem, Report, try_all
 from plinth.errors import PlinthError
 from plinth.lint.linting import REFUSED, lint
 from plinth.revision_files import refuse_unloadable
-from plinth.scratch.baseline import begins_with_what_stands, named, revisions_catalog, without
+from plinth.scratch.baseline import begins_with_what_stands, named, revisions_catalog, standing_below, without
 from plinth.scratch.databases import NoScratchError, scratch_database
 from plinth.scratch.revisions import RevisionError, all_steps, copy_missing, upgrade
 

@@ -38,7 +38,7 @@ from plinth.check import Report, is_others, try_all
 from plinth.errors import PlinthError
 from plinth.revision_files import read_anew
 from plinth.revision_names import next_id
-from plinth.scratch.baseline import copy_standing, take_back
+from plinth.scratch.baseline import standing_below
 from plinth.scratch.databases import scratch_database
 from plinth.scratch.prerequisites import schema
 from plinth.scratch.revisions import History
@@ -65,18 +65,6 @@ class Baseline:
     files: tuple[Path, ...]
     stamp: str | None
     unknown: tuple[str, ...] = ()
-
-
-def standing_below(target: Connection, engine: Engine, history: History) -> Catalog:
-    """Make in an empty database what stands below the revisions and none of them makes, and return it.
-
-    Raises:
-        CopyError: the database can't be copied.
-    """
-    copy_standing(target, engine, history)
-    take_back(engine, history)
-    with engine.connect() as connection:
-        return history.read(connection)
 
 
 def write_baseline(seen: Seen, target: Connection) -> Baseline:

@@ -95,15 +95,12 @@ def on_baseline(target: Connection, history: History, do: Callable[[Engine, Cata
             first = error
     with scratch_database(target) as engine:
         try:
-            copy_standing(target, engine, history)
+            baseline = standing_below(target, engine, history)
         except CopyError as error:
             if first is None:
                 raise
             log.warning("%s", error)
             raise first from None
-        take_back(engine, history)
-        with engine.connect() as connection:
-            baseline = history.read(connection)
         return do(engine, baseline)
 
 
@@ -152,12 +149,21 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
         raise CopyError(f"The database's schema could not be copied: {error}") from error
 
 
-def take_back(engine: Engine, history: History) -> None:
-    """Undo all revisions that can be undone. Those below one that can't aren't tried then."""
+def standing_below(target: Connection, engine: Engine, history: History) -> Catalog:
+    """Make in an empty database what stands below the revisions and none of them makes, and return it.
+
+    What stands below a revision that can't be undone isn't tried.
+
+    Raises:
+        CopyError: the database can't be copied.
+    """
+    copy_standing(target, engine, history)
     try:
         downgrade(engine, history)
     except RevisionError as error:
         log.warning("What stands below revision %s was not tried: %s", error.revision, error)
+    with engine.connect() as connection:
+        return history.read(connection)
 
 
 def revisions_catalog(
