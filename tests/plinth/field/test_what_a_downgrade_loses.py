@@ -202,6 +202,23 @@ def test_by_the_word_it_runs(
     assert rows(empty_url, "select version_num from alembic_version") == [("a",)]
 
 
+def test_what_a_downgrade_does_by_a_driver_is_done_once(
+    filled: History, owner: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.add(
+        "b",
+        "a",
+        "pass",
+        "import psycopg\ninfo = op.get_bind().connection.driver_connection.info\n"
+        "with psycopg.connect(info.dsn, password=info.password) as own:\n"
+        "    own.execute('update t set id = id + 1')",
+    )
+    command.upgrade(filled.config(owner), "b")
+    monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
+    command.downgrade(filled.config(owner), "a")
+    assert rows(empty_url, "select max(id) from t") == [(101,)]
+
+
 def test_nothing_of_a_row_of_downgrades_runs_when_a_later_one_is_refused(
     filled: History, owner: Engine, empty_url: URL
 ) -> None:
