@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+ACTIVE_SQL_TRANSACTION = "25001"
 INSUFFICIENT_PRIVILEGE = "42501"
 _NEW_VALUE_IN_USE = "55P04"
 _NOT_READY = "55000"

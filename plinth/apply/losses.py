@@ -22,7 +22,7 @@ from sqlalchemy.pool import Pool
 
 from plinth.apply import sequences, session
 from plinth.listening import listening
-from plinth.server_errors import INSUFFICIENT_PRIVILEGE, sqlstate
+from plinth.server_errors import ACTIVE_SQL_TRANSACTION, INSUFFICIENT_PRIVILEGE, sqlstate
 
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
 
@@ -238,6 +238,8 @@ class _Trial:
             if session.is_lost(self._connection, error) or session.is_interrupted(error):
                 raise
             self._go_back()
+            if isinstance(error, DBAPIError) and sqlstate(error) == ACTIVE_SQL_TRANSACTION:
+                return "has a statement that needs a transaction of its own"
             if not (self._left or self.is_over or _BAR in str(error)):
                 raise
         else:

@@ -38,7 +38,7 @@ from plinth.apply.points import (
 from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
 from plinth.listening import listening
-from plinth.server_errors import words
+from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ _TELLS = re.compile(rf"{_START}do\b.*\braise\s+debug\b", re.IGNORECASE | re.DOTA
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
 _COMMITTED = "2D000"
-_HAS_ITS_OWN = {"25001", _COMMITTED}
+_HAS_ITS_OWN = {ACTIVE_SQL_TRANSACTION, _COMMITTED}
 # It isn't tried in a transaction, for what no rollback takes back would happen twice: numbers of sequences.
 _COMMITS = re.compile(rf"{_START}do\b.*\bcommit\b", re.IGNORECASE | re.DOTALL)
 

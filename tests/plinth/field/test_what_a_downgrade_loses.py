@@ -63,6 +63,10 @@ DOWNGRADES = {
         "leaves its transaction",
     ),
     "import": ("import psycopg", "imports psycopg"),
+    "isolation": (
+        EXECUTE.format("set transaction isolation level serializable") + "\nop.drop_table('t')",
+        "has a statement that needs a transaction of its own",
+    ),
 }
 
 
@@ -217,6 +221,17 @@ def test_what_a_downgrade_does_by_a_driver_is_done_once(
     monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
     command.downgrade(filled.config(owner), "a")
     assert rows(empty_url, "select max(id) from t") == [(101,)]
+
+
+def test_a_downgrade_may_choose_its_isolation(
+    filled: History, owner: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level = EXECUTE.format("set transaction isolation level serializable")
+    filled.add("b", "a", level, f"{level}\nop.drop_column('t', 'v')")
+    command.upgrade(filled.config(owner), "b")
+    monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
+    command.downgrade(filled.config(owner), "a")
+    assert rows(empty_url, "select to_jsonb(t) from t where id = 1") == [({"id": 1},)]
 
 
 def test_nothing_of_a_row_of_downgrades_runs_when_a_later_one_is_refused(
