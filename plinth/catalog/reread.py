@@ -1,9 +1,9 @@
-"""Definitions as PostgreSQL prints them once it has read its own print again, as a restored dump makes it do.
+"""What definitions mean that PostgreSQL prints: as it prints them once it has read its own print again.
 
-What `status IN ('a', 'b')` says of a varchar is kept as a list that is cast as a whole, and printed so. The
-parser hands the cast of a list that is written out to each element, and what was kept is printed otherwise
-from then on. The same happens when ALTER TYPE reads a check anew. Both mean the same: here is one form.
-The keys of an index are cut out of its definition here, too.
+A restored dump makes it do so. What `status IN ('a', 'b')` says of a varchar is kept as a list that is cast
+as a whole, and printed so. The parser hands the cast of a list that is written out to each element, and what
+was kept is printed otherwise from then on. The same happens when ALTER TYPE reads a check anew. Both mean the
+same: here is one form. An index's keys and storage parameters are told from its definition here, too.
 """
 
 import re

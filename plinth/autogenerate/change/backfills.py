@@ -113,17 +113,21 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
         ask = f"FOR {part} IN SELECT DISTINCT tableoid FROM {name} WHERE {condition} LOOP"  # noqa: S608
         change_it = dollar_quoted(f"{change} AND ctid >= $1 AND ctid < $2", "change")
         update = f"EXECUTE 'UPDATE ONLY ' || {part} || {change_it} USING {low}, {high};"
+    through = [
+        f"{pages} := pg_relation_size({table_sql}) / current_setting('block_size')::int;",
+        f"FOR {page} IN 0..{pages} BY {PAGES} LOOP{fill.saying_so}",
+        f"    {update}",
+        f"    COMMIT; RAISE DEBUG 'page % of %', {page}, {pages}; PERFORM pg_sleep({PAUSE});",
+        "END LOOP;",
+    ]
+    if not is_alone:
+        through = [*(f"    {each}" for each in through), "END LOOP; EXIT WHEN NOT FOUND;"]
     return do_block(
         [
             f"DECLARE {declared} BEGIN",
             f"    FOR {turn} IN 1..{TIMES} LOOP",
             f"        {ask}",
-            f"        {pages} := pg_relation_size({table_sql}) / current_setting('block_size')::int;",
-            f"        FOR {page} IN 0..{pages} BY {PAGES} LOOP{fill.saying_so}",
-            f"            {update}",
-            f"            COMMIT; RAISE DEBUG 'page % of %', {page}, {pages}; PERFORM pg_sleep({PAUSE});",
-            "        END LOOP;",
-            *([] if is_alone else ["        END LOOP;"]),
+            *(f"        {each}" for each in through),
             "    END LOOP;",
             *([] if fill.is_kept else [f"    UPDATE {name}{change};"]),
         ]
@@ -138,13 +142,13 @@ def _stop_at_rows_passed_over(name: str, fill: Fill) -> str:
         none += f" AND {where}"  # NULL may be what the value was before, and right
     said = (
         f"Rows of {name} get no value in {column}: a trigger or rule keeps updates from them. ",
-        f"Without it, UPDATE {name} SET {column} = {fill.value} WHERE {column} IS NULL, and go on",  # noqa: S608
+        f"Disable it, UPDATE {name} SET {column} = {fill.value} WHERE {column} IS NULL, enable it",  # noqa: S608
     )
     return do_block(
         [
             "BEGIN",
             f"    IF EXISTS (SELECT FROM {name} WHERE {none}) THEN",
-            f"        RAISE USING MESSAGE = {literal(said[0])}",
+            f"        RAISE USING ERRCODE = '23000', MESSAGE = {literal(said[0])}",
             f"            || {literal(said[1])};",
             "    END IF;",
         ]

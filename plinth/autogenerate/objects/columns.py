@@ -498,16 +498,13 @@ def changes_family(before: Column, after: Column) -> bool:
     return not same_family(before.type, after.type) or base_name(before.type) != base_name(after.type)
 
 
-# On a busy database
+# On a busy database: all changes that need no more than a short look at the catalog
 
 
 def _add_columns(way: Way, name: Name) -> None:
     eased = _eased(way, name)
     way.go(eased, through=_without_defaults(way, name, eased))
     let_number(way, name)
-
-
-# A table with all changes that need no more than a short look at the catalog
 
 
 def _eased(way: Way, name: Name) -> Catalog:

@@ -1,4 +1,4 @@
-"""Constraints: primary and foreign keys, unique, check, exclusion, and the names of NOT NULL.
+"""Constraints: primary and foreign keys, unique, check and exclusion constraints.
 
 On a busy table they hold for new rows first, and for all after a look at them that blocks nobody; a key takes
 an index that was built before.

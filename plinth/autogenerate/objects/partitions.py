@@ -123,7 +123,7 @@ def look_for_rows(default: Table, table: Table, catalog: Catalog) -> SqlOp:
     found = f"rows of {there} belong to the new partition {sql_name(table.name, catalog)}: move them first"
     lines = [
         f"BEGIN IF EXISTS (SELECT FROM {there} WHERE {table.partition_condition}) THEN",
-        f"    RAISE EXCEPTION USING MESSAGE = {literal(found)};",
+        f"    RAISE USING ERRCODE = '23000', MESSAGE = {literal(found)};",
         "END IF;",
     ]
     return SqlOp(do_block(lines), table=default.name)

@@ -43,7 +43,7 @@ from plinth.autogenerate.objects.indexes import add_index, build_for_key
 from plinth.autogenerate.objects.not_null import not_null_check, tightened
 from plinth.autogenerate.objects.sequences import identity_sql
 from plinth.autogenerate.online import triggers
-from plinth.autogenerate.online.keepers import Keeper, Turn, lock, stop_if_disabled
+from plinth.autogenerate.online.keepers import Keeper, Turn, lock, stop_at_rows_past
 from plinth.autogenerate.online.materialized import Beside
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 
@@ -420,7 +420,7 @@ class _Exchange:
         # Views before their tables, as queries lock them.
         found: list[ops.MigrateOperation] = [*self._drop_others(at, views)]
         found.append(lock(in_order(names, at), at))
-        found.append(stop_if_disabled([each.function for each in self.keepers], at))
+        found.append(stop_at_rows_past([each.stop for each in self.keepers]))
         at = dependents.without(at, views)
         found += self._drop_others(at, [each for each in gone if each not in views])
         left = dependents.without(self.way.at, gone)

@@ -1,7 +1,8 @@
 """The triggers that keep a column equal to another one, until it takes over its name or goes.
 
-They fire for what replication writes, too (`ENABLE ALWAYS`). Disabled by hand they don't, and can't tell
-afterwards; but `ENABLE TRIGGER ALL`, as a tool that loads rows says it, leaves another state than theirs.
+They fire for what replication writes, too (`ENABLE ALWAYS`). Where one was disabled for a time, or a
+partition detached, something may have been written past it. Both leave a row of pg_trigger that isn't of the
+transaction in which trigger and function were made: then that table's rows are looked at before the swap.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,17 @@ from plinth.autogenerate.objects.enums import NewEnum
 from plinth.autogenerate.online.triggers import last_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
-# How values are printed, and read: those that are written meanwhile as those that are there.
-_FORMATS = ("DateStyle", "IntervalStyle", "TimeZone", "bytea_output", "extra_float_digits", "lc_monetary")
+# By these a value is printed, read or made of another one: what is written meanwhile is made as what is
+# there. They are all that PostgreSQL's documentation names for it (Client Connection Defaults).
+_FORMATS = (
+    *("DateStyle", "IntervalStyle", "TimeZone", "bytea_output", "extra_float_digits", "xmloption"),
+    *("lc_monetary", "lc_numeric", "lc_time", "default_text_search_config"),
+)
 _PRINTED_ALIKE = {"smallint", "integer", "bigint", "numeric", "boolean", "uuid", "json", "jsonb"}
 _PRINTED_ALIKE |= {"text", "character varying", "character"}
+
+
+_PART, _LOST = "part", "is_lost"
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,37 @@ class KeepingTrigger:
             SqlOp(f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}", table=self.table),
         ]
 
+    def stop(self, pair: tuple[str, str], differ: str, mend: str, catalog: Catalog) -> list[str]:
+        """Return the lines that stop where rows were written past it (`stop_at_rows_past`).
+
+        Args:
+            pair: the columns' names.
+            differ: the condition that they differ.
+            mend: what makes them equal, as UPDATE … SET has it.
+            catalog: the schema. The table has to be locked by then.
+        """
+        own, home = quoted(self.name or self.function.name), sql_name(self.table, catalog)
+        function = literal(f"{sql_name(self.function, catalog)}()")
+        is_parted = catalog.tables[self.table].partition_key
+        what = f"{own} was disabled, or a partition detached," if is_parted else f"{own} was disabled"
+        said = (
+            f"Rows of {home} differ in {' and '.join(pair)}: trigger {what} for a time. ",
+            f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}; ",
+            f"UPDATE {home} SET {mend} where they differ",  # noqa: S608 - for a reader
+        )
+        told = [literal(each.replace("%", "%%")) for each in said]
+        stop = [f"    RAISE {told[0]}", *(f"        {each}" for each in told[1:])]
+        stop += ["        USING ERRCODE = '23000';", "END IF;"]
+        asked = "FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid"
+        where = f"WHERE p.oid = {function}::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A')"
+        if not is_parted:
+            found = f"EXISTS (SELECT FROM {home} WHERE {differ})"
+            return [f"IF EXISTS (SELECT {asked}", f"    {where})", f"    AND {found} THEN", *stop]
+        rest = dollar_quoted(f" WHERE {differ})", "of")
+        look = f"EXECUTE 'SELECT EXISTS (SELECT FROM ' || {_PART} || {rest} INTO {_LOST};"  # noqa: S608
+        inner = [f"    {each}" for each in (look, f"IF {_LOST} THEN", *stop)]
+        return [f"FOR {_PART} IN SELECT tgrelid {asked}", f"    {where} LOOP", *inner, "END LOOP;"]
+
     def drop(self, catalog: Catalog) -> Operations:
         """Return what drops both."""
         own = quoted(self.name or self.function.name)
@@ -63,39 +102,24 @@ class KeepingTrigger:
         ]
 
 
+def stop_at_rows_past(stops: Sequence[Sequence[str]]) -> SqlOp:
+    """Return what stops where something was written past triggers: it would be lost.
+
+    Args:
+        stops: the lines of each (`KeepingTrigger.stop`).
+    """
+    lines = [f"    {line}" for each in stops for line in each]
+    declared = f"DECLARE {_PART} regclass; {_LOST} boolean; " if any(_LOST in each for each in lines) else ""
+    note = "stops if something was written past a trigger; only where that can be any row is looked at"
+    return SqlOp(do_block([f"{declared}BEGIN", *lines]), note=note)
+
+
 def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
     """Return what locks tables, always in the same order: what is referred to first, as applications do."""
     tables = ", ".join(sql_name(each, catalog) for each in names)
     return SqlOp(
         f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE",
         note="all at once, in a transaction that changes the catalog only" if len(names) > 1 else None,
-    )
-
-
-def stop_if_disabled(functions: Sequence[Name], catalog: Catalog) -> SqlOp:
-    """Return what stops where such a trigger was disabled, for what was written then would be lost.
-
-    Args:
-        functions: theirs; partitions have triggers of their own for them.
-        catalog: the schema. The tables have to be locked by then.
-    """
-    found = ", ".join(f"{literal(sql_name(each, catalog) + '()')}::regprocedure" for each in functions)
-    said = (
-        "Trigger % was disabled: columns of % may differ. Make them equal after ",
-        "ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again",
-    )
-    return SqlOp(
-        do_block(
-            [
-                "DECLARE home regclass; own text; BEGIN",
-                "    FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger",
-                f"        WHERE tgenabled <> 'A' AND tgfoid IN ({found}) LOOP",
-                f"        RAISE {literal(said[0])}",
-                f"            {literal(said[1])}, own, home, home, own;",
-                "    END LOOP;",
-            ]
-        ),
-        note="what a trigger didn't see, as it was disabled, would be lost",
     )
 
 
@@ -187,6 +211,23 @@ class Keeper:
         # As text: json has no equality. A collation may take other values for equal.
         text = '::text COLLATE "C"' if new.collation or old.collation else "::text"
         return f"{was.removesuffix(cast)}{cast}{text} IS DISTINCT FROM {name}::text"
+
+    @property
+    def _differ(self) -> str:
+        """The condition that a row was written past it, once all are filled."""
+        if self.turn.is_back:
+            return self.missing
+        kind, beside = self.turn.beside.type, quoted(self.turn.beside.name)
+        found = (
+            f"({self.value})::{kind}::text IS DISTINCT FROM {beside}::text"  # as text: json has no equality
+        )
+        return found if self.otherwise is None else f"({self.value}) IS DISTINCT FROM NULL AND {found}"
+
+    @property
+    def stop(self) -> list[str]:
+        """The lines that stop where rows were written past it (`stop_at_rows_past`)."""
+        old, beside = quoted(self.turn.old.name), quoted(self.turn.beside.name)
+        return self._trigger.stop((old, beside), self._differ, f"{old} = {old}", self._way.at)
 
     def make(self) -> Operations:
         """Return what makes it."""

@@ -22,7 +22,7 @@ from plinth.autogenerate.objects.columns import alter_op, native_column, server_
 from plinth.autogenerate.objects.constraints import drop_constraint
 from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.objects.not_null import loosen
-from plinth.autogenerate.online.keepers import KeepingTrigger, lock, stop_if_disabled
+from plinth.autogenerate.online.keepers import KeepingTrigger, lock, stop_at_rows_past
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
@@ -164,6 +164,14 @@ def _with_other_names(table: Table, wanted: Table, old: str) -> Table:
     return replace(table, constraints={}, indexes={}).having(*map(own, table.parts))
 
 
+def _differ(one: str, other: str) -> str:
+    """Return the condition that two values differ, by their bytes.
+
+    json has no equality, and other values may be equal, or be printed alike.
+    """
+    return f"record_image_ne(ROW({one}), ROW({other}))"
+
+
 class _Pair:
     """A column by its old name and by its new one.
 
@@ -209,19 +217,15 @@ class _Pair:
         old, new = (quoted(each.name) for each in (self.old, self.new))
         default = default_sql(self.new)
 
-        def differ(one: str, other: str) -> str:
-            # By their bytes: json has no equality, and other values may be equal, or be printed alike.
-            return f"record_image_ne(ROW({one}), ROW({other}))"
-
         left_out = f"({default})::{self.new.type}"
-        is_given = differ(f"NEW.{new}", left_out) if default else f"NEW.{new} IS DISTINCT FROM NULL"
+        is_given = _differ(f"NEW.{new}", left_out) if default else f"NEW.{new} IS DISTINCT FROM NULL"
         body = [
             "BEGIN",
             "    IF TG_OP = 'INSERT' THEN",
             f"        IF {is_given} THEN NEW.{old} := NEW.{new};",
             f"        ELSE NEW.{new} := NEW.{old}; END IF;",
-            f"    ELSIF {differ(f'NEW.{new}', f'OLD.{new}')} THEN NEW.{old} := NEW.{new};",
-            f"    ELSIF {differ(f'NEW.{old}', f'OLD.{old}')} THEN NEW.{new} := NEW.{old};",
+            f"    ELSIF {_differ(f'NEW.{new}', f'OLD.{new}')} THEN NEW.{old} := NEW.{new};",
+            f"    ELSIF {_differ(f'NEW.{old}', f'OLD.{old}')} THEN NEW.{new} := NEW.{old};",
             f"    ELSE NEW.{new} := coalesce(NEW.{new}, NEW.{old}); NEW.{old} := NEW.{new};",
             "    END IF;",
             "    RETURN NEW;",
@@ -231,11 +235,9 @@ class _Pair:
 
     def stop(self, catalog: Catalog) -> Operations:
         """Return what drops the trigger, before one of the two goes."""
-        return [
-            lock([self.name], catalog),
-            stop_if_disabled([self._trigger.function], catalog),
-            *self._trigger.drop(catalog),
-        ]
+        old, new = quoted(self.old.name), quoted(self.new.name)
+        stop = self._trigger.stop((old, new), _differ(old, new), f"{new} = {old}", catalog)
+        return [lock([self.name], catalog), stop_at_rows_past([stop]), *self._trigger.drop(catalog)]
 
 
 STAGES = (

@@ -116,18 +116,30 @@ def upgrade() -> None:
         op.execute("ALTER TABLE notes VALIDATE CONSTRAINT fk_notes_user_id_users_new")
     # all at once, in a transaction that changes the catalog only
     op.execute("LOCK TABLE users, notes IN ACCESS EXCLUSIVE MODE")
-    # what a trigger didn't see, as it was disabled, would be lost
+    # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE home regclass; own text; BEGIN
-            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
-                WHERE tgenabled <> 'A'
-                    AND tgfoid IN ('notes_user_id_new()'::regprocedure, 'users_id_new()'::regprocedure)
-                    LOOP
-                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
-                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
-                        home, own;
-            END LOOP;
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'notes_user_id_new()'::regprocedure AND (t.xmin <> p.xmin
+                    OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM notes WHERE (user_id)::bigint::text IS DISTINCT
+                    FROM user_id_new::text) THEN
+                RAISE
+                    'Rows of notes differ in user_id and user_id_new: trigger notes_user_id_new was disabled for a time. '
+                    'ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_new; '
+                    'UPDATE notes SET user_id = user_id where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'users_id_new()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM users WHERE (id)::bigint::text IS DISTINCT FROM id_new::text) THEN
+                RAISE
+                    'Rows of users differ in id and id_new: trigger users_id_new was disabled for a time. '
+                    'ALTER TABLE users ENABLE ALWAYS TRIGGER users_id_new; '
+                    'UPDATE users SET id = id where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
         END $$
         """
     )
@@ -260,18 +272,30 @@ def downgrade() -> None:
         op.execute("ALTER TABLE notes VALIDATE CONSTRAINT fk_notes_user_id_users_old")
     # all at once, in a transaction that changes the catalog only
     op.execute("LOCK TABLE users, notes IN ACCESS EXCLUSIVE MODE")
-    # what a trigger didn't see, as it was disabled, would be lost
+    # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE home regclass; own text; BEGIN
-            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
-                WHERE tgenabled <> 'A'
-                    AND tgfoid IN ('notes_user_id_old()'::regprocedure, 'users_id_old()'::regprocedure)
-                    LOOP
-                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
-                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
-                        home, own;
-            END LOOP;
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'notes_user_id_old()'::regprocedure AND (t.xmin <> p.xmin
+                    OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM notes WHERE user_id_old::bigint::text IS DISTINCT
+                    FROM user_id::text) THEN
+                RAISE
+                    'Rows of notes differ in user_id and user_id_old: trigger notes_user_id_old was disabled for a time. '
+                    'ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_old; '
+                    'UPDATE notes SET user_id = user_id where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'users_id_old()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM users WHERE id_old::bigint::text IS DISTINCT FROM id::text) THEN
+                RAISE
+                    'Rows of users differ in id and id_old: trigger users_id_old was disabled for a time. '
+                    'ALTER TABLE users ENABLE ALWAYS TRIGGER users_id_old; '
+                    'UPDATE users SET id = id where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
         END $$
         """
     )

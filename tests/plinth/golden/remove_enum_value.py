@@ -64,16 +64,22 @@ def upgrade() -> None:
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_new_required")
         op.execute("ANALYZE posts (state_new)")
     op.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
-    # what a trigger didn't see, as it was disabled, would be lost
+    # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE home regclass; own text; BEGIN
-            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
-                WHERE tgenabled <> 'A' AND tgfoid IN ('posts_state_new()'::regprocedure) LOOP
-                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
-                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
-                        home, own;
-            END LOOP;
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'posts_state_new()'::regprocedure AND (t.xmin <> p.xmin
+                    OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM posts
+                    WHERE (state::text::post_state_new)::post_state_new::text IS DISTINCT
+                    FROM state_new::text) THEN
+                RAISE
+                    'Rows of posts differ in state and state_new: trigger posts_state_new was disabled for a time. '
+                    'ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_state_new; '
+                    'UPDATE posts SET state = state where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
         END $$
         """
     )
@@ -138,16 +144,21 @@ def downgrade() -> None:
         op.execute("ALTER TABLE posts VALIDATE CONSTRAINT posts_state_old_required")
         op.execute("ANALYZE posts (state_old)")
     op.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
-    # what a trigger didn't see, as it was disabled, would be lost
+    # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE home regclass; own text; BEGIN
-            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
-                WHERE tgenabled <> 'A' AND tgfoid IN ('posts_state_old()'::regprocedure) LOOP
-                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
-                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
-                        home, own;
-            END LOOP;
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'posts_state_old()'::regprocedure AND (t.xmin <> p.xmin
+                    OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM posts WHERE state_old::text::post_state::text IS DISTINCT
+                    FROM state::text) THEN
+                RAISE
+                    'Rows of posts differ in state and state_old: trigger posts_state_old was disabled for a time. '
+                    'ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_state_old; '
+                    'UPDATE posts SET state = state where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
         END $$
         """
     )

@@ -23,9 +23,10 @@ def upgrade() -> None:
     op.execute(
         "CREATE FUNCTION users_email_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
         "CURRENT SET DateStyle FROM CURRENT SET IntervalStyle FROM CURRENT SET TimeZone FROM "
-        "CURRENT SET bytea_output FROM CURRENT SET extra_float_digits FROM CURRENT SET lc_monetary "
-        "FROM CURRENT AS $keep$ BEGIN NEW.email_new := (SELECT left(email, 100) FROM (SELECT "
-        "NEW.*) AS users); RETURN NEW; END $keep$"
+        "CURRENT SET bytea_output FROM CURRENT SET extra_float_digits FROM CURRENT SET xmloption "
+        "FROM CURRENT SET lc_monetary FROM CURRENT SET lc_numeric FROM CURRENT SET lc_time FROM "
+        "CURRENT SET default_text_search_config FROM CURRENT AS $keep$ BEGIN NEW.email_new := "
+        "(SELECT left(email, 100) FROM (SELECT NEW.*) AS users); RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_email_new BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
@@ -54,9 +55,9 @@ def upgrade() -> None:
             DO $$ BEGIN
                 IF EXISTS (SELECT FROM users WHERE email_new IS NOT DISTINCT
                     FROM NULL AND (left(email, 100)) IS DISTINCT FROM NULL) THEN
-                    RAISE USING MESSAGE =
+                    RAISE USING ERRCODE = '23000', MESSAGE =
                         'Rows of users get no value in email_new: a trigger or rule keeps updates from them. '
-                        || 'Without it, UPDATE users SET email_new = left(email, 100) WHERE email_new IS NULL, and go on';
+                        || 'Disable it, UPDATE users SET email_new = left(email, 100) WHERE email_new IS NULL, enable it';
                 END IF;
             END $$
             """
@@ -73,16 +74,22 @@ def upgrade() -> None:
         )
         op.execute("ANALYZE users (email_new)")
     op.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-    # what a trigger didn't see, as it was disabled, would be lost
+    # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE home regclass; own text; BEGIN
-            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
-                WHERE tgenabled <> 'A' AND tgfoid IN ('users_email_new()'::regprocedure) LOOP
-                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
-                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
-                        home, own;
-            END LOOP;
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'users_email_new()'::regprocedure AND (t.xmin <> p.xmin
+                    OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM users
+                    WHERE (left(email, 100))::character varying(100)::text IS DISTINCT
+                    FROM email_new::text) THEN
+                RAISE
+                    'Rows of users differ in email and email_new: trigger users_email_new was disabled for a time. '
+                    'ALTER TABLE users ENABLE ALWAYS TRIGGER users_email_new; '
+                    'UPDATE users SET email = email where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
         END $$
         """
     )
@@ -98,11 +105,12 @@ def downgrade() -> None:
     op.execute(
         "CREATE FUNCTION users_email_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "
         "CURRENT SET DateStyle FROM CURRENT SET IntervalStyle FROM CURRENT SET TimeZone FROM "
-        "CURRENT SET bytea_output FROM CURRENT SET extra_float_digits FROM CURRENT SET lc_monetary "
-        "FROM CURRENT AS $keep$ BEGIN IF (SELECT (SELECT left(email, 100) FROM (SELECT email_old "
-        "AS email) AS users)::character varying(100)::text IS DISTINCT FROM email::text FROM "
-        "(SELECT NEW.*) AS users) THEN NEW.email_old := (SELECT email FROM (SELECT NEW.*) AS "
-        "users); END IF; RETURN NEW; END $keep$"
+        "CURRENT SET bytea_output FROM CURRENT SET extra_float_digits FROM CURRENT SET xmloption "
+        "FROM CURRENT SET lc_monetary FROM CURRENT SET lc_numeric FROM CURRENT SET lc_time FROM "
+        "CURRENT SET default_text_search_config FROM CURRENT AS $keep$ BEGIN IF (SELECT (SELECT "
+        "left(email, 100) FROM (SELECT email_old AS email) AS users)::character varying(100)::text "
+        "IS DISTINCT FROM email::text FROM (SELECT NEW.*) AS users) THEN NEW.email_old := (SELECT "
+        "email FROM (SELECT NEW.*) AS users); END IF; RETURN NEW; END $keep$"
     )
     op.execute(
         "CREATE TRIGGER users_email_old BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
@@ -134,9 +142,9 @@ def downgrade() -> None:
                     FROM NULL AND (SELECT left(email, 100)
                     FROM (SELECT email_old AS email) AS users)::character varying(100)::text IS DISTINCT
                     FROM email::text) THEN
-                    RAISE USING MESSAGE =
+                    RAISE USING ERRCODE = '23000', MESSAGE =
                         'Rows of users get no value in email_old: a trigger or rule keeps updates from them. '
-                        || 'Without it, UPDATE users SET email_old = email WHERE email_old IS NULL, and go on';
+                        || 'Disable it, UPDATE users SET email_old = email WHERE email_old IS NULL, enable it';
                 END IF;
             END $$
             """
@@ -153,16 +161,22 @@ def downgrade() -> None:
         )
         op.execute("ANALYZE users (email_old)")
     op.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-    # what a trigger didn't see, as it was disabled, would be lost
+    # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE home regclass; own text; BEGIN
-            FOR home, own IN SELECT tgrelid, quote_ident(tgname) FROM pg_trigger
-                WHERE tgenabled <> 'A' AND tgfoid IN ('users_email_old()'::regprocedure) LOOP
-                RAISE 'Trigger % was disabled: columns of % may differ. Make them equal after '
-                    'ALTER TABLE % ENABLE ALWAYS TRIGGER %, and run the same command again', own, home,
-                        home, own;
-            END LOOP;
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                WHERE p.oid = 'users_email_old()'::regprocedure AND (t.xmin <> p.xmin
+                    OR tgenabled <> 'A'))
+                AND EXISTS (SELECT FROM users WHERE (SELECT left(email, 100)
+                    FROM (SELECT email_old AS email) AS users)::character varying(100)::text IS DISTINCT
+                    FROM email::text) THEN
+                RAISE
+                    'Rows of users differ in email and email_old: trigger users_email_old was disabled for a time. '
+                    'ALTER TABLE users ENABLE ALWAYS TRIGGER users_email_old; '
+                    'UPDATE users SET email = email where they differ'
+                    USING ERRCODE = '23000';
+            END IF;
         END $$
         """
     )
