@@ -92,7 +92,7 @@ _OURS = """
     select has_schema_privilege('plinth', 'usage')
            and bool_and(has_table_privilege('plinth.ledger', privilege) or privilege in ('update', 'delete'))
            and bool_and(has_table_privilege('plinth.unfinished', privilege))
-           and bool_and(has_table_privilege('plinth.points', privilege) or privilege = 'update') as may,
+           and bool_and(has_table_privilege('plinth.points', privilege)) as may,
            (select max(id) from plinth.ledger where version_table = $1) as last,
            exists (select from plinth.unfinished) or exists (select from plinth.points) as is_half_done
     from unnest(array['select', 'insert', 'update', 'delete']) privilege
@@ -114,7 +114,7 @@ class Uncertain(Exception):  # noqa: N818 - no error
     """The long way has to be taken."""
 
 
-UNCERTAIN = (Uncertain, PlinthError, ImportError, OSError, libpq.NoAnswer)
+UNCERTAIN = (Uncertain, PlinthError, ImportError, OSError, ValueError, libpq.NoAnswer)
 
 
 @dataclass(frozen=True)

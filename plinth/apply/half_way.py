@@ -19,13 +19,13 @@ from alembic.runtime.migration import MigrationContext
 from psycopg.sql import Identifier
 from sqlalchemy import Connection
 
-from plinth.apply.identifiers import IDENTIFIER, plain
 from plinth.apply.points import Interrupted, PointError, driver_session, erase, go_back, note_back, shown
 from plinth.apply.renamed import TAKEN, ways_back
 from plinth.apply.resuming import ways
 from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
+from plinth.sql_text import IDENTIFIER, plain
 
 log = logging.getLogger(__name__)
 

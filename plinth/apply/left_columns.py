@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
-from plinth.apply.identifiers import IDENTIFIER
 from plinth.apply.points import driver_session
 from plinth.errors import PlinthError
 from plinth.listening import listening
+from plinth.sql_text import IDENTIFIER
 
 log = logging.getLogger(__name__)
 

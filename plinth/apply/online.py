@@ -20,12 +20,12 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
-from plinth.apply.identifiers import IDENTIFIER, plain
 from plinth.apply.points import (
     BLOCK,
     HALF_DONE,
     Points,
     calls_what_may_write,
+    changes,
     checksum_of_values,
     driver_session,
     ends_transaction,
@@ -39,6 +39,7 @@ from plinth.apply.session import is_idle
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
+from plinth.sql_text import IDENTIFIER, SPACE, plain
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ POLL_INTERVAL = 0.1  # seconds
 CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 
 _NAME = rf"{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?"
-_START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
+_START = rf"\A{SPACE}"
 _CREATE = re.compile(
     rf"{_START}create\s+(?:unique\s+)?index\s+concurrently\s+(?P<tolerant>if\s+not\s+exists\s+)?"
     rf"(?P<index>{IDENTIFIER})\s+on\s+(?:only\s+)?(?P<table>{_NAME})",
@@ -293,7 +294,7 @@ class OnlineStatements:
         if step is None or self._are_ours or step.is_written:
             return False
         if context.root_connection is not self.connection:
-            if not reads(statement):
+            if changes(cursor.connection, statement):
                 self._see_elsewhere(step)
             return False
         outside = self._is_outside()
@@ -304,7 +305,7 @@ class OnlineStatements:
         if step.points:
             done = step.points.next(statement, checksum_of_values(cursor.connection, parameters))
         if done:
-            for each in settings_in(statement):
+            for each in settings_in(cursor.connection, statement):
                 cursor.connection.execute(each.encode())
             replay(cursor, done, statement)
         elif outside:

@@ -21,43 +21,45 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from plinth import checksum
-from plinth.apply.identifiers import IDENTIFIER
 from plinth.errors import PlinthError
+from plinth.sql_text import IDENTIFIER, SPACE
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
 HALF_DONE = "(half done)"  # there too, in the place of an object's name
 MOST_ROWS = 1000  # that a statement may return and be passed over later
 
-_SPACE = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _SET = (
     r"(?:set|reset|savepoint|release|rollback\s+to|prepare(?!\s+transaction)|deallocate)\b"  # for its session
 )
-_READS = re.compile(
-    rf"\A{_SPACE}(?:\(?{_SPACE}(?:select|show|values|table)\b|{_SET}|(?:begin|start)\b)",
-    re.IGNORECASE | re.DOTALL,
+_READS = re.compile(rf"\A{SPACE}\(?{SPACE}(?:select|show|values|table)\b", re.IGNORECASE | re.DOTALL)
+_SETS = re.compile(rf"\A{SPACE}{_SET}", re.IGNORECASE | re.DOTALL)
+_SETS_BY_CALL = re.compile(rf"\A{SPACE}select\b.*\bset_config\s*\(", re.IGNORECASE | re.DOTALL)
+_READS_WITH = re.compile(
+    rf"\A{SPACE}with\b(?!.*\b(?:insert|update|delete|merge)\b)", re.IGNORECASE | re.DOTALL
 )
-_SETS = re.compile(rf"\A{_SPACE}(?:{_SET}|select\b.*\bset_config\s*\()", re.IGNORECASE | re.DOTALL)
+_BEGINS = re.compile(rf"\A{SPACE}(?:begin|start)\b", re.IGNORECASE | re.DOTALL)
 # A semicolon, or what may have one in it: comments, texts, names, and what stands between dollars.
 _TOKEN = re.compile(
     r"""--[^\n]*|/\*.*?\*/|(?<![\w$])e'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|"""
     r"(?<![\w$])(?P<dollars>\$(?:[^\W\d]\w*)?\$).*?(?P=dollars)|(?P<end>;)|[^;'\"/$e-]+|.",
     re.IGNORECASE | re.DOTALL,
 )
-_NOTHING = re.compile(rf"{_SPACE}\Z", re.DOTALL)
+_NOTHING = re.compile(rf"{SPACE}\Z", re.DOTALL)
 _WRITES = re.compile(
     r"\b(?:(?:setval|nextval)\s*\(|into\b)", re.IGNORECASE
 )  # a SELECT that does more than read
 _CALLED = re.compile(r'("(?:[^"]|"")+"|[^\W\d][\w$]*)\s*\(')
 _INDEX = re.compile(
-    rf"\A{_SPACE}(?:create|drop)\s+(?:unique\s+)?index\s+concurrently\b", re.IGNORECASE | re.DOTALL
+    rf"\A{SPACE}(?:create|drop)\s+(?:unique\s+)?index\s+concurrently\b", re.IGNORECASE | re.DOTALL
 )
 _TEMPORARY = re.compile(
-    rf"\b(?:create\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:recursive\s+)?\w+|into\s+temp(?:orary)?(?:\s+table)?)"
+    rf"\A{SPACE}(?:create\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:recursive\s+)?\w+"
+    r"|(?:select|with)\b.*?\binto\s+temp(?:orary)?(?:\s+table)?)"
     rf"\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\s*\.\s*)?(?P<name>{IDENTIFIER})",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
 _DROPPED = re.compile(r"\bon\s+commit\s+drop\b|\A\s*drop\b", re.IGNORECASE)
-_ENDS = re.compile(rf"\A{_SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
+_ENDS = re.compile(rf"\A{SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
 _MAY_WRITE = """
     select exists (
@@ -96,14 +98,25 @@ class PointError(PlinthError):
 
 def reads(text: str) -> bool:
     """Whether a statement only reads, or sets something for its session or transaction; of several, each."""
-    if not _READS.match(text) or _WRITES.search(text):
-        return False
-    return all(_READS.match(each) for each in statements_of(text))
+    return all(
+        _SETS.match(each) or _BEGINS.match(each) or (_READS.match(each) and not _WRITES.search(each))
+        for each in statements_of(text)
+    )
 
 
-def settings_in(text: str) -> list[str]:
-    """Return the statements of a text that only set something for their session or transaction."""
-    return [each for each in statements_of(text) if _SETS.match(each) and not _WRITES.search(each)]
+def changes(session: "psycopg.Connection[Any]", text: str) -> bool:
+    """Whether a statement does more than read, or set something."""
+    return not (reads(text) or _READS_WITH.match(text)) or calls_what_may_write(session, text)
+
+
+def settings_in(session: "psycopg.Connection[Any]", text: str) -> list[str]:
+    """Return those of a text of several statements that only set something for session or transaction."""
+    found = statements_of(text)
+    return [
+        each
+        for each in (found if found[1:] else ())
+        if _SETS.match(each) or (_SETS_BY_CALL.match(each) and not changes(session, each))
+    ]
 
 
 def statements_of(text: str) -> list[str]:
@@ -306,7 +319,7 @@ class Points:
         """
         texts = [text for _, each in sorted(self._before.items()) for text in statements_of(each.statement)]
         for place, text in enumerate(texts):
-            made = None if _DROPPED.search(text) else _TEMPORARY.search(text)
+            made = None if _DROPPED.search(text) else _TEMPORARY.match(text)
             name = made and made["name"]
             if not name or any(_DROPPED.search(each) and name in each for each in texts[place + 1 :]):
                 continue

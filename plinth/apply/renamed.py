@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from psycopg.sql import Identifier
 
-from plinth.apply.identifiers import IDENTIFIER, plain
 from plinth.catalog import Catalog, Name
+from plinth.sql_text import IDENTIFIER, plain
 
 _VALUE = r"(?:'(?:[^']|'')*')"
 _ALTER = re.compile(

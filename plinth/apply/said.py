@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
-from plinth.apply.identifiers import IDENTIFIER
 from plinth.apply.renamed import TAKEN, renames_of
+from plinth.sql_text import IDENTIFIER
 
 _WORD = re.compile(r"[\w$]+")
 _IN_QUOTES = re.compile(r"""['"]([\w$]+)(?=['"])""")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from plinth.sql_text import SPACE
+
 # From the weakest to the strongest: PostgreSQL's documentation, 13.3 "Explicit Locking".
 LOCKS = (
     "ACCESS SHARE",
@@ -17,7 +19,7 @@ LOCKS = (
 )
 STRONG = frozenset(LOCKS[LOCKS.index("SHARE") :])  # those that make an application's INSERT wait
 
-START = r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*"  # of a statement, with what comes before its first word
+START = rf"\A{SPACE}"  # of a statement, with what comes before its first word
 
 
 def beginning_with(words: str) -> re.Pattern[str]:

@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
+from plinth.apply.points import reads
 from plinth.apply.renamed import ways_back
 from plinth.catalog import read_catalog
 from plinth.status import WRONG, status
@@ -521,7 +522,14 @@ PUT = """
     """
 
 
-@pytest.mark.parametrize("query", ['select "Put"()', 'select id into other from t_a; select "Put"()'])
+@pytest.mark.parametrize(
+    "query",
+    [
+        'select "Put"()',
+        'select id into other from t_a; select "Put"()',
+        "select \"Put\"(), set_config('app.x', 'y', false)",
+    ],
+)
 def test_a_query_that_writes_is_not_repeated(
     table: History, empty_engine: Engine, empty_url: URL, query: str
 ) -> None:
@@ -587,15 +595,17 @@ LEFT = (
     f"op.execute('commit; {ADD}')",
     f"op.execute('{ADD}')\nop.get_bind().connection.commit()",
 )
-ELSEWHERE = f"with op.get_bind().engine.begin() as other:\n    other.execute(sa.text('{ADD}'))"
+ELSEWHERE = "with op.get_bind().engine.begin() as other:\n    other.execute(sa.text('{}'))"
+ELSEWHERE_TOO = (ELSEWHERE.format(ADD), ELSEWHERE.format("select add_one()"))
 
 
-@pytest.mark.parametrize("way", [*LEFT, ELSEWHERE])
+@pytest.mark.parametrize("way", [*LEFT, *ELSEWHERE_TOO])
 @pytest.mark.parametrize("first", ["", f'{CONCURRENTLY}op.execute("create table t_b ()")\n'])
 def test_what_it_has_committed_by_itself_is_not_done_twice(
     table: History, empty_engine: Engine, empty_url: URL, way: str, first: str
 ) -> None:
     do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    do(empty_url, f"create function add_one() returns void language sql as '{ADD}'")
     file = table.add("b", "a", f"{first}{way}\n{STOP}")
     with pytest.raises(CommandError, match="may not bear to be done twice"):
         command.upgrade(table.config(empty_engine), "head")
@@ -609,6 +619,24 @@ def test_what_it_has_committed_by_itself_is_not_done_twice(
     command.upgrade(table.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(2,)])
     assert rows(empty_url, "select from plinth.unfinished") == []
+
+
+@pytest.mark.parametrize("query", ["select 1", "with one as (select 1) select from one", "show search_path"])
+def test_what_another_connection_reads_may_be_read_twice(
+    table: History, empty_engine: Engine, empty_url: URL, query: str
+) -> None:
+    table.add("b", "a", f"{ELSEWHERE.format(query)}\n{STOP}")
+    with pytest.raises(CommandError, match="nothing of it has changed the database"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_indented_sql_is_read_at_once() -> None:
+    indented = "\n" + 4000 * " " + "/* add */" + 4000 * " "
+    assert not reads(f"{indented}insert into t values (1)")
+    assert reads(f"{indented}select 1")
 
 
 @pytest.mark.parametrize(
@@ -671,6 +699,17 @@ def test_a_transaction_that_was_typed_by_hand_is_one(
 TEMPORARY = ("create temp table t_t as select id from t_a", "select id into temporary t_t from t_a")
 
 
+def test_a_text_about_a_temporary_table_is_none(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "alter table t_a add t text")
+    note = """op.execute("insert into t_a values (1, 'create temp table t_t ()')")"""
+    table.add("b", "a", f'{note}\n{CONCURRENTLY}op.execute("create table t_b ()")\n{STOP}')
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a") == [(1,)]
+
+
 @pytest.mark.parametrize("text", TEMPORARY)
 @pytest.mark.parametrize("end", ["", "; drop table t_t", " -- on commit drop"])
 def test_another_table_is_not_taken_for_a_temporary_one_that_is_gone(
@@ -695,9 +734,14 @@ def test_another_table_is_not_taken_for_a_temporary_one_that_is_gone(
     assert (heads(empty_url), rows(empty_url, "select from t_a")) == ({"b"}, [()])
 
 
-def test_what_was_prepared_is_prepared_again(table: History, empty_engine: Engine, empty_url: URL) -> None:
-    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
-    first = f'op.execute("prepare u as {ADD}")\n{CONCURRENTLY}op.execute("create table t_b ()")'
+@pytest.mark.parametrize("what", [ADD, "insert into t_a (n) values (1)"])
+def test_what_was_prepared_is_prepared_again(
+    table: History, empty_engine: Engine, empty_url: URL, what: str
+) -> None:
+    do(empty_url, "alter table t_a add n int")
+    if what == ADD:
+        do(empty_url, "insert into t_a values (1, 0)")
+    first = f'op.execute("prepare u as {what}")\n{CONCURRENTLY}op.execute("create table t_b ()")'
     table.add("b", "a", f'{first}\n{STOP}\nop.execute("execute u")')
     with pytest.raises(CommandError):
         command.upgrade(table.config(empty_engine), "head")

@@ -1,5 +1,7 @@
-"""Names as they stand in the text of statements."""
+"""Pieces of the text of statements: names, and what stands between words."""
 
+# What may stand between words; possessive, for else what comes next is looked for in each way to cut it up.
+SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)*+"
 IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'  # a pattern
 
 
