@@ -10,6 +10,7 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
 - `grants`: privileges on what a revision makes anew.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
+- `half_done`: those of which nobody knows how far they came, and which nothing passes over.
 - `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has.
 - `ledger`: what is remembered of each application.
 """

@@ -18,9 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import alembic_command, checksum, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import drops, left_columns, losses, phases, resuming, session, version_row
+from plinth.apply import drops, half_done, left_columns, losses, phases, resuming, session, version_row
 from plinth.apply.callers import Callers, refuse_losses
 from plinth.apply.grants import Grants
+from plinth.apply.half_done import HalfDone
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import HISTORY, Entry, Writer, ancestors, history_in, history_name
 from plinth.apply.lock import Lock, one_applier
@@ -53,12 +54,6 @@ from plinth.places import is_projects, line_in
 from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
-
-
-_WAYS_ON = (
-    "Let its statements bear it (IF NOT EXISTS, IF EXISTS; if they do already, write repeatable = True into "
-    "its file) and run the same command again, or finish by hand what is left of it and say so: {}"
-)
 
 
 class Migrate(Protocol):
@@ -161,7 +156,8 @@ class _Applier:
         self._prepares = True
         self._source: bytes | None = None  # what the revision's file said when it began
         self._running: str | None = None  # the revision
-        self._was_half_done = False  # by an earlier run, and what of it was done isn't known
+        self._left: list[HalfDone] = []  # by earlier runs
+        self._was_half_done: HalfDone | None = None  # the running one
         self._display = display_on_terminal()
         self._writer: Writer
         self._lock: Lock
@@ -318,7 +314,8 @@ class _Applier:
         if self._was_half_done and not passes(error):
             raise ApplyError(
                 f"Revision {self._running} was left half done by an earlier run, and doesn't bear to be done "
-                f"twice: {words(error)} {self.standing()} {_WAYS_ON.format(self._stamp())}"
+                f"twice: {words(error)} {self.standing()} "
+                f"{half_done.say_ways(self._was_half_done, self._writer.script)}"
             ) from error
         if self._running and is_there_already(error):
             raise ApplyError(
@@ -362,22 +359,27 @@ class _Applier:
             f"{self.standing()} Correct the file, and run the same command again."
         )
 
-    def _look_for_half_done(self, step: Step) -> None:
+    def _prepare(
+        self, heads: Sequence[str], context: MigrationContext, entries: Mapping[str, Entry] | None
+    ) -> None:
+        """Make the ledger ready, and see what earlier runs left half done: nothing may pass it over."""
+        self._writer = Writer(context, heads)
+        self._writer.prepare(self._connection, entries)
+        self._left = half_done.left_half_done(context) if self._writer.half_way else []
+        if self._command.name != "stamp":
+            steps = (self._planned or [])[self._done :]
+            half_done.refuse_others(self._left, self._to_take_back, steps, self._writer.script)
+
+    def _look_for_half_done(self, running: Step, step: MigrationStep) -> None:
         """See whether an earlier run left a step half done.
 
         Raises:
             ApplyError: it did, and the file is as it was then: what is done would be done twice.
         """
-        known = step.points and step.revision in self._writer.half_way
-        left = self._online.half_done(step) if known else None
-        self._was_half_done = left is not None
-        if left and left == step.checksum:
-            raise ApplyError(
-                f"Revision {step.revision} was left half done by an earlier run, which committed a part of "
-                "it without a note (COMMIT or ROLLBACK in it, its own connection, SQL of --sql): what is "
-                f"done isn't known, and would be done twice. {self.standing()} "
-                + _WAYS_ON.format(self._stamp())
-            )
+        left = [each for each in self._left if running.points and each.is_of(step)]
+        self._was_half_done = left[0] if left else None
+        for each in left:
+            half_done.refuse_twice(each, self._writer.script, running.checksum, self.standing())
 
     def _stamp(self) -> str:
         """Return what to type when what the running revision does has been done by hand."""
@@ -434,8 +436,7 @@ class _Applier:
             entries = refuse_slipped_in(heads, context, self._command, planned)
             refuse_long_ids(context, planned)
             self._refuse_to_empty(planned, context)
-        self._writer = Writer(context, heads)
-        self._writer.prepare(connection, entries)
+        self._prepare(heads, context, entries)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
         if self._done + 1 < len(self._planned):
             self._flushing.put_off()
@@ -461,7 +462,7 @@ class _Applier:
             self._begin(step)
             self._grants.follow()
             running = Step(name_of(step), is_upgrade=step.is_upgrade, points=points)
-            self._look_for_half_done(running)
+            self._look_for_half_done(running, step)
             self._online.follow(running)
             self._step_began = time.monotonic()
             self._look_after(step)

@@ -4,16 +4,25 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 
-from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
+from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep, RevisionStep
 from sqlalchemy import Connection
 
-from plinth import safety
+from plinth import checksum, safety
 from plinth.alembic_command import AlembicCommand
-from plinth.apply import losses, phases, resuming, session
+from plinth.apply import half_done, losses, phases, resuming, session
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer
 from plinth.apply.standing import refuse_heads, refuse_slipped_in
-from plinth.apply.steps import ApplyError, Options, Work, name_of, named_like, undoes, with_callback
+from plinth.apply.steps import (
+    ApplyError,
+    Options,
+    Work,
+    name_of,
+    named_like,
+    says_repeatable,
+    undoes,
+    with_callback,
+)
 
 
 class Callers:
@@ -73,14 +82,21 @@ class Callers:
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
 
     def _refuse_half_way(self, context: MigrationContext, planned: Sequence[MigrationStep]) -> None:
-        """Return if no revision stands half-way, or nothing is to be done."""
+        """Return if no revision stands half-way or was left half done, or nothing is to be done."""
+        script = context.script
+        if not planned or script is None or self._command.name == "stamp":
+            return
+        left = half_done.left_half_done(context)
+        half_done.refuse_others(left, (), planned, script)
+        for noted, step in itertools.product(left, planned):
+            if noted.is_of(step) and isinstance(step, RevisionStep) and not says_repeatable(step):
+                half_done.refuse_twice(noted, script, checksum.of_file(step.revision.path))
         for each in resuming.standing_half_way(context):
-            if planned and self._command.name != "stamp":
-                raise ApplyError(
-                    f"Revision {each.revision} stands half-way, and the connection that was handed over is "
-                    "in a transaction, in which it can't be gone on with. Hand over an engine, or a "
-                    f"connection without a transaction, first. {resuming.say_ways(each)}"
-                )
+            raise ApplyError(
+                f"Revision {each.revision} stands half-way, and the connection that was handed over is "
+                "in a transaction, in which it can't be gone on with. Hand over an engine, or a "
+                f"connection without a transaction, first. {resuming.say_ways(each)}"
+            )
 
     def _refuse_losses(self, planned: Sequence[MigrationStep], context: MigrationContext) -> None:
         downgrades = list(itertools.takewhile(undoes, planned))

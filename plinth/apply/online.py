@@ -220,14 +220,6 @@ class OnlineStatements:
         if step.has_left:
             self._note_half_done(step)
 
-    def half_done(self, step: Step) -> str | None:
-        """Return the checksum of a step's file as it was when an earlier run left it half done; else None.
-
-        What of it is done isn't known then, and may not bear to be done twice.
-        """
-        found = self._other.execute(_NOTED, self._key(step, HALF_DONE)).fetchone() if self._other else None
-        return str(found[0]) if found else None
-
     def clean_up(self, session: "psycopg.Connection[Any]") -> None:
         """Drop the INVALID index that an unfinished build of the running step left behind, if it did.
 

@@ -1,0 +1,119 @@
+"""Revisions that were left half done: they had committed a part without a note, and failed behind it.
+
+What of such a one is done nobody knows. So it is neither done again nor undone before somebody has looked.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.script import ScriptDirectory
+from alembic.util import to_tuple
+from sqlalchemy import Connection, select
+
+from plinth import own_schema
+from plinth.apply.ledger import history_name, unfinished
+from plinth.apply.points import HALF_DONE
+from plinth.apply.steps import ApplyError
+
+
+@dataclass(frozen=True)
+class HalfDone:
+    """A revision that was left half done.
+
+    Args:
+        revision: its id.
+        is_upgrade: which way it went.
+        checksum: its file's as it was then; empty where it had none.
+    """
+
+    revision: str
+    is_upgrade: bool
+    checksum: str
+
+    def is_of(self, step: MigrationStep) -> bool:
+        """Whether a step is the revision, and goes the same way."""
+        is_same = isinstance(step, RevisionStep) and step.revision.revision == self.revision
+        return is_same and step.is_upgrade is self.is_upgrade
+
+
+def left_half_done(context: MigrationContext) -> list[HalfDone]:
+    """Return the revisions that were left half done in a context's database, whatever its driver is."""
+    connection = context.connection
+    if not isinstance(connection, Connection) or not own_schema.exists(connection, unfinished.name):
+        return []
+    ways = {f"{way} {HALF_DONE}": way == "up" for way in ("up", "down")}
+    noted = (
+        select(unfinished.c.revision, unfinished.c.object, unfinished.c.statement)
+        .where(unfinished.c.version_table == history_name(connection, context.opts))
+        .where(unfinished.c.object.in_(ways))
+        .order_by(unfinished.c.revision)
+    )
+    return [HalfDone(name, ways[way], of_file) for name, way, of_file in connection.execute(noted)]
+
+
+def refuse_twice(each: HalfDone, script: ScriptDirectory, checksum: str | None, standing: str = "") -> None:
+    """Return if the file isn't any more what it was when the revision was left half done.
+
+    Args:
+        each: the revision.
+        script: the revisions.
+        checksum: its file's now.
+        standing: a sentence that says where the database stands.
+
+    Raises:
+        ApplyError: it is, and what is done would be done twice.
+    """
+    if each.checksum and each.checksum == checksum:
+        raise ApplyError(
+            f"{_said(each)}, and would be done twice. {standing}{' ' * bool(standing)}"
+            f"{say_ways(each, script)}"
+        )
+
+
+def refuse_others(
+    left: Sequence[HalfDone], back: Collection[str], steps: Sequence[MigrationStep], script: ScriptDirectory
+) -> None:
+    """Return if no command passes over a revision that was left half done, or undoes a part of it.
+
+    Args:
+        left: those that were.
+        back: the revisions that are taken back first.
+        steps: what the command does then.
+        script: the revisions.
+
+    Raises:
+        ApplyError: it does.
+    """
+    for each in left:
+        if each.revision in back or (steps and not any(map(each.is_of, steps))):
+            raise ApplyError(
+                f"{_said(each)}, and others wait for it. Nothing has been changed. {say_ways(each, script)}"
+            )
+
+
+def say_ways(each: HalfDone, script: ScriptDirectory) -> str:
+    """Return a sentence that says the ways on."""
+    files = {found.revision: found for found in script.walk_revisions()}
+    if each.revision not in files:
+        return "Its file isn't here: put it back."
+    revision = files[each.revision]
+    below, here = to_tuple(revision.down_revision, default=()), (each.revision,)
+    before, after = (below, here) if each.is_upgrade else (here, below)
+    return (
+        "Let its statements bear it (IF NOT EXISTS, IF EXISTS; if they do already, write repeatable = True "
+        "into its file) and run the same command again; or undo by hand what of it is done and say so: "
+        f"{_stamp(before)}; or finish by hand what is left of it and say so: {_stamp(after)}"
+    )
+
+
+def _said(each: HalfDone) -> str:
+    return (
+        f"Revision {each.revision} was left half done by an earlier run, which committed a part of it "
+        "without a note (COMMIT or ROLLBACK in it, its own connection, SQL of --sql): what is done isn't "
+        "known"
+    )
+
+
+def _stamp(names: Sequence[str]) -> str:
+    return f"alembic stamp {' '.join(names) or 'base'}"
