@@ -383,13 +383,14 @@ def test_the_local_servers_url_is_said_as_the_long_way_says_it(
         "postgresql+asyncpg://host/x",
         "mysql://host/x",
         "postgresql://host",
+        "postgresql://host/x?sslmode=require&",
     ],
 )
 def test_a_url_that_may_be_read_otherwise_takes_the_long_way(
     here: Project, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
-    with pytest.raises(up_to_date.Uncertain):
+    with pytest.raises(up_to_date.UNCERTAIN):
         up_to_date._place()
 
 
