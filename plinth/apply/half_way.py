@@ -103,6 +103,8 @@ def take_back(
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
     _execute(context, connection, left_to_look_at(there(), before))
+    ours = there()
+    _say_what_is_gone(ours, scope.goal(ours))
     if found.back:
         ours = there()
         own, back = (Said(each, before.default_schema) for each in (done, undone))
@@ -120,6 +122,21 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
     connection.commit()
     with connection.begin():
         yield driver_session(connection)
+
+
+def _say_what_is_gone(ours: Catalog, goal: Catalog) -> None:
+    """Say what comes back without its rows or values: it was dropped, and nothing has kept them."""
+    gone = [f"table {name}" for name in goal.tables if name not in ours.tables]
+    for name, table in goal.tables.items():
+        there = ours.tables.get(name)
+        new = [each for each in table.columns if there and there.column(each.name) is None]
+        gone += [f"column {name}.{each.name}" for each in new if not each.generated]
+    if gone:
+        log.warning(
+            "It had been dropped, and comes back empty: %s. Where the application works, give it its values "
+            "(UPDATE … SET … from what has them), or apply the revision again.",
+            ", ".join(sorted(gone)),
+        )
 
 
 def _say(found: Interrupted, now: Catalog, scope: Scope) -> None:

@@ -758,3 +758,19 @@ def test_a_type_that_takes_several_operations_is_taken_back(
         command.upgrade(history.config(empty_engine), "head")
     command.downgrade(history.config(empty_engine), "-1")
     assert (dump(empty_url), rows(empty_url, "select id, n::text from t_a")) == there
+
+
+def test_what_comes_back_empty_is_named(
+    history: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "create table pass_on (); create table gone (id int); alter table t_a add n int, add m int")
+    do(empty_url, "insert into t_a values (1, 2, 3); insert into gone values (1)")
+    history.add("b", "a", f'op.drop_table("gone")\nop.drop_column("t_a", "n")\n{CONCURRENTLY}{STOP}')
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), "-1")
+    [said] = [each for each in caplog.messages if "comes back empty" in each]
+    assert "comes back empty: column public.t_a.n, table public.gone." in said
+    assert rows(empty_url, "select to_jsonb(t) from t_a t") == [({"id": 1, "m": 3, "n": None},)]
