@@ -11,11 +11,11 @@ from alembic.script import Script
 from sqlalchemy import Connection, text
 
 from plinth import checksum, environment, own_schema, safety
-from plinth.apply import phases, resuming, standing
+from plinth.apply import half_done, phases, resuming, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest
 from plinth.apply.ledger import read as entries_of
 from plinth.apply.lock import is_held
-from plinth.apply.points import HALF_DONE, Interrupted, calls_what_may_write, driver_session, reads
+from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, reads
 from plinth.errors import PlinthError
 from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Problem, Status
 
@@ -162,11 +162,16 @@ def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> It
 def _left_half_way(
     context: MigrationContext, connection: Connection, heads: Sequence[str], held: Collection[str]
 ) -> Iterator[Problem]:
-    table = history_name(connection, context.opts)
-    found = list(_half_way(context, connection, heads, held))
+    script = context.script
+    left = half_done.left_half_done(context) if script else []
+    found = [Problem("interrupted", each.revision, half_done.say(each, script)) for each in left if script]
+    # One whose points are known, too, can neither go on nor be taken back.
+    known = {each.name for each in found}
+    found += [each for each in _half_way(context, connection, heads, held) if each.name not in known]
     yield from found
     known = {each.name for each in found}
-    yield from (each for each in _interrupted(connection, table) if each.name not in known)
+    table = history_name(connection, context.opts)
+    yield from (each for each in _building(connection, table) if each.name not in known)
 
 
 def _half_way(
@@ -216,21 +221,10 @@ def _steps_of(context: MigrationContext, connection: Connection, begun: Interrup
     )
 
 
-def _interrupted(connection: Connection, table: str) -> Iterator[Problem]:
+def _building(connection: Connection, table: str) -> Iterator[Problem]:
+    """Yield the revisions of which only is known that they were building an index."""
     if not own_schema.exists(connection, "unfinished"):
         return
-    found = connection.execute(
-        text(
-            "select revision, bool_or(right(object, length(:half_done)) = :half_done) from plinth.unfinished "
-            "where version_table = :table group by revision order by revision"
-        ),
-        {"table": table, "half_done": HALF_DONE},
-    )
-    for name, is_half_done in found:
-        remedy = (
-            "A part of it was done that may not bear to be done twice. Let its statements bear it (IF NOT "
-            f"EXISTS), or finish by hand what is left and say so: alembic stamp {name}"
-            if is_half_done
-            else "Run the same command again."
-        )
-        yield Problem("interrupted", name, f"Revision {name} was interrupted. {remedy}")
+    noted = text("select distinct revision from plinth.unfinished where version_table = :table order by 1")
+    for name in connection.scalars(noted, {"table": table}):
+        yield Problem("interrupted", name, f"Revision {name} was interrupted. Run the same command again.")

@@ -523,8 +523,8 @@ class _Applier:
         self._to_take_back.clear()
         if half_way:
             half_way = interrupted(self._lock.session, table)
-        if self._command.name == "stamp" and half_way:
-            resuming.forget(context, table, half_way)
+        if self._command.name == "stamp" and self._writer.half_way:
+            resuming.forget(context, table, self._writer.half_way)
             self._connection.commit()
         return half_way
 

@@ -60,6 +60,8 @@ class Callers:
         self._refuse_losses(planned, context)
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection)
+        if self._command.name == "stamp":
+            resuming.forget(context, self._writer.version_table, self._writer.half_way)
         with session.seeing_all_rows(self._connection):
             yield from self._each(planned, context)
 

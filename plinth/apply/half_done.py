@@ -92,11 +92,19 @@ def refuse_others(
             )
 
 
+def say(each: HalfDone, script: ScriptDirectory) -> str:
+    """Return what to say of one: what it is, and the ways on."""
+    return f"{_said(each)}. {say_ways(each, script)}"
+
+
 def say_ways(each: HalfDone, script: ScriptDirectory) -> str:
     """Return a sentence that says the ways on."""
     files = {found.revision: found for found in script.walk_revisions()}
     if each.revision not in files:
-        return "Its file isn't here: put it back."
+        return (
+            "Its file isn't here: put it back; or undo by hand what of it is done, and say where the "
+            "database stands: alembic stamp"
+        )
     revision = files[each.revision]
     below, here = to_tuple(revision.down_revision, default=()), (each.revision,)
     before, after = (below, here) if each.is_upgrade else (here, below)

@@ -178,9 +178,10 @@ BEGIN
         SELECT min(revision) FROM plinth.unfinished WHERE version_table = current_setting('plinth.history')
         AND right(object, {length}) = '{half_done}');
     IF half_way IS NOT NULL THEN
-        RAISE 'Revision % was left half done. Finish by hand what is left of it and say so: alembic stamp. '
-            'Or, if nothing of it is done, or all of it may be done twice: DELETE FROM plinth.unfinished '
-            'WHERE revision = %', half_way, quote_literal(half_way);
+        RAISE 'Revision % was left half done. Finish by hand what is left of it, or undo what is done, and '
+            'say where the database stands then: alembic stamp %, or the one below it. Or, if all of it may '
+            'be done twice: DELETE FROM plinth.unfinished WHERE revision = %',
+            half_way, half_way, quote_literal(half_way);
     END IF;
 END $$""".strip().format(length=len(HALF_DONE), half_done=HALF_DONE)
 # Else a file that is run twice, or by the wrong database, changes rows twice, and says nothing.

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, select
 
 from plinth import own_schema
 from plinth.alembic_command import AlembicCommand
-from plinth.apply.ledger import ancestors, history_name, parents, points
-from plinth.apply.points import Interrupted, PointError, driver_session, erase, interrupted
+from plinth.apply.ledger import ancestors, history_name, parents, points, unfinished
+from plinth.apply.points import Interrupted, PointError, driver_session, interrupted
 from plinth.connecting import is_ours
 
 log = logging.getLogger(__name__)
@@ -148,8 +148,14 @@ def say_ways(each: Interrupted) -> str:
     return f"To go on: {forth}. To take back what is done: {back}"
 
 
-def forget(context: MigrationContext, version_table: str, half_way: Sequence[Interrupted]) -> None:
-    """Forget what `alembic stamp` has the last word on: revisions above or below those that it names."""
+def forget(context: MigrationContext, version_table: str, begun: Iterable[str]) -> None:
+    """Forget what `alembic stamp` has the last word on: revisions above or below those that it names.
+
+    Args:
+        context: Alembic's.
+        version_table: whose revisions they are.
+        begun: those of which something is noted.
+    """
     script, connection = context.script, context.connection
     if script is None or not isinstance(connection, Connection):
         return
@@ -161,13 +167,13 @@ def forget(context: MigrationContext, version_table: str, half_way: Sequence[Int
     ]
     known = {found.revision for found in script.walk_revisions()}
     below = ancestors(script, named)
-    for each in half_way:
-        is_about = each.revision in below or not named or each.revision not in known
-        if is_about or not ancestors(script, [each.revision]).isdisjoint(named):
-            erase(driver_session(connection), version_table, each.revision)
-            log.warning(
-                "Revision %s stood half-way: that is forgotten, and what it had done stays.", each.revision
-            )
+    for name in sorted(begun):
+        is_about = name in below or not named or name not in known
+        if is_about or not ancestors(script, [name]).isdisjoint(named):
+            for table in (unfinished, points):
+                where = (table.c.version_table == version_table, table.c.revision == name)
+                connection.execute(table.delete().where(*where))
+            log.warning("What is noted of revision %s is forgotten, and what it had done stays.", name)
 
 
 def _only(turned: Sequence[Interrupted], context: MigrationContext) -> list[Interrupted]:

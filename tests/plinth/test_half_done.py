@@ -1,5 +1,6 @@
 """A revision that had committed a part without a note, and then failed: nobody knows what of it is done."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +11,11 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from plinth import undo
-from tests.plinth.history import CONCURRENTLY, History, heads, rows
+from plinth.status import status
+from tests.plinth.history import CONCURRENTLY, History, do, heads, rows
 
 INSERT = "insert into t_a values (1)"
 ELSEWHERE = f'with op.get_bind().engine.begin() as other:\n    other.execute(sa.text("{INSERT}"))'
-DELETE = ELSEWHERE.replace(INSERT, "delete from t_a")
 FAIL = '\nop.execute("select 1 / 0")'
 NOTES = "select object from plinth.unfinished"
 
@@ -91,3 +92,43 @@ def test_nothing_is_applied_above_what_was_left_half_undone(
     with pytest.raises(CommandError, match=r"others wait for it.*alembic stamp b; .*alembic stamp a$"):
         command.upgrade(history.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, NOTES)) == ({"b"}, [("down (half done)",)])
+
+
+@pytest.mark.parametrize("is_callers", [False, True])
+def test_who_undid_it_by_hand_says_so(
+    left: History, empty_engine: Engine, empty_url: URL, is_callers: bool
+) -> None:
+    [problem] = status(left.config(empty_engine)).problems
+    assert re.search(
+        r"repeatable = True .*undo by hand .*alembic stamp b; .*alembic stamp c$", problem.message
+    )
+    do(empty_url, "delete from t_a")
+    with empty_engine.connect() as connection:
+        transaction = connection.begin() if is_callers else None
+        command.stamp(left.config(connection), "b")
+        if transaction:
+            transaction.commit()
+    assert (heads(empty_url), rows(empty_url, NOTES)) == ({"b"}, [])
+    left.add("c", "b", ELSEWHERE)
+    command.upgrade(left.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select id from t_a")) == ({"c"}, [(1,)])
+
+
+def test_a_stamp_of_another_branch_does_not_forget_it(
+    left: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    left.add("x", None, "pass")
+    command.stamp(left.config(empty_engine), "x")
+    assert (heads(empty_url), len(rows(empty_url, NOTES))) == ({"b", "x"}, 1)
+
+
+def test_the_status_does_not_say_that_it_goes_on_where_it_does_not(
+    history: History, empty_engine: Engine
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    history.add("b", "a", f'{CONCURRENTLY}op.execute("create table t_b ()")\n{ELSEWHERE}{FAIL}')
+    with pytest.raises(CommandError, match="may not bear to be done twice"):
+        command.upgrade(history.config(empty_engine), "head")
+    [problem] = status(history.config(empty_engine)).problems
+    assert "b was left half done" in problem.message
