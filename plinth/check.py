@@ -16,8 +16,16 @@ from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.apply.irreversible import reason_of
-from plinth.apply.ledger import history_name, newest, read
-from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
+from plinth.apply.ledger import history_name, newest, read, version_table
+from plinth.apply.standing import (
+    forks,
+    say_fork,
+    say_mixed_heads,
+    say_slipped_in,
+    say_unknown,
+    slipped_in,
+    unknown_heads,
+)
 from plinth.autogenerate.change.quoting import shown_names
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
@@ -149,6 +157,9 @@ def _check_one(found: Configured, target: Connection, report: Report) -> None:
     entries = newest(read(target, history_name(target, dict(found.options))))
     for name in unknown_heads(script, heads):
         report.add("ahead", name, say_unknown(script, name, entries))
+    mixed = say_mixed_heads(heads, script, version_table(dict(found.options)))
+    if mixed:
+        report.add("heads", ", ".join(sorted(heads)), mixed)
     for name in slipped_in(script, heads, entries):
         report.add("skipped", name, say_slipped_in(script, name, heads, entries))
     try:

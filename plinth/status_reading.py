@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from plinth import checksum, environment, own_schema, safety
 from plinth.apply import half_done, phases, resuming, standing
-from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest
+from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, version_table
 from plinth.apply.ledger import read as entries_of
 from plinth.apply.lock import is_held
 from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, reads
@@ -63,6 +63,7 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Status:
     ]
     missing = [name for name, entry in entries.items() if name not in files and entry.direction in APPLIED]
     lines += [_line_without_file(name, entries.get(name)) for name in dict.fromkeys([*missing, *unknown])]
+    mixed = standing.say_mixed_heads(heads, script, version_table(context.opts))
     problems = [
         *_edited(files, applied, entries),
         *(Problem("ahead", name, standing.say_unknown(script, name, entries)) for name in unknown),
@@ -71,6 +72,7 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Status:
             Problem("skipped", name, standing.say_slipped_in(script, name, heads, entries))
             for name in slipped
         ),
+        *([Problem("heads", ", ".join(sorted(heads)), mixed)] if mixed else []),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
         *_left_invalid(connection, resuming.standing_half_way(context)),
         *(() if is_held(connection, table) else _left_half_way(context, connection, heads, held)),

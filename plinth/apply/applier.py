@@ -125,6 +125,8 @@ def _reading(command: AlembicCommand, work: Work) -> Work:
     def steps(heads: Sequence[str], context: MigrationContext) -> Iterable[Any]:
         if not context.opts.get("any_heads"):
             refuse_unknown_heads(heads, context)
+            if command.needs_models or command.name == "plan":  # they begin where an upgrade does
+                refuse_heads(heads, context, command)
             if command.needs_models:  # to compare them with the database
                 refuse_slipped_in(heads, context, command)
             if command.name == "check":

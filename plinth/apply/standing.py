@@ -103,7 +103,9 @@ def refuse_heads(heads: Sequence[str], context: MigrationContext, command: Alemb
     """
     refuse_unknown_heads(heads, context)
     if command.name != "stamp" and context.script is not None:
-        _refuse_mixed_heads(heads, context.script, version_table(context.opts))
+        mixed = say_mixed_heads(heads, context.script, version_table(context.opts))
+        if mixed:
+            raise StandingError(mixed)
 
 
 def refuse_slipped_in(
@@ -141,8 +143,14 @@ def refuse_slipped_in(
     return entries
 
 
-def _refuse_mixed_heads(heads: Sequence[str], script: ScriptDirectory, table: str) -> None:
-    """Return if no head stands on another one, which would be undone first."""
+def say_mixed_heads(heads: Sequence[str], script: ScriptDirectory, table: str) -> str | None:
+    """Return what to say of heads of which one stands on another, which would be undone first; else None.
+
+    Args:
+        heads: what the version table says.
+        script: the revisions.
+        table: the version table.
+    """
     below = {each.revision: to_tuple(each.down_revision, default=()) for each in script.walk_revisions()}
     for head in sorted(heads) if len(heads) > 1 else ():
         rest, seen = list(below.get(head, ())), set[str]()
@@ -150,13 +158,14 @@ def _refuse_mixed_heads(heads: Sequence[str], script: ScriptDirectory, table: st
             name = rest.pop()
             if name in heads:
                 mended = f"DELETE FROM {table} WHERE version_num = '{name}'"  # noqa: S608 - for a reader
-                raise StandingError(
+                return (
                     f"The version table names {name} beside {head}, which stands on it: the rows of two "
                     "databases are in it, or one was put there by hand. Delete the one that is wrong: "
                     f"{mended}, for instance."
                 )
             rest += [] if name in seen else below.get(name, ())
             seen.add(name)
+    return None
 
 
 def refuse_long_ids(context: MigrationContext, planned: Sequence[MigrationStep]) -> None:

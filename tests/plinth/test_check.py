@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, MetaData, text
 
 from plinth.check import Report, check
-from tests.plinth.history import CONCURRENTLY, History, rows
+from tests.plinth.history import CONCURRENTLY, History, do, rows
 from tests.plinth.project import REVISIONS, Project, copy_project
 
 Check = Callable[..., Report]
@@ -143,6 +143,15 @@ def test_branches_and_merges(history: History, checked: Check) -> None:
     assert "alembic merge b y" in messages(report)
     history.add("m", ("b", "y"), "pass")
     assert checked("a", "b", "x", "y").agrees
+
+
+def test_a_row_beside_that_of_what_stands_on_it(
+    history: History, checked: Check, empty_engine: Engine
+) -> None:
+    history.tables("a", "b")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_engine.url, "insert into alembic_version values ('a')")
+    assert [each.kind for each in checked("a", "b").problems] == ["heads"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Engine, event
 
+from plinth.plan.planning import plan
+from plinth.status import status
 from tests.plinth.history import CONCURRENTLY, History, do, heads, ledger, psql, rows
 
 _SAME = """
@@ -98,6 +100,12 @@ def test_a_row_beside_that_of_what_stands_on_it_is_refused(
         getattr(command, way)(config, {"upgrade": "head", "downgrade": "-1"}[way])
     with empty_engine.connect() as connection, connection.begin(), pytest.raises(CommandError, match=mixed):
         command.downgrade(history.config(connection), "-1")
+    [problem] = status(config).problems
+    assert (problem.kind, problem.name, bool(re.search(mixed, problem.message))) == ("heads", "r1, r3", True)
+    for looks in (plan, command.check):
+        with pytest.raises(CommandError, match=mixed):
+            looks(config)
+    command.current(config)
     assert rows(empty_engine.url, "select id from t_r1") == [(1,)]
     do(empty_engine.url, "delete from alembic_version where version_num = 'r1'")
     command.downgrade(config, "-1")
