@@ -293,9 +293,12 @@ class _Applier:
         self._online.clean_up(self._lock.session)
         during = self._during()
         if is_about_rows(error) and self._running:
+            back = self._way_back()
+            ways = f" Or, to correct the file, take back what is done first: {back}" if back else ""
             raise ApplyError(
                 f"The rows don't bear revision {self._running}: {words(error)} {self._what_stays()} "
-                f"{self.standing()} Fix the rows, or the revision, and run the same command again."
+                f"{self.standing()} Fix the rows{'' if back else ', or the revision'}, and run the same "
+                f"command again.{ways}"
             ) from error
         if is_cancelled(error) and self._running:
             raise ApplyError(
@@ -355,11 +358,22 @@ class _Applier:
         planned = self._planned[self._done] if self._planned and self._done < len(self._planned) else None
         if not self._running or not isinstance(planned, RevisionStep) or self._config.cmd_opts is None:
             return None
-        place = line_in(Path(planned.revision.path), error)
+        place, back = line_in(Path(planned.revision.path), error), self._way_back()
+        first = f"Take back what is done ({back}), correct" if back else "Correct"
         return ApplyError(
             f"Revision {self._running} is wrong ({place}): {' '.join(said.split())} {self._what_stays()} "
-            f"{self.standing()} Correct the file, and run the same command again."
+            f"{self.standing()} {first} the file, and run the same command again."
         )
+
+    def _way_back(self) -> str:
+        """Return what to type before the running revision's file may change; empty if it may."""
+        step = self._online.step
+        if not step or not step.points or not step.stands_half_way or step.is_half_done:
+            return ""
+        for each in interrupted(self._lock.session, self._writer.version_table):
+            if each.revision == step.revision and each.needs_its_file:
+                return resuming.ways(each)[1]
+        return ""
 
     def _prepare(
         self, heads: Sequence[str], context: MigrationContext, entries: Mapping[str, Entry] | None

@@ -211,6 +211,11 @@ class Interrupted:
         """The number of the last statement that is done; 0 if only the first was begun."""
         return max(self.done, default=0)
 
+    @property
+    def needs_its_file(self) -> bool:
+        """Whether only the file as it was goes on with it: not where an index alone was begun."""
+        return bool(self.done) or _commits(self.first)
+
 
 def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[Interrupted]:
     """Return the revisions that stand half-way.
@@ -259,7 +264,7 @@ class Points:
         source: bytes | None,
     ) -> None:
         revision, direction = begun.revision, begun.direction
-        if (begun.done or _commits(begun.first)) and begun.checksum != checksum.of(source):
+        if begun.needs_its_file and begun.checksum != checksum.of(source):
             place = f"after its step {begun.last}" if begun.done else "in its first step"
             raise PointError(
                 f"Revision {revision} was interrupted {place}, and its file was edited "
@@ -298,11 +303,12 @@ class Points:
         self._number += 1
         done = self._before.get(self._number)
         if done and done.statement != statement:
-            _, revision, _ = self._key
+            _, revision, direction = self._key
             raise PointError(
                 f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
                 f"{self._number} is another statement now than it was then: {shown(statement)} Let it do "
-                "what it did, and run the same command again."
+                "what it did, and run the same command again; or, if an older Plinth was interrupted, which "
+                f"may have counted other statements, take back what is done: {way_back(direction)}"
             )
         if done and "values" in done.result and done.result["values"] != values:
             self._passed_over.setdefault((statement, values), self._number)

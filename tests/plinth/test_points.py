@@ -1,6 +1,9 @@
 """A revision of several transactions is resumed behind the last one that was committed."""
 # ruff: noqa: S608 - SQL in revisions' files, made of constants
 
+from argparse import Namespace
+from collections.abc import Callable
+
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -70,6 +73,39 @@ def test_the_way_down_is_resumed_too(table: History, empty_engine: Engine, empty
     let_pass(empty_url)
     command.downgrade(table.config(empty_engine), "-1")
     assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"a"}, [(111,)])
+
+
+FAULTS = {
+    "select 1 / 0": r"Fix the rows, and run .*again\. Or, to correct the file, take back .*: {back}$",
+    "select nothing": r"Take back what is done \({back}\), correct the file, and run",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_its_file_is_corrected_when_it_is_taken_back(
+    table: History, empty_engine: Engine, empty_url: URL, direction: str, fault: str
+) -> None:
+    first = f'{CONCURRENTLY}op.execute("create table t_b ()")'
+    wrong = f'{first}\nop.execute("{fault}")'
+    config = table.config(empty_engine)
+    config.cmd_opts = Namespace(x=None)  # as typed
+    file = table.add("b", "a", *([wrong, "pass"] if direction == "up" else ["pass", wrong]))
+    run: Callable[[], object] = lambda: command.upgrade(config, "head")  # noqa: E731
+    go_back: Callable[[], object] = lambda: command.downgrade(config, "b@-1")  # noqa: E731
+    back = "alembic downgrade b@-1"
+    if direction == "down":
+        run()
+        run, go_back, back = go_back, lambda: command.upgrade(config, "b"), "alembic upgrade b"
+    with pytest.raises(CommandError, match=FAULTS[fault].format(back=back)):
+        run()
+    file.write_text(file.read_text().replace(fault, "select 1"))
+    with pytest.raises(CommandError, match="its file was edited"):
+        run()
+    go_back()
+    assert rows(empty_url, POINTS) == []
+    run()
+    assert heads(empty_url) == ({"b"} if direction == "up" else {"a"})
 
 
 def test_what_a_statement_returned_is_returned_again(
@@ -206,7 +242,7 @@ def test_another_statement_in_the_place_of_one_that_is_done_is_refused(
     with pytest.raises(CommandError):
         command.upgrade(table.config(empty_engine), "head")
     let_pass(empty_url)
-    with pytest.raises(CommandError, match=r"its step 1 is another statement now.*create table t_1"):
+    with pytest.raises(CommandError, match=r"its step 1 is another.*create table t_1.*older Plinth.*-1$"):
         command.upgrade(table.config(empty_engine), "head")
     assert rows(empty_url, "select to_regclass('t_1')") == [(None,)]
 
