@@ -1,6 +1,7 @@
 """A few questions to a server, by the libpq that psycopg brings along and without psycopg.
 
-Its import takes longer than all that is asked. Where it has another libpq (the system's), it asks itself.
+The import of psycopg takes longer than all that is asked. Where it uses another libpq (the system's), the
+questions are put by psycopg after all.
 """
 
 import importlib.util
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import ctypes
 
+    import psycopg.pq.abc
+
 _POLLING_READING, _POLLING_WRITING, _POLLING_OK = 1, 2, 3
 _COMMAND_OK, _TUPLES_OK = 1, 2
 
@@ -29,7 +32,7 @@ class Session(Protocol):
 
     @property
     def pid(self) -> int:
-        """Of the process that the server said at the start."""
+        """The id of the process that serves the session, as the server told it at the start."""
 
     def ask(self, sql: str, *parameters: str) -> list[dict[str, Any]]:
         """Return the rows of a query, by names, as JSON has them.
@@ -49,12 +52,12 @@ def session(place: Mapping[str, str], seconds: float) -> Iterator[Session]:
 
     Args:
         place: libpq's parameters.
-        seconds: how long the server may take for an answer.
+        seconds: how long the server may take for each answer.
 
     Raises:
         NoAnswer: there is none, or a question isn't answered.
     """
-    place = {**place, "client_encoding": "utf8", "connect_timeout": str(round(seconds))}
+    place = {**place, "client_encoding": "utf8", "connect_timeout": str(max(1, round(seconds)))}
     library = _library()
     made: _OfLibpq | _OfPsycopg = (
         _OfPsycopg(place, seconds) if library is None else _OfLibpq(library, place, seconds)
@@ -83,24 +86,47 @@ def _in_one(sql: str) -> str:
     return f"select coalesce(json_agg(row_to_json(each)), '[]')::text from ({sql}) each"  # noqa: S608
 
 
+def _must(succeeded: object) -> None:
+    if not succeeded:
+        raise NoAnswer("the server refuses, or the session has ended")
+
+
+def _wait(socket: int, until: float, *, for_writing: bool = False) -> None:
+    """Wait for the server; a signal gets through."""
+    left = max(0, until - time.monotonic())
+    try:
+        found = select.select([] if for_writing else [socket], [socket] if for_writing else [], [], left)
+    except (OSError, ValueError) as error:
+        raise NoAnswer(str(error)) from error
+    _must(any(found))
+
+
+def _text(value: bytes | None) -> str:
+    _must(value is not None)
+    try:
+        return str(value or b"", "utf-8")
+    except UnicodeDecodeError as error:
+        raise NoAnswer(str(error)) from error
+
+
 class _OfLibpq:
     def __init__(self, library: Path, place: Mapping[str, str], seconds: float) -> None:
         import ctypes  # noqa: PLC0415 - not every Python has it
 
         self._seconds = seconds
         self._ctypes = ctypes
+        pointer, text = ctypes.c_void_p, ctypes.c_char_p
         try:
             self._pq = ctypes.CDLL(str(library))
-        except OSError as error:
+            # Else it is printed.
+            self._ignore = ctypes.CFUNCTYPE(None, pointer, text)(lambda *_: None)
+        except (OSError, MemoryError) as error:  # no memory may be both written and run
             raise NoAnswer(str(error)) from error
-        pointer, text = ctypes.c_void_p, ctypes.c_char_p
         for name in ("PQconnectStartParams", "PQgetResult"):
             getattr(self._pq, name).restype = pointer
         self._pq.PQgetvalue.restype = text
         names, values = self._texts(place), self._texts(place.values())
         self._connection = pointer(self._pq.PQconnectStartParams(names, values, 0))
-        # Else it is printed.
-        self._ignore = ctypes.CFUNCTYPE(None, pointer, text)(lambda *_: None)
         self._pq.PQsetNoticeProcessor(self._connection, self._ignore, None)
         try:
             self._connect()
@@ -119,25 +145,16 @@ class _OfLibpq:
     def _connect(self) -> None:
         until, state = time.monotonic() + self._seconds, _POLLING_WRITING
         while state in {_POLLING_READING, _POLLING_WRITING}:
-            self._wait(until, for_writing=state == _POLLING_WRITING)
+            _wait(self._pq.PQsocket(self._connection), until, for_writing=state == _POLLING_WRITING)
             state = self._pq.PQconnectPoll(self._connection)
-        self._must(state == _POLLING_OK)
-
-    def _wait(self, until: float, *, for_writing: bool = False) -> None:
-        """Wait for the server; a signal gets through."""
-        socket, left = self._pq.PQsocket(self._connection), max(0, until - time.monotonic())
-        try:
-            found = select.select([] if for_writing else [socket], [socket] if for_writing else [], [], left)
-        except (OSError, ValueError) as error:
-            raise NoAnswer(str(error)) from error
-        self._must(any(found))
+        _must(state == _POLLING_OK)
 
     def run(self, sql: str, *parameters: str) -> str:
         """Run a statement; return its one value, or nothing."""
         values = self._texts(parameters)
         until = time.monotonic() + self._seconds
         value: bytes | None = None
-        self._must(
+        _must(
             self._pq.PQsendQueryParams(
                 self._connection, sql.encode(), len(parameters), None, values, None, None, 0
             )
@@ -149,21 +166,13 @@ class _OfLibpq:
             elif status == _TUPLES_OK and self._pq.PQntuples(result) == 1:
                 value = self._pq.PQgetvalue(result, 0, 0)
             self._pq.PQclear(result)
-        self._must(value is not None)
-        try:
-            return str(value or b"", "utf-8")
-        except UnicodeDecodeError as error:
-            raise NoAnswer(str(error)) from error
+        return _text(value)
 
     def _result(self, until: float) -> "ctypes.c_void_p":
         while self._pq.PQisBusy(self._connection):
-            self._wait(until)
-            self._must(self._pq.PQconsumeInput(self._connection))
+            _wait(self._pq.PQsocket(self._connection), until)
+            _must(self._pq.PQconsumeInput(self._connection))
         return self._ctypes.c_void_p(self._pq.PQgetResult(self._connection))
-
-    def _must(self, succeeded: object) -> None:
-        if not succeeded:
-            raise NoAnswer("the server refuses, or the session has ended")
 
     def ask(self, sql: str, *parameters: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.run(_in_one(sql), *parameters))
@@ -177,10 +186,10 @@ class _OfPsycopg:
     def __init__(self, place: Mapping[str, str], seconds: float) -> None:
         import psycopg  # noqa: PLC0415 - see above
 
-        self._error = psycopg.Error
-        options: dict[str, Any] = {**place, "autocommit": True, "prepare_threshold": None}
+        self._error, self._seconds = psycopg.Error, seconds
+        options: dict[str, Any] = {**place, "autocommit": True}
         try:
-            self._session = psycopg.connect(**options, cursor_factory=psycopg.RawCursor)
+            self._session = psycopg.connect(**options)
         except psycopg.Error as error:
             raise NoAnswer(str(error)) from error
 
@@ -189,11 +198,25 @@ class _OfPsycopg:
         return self._session.info.backend_pid
 
     def run(self, sql: str, *parameters: str) -> str:
+        """Run a statement; return its one value, or nothing. A cursor would wait without end."""
+        until, value, session = time.monotonic() + self._seconds, None, self._session.pgconn
         try:
-            cursor = self._session.execute(sql.encode(), parameters)
-            return str(cursor.fetchall()[0][0]) if cursor.description else ""
+            session.send_query_params(sql.encode(), [each.encode() for each in parameters])
+            while result := self._result(until):
+                if result.status == _COMMAND_OK:
+                    value = b""
+                elif result.status == _TUPLES_OK and result.ntuples == 1:
+                    value = result.get_value(0, 0)
         except self._error as error:
             raise NoAnswer(str(error)) from error
+        return _text(value)
+
+    def _result(self, until: float) -> "psycopg.pq.abc.PGresult | None":
+        session = self._session.pgconn
+        while session.is_busy():
+            _wait(session.socket, until)
+            session.consume_input()
+        return session.get_result()
 
     def ask(self, sql: str, *parameters: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.run(_in_one(sql), *parameters))

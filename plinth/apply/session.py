@@ -106,7 +106,7 @@ class Flushing:
         self._before: str | None = None  # what holds otherwise, while commits don't wait
 
     def put_off(self) -> None:
-        """Let the commits from the transaction's on return early, if that comes to its end."""
+        """Let commits return early, that of the running transaction too; if it is rolled back, so is this."""
         if self._before is None:
             self._before = self._connection.scalar(_PUT_OFF)
 

@@ -1,5 +1,6 @@
 """Questions by the libpq of psycopg's wheel: answered as psycopg would be, in the time that is given."""
 
+import ctypes
 import signal
 import time
 from importlib.metadata import version
@@ -96,16 +97,23 @@ def test_a_question_is_refused(place: dict[str, str]) -> None:
             session.ask(sql)
 
 
-def test_who_does_not_answer_is_left(empty_url: URL) -> None:
-    host = str(empty_url.host or empty_url.query["host"])
-    place = {"host": host, "port": str(empty_url.query["port"]), "user": str(empty_url.username)}
+def test_who_does_not_answer_is_left(place: dict[str, str]) -> None:
     began = time.monotonic()
-    with (
-        pytest.raises(NoAnswer),
-        libpq.session({**place, "dbname": str(empty_url.database)}, seconds=0.5) as session,
-    ):
+    with pytest.raises(NoAnswer), libpq.session(place, seconds=0.5) as session:
         session.ask("select pg_sleep(20)")
     assert time.monotonic() - began < 10
+
+
+def test_where_no_function_can_be_made_for_the_library(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise MemoryError  # as where memory may not be written and run
+
+    assert libpq._library()
+    monkeypatch.setattr(ctypes, "CFUNCTYPE", refused)
+    with pytest.raises(NoAnswer), libpq.session({"dbname": str(empty_url.database)}, seconds=5):
+        pass
 
 
 def test_an_interruption_gets_through(place: dict[str, str]) -> None:
