@@ -166,7 +166,9 @@ def _left_half_way(
 ) -> Iterator[Problem]:
     script = context.script
     left = half_done.left_half_done(context) if script else []
-    found = [Problem("interrupted", each.revision, half_done.say(each, script)) for each in left if script]
+    found = [
+        Problem("interrupted", each.revision, half_done.say(each, script, heads)) for each in left if script
+    ]
     # One whose points are known, too, can neither go on nor be taken back.
     known = {each.name for each in found}
     found += [each for each in _half_way(context, connection, heads, held) if each.name not in known]

@@ -320,7 +320,7 @@ class _Applier:
             raise ApplyError(
                 f"Revision {self._running} was left half done by an earlier run, and doesn't bear to be done "
                 f"twice: {words(error)} {self.standing()} "
-                f"{half_done.say_ways(self._was_half_done, self._writer.script)}"
+                f"{half_done.say_ways(self._was_half_done, self._writer.script, self._writer.heads)}"
             ) from error
         if self._running and is_there_already(error):
             raise ApplyError(
@@ -384,7 +384,7 @@ class _Applier:
         self._left = half_done.left_half_done(context) if self._writer.half_way else []
         if self._command.name != "stamp":
             steps = (self._planned or [])[self._done :]
-            half_done.refuse_others(self._left, self._to_take_back, steps, self._writer.script)
+            half_done.refuse_others(self._left, self._to_take_back, steps, self._writer.script, heads)
 
     def _look_for_half_done(self, running: Step, step: MigrationStep) -> None:
         """See whether an earlier run left a step half done.
@@ -395,13 +395,15 @@ class _Applier:
         left = [each for each in self._left if running.points and each.is_of(step)]
         self._was_half_done = left[0] if left else None
         for each in left:
-            half_done.refuse_twice(each, self._writer.script, running.checksum, self.standing())
+            script, heads = self._writer.script, self._writer.heads
+            half_done.refuse_twice(each, script, heads, running.checksum, self.standing())
 
     def _stamp(self) -> str:
         """Return what to type when what the running revision does has been done by hand."""
         planned = self._planned[self._done] if self._planned else None
         names = planned.to_revisions_no_deps if planned else ()
-        return f"alembic stamp {' '.join(names) or 'base'}"
+        base = f"{name_of(planned)}@base" if planned else "base"  # other branches stay
+        return f"alembic stamp {' '.join(names) or base}"
 
     def _what_stays(self) -> str:
         """Return a sentence that says what is left of the revision that failed."""
@@ -540,7 +542,7 @@ class _Applier:
         if half_way:
             half_way = interrupted(self._lock.session, table)
         if self._command.name == "stamp" and self._writer.half_way:
-            resuming.forget(context, table, self._writer.half_way)
+            resuming.forget(context, self._writer.heads, table, self._writer.half_way)
             self._connection.commit()
         return half_way
 

@@ -54,14 +54,14 @@ class Callers:
     def _steps(self, heads: Sequence[str], context: MigrationContext) -> Iterator[MigrationStep]:
         refuse_heads(heads, context, self._command)
         planned = phases.but_for_those_after(list(self._work(heads, context)), heads, context)
-        self._refuse_half_way(context, planned)
+        self._refuse_half_way(heads, context, planned)
         refuse_irreversible(planned)
         refuse_slipped_in(heads, context, self._command, planned)
         self._refuse_losses(planned, context)
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection)
         if self._command.name == "stamp":
-            resuming.forget(context, self._writer.version_table, self._writer.half_way)
+            resuming.forget(context, heads, self._writer.version_table, self._writer.half_way)
         with session.seeing_all_rows(self._connection):
             yield from self._each(planned, context)
 
@@ -83,16 +83,18 @@ class Callers:
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
 
-    def _refuse_half_way(self, context: MigrationContext, planned: Sequence[MigrationStep]) -> None:
+    def _refuse_half_way(
+        self, heads: Sequence[str], context: MigrationContext, planned: Sequence[MigrationStep]
+    ) -> None:
         """Return if no revision stands half-way or was left half done, or nothing is to be done."""
         script = context.script
         if not planned or script is None or self._command.name == "stamp":
             return
         left = half_done.left_half_done(context)
-        half_done.refuse_others(left, (), planned, script)
+        half_done.refuse_others(left, (), planned, script, heads)
         for noted, step in itertools.product(left, planned):
             if noted.is_of(step) and isinstance(step, RevisionStep) and not says_repeatable(step):
-                half_done.refuse_twice(noted, script, checksum.of_file(step.revision.path))
+                half_done.refuse_twice(noted, script, heads, checksum.of_file(step.revision.path))
         for each in resuming.standing_half_way(context):
             raise ApplyError(
                 f"Revision {each.revision} stands half-way, and the connection that was handed over is "

@@ -52,12 +52,15 @@ def left_half_done(context: MigrationContext) -> list[HalfDone]:
     return [HalfDone(name, ways[way], of_file) for name, way, of_file in connection.execute(noted)]
 
 
-def refuse_twice(each: HalfDone, script: ScriptDirectory, checksum: str | None, standing: str = "") -> None:
+def refuse_twice(
+    each: HalfDone, script: ScriptDirectory, heads: Sequence[str], checksum: str | None, standing: str = ""
+) -> None:
     """Return if the file isn't any more what it was when the revision was left half done.
 
     Args:
         each: the revision.
         script: the revisions.
+        heads: what is applied.
         checksum: its file's now.
         standing: a sentence that says where the database stands.
 
@@ -65,14 +68,16 @@ def refuse_twice(each: HalfDone, script: ScriptDirectory, checksum: str | None, 
         ApplyError: it is, and what is done would be done twice.
     """
     if each.checksum and each.checksum == checksum:
-        raise ApplyError(
-            f"{_said(each)}, and would be done twice. {standing}{' ' * bool(standing)}"
-            f"{say_ways(each, script)}"
-        )
+        ways = say_ways(each, script, heads)
+        raise ApplyError(" ".join(filter(None, [f"{_said(each)}, and would be done twice.", standing, ways])))
 
 
 def refuse_others(
-    left: Sequence[HalfDone], back: Collection[str], steps: Sequence[MigrationStep], script: ScriptDirectory
+    left: Sequence[HalfDone],
+    back: Collection[str],
+    steps: Sequence[MigrationStep],
+    script: ScriptDirectory,
+    heads: Sequence[str],
 ) -> None:
     """Return if no command passes over a revision that was left half done, or undoes a part of it.
 
@@ -81,37 +86,34 @@ def refuse_others(
         back: the revisions that are taken back first.
         steps: what the command does then.
         script: the revisions.
+        heads: what is applied.
 
     Raises:
         ApplyError: it does.
     """
     for each in left:
         if each.revision in back or (steps and not any(map(each.is_of, steps))):
-            raise ApplyError(
-                f"{_said(each)}, and others wait for it. Nothing has been changed. {say_ways(each, script)}"
-            )
+            ways = say_ways(each, script, heads)
+            raise ApplyError(f"{_said(each)}, and others wait for it. Nothing has been changed. {ways}")
 
 
-def say(each: HalfDone, script: ScriptDirectory) -> str:
+def say(each: HalfDone, script: ScriptDirectory, heads: Sequence[str]) -> str:
     """Return what to say of one: what it is, and the ways on."""
-    return f"{_said(each)}. {say_ways(each, script)}"
+    return f"{_said(each)}. {say_ways(each, script, heads)}"
 
 
-def say_ways(each: HalfDone, script: ScriptDirectory) -> str:
+def say_ways(each: HalfDone, script: ScriptDirectory, heads: Sequence[str]) -> str:
     """Return a sentence that says the ways on."""
+    undone = f"undo by hand what of it is done and say so: alembic stamp {' '.join(sorted(heads)) or 'base'}"
     files = {found.revision: found for found in script.walk_revisions()}
     if each.revision not in files:
-        return (
-            "Its file isn't here: put it back; or undo by hand what of it is done, and say where the "
-            "database stands: alembic stamp"
-        )
-    revision = files[each.revision]
-    below, here = to_tuple(revision.down_revision, default=()), (each.revision,)
-    before, after = (below, here) if each.is_upgrade else (here, below)
+        return f"Its file isn't here: put it back; or {undone}"
+    below = to_tuple(files[each.revision].down_revision, default=())
+    finished = [each.revision] if each.is_upgrade else below
     return (
         "Let its statements bear it (IF NOT EXISTS, IF EXISTS; if they do already, write repeatable = True "
-        "into its file) and run the same command again; or undo by hand what of it is done and say so: "
-        f"{_stamp(before)}; or finish by hand what is left of it and say so: {_stamp(after)}"
+        f"into its file) and run the same command again; or {undone}; or finish by hand what is left of it "
+        f"and say so: alembic stamp {' '.join(finished) or f'{each.revision}@base'}"
     )
 
 
@@ -121,7 +123,3 @@ def _said(each: HalfDone) -> str:
         "without a note (COMMIT or ROLLBACK in it, its own connection, SQL of --sql): what is done isn't "
         "known"
     )
-
-
-def _stamp(names: Sequence[str]) -> str:
-    return f"alembic stamp {' '.join(names) or 'base'}"

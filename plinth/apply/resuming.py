@@ -148,11 +148,14 @@ def say_ways(each: Interrupted) -> str:
     return f"To go on: {forth}. To take back what is done: {back}"
 
 
-def forget(context: MigrationContext, version_table: str, begun: Iterable[str]) -> None:
+def forget(context: MigrationContext, heads: Sequence[str], version_table: str, begun: Iterable[str]) -> None:
     """Forget what `alembic stamp` has the last word on: revisions above or below those that it names.
+
+    One that names what is applied, and nothing else, is there to say that nothing else is in the database.
 
     Args:
         context: Alembic's.
+        heads: what is applied.
         version_table: whose revisions they are.
         begun: those of which something is noted.
     """
@@ -162,13 +165,13 @@ def forget(context: MigrationContext, version_table: str, begun: Iterable[str]) 
     named = [
         found.revision
         for name in to_tuple(context.opts.get("destination_rev"), default=())
-        for found in script.get_revisions(name)
+        for found in script.get_revisions(name) or script.get_revisions(name.removesuffix("@base"))
         if found is not None
     ]
     known = {found.revision for found in script.walk_revisions()}
     below = ancestors(script, named)
     for name in sorted(begun):
-        is_about = name in below or not named or name not in known
+        is_about = name in below or set(named) == set(heads) or not named or name not in known
         if is_about or not ancestors(script, [name]).isdisjoint(named):
             for table in (unfinished, points):
                 where = (table.c.version_table == version_table, table.c.revision == name)

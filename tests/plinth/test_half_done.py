@@ -132,3 +132,34 @@ def test_the_status_does_not_say_that_it_goes_on_where_it_does_not(
         command.upgrade(history.config(empty_engine), "head")
     [problem] = status(history.config(empty_engine)).problems
     assert "b was left half done" in problem.message
+
+
+def test_another_branch_stays_where_it_is_when_it_is_said_that_it_was_undone(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a", "b")
+    history.add("d", "b", "pass")
+    history.add("x", None, "pass", "pass")
+    command.upgrade(history.config(empty_engine), "heads")
+    for name, below in (("c", "b"), ("y", None)):
+        history.add(name, below, ELSEWHERE + FAIL)
+        with pytest.raises(CommandError, match="may not bear to be done twice"):
+            command.upgrade(history.config(empty_engine), name)
+        do(empty_url, "delete from t_a")
+        with pytest.raises(CommandError, match=r"undo by hand .*: alembic stamp d x; or finish"):
+            command.upgrade(history.config(empty_engine), name)
+        command.stamp(history.config(empty_engine), ["d", "x"])
+        assert (heads(empty_url), rows(empty_url, NOTES)) == ({"d", "x"}, [])
+
+
+def test_a_downgrade_to_the_base_of_a_branch_is_finished_by_hand(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a", "b")
+    history.add("x", None, "pass", ELSEWHERE + FAIL)
+    command.upgrade(history.config(empty_engine), "heads")
+    for match in ("may not bear to be done twice", r"finish by hand .*: alembic stamp x@base$"):
+        with pytest.raises(CommandError, match=match):
+            command.downgrade(history.config(empty_engine), "x@base")
+    command.stamp(history.config(empty_engine), "x@base")
+    assert (heads(empty_url), rows(empty_url, NOTES)) == ({"b"}, [])
