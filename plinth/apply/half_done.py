@@ -109,10 +109,11 @@ def say_ways(each: HalfDone, script: ScriptDirectory, heads: Sequence[str]) -> s
     if each.revision not in files:
         return f"Its file isn't here: put it back; or {undone}"
     below = to_tuple(files[each.revision].down_revision, default=())
+    onward = f"alembic {f'upgrade {each.revision}' if each.is_upgrade else f'downgrade {each.revision}@-1'}"
     finished = [each.revision] if each.is_upgrade else below
     return (
         "Let its statements bear it (IF NOT EXISTS, IF EXISTS; if they do already, write repeatable = True "
-        f"into its file) and run the same command again; or {undone}; or finish by hand what is left of it "
+        f"into its file) and go on: {onward}; or {undone}; or finish by hand what is left of it "
         f"and say so: alembic stamp {' '.join(finished) or f'{each.revision}@base'}"
     )
 
