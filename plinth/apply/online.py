@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -81,6 +82,10 @@ _COMMITTED = "2D000"
 _HAS_ITS_OWN = {ACTIVE_SQL_TRANSACTION, _COMMITTED}
 # It isn't tried in a transaction, for what no rollback takes back would happen twice: numbers of sequences.
 _COMMITS = re.compile(rf"{_START}do\b.*\bcommit\b", re.IGNORECASE | re.DOTALL)
+
+
+# In whose thread and task a revision runs: what an application does beside it by the same engine is its own.
+_watching: "ContextVar[OnlineStatements | None]" = ContextVar("watching", default=None)
 
 
 class OnlineStepError(PlinthError):
@@ -165,6 +170,7 @@ class OnlineStatements:
     def watched(self) -> Iterator[None]:
         """Watch as long as the block runs."""
         connection = self.connection
+        token = _watching.set(self)
         with listening(
             (connection.engine, "do_execute", self._execute),
             (connection.engine, "do_execute_no_params", self._execute_no_params),
@@ -174,7 +180,10 @@ class OnlineStatements:
             (connection, "savepoint", self._savepoint),
             (connection, "rollback_savepoint", self._rollback_savepoint),
         ):
-            yield
+            try:
+                yield
+            finally:
+                _watching.reset(token)
 
     def follow(self, step: Step | None) -> None:
         """Watch what another revision does from here on; None: nothing."""
@@ -286,7 +295,7 @@ class OnlineStatements:
         if step is None or self._are_ours or step.is_written:
             return False
         if context.root_connection is not self.connection:
-            if changes(cursor.connection, statement):
+            if _watching.get() is self and changes(cursor.connection, statement):
                 self._see_elsewhere(step)
             return False
         outside = self._is_outside()

@@ -1,6 +1,8 @@
 """A revision of several transactions is resumed behind the last one that was committed."""
 # ruff: noqa: S608 - SQL in revisions' files, made of constants
 
+import threading
+import time
 from argparse import Namespace
 from collections.abc import Callable
 
@@ -664,6 +666,29 @@ def test_what_another_connection_reads_may_be_read_twice(
     table.add("b", "a", f"{ELSEWHERE.format(query)}\n{STOP}")
     with pytest.raises(CommandError, match="nothing of it has changed the database"):
         command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_what_an_application_does_by_the_same_engine_is_its_own(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "create table said (id int)")
+
+    def work() -> None:
+        while not rows(empty_url, "select from pg_stat_activity where query ~ '^select pg_sleep'"):
+            time.sleep(0.05)
+        with empty_engine.begin() as connection:
+            connection.exec_driver_sql("insert into said values (1)")
+
+    table.add("b", "a", f"op.execute('select pg_sleep(1)')\n{STOP}")
+    application = threading.Thread(target=work)
+    application.start()
+    with pytest.raises(CommandError, match="nothing of it has changed the database"):
+        command.upgrade(table.config(empty_engine), "head")
+    application.join()
+    assert rows(empty_url, "select id from said") == [(1,)]
     let_pass(empty_url)
     command.upgrade(table.config(empty_engine), "head")
     assert heads(empty_url) == {"b"}
