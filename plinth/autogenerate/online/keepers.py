@@ -91,7 +91,10 @@ class KeepingTrigger:
         rest = dollar_quoted(f" WHERE {differ})", "of")
         look = f"EXECUTE 'SELECT EXISTS (SELECT FROM ' || {_PART} || {rest} INTO {_LOST};"  # noqa: S608
         inner = [f"    {each}" for each in (look, f"IF {_LOST} THEN", *stop)]
-        return [f"FOR {_PART} IN SELECT tgrelid {asked}", f"    {where} LOOP", *inner, "END LOOP;"]
+        loop = [f"FOR {_PART} IN SELECT tgrelid {asked}", f"    {where} LOOP", *inner, "END LOOP;"]
+        # In a block of its own: a column of another table may be called as its variables are.
+        declared = f"DECLARE {_PART} regclass; {_LOST} boolean; BEGIN"
+        return [declared, *(f"    {each}" for each in loop), "END;"]
 
     def drop(self, catalog: Catalog) -> Operations:
         """Return what drops both."""
@@ -109,9 +112,8 @@ def stop_at_rows_past(stops: Sequence[Sequence[str]]) -> SqlOp:
         stops: the lines of each (`KeepingTrigger.stop`).
     """
     lines = [f"    {line}" for each in stops for line in each]
-    declared = f"DECLARE {_PART} regclass; {_LOST} boolean; " if any(_LOST in each for each in lines) else ""
     note = "stops if something was written past a trigger; only where that can be any row is looked at"
-    return SqlOp(do_block([f"{declared}BEGIN", *lines]), note=note)
+    return SqlOp(do_block(["BEGIN", *lines]), note=note)
 
 
 def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:

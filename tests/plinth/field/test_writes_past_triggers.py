@@ -181,3 +181,10 @@ def test_so_does_a_partition_that_was_detached(changing: Changing, writes: bool)
         do(url, "update t set v = v")
     changing.upgrade()
     assert rows(url, "select v from t order by day") == [(10,), (20,), (31 if writes else 30,)]
+
+
+def test_a_column_may_be_called_as_a_variable_is(changing: Changing) -> None:
+    changing.begin(Column("is_lost", Integer), Column("part", Integer), values=("1, 2",))
+    changing.write(Column("is_lost", BigInteger), Column("part", BigInteger))
+    changing.upgrade()
+    assert (changing.values("is_lost"), changing.values("part")) == ([1], [2])

@@ -100,19 +100,21 @@ def upgrade() -> None:
     # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE part regclass; is_lost boolean; BEGIN
-            FOR part IN SELECT tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'views_post_id_new()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A') LOOP
-                EXECUTE 'SELECT EXISTS (SELECT FROM ' || part || $of$ WHERE (post_id)::bigint::text IS DISTINCT FROM post_id_new::text)$of$ INTO is_lost;
-                IF is_lost THEN
-                    RAISE
-                        'Rows of views differ in post_id and post_id_new: trigger views_post_id_new was disabled, or a partition detached, for a time. '
-                        'ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_new; '
-                        'UPDATE views SET post_id = post_id where they differ'
-                        USING ERRCODE = '23000';
-                END IF;
-            END LOOP;
+        DO $$ BEGIN
+            DECLARE part regclass; is_lost boolean; BEGIN
+                FOR part IN SELECT tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                    WHERE p.oid = 'views_post_id_new()'::regprocedure AND (t.xmin <> p.xmin
+                        OR tgenabled <> 'A') LOOP
+                    EXECUTE 'SELECT EXISTS (SELECT FROM ' || part || $of$ WHERE (post_id)::bigint::text IS DISTINCT FROM post_id_new::text)$of$ INTO is_lost;
+                    IF is_lost THEN
+                        RAISE
+                            'Rows of views differ in post_id and post_id_new: trigger views_post_id_new was disabled, or a partition detached, for a time. '
+                            'ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_new; '
+                            'UPDATE views SET post_id = post_id where they differ'
+                            USING ERRCODE = '23000';
+                    END IF;
+                END LOOP;
+            END;
         END $$
         """
     )
@@ -285,19 +287,21 @@ def downgrade() -> None:
     # stops if something was written past a trigger; only where that can be any row is looked at
     op.execute(
         """
-        DO $$ DECLARE part regclass; is_lost boolean; BEGIN
-            FOR part IN SELECT tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'views_post_id_old()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A') LOOP
-                EXECUTE 'SELECT EXISTS (SELECT FROM ' || part || $of$ WHERE post_id_old::bigint::text IS DISTINCT FROM post_id::text)$of$ INTO is_lost;
-                IF is_lost THEN
-                    RAISE
-                        'Rows of views differ in post_id and post_id_old: trigger views_post_id_old was disabled, or a partition detached, for a time. '
-                        'ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_old; '
-                        'UPDATE views SET post_id = post_id where they differ'
-                        USING ERRCODE = '23000';
-                END IF;
-            END LOOP;
+        DO $$ BEGIN
+            DECLARE part regclass; is_lost boolean; BEGIN
+                FOR part IN SELECT tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+                    WHERE p.oid = 'views_post_id_old()'::regprocedure AND (t.xmin <> p.xmin
+                        OR tgenabled <> 'A') LOOP
+                    EXECUTE 'SELECT EXISTS (SELECT FROM ' || part || $of$ WHERE post_id_old::bigint::text IS DISTINCT FROM post_id::text)$of$ INTO is_lost;
+                    IF is_lost THEN
+                        RAISE
+                            'Rows of views differ in post_id and post_id_old: trigger views_post_id_old was disabled, or a partition detached, for a time. '
+                            'ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_old; '
+                            'UPDATE views SET post_id = post_id where they differ'
+                            USING ERRCODE = '23000';
+                    END IF;
+                END LOOP;
+            END;
         END $$
         """
     )
