@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from plinth import settings, up_to_date
-from plinth.connecting import MissingDatabaseError, connect, connect_to_maintenance_database
+from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
 from plinth.kept_database import KeptDatabase, one_at_a_time
 from plinth.safety import (
@@ -103,7 +104,7 @@ def reset() -> tuple[URL, bool]:
             _upgrade(alembic_config())
             if template:
                 template.keep(name)
-        _load_seeds()
+        _load_seeds(application)
     return url, kept is not None
 
 
@@ -124,7 +125,7 @@ def seed() -> None:
         pass
     if not same(refuse_unless_development(url, action), _identity(application)):
         refuse_unless_development(application, action)
-    _load_seeds()
+    _load_seeds(application)
 
 
 def _upgrade(config: "Config") -> None:
@@ -137,13 +138,28 @@ def _upgrade(config: "Config") -> None:
     command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
 
 
-def _load_seeds() -> None:
+def _load_seeds(judged: URL) -> None:
     module = settings.configured().seeds
-    if module and subprocess.call([sys.executable, "-c", _RUN, module], cwd=settings.root()) != 0:
+    if not module:
+        return
+    environment = os.environ | _leading_to(judged)
+    if subprocess.call([sys.executable, "-c", _RUN, module], cwd=settings.root(), env=environment) != 0:
         raise PlinthError(
             f"The seeds failed (python -m {module}), as said above. The database is there; whether its "
             f"tables are as the models say, {settings.to_type('db-check', 'plinth check')} tells."
         )
+
+
+def _leading_to(judged: URL) -> dict[str, str]:
+    """Return what lets the application go to a database: DATABASE_URL may name another one than env.py."""
+    said = settings.variable("DATABASE_URL")
+    if said:
+        with suppress(ConnectError):
+            url = settings.parse_url(said, "DATABASE_URL")
+            if url == judged or same(_identity(url), _identity(judged)):
+                return {}
+    driver = said.partition(":")[0] if said else "postgresql"
+    return {"DATABASE_URL": judged.set(drivername=driver).render_as_string(hide_password=False)}
 
 
 def _identity(url: URL) -> Identity | None:

@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from plinth.__main__ import libpq_url
 from plinth.connecting import connect
 from plinth.kept_database import one_at_a_time
 from tests.plinth.history import do, psql, rows
@@ -107,6 +108,20 @@ def test_the_database_is_that_of_an_engine_that_env_py_hands_over(
     del project.environment["DATABASE_URL"]
     assert project.ok("plinth", "environment", "production", APP_ENV="production") == "production\n"
     do(clone_url, f"drop database {missing.database}")
+
+
+def test_the_seeds_go_where_was_judged(project: Project, empty_url: URL, clone_url: URL) -> None:
+    """`sqlalchemy.url` goes before DATABASE_URL, which the application follows."""
+    production = clone_url.render_as_string(hide_password=False)
+    project.ok("plinth", "environment", "production", DATABASE_URL=production, APP_ENV="production")
+    named = libpq_url(empty_url).replace("%", "%%")
+    project.replace("alembic.ini", "[alembic]\n", f"[alembic]\nsqlalchemy.url = {named}\n")
+    for elsewhere in (production, "postgresql+psycopg://nobody@localhost:1/nowhere", ""):
+        project.ok("plinth", "reset", DATABASE_URL=elsewhere)
+        assert (users(empty_url), users(clone_url)) == (3, 0)
+        do(empty_url, "delete from authentication; delete from users")
+        project.ok("plinth", "seed", DATABASE_URL=elsewhere)
+        assert (users(empty_url), users(clone_url)) == (3, 0)
 
 
 def test_seeds_that_are_interrupted_end_in_a_line(project: Project) -> None:
