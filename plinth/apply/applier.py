@@ -154,6 +154,7 @@ class _Applier:
         self._grants = Grants()
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
+        self._objection: str | None = None  # to losing rows
         self._step_began = 0.0
         self._prepares = True
         self._source: bytes | None = None  # what the revision's file said when it began
@@ -449,11 +450,12 @@ class _Applier:
             planned = phases.but_for_those_after(steps, heads, context)
             if self._command.name != "stamp":
                 resuming.refuse_others(half_way, back, planned)
-            self._planned, self._to_take_back = planned, {each.revision for each in back}
             refuse_irreversible(planned)
             entries = refuse_slipped_in(heads, context, self._command, planned)
             refuse_long_ids(context, planned)
             self._refuse_to_empty(planned, context)
+            # Last: where a lock doesn't come before it, all of it is asked again.
+            self._planned, self._to_take_back = planned, {each.revision for each in back}
         self._prepare(heads, context, entries)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
         if self._done + 1 < len(self._planned):
@@ -473,7 +475,7 @@ class _Applier:
             self._source = checksum.read(step.revision.path) if isinstance(step, RevisionStep) else None
             points = self._points(context, step, half_way)
             # What is interrupted was measured when it began.
-            if number >= self._measured and not (points and points.are_kept):
+            if not (points and points.are_kept):
                 self._refuse_losses(context, self._planned, number)
             if number + 1 == len(self._planned):
                 self._flushing.resume()
@@ -605,21 +607,23 @@ class _Applier:
     ) -> None:
         """Say what the next downgrades lose; return if they may.
 
+        Where they may not, each is measured once more before it runs: meanwhile rows may have come.
+
         Raises:
             SafetyError: they may not.
         """
-        self._measured = number + 1
-        if not undoes(planned[number]):
+        is_known = number < self._measured
+        if not undoes(planned[number]) or (is_known and not self._objection):
             return
-        downgrades = list(itertools.takewhile(undoes, planned[number:]))
-        objection = safety.objection_to_losses(self._connection)
+        objection = self._objection = safety.objection_to_losses(self._connection)
+        downgrades = [planned[number]] if is_known else list(itertools.takewhile(undoes, planned[number:]))
         lost = losses.measure(
             context, self._connection, downgrades, self._begin, strictly=objection is not None
         )
         running, self._running = self._running, None
-        self._measured = number + max(lost.measured, 1)
         if objection:
             refuse_losses(lost, running or "", objection)
+        self._measured = max(self._measured, number + max(lost.measured, 1))
         if lost.found:
             log.warning("This loses %s.", ", ".join(lost.found))
 

@@ -112,9 +112,9 @@ class Flushing:
 
     def resume(self) -> None:
         """Let the next commit wait until it is on disk, and with it all before; there is no transaction."""
-        before, self._before = self._before, None
-        if before is not None:
-            _set(self._connection, {"synchronous_commit": before})
+        if self._before is not None:
+            _set(self._connection, {"synchronous_commit": self._before})
+            self._before = None
 
     def flush(self) -> None:
         """Return when all commits are on disk, unless there is no session any more."""

@@ -1,11 +1,14 @@
 """Undo like Knex, and the status: applied, pending, wrong."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
@@ -13,7 +16,7 @@ from plinth import undo
 from plinth.connecting import connect
 from plinth.safety import write_marker
 from plinth.status import IN_ORDER, PENDING, WRONG, status
-from tests.plinth.history import CONCURRENTLY, History, catalog, do, heads, ledger, rows
+from tests.plinth.history import CONCURRENTLY, History, catalog, do, heads, ledger, psql, rows
 from tests.plinth.project import FIRST, HEAD, REVISIONS, Project
 from tests.plinth.test_safety import elsewhere
 
@@ -128,6 +131,68 @@ def test_rows_are_not_lost_without_a_word(
     monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
     command.downgrade(config, "base")
     assert heads(empty_url) == set()
+
+
+@contextmanager
+def locked_for_a_moment(url: URL, table: str) -> Iterator[None]:
+    """Hold a table until a command that needs it has waited for its lock in vain."""
+    with psql(url, autocommit=False) as other:
+        other.execute(f"lock table {table} in access exclusive mode".encode())
+        timer = threading.Timer(1.0, other.rollback)
+        timer.start()
+        yield
+        timer.join()
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "words"),
+    [
+        ("t_b", "-1", "would lose table public.t_b"),
+        ("plinth.environment", "base", "downgrade to base"),
+    ],
+)
+def test_what_is_refused_is_refused_after_a_lock_that_did_not_come_too(  # noqa: PLR0917 - fixtures, and a case
+    applied: History, foreign_engine: Engine, empty_url: URL, table: str, target: str, words: str
+) -> None:
+    with connect(empty_url) as connection:
+        write_marker(connection, "production")
+        connection.commit()
+    do(empty_url, "insert into t_b values (1), (2)")
+    with locked_for_a_moment(empty_url, table), pytest.raises(CommandError, match=words):
+        command.downgrade(applied.config(foreign_engine), target)
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select count(*) from t_b") == [(2,)]
+
+
+def test_what_slipped_in_is_refused_after_a_lock_that_did_not_come_too(
+    applied: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    applied.add("x", "a", 'op.execute("create table t_x ()")')
+    b = applied.folder / "versions" / "b_make.py"
+    b.write_text(b.read_text().replace("down_revision = 'a'", "down_revision = 'x'"))
+    applied.add("c", "b", 'op.execute("create table t_c ()")')
+    with (
+        locked_for_a_moment(empty_url, "plinth.ledger"),
+        pytest.raises(CommandError, match="Revision x has never been applied here"),
+    ):
+        command.upgrade(applied.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_rows_that_come_while_others_are_undone_are_not_lost_either(
+    applied: History, foreign_engine: Engine, empty_url: URL
+) -> None:
+    applied.add("c", "b", "pass")
+    command.upgrade(applied.config(foreign_engine), "head")
+
+    @event.listens_for(foreign_engine, "commit")
+    def write_when_c_is_undone(connection: Connection) -> None:
+        if connection.scalar(text("select count(*) from plinth.ledger where direction = 'down'")):
+            do(empty_url, "insert into t_b values (1) on conflict do nothing")
+
+    with pytest.raises(CommandError, match=r"would lose table public\.t_b \(1 row\).*stands at b"):
+        command.downgrade(applied.config(foreign_engine), "a")
+    assert rows(empty_url, "select count(*) from t_b") == [(1,)]
 
 
 def test_in_development_the_loss_is_only_said(
