@@ -584,7 +584,7 @@ class _Applier:
         running = self._online.step
         if running:
             if running.points:
-                running.points.refuse_what_was_passed_over()
+                running.points.refuse_what_was_missed()
             running.is_written = True
             if running.is_online or running.stands_half_way or running.is_half_done:
                 self._writer.half_way.add(running.revision)

@@ -338,7 +338,28 @@ class Points:
                     "the file: repeatable = True"
                 )
 
-    def refuse_what_was_passed_over(self) -> None:
+    def refuse_what_was_missed(self) -> None:
+        """Return if the revision has come to all that is done of it, when it has come to its end.
+
+        What only reads is asked again, and may be answered otherwise: a column is there already, fewer rows
+        are left.
+
+        Raises:
+            PointError: it hasn't, so it may have left out what isn't done, too.
+        """
+        last = max(self._before, default=0)
+        if self._number < last:
+            _, revision, direction = self._key
+            raise PointError(
+                f"Revision {revision} was interrupted after its step {last}, and came to its end after its "
+                f"step {self._number} now: what it asks before it goes on is answered otherwise since. Not "
+                f"reached is {shown(self._before[last].statement)} Take back what is done, and begin again: "
+                f"{way_back(direction)}; or do by hand what is missing, and mark the revision as applied: "
+                "alembic stamp"
+            )
+        self._refuse_what_was_passed_over()
+
+    def _refuse_what_was_passed_over(self) -> None:
         """Return if all that was passed over was done, with the same values.
 
         A loop over what is left to do has other values when it is resumed: it comes to those again that were

@@ -167,6 +167,32 @@ def test_no_row_is_missed_by_a_loop_that_has_other_values_when_it_is_resumed(
     assert rows(empty_url, POINTS) == []
 
 
+GUARDED = (
+    'if "n" not in {each["name"] for each in sa.inspect(op.get_bind()).get_columns("t_a")}:\n'
+    '    op.add_column("t_a", sa.Column("n", sa.Integer()))\n'
+    "    with op.get_context().autocommit_block():\n"
+    '        op.create_index("ix", "t_a", ["n"], unique=True, postgresql_concurrently=True)\n'
+    f"    {STOP}\n"
+    '    op.execute("update t_a set n = 7")'
+)
+
+
+def test_a_guard_that_has_been_done_does_not_skip_the_rest(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "insert into t_a values (1)")
+    table.add("b", "a", GUARDED)
+    with pytest.raises(CommandError, match="The rows don't bear"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    with pytest.raises(CommandError, match=r"to its end after its step 0 now.*Not reached is .*downgrade -1"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"a"}
+    command.downgrade(table.config(empty_engine), "-1")
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
+
+
 def test_what_the_driver_was_told_directly_is_not_done_twice(
     table: History, empty_engine: Engine, empty_url: URL
 ) -> None:
