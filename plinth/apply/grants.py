@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from plinth.apply.left_columns import ending
 from plinth.apply.points import driver_session
+from plinth.apply.session import codec
 from plinth.listening import listening
 from plinth.server_errors import words
 
@@ -152,7 +153,7 @@ class Grants:
             if is_anew or _has_made_way(place, standing[was.identity]):
                 _give(session, place, was, found)  # first: what a role had as the owner goes over, too
                 for statement in statements:
-                    session.execute(statement.encode())
+                    session.execute(statement.encode(codec(session)))
                     log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
             elif statements:
                 log.warning(
@@ -174,7 +175,7 @@ def _give(session: "psycopg.Connection[Any]", place: Place, was: _Granted, found
     statement = f"ALTER {kind} {bare} OWNER TO {was.owner}"
     try:
         with session.transaction():  # a savepoint
-            session.execute(statement.encode())
+            session.execute(statement.encode(codec(session)))
     except psycopg.errors.InsufficientPrivilege as error:
         log.warning(
             "%s is made anew, and belonged to %s, to which this role can't give it (%s): %s",

@@ -44,6 +44,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 from plinth import checksum, own_schema
 from plinth.alembic_command import of_options
 from plinth.apply.points import HALF_DONE, driver_session
+from plinth.apply.session import codec
 from plinth.own_schema import SCHEMA
 from plinth.revision_text import change_in
 
@@ -454,7 +455,7 @@ class Writer:
         session = driver_session(connection)
         threshold, session.prepare_threshold = session.prepare_threshold, 0
         try:
-            found = session.execute(self._move.encode(), given, prepare=prepare).rowcount
+            found = session.execute(self._move.encode(codec(session)), given, prepare=prepare).rowcount
         except psycopg.Error as error:
             connection._handle_dbapi_exception(error, self._move, given, None, None)  # as in SQLAlchemy's own
         finally:

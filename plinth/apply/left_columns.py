@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from plinth.apply.points import driver_session
+from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.sql_text import IDENTIFIER
@@ -140,5 +141,5 @@ def _refuse(session: "psycopg.Connection[Any]", table: str, column: str, left: s
 def _carry_over(session: "psycopg.Connection[Any]", table: str, left: str, taker: str) -> None:
     given = {"table": table, "left": left, "taker": taker}
     for (statement,) in session.execute(_CARRIED.encode(), given).fetchall():
-        session.execute(statement.encode())
+        session.execute(statement.encode(codec(session)))
         log.info("What the old column has goes over to the new one: %s", statement)

@@ -36,7 +36,7 @@ from plinth.apply.points import (
     settings_in,
     shown,
 )
-from plinth.apply.session import is_idle
+from plinth.apply.session import codec, is_idle
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
@@ -242,7 +242,7 @@ class OnlineStatements:
             row = session.execute(_INDEX, build).fetchone()
             if row and not row[1]:
                 session.execute("select set_config('statement_timeout', %s, false)", [CLEAN_UP_TIMEOUT])
-                session.execute(f"drop index concurrently {row[2]}".encode())
+                session.execute(f"drop index concurrently {row[2]}".encode(codec(session)))
                 session.execute("select set_config('statement_timeout', '0', false)")
         except psycopg.Error as error:
             log.warning("Index %s stays INVALID until the next run drops it: %s", build[0], words(error))
@@ -259,16 +259,19 @@ class OnlineStatements:
 
         def run() -> None:
             if context.compiled is not None and not parameters:  # it is what the driver would make of it
-                cursor.execute(plain.encode())
+                cursor.execute(plain.encode(codec(cursor.connection)))
             else:
-                cursor.execute(statement.encode(), parameters)
+                cursor.execute(statement.encode(codec(cursor.connection)), parameters)
 
         return self._run_once(cursor, plain, run, context, parameters)
 
     def _execute_no_params(
         self, cursor: "psycopg.Cursor[Any]", statement: str, context: ExecutionContext
     ) -> bool:
-        return self._run_once(cursor, statement, lambda: cursor.execute(statement.encode()), context)
+        def run() -> None:
+            cursor.execute(statement.encode(codec(cursor.connection)))
+
+        return self._run_once(cursor, statement, run, context)
 
     def _execute_many(
         self,
@@ -278,7 +281,7 @@ class OnlineStatements:
         context: ExecutionContext,
     ) -> bool:
         def run() -> None:
-            cursor.executemany(statement.encode(), parameters)
+            cursor.executemany(statement.encode(codec(cursor.connection)), parameters)
 
         return self._run_once(cursor, statement.replace("%%", "%"), run, context, parameters)
 
@@ -307,7 +310,7 @@ class OnlineStatements:
             done = step.points.next(statement, checksum_of_values(cursor.connection, parameters))
         if done:
             for each in settings_in(cursor.connection, statement):
-                cursor.connection.execute(each.encode())
+                cursor.connection.execute(each.encode(codec(cursor.connection)))
             replay(cursor, done, statement)
         elif outside:
             with self._listening(cursor.connection, statement):

@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from plinth import checksum
+from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.sql_text import IDENTIFIER, SPACE
 
@@ -522,13 +523,13 @@ def result_of(cursor: "psycopg.Cursor[Any]") -> dict[str, Any]:
     names = [column.name for column in cursor.description]
     found["columns"] = [[name, type_] for name, (type_,) in zip(names, types, strict=True)]
     rows = range(cursor.pgresult.ntuples)
-    found["rows"] = [[_text(cursor.pgresult, row, place) for place in range(len(names))] for row in rows]
+    found["rows"] = [[_text(cursor, row, place) for place in range(len(names))] for row in rows]
     return found
 
 
-def _text(result: Any, row: int, place: int) -> str | None:  # noqa: ANN401 - psycopg's PGresult
-    value = result.get_value(row, place)
-    return None if value is None else value.decode()
+def _text(cursor: "psycopg.Cursor[Any]", row: int, place: int) -> str | None:
+    value = cursor.pgresult.get_value(row, place) if cursor.pgresult else None
+    return None if value is None else value.decode(codec(cursor.connection))
 
 
 def replay(cursor: "psycopg.Cursor[Any]", done: Done, statement: str) -> None:
@@ -546,7 +547,8 @@ def replay(cursor: "psycopg.Cursor[Any]", done: Done, statement: str) -> None:
     if "columns" in done.result:
         columns = ", ".join(_column(place, *each) for place, each in enumerate(done.result["columns"]))
         rows = "from jsonb_array_elements(%s) with ordinality as done (line, place) order by place"
-        cursor.execute(f"select {columns or 'null'} {rows}".encode(), [Jsonb(done.result["rows"])])
+        select = f"select {columns or 'null'} {rows}".encode(codec(cursor.connection))
+        cursor.execute(select, [Jsonb(done.result["rows"])])
     else:
         cursor.execute("select from generate_series(1, %s)", [max(0, done.result["rowcount"])])
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -152,6 +153,12 @@ def is_interrupted(error: BaseException | None) -> bool:
     while error and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def codec(session: "psycopg.Connection[Any]") -> str:
+    """Return the encoding of a session's statements and values: what its `client_encoding` is now."""
+    encoding = session.info.encoding
+    return "utf-8" if encoding == "ascii" else encoding  # as psycopg does with values
 
 
 def roll_back(connection: Connection) -> None:
