@@ -19,7 +19,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `catalog`: what a database's schema looks like, in PostgreSQL's own words.
 - `autogenerate`: from the models to revisions.
 - `up_to_date`: an upgrade that has nothing to do, seen without Alembic; `advisory`: the locks' numbers.
-- `libpq`: a few questions to a server, asked without psycopg; `sql_text`: pieces of the text of statements.
+- `libpq`: a few statements to a server, sent without psycopg; `sql_text`: pieces of the text of statements.
 - `upgrading`: an upgrade that says what it did; `undo`: the last batch, the last change.
 - `configured`: what `env.py` says of each of its databases; `env_database`: which one it leads to.
 - `check`: whether models, revisions and database agree.
@@ -33,8 +33,10 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `listening`: to SQLAlchemy's events, for as long as a block runs.
 - `redirecting`: leads an `env.py` to the database in which something is tried.
 - `testing`: a pytest plug-in: databases for tests, and the tests that every project wants.
-- `kept_database`: what revisions made, of which the next reset, or run of the tests, begins with a copy.
-- `development`: drop, create, migrate and seed the development database.
+- `kept_database`: what revisions made, of which the next reset, or run of the tests, begins with a copy;
+  `kept_name`: its name, in which all stands that they depend on.
+- `development`: drop, create, migrate and seed the development database; `reset_again`: the same, without
+  SQLAlchemy, where nothing has changed since; `seeds`: runs the module that loads the development rows.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).
 """
 

@@ -1,9 +1,10 @@
-"""Drop, create, migrate and seed the development database."""
+"""Drop, create, migrate and seed the development database.
 
-import hashlib
+What `plinth.reset_again` isn't certain of comes here, and whatever has to be refused.
+"""
+
 import importlib
 import os
-import subprocess
 import sys
 from argparse import Namespace
 from contextlib import suppress
@@ -14,7 +15,7 @@ from psycopg.sql import Identifier
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from plinth import settings, up_to_date
+from plinth import reset_again, seeds, settings, up_to_date
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
 from plinth.kept_database import KeptDatabase, one_at_a_time
@@ -31,17 +32,6 @@ from plinth.safety import (
 # What a copy needs is there without Alembic, whose import takes a quarter of the time.
 if TYPE_CHECKING:
     from alembic.config import Config
-
-KEPT = "plinth_reset_"  # before the names of what resets keep
-
-# As `python -m`, which prints a traceback when it is interrupted.
-_RUN = """
-import runpy, sys
-try:
-    runpy.run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
 
 # A reset was interrupted in DROP DATABASE.
 _IS_HALF_DROPPED = text(
@@ -70,7 +60,7 @@ def reset() -> tuple[URL, bool]:
 
     with (
         connect_to_maintenance_database(url) as server,
-        one_at_a_time(server, f"plinth reset {name}", waiting),
+        one_at_a_time(server, reset_again.lock_of(name), waiting),
     ):
         # Asked inside the lock: another reset's DROP would end the session that asks.
         judged = refuse_unless_development(url, "drop")
@@ -84,7 +74,7 @@ def reset() -> tuple[URL, bool]:
                 f"Refused to drop database {name!r}: the session that would drop it sees another one under "
                 "that name. Use a URL that leads to the server directly, and to one host."
             )
-        prefix = f"{KEPT}{hashlib.sha256(name.encode()).hexdigest()[:8]}_"
+        prefix = reset_again.prefix_of(name)
         template = KeptDatabase(server, url, prefix) if is_on_development_server(url) else None
         kept = template and template.find()
         quoted = _escaped(Identifier(name).as_string())
@@ -139,15 +129,8 @@ def _upgrade(config: "Config") -> None:
 
 
 def _load_seeds(judged: URL) -> None:
-    module = settings.configured().seeds
-    if not module:
-        return
-    environment = os.environ | _leading_to(judged)
-    if subprocess.call([sys.executable, "-c", _RUN, module], cwd=settings.root(), env=environment) != 0:
-        raise PlinthError(
-            f"The seeds failed (python -m {module}), as said above. The database is there; whether its "
-            f"tables are as the models say, {settings.to_type('db-check', 'plinth check')} tells."
-        )
+    if settings.configured().seeds:
+        seeds.load(_leading_to(judged))
 
 
 def _leading_to(judged: URL) -> dict[str, str]:

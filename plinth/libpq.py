@@ -1,7 +1,7 @@
-"""A few questions to a server, by the libpq that psycopg brings along and without psycopg.
+"""A few statements to a server, by the libpq that psycopg brings along and without psycopg.
 
-The import of psycopg takes longer than all that is asked. Where it uses another libpq (the system's), the
-questions are put by psycopg after all.
+The import of psycopg takes longer than all that is asked or done. Where it uses another libpq (the system's),
+they are sent by psycopg after all.
 """
 
 import importlib.util
@@ -34,6 +34,17 @@ class Session(Protocol):
     def pid(self) -> int:
         """The id of the process that serves the session, as the server told it at the start."""
 
+    def run(self, sql: str, *parameters: str) -> str:
+        """Run a statement, and return its one value; nothing where it has none.
+
+        Args:
+            sql: one statement; $1 is the first parameter.
+            parameters: as the server's text.
+
+        Raises:
+            NoAnswer: it fails, or returns more than one row, or none where it might.
+        """
+
     def ask(self, sql: str, *parameters: str) -> list[dict[str, Any]]:
         """Return the rows of a query, by names, as JSON has them.
 
@@ -47,12 +58,13 @@ class Session(Protocol):
 
 
 @contextmanager
-def session(place: Mapping[str, str], seconds: float) -> Iterator[Session]:
+def session(place: Mapping[str, str], seconds: float, *, to_change: bool = False) -> Iterator[Session]:
     """Yield a session in a transaction that sees one state of all, and changes nothing.
 
     Args:
         place: libpq's parameters.
         seconds: how long the server may take for each answer.
+        to_change: each statement stands for itself instead, and may change something.
 
     Raises:
         NoAnswer: there is none, or a question isn't answered.
@@ -63,9 +75,11 @@ def session(place: Mapping[str, str], seconds: float) -> Iterator[Session]:
         _OfPsycopg(place, seconds) if library is None else _OfLibpq(library, place, seconds)
     )
     try:
-        made.run("begin isolation level repeatable read read only")
+        if not to_change:
+            made.run("begin isolation level repeatable read read only")
         yield made
-        made.run("rollback")
+        if not to_change:
+            made.run("rollback")
     finally:
         made.close()
 

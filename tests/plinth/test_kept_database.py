@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from plinth import kept_database, local_server, settings
+from plinth import kept_name, local_server, settings
 from plinth.local_server import LocalServer
 from tests.plinth.history import do, heads, ledger, rows
 from tests.plinth.project import HEAD, Project, copy_project
@@ -67,10 +66,6 @@ def test_a_reset_is_a_copy_while_nothing_differs(project: Project, url: URL) -> 
     assert heads(url) == {HEAD}
     assert project.ok("plinth", "environment").strip() == "development"
     assert project.run("plinth", "status").returncode == 0
-    # Alembic isn't imported for it, which takes as long as the copy.
-    imported = project.run("plinth", "reset", PYTHONPROFILEIMPORTTIME="1").stderr
-    assert " sqlalchemy\n" in imported
-    assert " alembic\n" not in imported
     # Nobody can change what is kept.
     (kept,) = rows(url, KEPT)
     assert rows(url, "select datallowconn from pg_database where datname = %s", *kept) == [(False,)]
@@ -174,17 +169,15 @@ def test_the_tests_begin_with_a_copy_while_nothing_differs(project: Project) -> 
         local_server.test_server().stop()
 
 
-def test_another_day_may_make_another_partition(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = LocalServer("development", ()).url("postgres")
-    today = kept_database._key(url, "")
+@pytest.mark.usefixtures("project")
+def test_another_day_may_make_another_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = {**LocalServer("development", ()).place(), "user": local_server.SUPERUSER}
+    today = kept_name.name_of(place, "kept_")
     assert today
-    assert kept_database._key(url, "") == today
-    monkeypatch.setattr(
-        kept_database,
-        "_SESSION",
-        text(kept_database._SESSION.text.replace("current_date", "current_date + 1")),
-    )
-    assert kept_database._key(url, "") not in (today, None)
+    assert kept_name.name_of(place, "kept_") == today
+    tomorrow = kept_name._SESSION.replace("current_date", "current_date + 1")
+    monkeypatch.setattr(kept_name, "_SESSION", tomorrow)
+    assert kept_name.name_of(place, "kept_") not in (today, None)
 
 
 PURE = (
@@ -218,12 +211,12 @@ PURE = (
 def test_revisions_that_depend_on_more_than_their_file_are_run(tmp_path: Path, line: str) -> None:
     file = tmp_path / "revision.py"
     file.write_bytes(PURE)
-    assert kept_database._is_pure(file)
+    assert kept_name._is_pure(file)
     file.write_bytes(PURE + line.encode() + b"\n")
-    assert not kept_database._is_pure(file)
+    assert not kept_name._is_pure(file)
 
 
 def test_the_scaffolds_revisions_depend_on_their_files_alone() -> None:
     files = [*(settings.root() / "alembic" / "versions").glob("*.py")]
     assert files
-    assert all(map(kept_database._is_pure, files))
+    assert all(map(kept_name._is_pure, files))

@@ -85,6 +85,26 @@ def test_it_changes_nothing_and_prints_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_is_to_be_changed_is(place: dict[str, str], empty_url: URL) -> None:
+    """Each statement by itself, as CREATE DATABASE demands; one that fails says so."""
+    name = f"{empty_url.database}_made"
+    with libpq.session(place, seconds=60, to_change=True) as session:
+        assert session.run(f"create database {name} template template0") == ""
+        try:
+            assert session.ask("select $1::name in (select datname from pg_database) as is_there", name) == [
+                {"is_there": True}
+            ]
+            with pytest.raises(NoAnswer):
+                session.run(f"create database {name}")
+        finally:
+            session.run(f"drop database {name} with (force)")
+        session.run("create table t (id int)")
+        assert session.run("insert into t values (1) returning id::text") == "1"
+        with pytest.raises(NoAnswer):
+            session.run("update t set id = 2 where id = 3 returning id")
+    assert rows(empty_url, "select id from t") == [(1,)]
+
+
 @pytest.mark.parametrize("wrong", [{"dbname": "gone"}, {"host": "/nowhere"}, {"nonsense": "x"}])
 def test_there_is_no_session(place: dict[str, str], wrong: dict[str, str]) -> None:
     with pytest.raises(NoAnswer), libpq.session(place | wrong, seconds=5):

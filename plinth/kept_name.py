@@ -1,0 +1,99 @@
+"""The name of what is kept of the same revisions, in which all stands that they depend on.
+
+It differs where anything does that another database would come of: the revisions' files and all that an
+upgrade reads (`plinth.up_to_date`), who applies them, his session's settings, the roles that they name, and
+the day, as one may make this month's partition.
+
+A reset that copies has no other question to put. So this is asked by libpq, without SQLAlchemy and psycopg.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from plinth import libpq, settings, up_to_date
+
+_WITHIN = 5  # seconds, for each answer
+
+_IMPORTS = re.compile(
+    rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w.]+)(?:[ \t]+as[ \t]+\w+)?[ \t]*$)",
+    re.MULTILINE,
+)
+_PURE = {
+    *(
+        "__future__",
+        "alembic",
+        "sqlalchemy",
+        "collections",
+        "datetime",
+        "decimal",
+        "enum",
+        "itertools",
+        "json",
+    ),
+    *("math", "re", "string", "textwrap", "typing", "uuid"),
+}
+# What depends on more than the file and the database, or reaches out of the database.
+_IMPURE = (
+    rb"\b(?:open|exec|eval|compile|__import__|getattr|globals|vars)\s*\(|__file__|__builtins__|\benviron|get_x_argument"
+    rb"|\bconfig\b|\b(?:create|alter|drop)\s+(?:role|user|group|tablespace|database|subscription|server)\b"
+    rb"|\balter\s+system\b|\bcomment\s+on\s+database\b|\bon\s+database\b|\bcopy\b|\bdblink|\bpg_read|\blo_import"
+    rb"|\bcurrent_(?:database|catalog|setting)\b|\bcreate_(?:async_)?engine\b|\bopts\b"
+    rb"|\bpg_(?:roles|authid|auth_members|user|group|shadow|database|tablespace|settings|available_ext\w+)\b"
+)
+# What initdb makes has smaller numbers: somebody has put something where each new database begins.
+_IS_FILLED = " or ".join(
+    f"exists (select from {table} where oid >= 16384)"
+    for table in ("pg_class", "pg_proc", "pg_type", "pg_namespace", "pg_extension", "pg_default_acl")
+)
+# Where and to whom new objects go, how a literal is read, and what day it is.
+_SESSION = """
+    select current_user || current_date || string_agg(name || '=' || setting, ',' order by name)
+    from pg_settings
+    where context in ('user', 'superuser') and source <> 'default' and name <> 'application_name'
+    """
+# What another role keeps is neither copied nor dropped: most may do neither. After an interrupted DROP, the
+# limit of connections is -2.
+KEPT = """
+    select datname as name, datallowconn or datconnlimit = -2 as is_unfinished from pg_database
+    where starts_with(datname, $1) and pg_has_role(datdba, 'usage')
+    """
+
+
+def name_of(place: Mapping[str, str], prefix: str, beside: str = "") -> str | None:
+    """Return the name of what is kept of the revisions as they are; None where it can't be told.
+
+    Args:
+        place: what libpq is told of any database of the server.
+        prefix: of the name.
+        beside: what else the revisions depend on.
+    """
+    files = up_to_date.fingerprint()
+    if files is None:
+        return None
+    asked = f"select {_IS_FILLED} as is_filled, ({_SESSION}) as session, "
+    asked += "(select json_agg(rolname order by rolname) from pg_roles) as roles"
+    try:
+        with libpq.session({**place, "dbname": "template1"}, _WITHIN) as session:
+            (found,) = session.ask(asked)
+    except libpq.NoAnswer:
+        return None
+    if found["is_filled"]:
+        return None
+    sources = b"\n".join(file.read_bytes() for file in up_to_date.revisions()).decode(errors="replace")
+    named = [role for role in found["roles"] if role in sources]  # GRANT … TO one that may be missing
+    seen = f"{files} {settings.app_env()} {place.get('client_encoding')} {found['session']} {named} {beside}"
+    return f"{prefix}{hashlib.sha256(seen.encode()).hexdigest()[:32]}"
+
+
+def are_pure() -> bool:
+    """Whether the revisions do the same each time, as far as their text tells."""
+    return all(map(_is_pure, up_to_date.revisions()))
+
+
+def _is_pure(file: Path) -> bool:
+    source = file.read_bytes()
+    imported = [(one or other).partition(b".")[0].decode() for one, other in _IMPORTS.findall(source)]
+    are_all = len(imported) == len(re.findall(rb"\bimport\b", source))
+    return are_all and _PURE.issuperset(imported) and not re.search(_IMPURE, source, re.IGNORECASE)
