@@ -31,11 +31,13 @@ _OWNS = re.compile(r"\bowner\s+to\b", re.IGNORECASE)
 _REASSIGNS = re.compile(r"\breassign\s+owned\s+by\b", re.IGNORECASE)
 
 _KIND = re.compile(r"\A(?:SEQUENCE|ROUTINE|TYPE) ")
+_PATH = "select quote_ident(unnest(current_schemas(false)))"
 _TYPE = "TYPE "  # holds no rows that somebody may not see
 _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
 # Objects and columns, with what others than their owner may do: who, what, and whether it may be passed on.
+# Each by its schema: what names alone lead to changes with the search path, which tenants set in turn.
 _GRANTED = f"""
-    select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
+    select shown, coalesce(quote_ident(attname), ''), quote_ident(nspname), object, number, is_said,
            case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
            privilege_type, is_grantable,
            case when exists (  -- a column's sequence belongs to whom its table does
@@ -43,23 +45,30 @@ _GRANTED = f"""
                and refclassid = 'pg_class'::regclass and refobjsubid > 0 and deptype in ('a', 'i')
            ) and shown like 'SEQUENCE %%' then '' else quote_ident(pg_get_userbyid(owner)) end
     from (
-        select case relkind when 'S' then 'SEQUENCE ' else '' end || c.oid::regclass shown,
-               null::name attname, c.oid object, 0 number, relowner owner, relacl is not null is_said,
+        select format('%%s%%I.%%I', case relkind when 'S' then 'SEQUENCE ' end, nspname, relname) shown,
+               null::name attname, nspname, c.oid object, 0 number, relowner owner,
+               relacl is not null is_said,
                coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)) acl
         from pg_class c join pg_namespace n on n.oid = relnamespace
         where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {_SCHEMAS}
         union all
-        select c.oid::regclass::text, attname, c.oid, attnum, relowner, attacl is not null, attacl
+        select format('%%I.%%I', nspname, relname), attname, nspname, c.oid, attnum, relowner,
+               attacl is not null, attacl
         from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = c.oid
         where attnum > 0 and not attisdropped and (attacl is not null or %(columns)s) and {_SCHEMAS}
           and relkind in ('r', 'p', 'v', 'm', 'f')
         union all
-        select 'ROUTINE ' || p.oid::regprocedure, null, p.oid, 0, proowner, proacl is not null,
+        select format('ROUTINE %%I.%%I(%%s)', nspname, proname, (
+                   select string_agg(case a.nspname when 'pg_catalog' then format_type(t.oid, null)
+                                     else format('%%I.%%I', a.nspname, typname) end, ', ' order by place)
+                   from unnest(proargtypes) with ordinality given (id, place) join pg_type t on t.oid = id
+                   join pg_namespace a on a.oid = typnamespace
+               )), null, nspname, p.oid, 0, proowner, proacl is not null,
                coalesce(proacl, acldefault('f', proowner))
         from pg_proc p join pg_namespace n on n.oid = pronamespace where {_SCHEMAS}
         union all
-        select '{_TYPE}' || t.oid::regtype, null, t.oid, 0, typowner, typacl is not null,
-               coalesce(typacl, acldefault('T', typowner))
+        select format('{_TYPE}%%I.%%I', nspname, typname), null, nspname, t.oid, 0, typowner,
+               typacl is not null, coalesce(typacl, acldefault('T', typowner))
         from pg_type t join pg_namespace n on n.oid = typnamespace left join pg_class c on c.oid = typrelid
         where typtype in ('d', 'e', 'r', 'c') and coalesce(relkind, 'c') = 'c' and {_SCHEMAS}
     ) o left join lateral aclexplode(acl) g on grantee <> owner
@@ -74,12 +83,14 @@ class _Granted:
     """What was granted on one object or column.
 
     Args:
+        schema: in which it stands.
         identity: which it is.
         is_said: somebody has granted or revoked something.
         owner: the role; empty where the revision says itself who is to be it, or its table does.
         privileges: of others than its owner.
     """
 
+    schema: str
     identity: tuple[int, int]
     is_said: bool
     owner: str
@@ -112,12 +123,11 @@ class Grants:
                 return
             statement = statement.replace("%%", "%")  # as the driver makes of it
             if _REVOKES.search(statement):  # the revision says itself who may use what it names
-                self._before = {
-                    place: each for place, each in self._before.items() if not _names(statement, place)
-                }
+                for place in self._named(driver_session(conn), statement):
+                    del self._before[place]
             elif _OWNS.search(statement):
-                for place, each in self._before.items():
-                    each.owner = "" if _names(statement, place) else each.owner
+                for place in self._named(driver_session(conn), statement):
+                    self._before[place].owner = ""
             elif _REASSIGNS.search(statement):
                 for each in self._before.values():
                     each.owner = ""
@@ -139,6 +149,21 @@ class Grants:
             (connection, "rollback", forget),
         ):
             yield
+
+    def _named(self, session: "psycopg.Connection[Any]", statement: str) -> list[Place]:
+        """Return what a statement names: by its schema, or as the first of its name on the search path."""
+        path = [schema for (schema,) in session.execute(_PATH)]
+        bare = {place: _bare(place).removeprefix(f"{each.schema}.") for place, each in self._before.items()}
+        first: dict[str, str] = {}
+        for schema in path:
+            for place, each in self._before.items():
+                if each.schema == schema:
+                    first.setdefault(bare[place], schema)
+        return [
+            place
+            for place, each in self._before.items()
+            if _names(statement, each.schema, bare[place], alone=first.get(bare[place]) == each.schema)
+        ]
 
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
         has_columns = any(column and each.is_said for (_, column), each in self._before.items())
@@ -191,20 +216,31 @@ def _has_made_way(place: Place, now: Place) -> bool:
     return bool(column) and table == its_table and ending(column, called) == "old"
 
 
-def _names(statement: str, place: Place) -> bool:
-    """Whether a statement names an object: as a whole, in quotes or as PostgreSQL reads it without."""
+def _bare(place: Place) -> str:
+    """Return an object's name with its schema, without its kind and a routine's arguments."""
     name = _KIND.sub("", place[0])
-    name = name.rpartition("(")[0] if place[0].startswith("ROUTINE ") else name
-    said = re.escape(name) if '"' in name else rf'(?:(?i:{re.escape(name)})|"{re.escape(name)}")'
-    return re.search(rf'(?<![\w$"]){said}(?![\w$"])', statement) is not None
+    return name.rpartition("(")[0] if place[0].startswith("ROUTINE ") else name
+
+
+def _names(statement: str, schema: str, name: str, *, alone: bool) -> bool:
+    """Whether a statement names an object by its schema, or by its name alone if that leads to it."""
+    of_schema = rf"{_said(schema)}\s*\.\s*"
+    before = f"(?:{of_schema})?" if alone else of_schema
+    return re.search(rf'(?<![\w$".]){before}{_said(name)}(?![\w$"])', statement) is not None
+
+
+def _said(name: str) -> str:
+    """Return a pattern of a name in quotes, or as PostgreSQL reads it without."""
+    quoted = re.escape(name)
+    return quoted if '"' in name else rf'(?:(?i:{quoted})|"{quoted}")'
 
 
 def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place, _Granted]:
     found: dict[Place, _Granted] = {}
-    for shown, column, object_, number, is_said, who, what, passed_on, owner in session.execute(
+    for shown, column, schema, object_, number, is_said, who, what, passed_on, owner in session.execute(
         _GRANTED.encode(), {"columns": columns}
     ):
-        one = found.setdefault((shown, column), _Granted((object_, number), is_said, owner))
+        one = found.setdefault((shown, column), _Granted(schema, (object_, number), is_said, owner))
         if what is not None:
             one.privileges.add((who, what, passed_on))
     return found

@@ -32,6 +32,7 @@ GRANTED = f"""
     where grantee = case kind when 'public' then 0 else '{READER}'::regrole::oid end
     group by kind, name order by 1
     """
+TO_PUBLIC = 'op.execute("set local search_path to public")'
 GRANTS = f"""
     grant select, insert, update on t to {READER};
     grant usage on sequence t_id_seq to {READER};
@@ -205,7 +206,7 @@ def test_tables_that_exchange_their_names_keep_their_own(
     two.add("c", "b", "\n".join(f'op.rename_table("{old}", "{new}")' for old, new in names))
     command.upgrade(two.config(empty_engine), "head")
     assert rows(empty_engine.url, MAY.format(reader, reader)) == [(False, True)]
-    assert f"should have them too: GRANT SELECT ON t_a TO {reader}" in caplog.text
+    assert f"should have them too: GRANT SELECT ON public.t_a TO {reader}" in caplog.text
 
 
 def test_a_table_that_is_built_anew_by_hand_gets_them(
@@ -256,6 +257,39 @@ def test_what_the_revision_revokes_stays_revoked(
     two.add("c", "b", "\n".join(f"op.execute({each!r})" for each in by_hand))
     command.upgrade(two.config(empty_engine), "head")
     assert rows(empty_engine.url, MAY.format(reader, reader)) == [(may, False)]
+
+
+def test_each_tenants_view_keeps_what_was_granted_on_it(
+    two: History, reader: str, empty_engine: Engine
+) -> None:
+    """The search path isn't the same when they are dropped and when the transaction ends."""
+    for tenant in ("t1", "t2", "t3"):
+        do(empty_engine.url, f"create schema {tenant}; create view {tenant}.v as select 1 as id")
+        do(empty_engine.url, f"create type {tenant}.e as enum ('a'); create domain {tenant}.d as int")
+        do(empty_engine.url, f"create function {tenant}.f({tenant}.d, int) returns int return 1")
+    do(empty_engine.url, f"grant select on t1.v, t3.v to {reader}; grant usage on type t1.e to {reader}")
+    do(
+        empty_engine.url,
+        f"revoke all on function t1.f from public; grant execute on function t1.f to {reader}",
+    )
+    anew = """
+for tenant in ("t1", "t2", "t3"):
+    op.execute(f"set local search_path to {tenant}, public")
+    op.execute("drop view v; drop type e; drop function f")
+    op.execute("create view v as select 1 as id, 2 as n; create type e as enum ('b')")
+    op.execute("create function f(d, int) returns int return 2")
+"""
+    two.add("c", "b", f'{anew}op.execute("revoke select on v from {reader}")\n{TO_PUBLIC}')
+    command.upgrade(two.config(empty_engine), "head")
+    of_views = "select nspname::text from pg_class c join pg_namespace n on n.oid = relnamespace"
+    may = f"{of_views} where relname = 'v' and has_table_privilege('{reader}', c.oid, 'select')"
+    assert rows(empty_engine.url, may) == [("t1",)]
+    of_types = "select nspname::text from pg_type t join pg_namespace n on n.oid = typnamespace"
+    named = "where typname = 'e' and typacl::text like '%reader%'"
+    assert rows(empty_engine.url, f"{of_types} {named}") == [("t1",)]
+    of_functions = "select nspname::text from pg_proc p join pg_namespace n on n.oid = pronamespace"
+    closed = "where proname = 'f' and not has_function_privilege('public', p.oid, 'execute')"
+    assert rows(empty_engine.url, f"{of_functions} {closed}") == [("t1",)]
 
 
 def test_what_is_revoked_of_a_table_with_a_percent_sign_stays_revoked(
