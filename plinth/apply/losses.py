@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from plinth.apply import sequences, session
+from plinth.apply.points import rolls_back, unseen
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, INSUFFICIENT_PRIVILEGE, sqlstate
 
@@ -156,7 +157,7 @@ def measure(
         trial = _Trial(context, connection)
         for step in steps:
             begin(step)
-            losses.blind = _foreign_imports(step, strictly=strictly) or trial.run(step)
+            losses.blind = _ways_out(step, strictly=strictly) or trial.run(step)
             if losses.blind:
                 break
             losses.measured += 1
@@ -271,8 +272,8 @@ class _Trial:
                 self._left = True
                 raise _Unmeasurable
 
-        def refuse_without_transaction(*_: object) -> None:
-            if self._left or session.is_idle(self._connection):
+        def refuse_without_transaction(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+            if self._left or session.is_idle(self._connection) or rolls_back(statement):
                 refuse()
 
         with (
@@ -286,8 +287,8 @@ class _Trial:
             yield
 
 
-def _foreign_imports(step: MigrationStep, *, strictly: bool) -> str | None:
-    """Return what to say of a revision that imports what may reach the database by itself."""
+def _ways_out(step: MigrationStep, *, strictly: bool) -> str | None:
+    """Return what to say of a revision that may reach the database by a way that isn't watched."""
     if not isinstance(step, RevisionStep):
         return None
     try:
@@ -304,7 +305,10 @@ def _foreign_imports(step: MigrationStep, *, strictly: bool) -> str | None:
     foreign = sorted(
         name for name, each in bare.items() if (each not in _HARMLESS if strictly else each in _ACTS)
     )
-    return f"imports {', '.join(foreign)}, which may reach the database by itself" if foreign else None
+    if foreign:
+        return f"imports {', '.join(foreign)}, which may reach the database by itself"
+    by = unseen(tree)
+    return f"speaks to the driver itself ({by}), which isn't seen" if by else None
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ _TEMPORARY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DROPPED = re.compile(r"\bon\s+commit\s+drop\b|\A\s*drop\b", re.IGNORECASE)
+_ROLLS_BACK = re.compile(
+    rf"\A{SPACE}(?:abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b", re.IGNORECASE | re.DOTALL
+)
 _ENDS = re.compile(rf"\A{SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
 _MAY_WRITE = """
@@ -143,6 +146,11 @@ def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool
 def ends_transaction(text: str) -> bool:
     """Whether a statement commits, as some old revisions do by themselves; of several, the first."""
     return _ENDS.match(text) is not None
+
+
+def rolls_back(text: str) -> bool:
+    """Whether one of a text's statements takes back all of its transaction."""
+    return any(_ROLLS_BACK.match(each) for each in statements_of(text))
 
 
 def is_single(text: str) -> bool:
@@ -272,11 +280,11 @@ class Points:
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
-        unseen = _unseen(source) if begun.done else None
-        if unseen:
+        by = unseen(_tree(source)) if begun.done else None
+        if by:
             raise PointError(
                 f"Revision {revision} was interrupted after its step {begun.last}, and what it does by the "
-                f"driver's own {unseen} isn't seen: whether that is done isn't known. Take back what is "
+                f"driver's own {by} isn't seen: whether that is done isn't known. Take back what is "
                 f"done: {way_back(direction)}; or, if all of it may be done twice, say so in the file: "
                 "repeatable = True"
             )
@@ -449,12 +457,15 @@ def may_commit(source: bytes | None) -> bool:
     return source is None or b"commit" in source.lower()
 
 
-def _unseen(source: bytes | None) -> str | None:
-    """Return by what a revision speaks to the driver itself, if it does; SQLAlchemy tells nothing of that."""
+def _tree(source: bytes | None) -> ast.Module | None:
     try:
-        tree = None if source is None else ast.parse(source)
+        return None if source is None else ast.parse(source)
     except (SyntaxError, ValueError):
         return None
+
+
+def unseen(tree: ast.Module | None) -> str | None:
+    """Return by what a revision speaks to the driver itself, if it does; SQLAlchemy tells nothing of that."""
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "cursor":
             return f"cursor() in line {node.lineno}"

@@ -56,7 +56,15 @@ DOWNGRADES = {
         "leaves its transaction",
     ),
     "bind's commit": ("op.drop_table('t')\nop.get_bind().commit()", "leaves its transaction"),
-    "driver's commit": ("op.drop_table('t')\n" + DRIVER + "connection.commit()", "leaves its transaction"),
+    "driver's commit": (
+        "op.drop_table('t')\n" + DRIVER + "connection.commit()",
+        "speaks to the driver itself",
+    ),
+    "driver's rollback": (
+        "raw = op.get_bind().connection\nraw.rollback()\nraw.cursor().execute('drop table t')\nraw.commit()",
+        r"speaks to the driver itself \(cursor\(\) in line",
+    ),
+    "rollback in a text": (EXECUTE.format("/* */ rollback work; drop table t"), "leaves its transaction"),
     "engine": (
         "engine = sa.create_engine(op.get_bind().engine.url)\n"
         "with engine.begin() as own:\n    own.execute(sa.text('drop table t'))",
