@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +55,13 @@ from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
 
+# What messages ask for, and what instead where the same command would count anew: `standing` names another.
+_OTHERWISE = {
+    "Run the same command again": "Go on as said",
+    "run the same command again": "go on as said",
+    "the same command goes on behind it": "is passed over",
+}
+
 
 class Migrate(Protocol):
     """The part of `plinth.env`: configure the context with these options and run the migrations."""
@@ -94,13 +101,8 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
         else:
             applier = _Applier(config, command, options, work)
             try:
-                applier.run(migrate)
-            except (PlinthError, CommandError):
-                raise
-            except Exception as error:
-                if not session.is_lost(connection, error):
-                    raise
-                raise applier.lost(error) from error
+                with applier.saying_what_is_left():
+                    applier.run(migrate)
             except KeyboardInterrupt:
                 log.warning("Interrupted. %s", applier.standing())
                 if config.cmd_opts is None:
@@ -148,6 +150,7 @@ class _Applier:
         self._settings = settings.configured()
         self._backoff = Backoff(self._settings.retry_limit)
         self._planned: list[MigrationStep] | None = None
+        self._counts = False  # the command, from where the database stands
         self._before: Sequence[str] | None = None  # what was applied before others were waited for
         self._to_take_back: set[str] = set()
         self._done = 0
@@ -226,7 +229,32 @@ class _Applier:
             return "Nothing has been changed."
         total = len(self._planned)
         place = ", ".join(sorted(self._heads)) or "base"
-        return f"{self._done} of {total} revision{'s' * (total != 1)} done; the database stands at {place}."
+        done = f"{self._done} of {total} revision{'s' * (total != 1)} done; the database stands at {place}."
+        left = self._left_to_type()
+        return f"{done} To go on: {left}; the same command would count from here." if left else done
+
+    def _left_to_type(self) -> str:
+        """Return what to type for what is left, where the same command would do something else now."""
+        counts = self._planned and self._done and self._counts
+        return resuming.to_type((self._planned or [])[self._done :]) if counts else ""
+
+    @contextmanager
+    def saying_what_is_left(self) -> Iterator[None]:
+        """Say it of a lost connection, too; the same command is asked for only where it means the rest."""
+        try:
+            yield
+        except Exception as error:
+            said: Exception = error
+            if not isinstance(error, PlinthError | CommandError):
+                if not session.is_lost(self._connection, error):
+                    raise
+                said = self.lost(error)
+            elif not self._left_to_type():
+                raise
+            words = str(said)
+            for again, instead in _OTHERWISE.items() if self._left_to_type() else ():
+                words = words.replace(again, instead)
+            raise ApplyError(words) from error
 
     def lost(self, error: Exception) -> ApplyError:
         """Return what to say when there is no connection any more."""
@@ -454,6 +482,7 @@ class _Applier:
             entries = refuse_slipped_in(heads, context, self._command, planned)
             refuse_long_ids(context, planned)
             self._refuse_to_empty(planned, context)
+            self._counts = resuming.counts(context, self._command)
             # Last: where a lock doesn't come before it, all of it is asked again.
             self._planned, self._to_take_back = planned, {each.revision for each in back}
         self._prepare(heads, context, entries)

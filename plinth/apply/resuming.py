@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Work = Callable[..., Iterable[Any]]
 
 _ONE = re.compile(r"(?:(?P<name>.+)@)?-1")
-_COUNTS = re.compile(r"-\d+\Z")
+_COUNTS = re.compile(r"[+-]\d+\Z")
 BACK = {"downgrade", "rollback", "redo"}
 
 
@@ -108,8 +108,8 @@ def refuse_what_moved(
         PointError: it would undo something else.
     """
     target = str(context.opts.get("destination_rev"))
-    counts = command.name != "downgrade" or _COUNTS.search(target)
-    if before is not None and counts and set(before) != set(heads):
+    does_count = command.name != "downgrade" or _COUNTS.search(target)
+    if before is not None and does_count and set(before) != set(heads):
         was, now = (", ".join(sorted(each)) or "base" for each in (before, heads))
         what = f"{command.name} {target}" if command.name == "downgrade" else command.name
         raise PointError(
@@ -117,6 +117,26 @@ def refuse_what_moved(
             "undo something else now. Nothing has been changed. If that is what you want, run the same "
             "command again."
         )
+
+
+def counts(context: MigrationContext, command: AlembicCommand) -> bool:
+    """Whether a command that is run again, after a part of it, would do something else than the rest of it.
+
+    What is left of a batch is a batch still.
+    """
+    return command.name == "redo" or bool(_COUNTS.search(str(context.opts.get("destination_rev"))))
+
+
+def to_type(steps: Sequence[MigrationStep]) -> str:
+    """Return what to type for the steps that are left of such a command: each way, they are a chain."""
+    down = [step for step in steps if not step.is_upgrade]
+    found = []
+    if down:
+        (first, *_), target = down[0].from_revisions_no_deps, down[-1].to_revisions_no_deps
+        found.append(f"alembic downgrade {first}@{target[0] if target else 'base'}")
+    if len(down) < len(steps):
+        found.append(f"alembic upgrade {steps[-1].to_revisions_no_deps[0]}")
+    return ", and then ".join(found)
 
 
 def refuse_others(

@@ -113,6 +113,39 @@ def test_downgrades_and_upgrades_by_steps(applied: History, empty_engine: Engine
     assert heads(empty_url) == set()
 
 
+WAITS = (
+    "if op.get_bind().scalar(sa.text(\"select to_regclass('plinth_only_a_trial')\")) is None:\n"
+    "    op.execute('lock table u')"
+)
+
+
+@pytest.mark.parametrize(
+    ("way", "onward", "stands"),
+    [("downgrade -2", "downgrade c@b", "b"), ("upgrade +2", "upgrade d", "d"), ("redo", "upgrade d", "d")],
+)
+def test_the_rest_of_a_command_that_counts_is_named(  # noqa: PLR0917 - fixtures, and a case
+    applied: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch, way: str,
+    onward: str, stands: str,
+) -> None:  # fmt: skip
+    name, *argument = way.split()
+    config = applied.config(empty_engine)
+    for each, after, waits in (("c", "b", name != "upgrade"), ("d", "c", name == "upgrade")):
+        up, down = ("pass", WAITS) if name == "downgrade" else (WAITS, "pass")
+        applied.add(
+            each, after, *((up, down) if waits else ("pass", "pass")), doc="Change: both, step 1 of 2"
+        )
+    do(empty_url, "create table u ()")
+    command.upgrade(config, "b" if name == "upgrade" else "head")
+    monkeypatch.setenv("PLINTH_RETRY_LIMIT", "300ms")
+    with psql(empty_url, autocommit=False) as other:
+        other.execute("lock table u")
+        with pytest.raises(CommandError, match=rf"To go on: alembic {onward}; .*Go on as said\.$"):
+            getattr(undo if name == "redo" else command, name)(config, *argument)
+    name, target = onward.split()
+    getattr(command, name)(config, target)
+    assert heads(empty_url) == {stands}
+
+
 def test_rows_are_not_lost_without_a_word(
     applied: History, foreign_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,8 +173,10 @@ def locked_for_a_moment(url: URL, table: str) -> Iterator[None]:
         other.execute(f"lock table {table} in access exclusive mode".encode())
         timer = threading.Timer(1.0, other.rollback)
         timer.start()
-        yield
-        timer.join()
+        try:
+            yield
+        finally:
+            timer.join()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +204,7 @@ def test_what_slipped_in_is_refused_after_a_lock_that_did_not_come_too(
 ) -> None:
     applied.add("x", "a", 'op.execute("create table t_x ()")')
     b = applied.folder / "versions" / "b_make.py"
-    b.write_text(b.read_text().replace("down_revision = 'a'", "down_revision = 'x'"))
+    b.write_text(b.read_text().replace("down_revision = 'a'", "down_revision = 'x'  # now"))
     applied.add("c", "b", 'op.execute("create table t_c ()")')
     with (
         locked_for_a_moment(empty_url, "plinth.ledger"),
