@@ -147,6 +147,7 @@ class _Applier:
         self._connection: Connection = options["connection"]
         self._options = options
         self._work = work
+        self._stamps = command.name == "stamp"  # in one transaction, with all that it has the last word on
         self._settings = settings.configured()
         self._backoff = Backoff(self._settings.retry_limit)
         self._planned: list[MigrationStep] | None = None
@@ -286,6 +287,7 @@ class _Applier:
                     **self._options,
                     "fn": named_like(self._work, self._steps),
                     "on_version_apply": with_callback(self._options, self._write),
+                    "transaction_per_migration": not self._stamps,
                 }
             )
             connection.commit()
@@ -411,7 +413,7 @@ class _Applier:
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection, entries)
         self._left = half_done.left_half_done(context) if self._writer.half_way else []
-        if self._command.name != "stamp":
+        if not self._stamps:
             steps = (self._planned or [])[self._done :]
             half_done.refuse_others(self._left, self._to_take_back, steps, self._writer.script, heads)
 
@@ -469,44 +471,29 @@ class _Applier:
         """
         connection = self._connection
         self._heads = tuple(heads)
-        entries: Mapping[str, Entry] | None = None
-        if self._planned is None:
-            refuse_heads(heads, context, self._command)
-            resuming.refuse_what_moved(self._before, heads, context, self._command)
-            half_way = resuming.standing_half_way(context)
-            steps, back = resuming.plan(self._work, heads, context, self._command, half_way)
-            planned = phases.but_for_those_after(steps, heads, context)
-            if self._command.name != "stamp":
-                resuming.refuse_others(half_way, back, planned)
-            refuse_irreversible(planned)
-            entries = refuse_slipped_in(heads, context, self._command, planned)
-            refuse_long_ids(context, planned)
-            self._refuse_to_empty(planned, context)
-            self._counts = resuming.counts(context, self._command)
-            # Last: where a lock doesn't come before it, all of it is asked again.
-            self._planned, self._to_take_back = planned, {each.revision for each in back}
+        entries = self._plan(heads, context) if self._planned is None else None
         self._prepare(heads, context, entries)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
-        if self._done + 1 < len(self._planned):
-            self._flushing.put_off()
-        connection.commit()
+        planned = self._planned or []
+        if not self._stamps:
+            if self._done + 1 < len(planned):
+                self._flushing.put_off()
+            connection.commit()
         half_way = self._settled(context)
         version_row.written_at_once(context, self._move)
-        for number in range(self._done, len(self._planned)):
-            step = self._planned[number]
+        for number in range(self._done, len(planned)):
+            step = planned[number]
             self._lock.check()
             self._watcher.start()
             if self._display:
-                self._display.line = (
-                    f"revision {number + 1} of {len(self._planned)}: {step.doc or step.short_log}"
-                )
+                self._display.line = f"revision {number + 1} of {len(planned)}: {step.doc or step.short_log}"
             self._online.follow(None)
             self._source = checksum.read(step.revision.path) if isinstance(step, RevisionStep) else None
             points = self._points(context, step, half_way)
             # What is interrupted was measured when it began.
             if not (points and points.are_kept):
-                self._refuse_losses(context, self._planned, number)
-            if number + 1 == len(self._planned):
+                self._refuse_losses(context, planned, number)
+            if number + 1 == len(planned):
                 self._flushing.resume()
             self._begin(step)
             self._grants.follow()
@@ -518,9 +505,28 @@ class _Applier:
             yield step
             self._online.follow(None)
             self._running = None
-            self._heads = tuple(self._writer.heads)
-            self._done = number + 1
+            if not self._stamps:
+                self._heads = tuple(self._writer.heads)
+                self._done = number + 1
             self._backoff.start_again()
+
+    def _plan(self, heads: Sequence[str], context: MigrationContext) -> dict[str, Entry] | None:
+        """Decide on the steps, unless one may not be; return the ledger's newest rows if they were read."""
+        refuse_heads(heads, context, self._command)
+        resuming.refuse_what_moved(self._before, heads, context, self._command)
+        half_way = resuming.standing_half_way(context)
+        steps, back = resuming.plan(self._work, heads, context, self._command, half_way)
+        planned = phases.but_for_those_after(steps, heads, context)
+        if not self._stamps:
+            resuming.refuse_others(half_way, back, planned)
+        refuse_irreversible(planned)
+        entries = refuse_slipped_in(heads, context, self._command, planned)
+        refuse_long_ids(context, planned)
+        self._refuse_to_empty(planned, context)
+        self._counts = resuming.counts(context, self._command)
+        # Last: where a lock doesn't come before it, all of it is asked again.
+        self._planned, self._to_take_back = planned, {each.revision for each in back}
+        return entries
 
     def _look_after(self, step: MigrationStep) -> None:
         """See in which transaction a step ends, also when it fails: Alembic then rolls back."""
@@ -572,9 +578,8 @@ class _Applier:
         self._to_take_back.clear()
         if half_way:
             half_way = interrupted(self._lock.session, table)
-        if self._command.name == "stamp" and self._writer.half_way:
+        if self._stamps and self._writer.half_way:
             resuming.forget(context, self._writer.heads, table, self._writer.half_way)
-            self._connection.commit()
         return half_way
 
     def _take_back(self, context: MigrationContext, begun: Interrupted) -> None:

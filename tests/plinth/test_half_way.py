@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from plinth import undo
 from plinth.status import status
-from tests.plinth.history import CONCURRENTLY, History, do, heads, ledger, rows
+from tests.plinth.history import CONCURRENTLY, History, do, heads, ledger, psql, rows
 from tests.plinth.interruptions import Interrupted, interrupted
 from tests.plinth.judge import dump
 
@@ -281,6 +281,22 @@ def test_stamp_has_the_last_word(half: History, empty_engine: Engine, empty_url:
     assert rows(empty_url, POINTS) == []
     command.upgrade(half.config(empty_engine), "head")
     assert tables(empty_url) == ["t_a", "t_b", "t_c", "u_c"]
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_a_stamp_that_fails_has_no_last_word(
+    half: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch, purge: bool
+) -> None:
+    monkeypatch.setenv("PLINTH_RETRY_LIMIT", "300ms")
+    config = half.config(empty_engine)
+    before = ledger(empty_url)
+    with psql(empty_url, autocommit=False) as other:
+        other.execute("lock table plinth.ledger in share mode")
+        with pytest.raises(CommandError, match="Gave up"):
+            command.stamp(config, "c", purge=purge)
+    assert (rows(empty_url, POINTS), ledger(empty_url), heads(empty_url)) == ([("c",)], before, {"b"})
+    command.stamp(config, "c", purge=purge)
+    assert (rows(empty_url, POINTS), heads(empty_url)) == ([], {"c"})
 
 
 def test_stamp_of_another_branch_leaves_what_stands_half_way(
