@@ -574,6 +574,17 @@ class Catalog:
         found = self.tables.get(table)
         return found.column(name) if found else None
 
+    def domain_of(self, column: Column) -> Domain | None:
+        """Return the domain that a column's values are of; None for an array of such."""
+        name = None if column.type.endswith("[]") else column.named_type
+        return self.domains.get(name) if name else None
+
+    def refuses_null(self, domain: Domain | None) -> bool:
+        """Whether a domain, or one that it is made of, refuses NULL."""
+        if domain is None or domain.not_null:
+            return domain is not None
+        return domain.base is not None and self.refuses_null(self.domains.get(domain.base))
+
     @property
     def nodes(self) -> frozenset[Node]:
         """All that stands on something."""

@@ -5,7 +5,7 @@ A revision that works through rows in batches does nothing where there are none,
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,13 +171,19 @@ def fill(session: "psycopg.Connection[Any]", tables: Sequence[int]) -> list[int]
     return [oid for oid, table in empty.items() if _has_rows(session, table)]
 
 
-def put(session: "psycopg.Connection[Any]", table: int, given: Mapping[str, Sequence[str]]) -> None:
+def put(
+    session: "psycopg.Connection[Any]",
+    table: int,
+    given: Mapping[str, Sequence[str]],
+    plain: Collection[str] = (),
+) -> None:
     """Put rows into a table, as far as they go in.
 
     Args:
         session: in autocommit.
         table: its oid.
         given: values of some columns; each comes once at least, and NULL.
+        plain: columns that get any value, if they have no default.
     """
     found = _tables(session, [table])[table]
     for number in range(max(map(len, given.values()), default=0) + 1):
@@ -187,9 +193,9 @@ def put(session: "psycopg.Connection[Any]", table: int, given: Mapping[str, Sequ
                 if column.name in given:
                     listed = [*given[column.name], None]
                     values[column] = listed[min(number, len(listed) - 1)]
-                elif column.is_required:
-                    plain = column.value()
-                    values[column] = own if own and plain == "1" else plain
+                elif column.is_required or (column.name in plain and not column.is_made):
+                    value = column.value()
+                    values[column] = own if own and value == "1" else value
             if _put_one(session, found, values):
                 break
 

@@ -3,12 +3,14 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
+from sqlalchemy.dialects.postgresql import DOMAIN
 
 from app import database
 from plinth.autogenerate.change.refusals import Refusal
@@ -348,6 +350,38 @@ def test_what_is_generated_from_a_column_is_refused_with_the_way_by_hand(
     why = "add a second stored column: let a trigger fill"
     with pytest.raises(Refusal, match=f"twice is generated from it, and .*{why}"):
         write(history, empty_engine, generating(sa.BigInteger))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"type_": sa.Text}, {"info": {"using": "v::integer + g", "using_back": "v::text"}}),
+        ({"type_": sa.SmallInteger}, {"nullable": False, "info": {"backfill": "g"}}),
+    ],
+)
+def test_an_expression_of_a_generated_column_is_refused(
+    project: Project, empty_engine: Engine, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    def having(said: dict[str, Any]) -> MetaData:
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        columns = (sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", **said))
+        sa.Table("t", metadata, *columns, sa.Column("g", sa.Integer, sa.Computed("id + 1", persisted=True)))
+        return metadata
+
+    history = begun(project, empty_engine, having(old))
+    with pytest.raises(Refusal, match="names g, which is generated"):
+        write(history, empty_engine, having({"type_": sa.Integer, **new}))
+
+
+def test_a_column_of_a_domain_that_refuses_null_is_refused(project: Project, empty_engine: Engine) -> None:
+    def of(kind: sa.types.TypeEngine[int]) -> MetaData:
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", kind))
+        return metadata
+
+    history = begun(project, empty_engine, of(DOMAIN("given", sa.Integer, not_null=True)))
+    with pytest.raises(Refusal, match="nothing gives the old column values any more"):
+        write(history, empty_engine, of(sa.BigInteger()))
 
 
 def test_a_materialized_view_that_needs_a_primary_key_is_refused_by_name(begin: Begin) -> None:

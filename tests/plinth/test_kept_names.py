@@ -234,6 +234,7 @@ def test_where_the_old_name_can_not_stay_it_is_refused(
 
 
 DRAWN = {"server_default": sa.text("md5(random()::text)")}
+SAID = postgresql.DOMAIN("said", sa.Text, default="none")
 KEPT = {"info": {"renamed_from": "name", "keep_old": True}}
 
 
@@ -252,6 +253,7 @@ KEPT = {"info": {"renamed_from": "name", "keep_old": True}}
         ),
         ({"type_": sa.Text, **DRAWN}, {"type_": sa.Text, **DRAWN}, "its default is another one each time"),
         ({"type_": sa.Text, "unique": True}, {"type_": sa.Text, "unique": True}, "it is a key"),
+        ({"type_": SAID}, {"type_": SAID}, "its type is a domain with a default"),
     ],
 )
 def test_where_the_column_changes_otherwise_or_is_a_key_it_is_refused(

@@ -36,7 +36,7 @@ _SCHEMA = "select to_regnamespace(%s) is not null"
 
 @dataclass(frozen=True)
 class Conversion:
-    """A column's values that become others.
+    """A column's values that become others, or that it gets.
 
     Args:
         place: the column.
@@ -46,6 +46,8 @@ class Conversion:
         said: what the models say of it.
         old_enum: the one whose values it has.
         new_enum: the one whose values it gets.
+        was: the name that it has before, where that stays usable (`keep_old`).
+        fill: the expression that gives a new column its values; before is what it will be, too.
     """
 
     place: ColumnName
@@ -55,6 +57,13 @@ class Conversion:
     said: Using | None = None
     old_enum: Enum | None = None
     new_enum: Enum | None = None
+    was: str | None = None
+    fill: str | None = None
+
+    @property
+    def standing(self) -> "Conversion":
+        """The same by the name that the column has before."""
+        return replace(self, place=self.place._replace(column=self.was or self.place.column))
 
     @property
     def is_of_enums(self) -> bool:
@@ -74,7 +83,10 @@ class Conversion:
 
 
 def changed_values(change: Change) -> Iterator[Conversion]:
-    """Yield the columns that get another type, and those whose enum gets or loses values."""
+    """Yield the columns whose type, name or enum becomes another, and new ones with a backfill.
+
+    A domain's values are its base type's, but it may have a default, which is no row's value.
+    """
     for place in sorted(columns_kept(change)):
         old, new = (each.tables[place.table][place.column] for each in (change.before, change.after))
         if old.generated or new.generated or is_replaced(old, new):
@@ -83,9 +95,19 @@ def changed_values(change: Change) -> Iterator[Conversion]:
             continue
         before, after = _plain(old, change.before), _plain(new, change.after)
         enums = _enum(before, change.before), _enum(after, change.after)
-        if before.type != after.type or (enums[0] and enums[1] and enums[0].values != enums[1].values):
+        if old.type != new.type or (enums[0] and enums[1] and enums[0].values != enums[1].values):
             table = sql_name(place.table, change.before)
             yield Conversion(place, before, after, table, change.usings.get(place), *enums)
+    for place, was in sorted(change.kept_names.items()):
+        column = _plain(change.before.tables[place.table][was], change.before)
+        yield Conversion(place, column, column, sql_name(place.table, change.before), was=was)
+    for place, fill in sorted(change.backfills.items()):
+        table_before, table_after = (each.tables.get(place.table) for each in (change.before, change.after))
+        new_column = table_after.column(place.column) if table_after else None
+        is_there = not table_before or table_before.column(place.column) or place in change.kept_names
+        if new_column and not is_there and not new_column.generated and not new_column.identity:
+            column = _plain(new_column, change.after)
+            yield Conversion(place, column, column, sql_name(place.table, change.before), fill=fill)
 
 
 def _enum(column: Column, catalog: Catalog) -> Enum | None:

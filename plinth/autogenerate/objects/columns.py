@@ -93,6 +93,12 @@ def native_column(column: Column, table: Table, catalog: Catalog) -> sa.Column[o
     return sa.Column(column.name, type_, *given, **options)  # type: ignore[arg-type]
 
 
+def without_value(column: Column, catalog: Catalog) -> Column:
+    """Return a column that gives no value to rows that are there: its domain's default would be one."""
+    domain = catalog.domain_of(column)
+    return replace(column, default="NULL" if domain and domain.default is not None else None)
+
+
 def server_default(column: Column) -> str | sa.TextClause:
     """Return a column's default as SQLAlchemy takes it: a plain text as such."""
     sql = str(default_sql(column))
@@ -190,7 +196,9 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
     """Yield what adds a column; one that is required gets its values first."""
     backfill = change.backfills.get(ColumnName(table.name, column.name))
     fills_itself = column.generated or column.identity or column.default is not None
-    required = column.not_null and not fills_itself
+    domain = change.after.domain_of(column)
+    refuses_null = change.after.refuses_null(domain) and not (domain and domain.default is not None)
+    required = not fills_itself and (column.not_null or refuses_null)
     if required and backfill is None:
         place = shown(table.name, change.after)
         if not change.is_downgrade:
@@ -205,6 +213,13 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
     elif change.is_downgrade and not column.generated and _was_there(change, table, column):
         yield Step(CommentOp(f"The values of {column.name} are gone."))
     fill = backfill is not None and not column.generated and not column.identity
+    if fill and domain and change.after.refuses_null(domain):
+        refuse(
+            "required",
+            f"Column {shown(table.name, change.after)}.{column.name} has a backfill, and its domain "
+            f"{domain.name.name} refuses NULL: no row can be without a value until then. Give it "
+            "server_default=… in the model instead.",
+        )
     fill = fill and ColumnName(table.name, column.name) not in change.filled_later
     yield Step(_add_op(change, table, replace(column, not_null=False, default=None) if fill else column))
     if fill:
@@ -590,7 +605,7 @@ def _without_defaults(way: Way, name: Name, eased: Catalog) -> Catalog | None:
 
     def is_late(column: Column) -> bool:
         wanted = way.change.after.tables[name].column(column.name)
-        if wanted is None or before.column(column.name) is not None or column.default is None:
+        if wanted is None or before.column(column.name) is not None:
             return False
         if ColumnName(name, column.name) in way.change.kept_names:  # it has its default already
             return False
@@ -598,10 +613,8 @@ def _without_defaults(way: Way, name: Name, eased: Catalog) -> Catalog | None:
             return False
         return is_filled(way.change, name, wanted)
 
-    if not any(map(is_late, table.columns)):
-        return None
-    columns = tuple(replace(column, default=None) if is_late(column) else column for column in table.columns)
-    return with_heirs(eased, replace(table, columns=columns))
+    columns = tuple(without_value(each, eased) if is_late(each) else each for each in table.columns)
+    return None if columns == table.columns else with_heirs(eased, replace(table, columns=columns))
 
 
 def _drop_columns(way: Way, name: Name) -> None:

@@ -29,7 +29,14 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way, virtual_on
 from plinth.autogenerate.objects import constraints, foreign_keys, indexes, not_null_names
-from plinth.autogenerate.objects.columns import alter_op, default_op, loosened, native_column, server_default
+from plinth.autogenerate.objects.columns import (
+    alter_op,
+    default_op,
+    loosened,
+    native_column,
+    server_default,
+    without_value,
+)
 from plinth.autogenerate.objects.constraints import (
     add_constraint,
     add_not_valid,
@@ -94,7 +101,7 @@ def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
     table, wanted = way.at.tables[name], way.change.after.tables[name][column]
     taken = {each.name for each in table.columns}
     new, old = (temporary_name(column, ending, taken) for ending in ("_new", "_old"))
-    beside, left = _bare(wanted, new), _bare(table[column], old)
+    beside, left = without_value(_bare(wanted, new), way.at), _bare(table[column], old)
     if enum:
         beside, left = enum.typed(beside, enum.new, way.at), enum.typed(left, enum.old, way.at)
     own = table[column]
@@ -507,6 +514,8 @@ class _Exchange:
         table = self.way.at.tables[turn.table]
         if column.default is not None:
             yield self._alter(turn, column.name, modify_server_default=server_default(column))
+        elif turn.beside.default is not None:
+            yield self._alter(turn, column.name, modify_server_default=None)
         if turn.old.comment is not None and column.comment is None:  # it went over with the name
             yield self._alter(turn, column.name, modify_comment=None)
         if turn.old.identity:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from plinth.autogenerate.change import dependents
-from plinth.autogenerate.change.expressions import tokens
+from plinth.autogenerate.change.expressions import named, tokens
 from plinth.autogenerate.change.heirs import ancestors
 from plinth.autogenerate.change.parts import Piece, columns_of_key, keys_on, on_column
 from plinth.autogenerate.change.quoting import quoted, shown
@@ -176,10 +176,18 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
         yield "it is generated, or has storage settings"
     if (bool(old.identity), old.sequence) != (bool(new.identity), new.sequence):
         yield "its sequence, or what fills it, changes as well: that is a revision of its own"
+    said, backfill = way.change.usings.get(place), way.change.backfills.get(place)
+    words = " ".join(filter(None, (backfill, *((said.up, said.back) if said else ()))))
+    for each in (*before.columns, *after.columns):
+        if each.generated and each.name in named(words):
+            yield f"what is said of it names {each.name}, which is generated, and no trigger sees its value"
     if native_column(new, after, way.change.after) is None:
         yield "SQLAlchemy has no name for its new type"
     if rewrites(way, new.named_type):
         yield "its new type is a domain with constraints, and no column of such a type is added without that"
+    domain = way.before.domain_of(old)
+    if domain and domain.default is None and way.before.refuses_null(domain):
+        yield "its type is a domain that refuses NULL, and nothing gives the old column values any more"
 
 
 def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 Upgrade, compare with the models; downgrade one by one, compare with what was there before; upgrade again. On
 the way back, and on the second way up, each revision is interrupted behind each of its points, and resumed.
-Where a column gets another type there are rows, with values that have something to lose (`proof_rows`).
+Where values become others there are rows that have something to lose (`rows`).
 """
 
 import contextlib
@@ -74,7 +74,7 @@ class Claim:
         standing: the schema of the database. What revisions lean on and don't make is copied from it.
         unexplained: in what the first schema isn't as the second demands.
         changed: the tables that stand in the database and that the models know.
-        conversions: columns whose values become others, by the names that they will have.
+        conversions: columns whose values become others, or that get some, by the names that they will have.
         renames: what gives them these names.
     """
 
@@ -372,7 +372,8 @@ def _there_and_back(
             _named(revisions, "makes", "make") + " something else when applied again after the downgrade",
         )
         for each in rows:
-            each.check_up(connection)
+            if not each.each.fill:  # what it is made of may have been dropped, and is gone
+                each.check_up(connection)
 
     return walk
 

@@ -1,10 +1,12 @@
 """Rows for the proof, where a column's values become others: such as have something to lose.
 
+Where a column is new and has a backfill, or keeps its old name, there are rows, too: each has its value then.
+
 What they must become is asked of PostgreSQL beforehand, without the revisions.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -15,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate.change.casts import is_a_matter_of_zone
+from plinth.autogenerate.change.expressions import named
 from plinth.autogenerate.change.quoting import quoted
 from plinth.autogenerate.compare.conversions import Conversion, Trial, enum_made, tried
 from plinth.autogenerate.compare.renames import Rename
@@ -28,6 +31,7 @@ _TABLES = """
         union select confrelid from pg_constraint join needed on conrelid = needed.oid where contype = 'f'
     ) select oid from needed where oid is not null
     """
+_TABLE = "select to_regclass(%s) is not null"
 _COLUMN = "select true from pg_attribute where attrelid = to_regclass(%s) and attname = %s"
 _PLACE = "select attrelid, attnum from pg_attribute where attrelid = to_regclass(%s) and attname = %s"
 _NAMES = "select attrelid::regclass::text, attname from pg_attribute where attrelid = %s and attnum = %s"
@@ -64,7 +68,8 @@ class Rows:
         Raises:
             WrongValues: they aren't.
         """
-        self._check(connection, self.each, self.after, f"{self.each.before.type} to {self.each.after.type}")
+        before = "its backfill" if self.each.fill else self.each.before.type
+        self._check(connection, self.each, self.after, f"{before} to {self.each.after.type}")
 
     def check_down(self, connection: Connection) -> None:
         """Return if the values are what they were, or if an expression of the author's says what they become.
@@ -72,6 +77,8 @@ class Rows:
         Raises:
             WrongValues: they aren't.
         """
+        if self.each.fill:
+            return  # its column is gone
         if self.each.said is None or is_a_matter_of_zone(self.each.before, self.each.after):
             what = f"{self.each.after.type} back to {self.each.before.type}"
             self._check(connection, self.old, self.before, what)
@@ -119,11 +126,13 @@ def put_rows(engine: Engine, conversions: Sequence[Conversion], renames: Sequenc
     try:
         with _in_autocommit(engine) as connection:
             found = _put_all(engine, connection, conversions)
-            named = [_Standing.read(connection, rows.each) for rows in found]
+            places = [None if rows.each.fill else _Standing.read(connection, rows.old) for rows in found]
     finally:
         _invoke(engine, [rename.down for rename in reversed(renames)])
     with _in_autocommit(engine) as connection:
-        return [_as_before(connection, rows, at) for rows, at in zip(found, named, strict=True)]
+        return [
+            _as_before(connection, rows, at) if at else rows for rows, at in zip(found, places, strict=True)
+        ]
 
 
 def _invoke(engine: Engine, wanted: Sequence[MigrateOperation]) -> None:
@@ -141,23 +150,46 @@ def _put_all(engine: Engine, connection: Connection, conversions: Sequence[Conve
     kept = []
     values: dict[str, dict[str, list[str]]] = {}
     trials: dict[ColumnName, Trial] = {}
+    plain: dict[str, set[str]] = {}
     for each in conversions:
+        old = each.standing
         # Revisions needn't make all that stands.
-        if connection.exec_driver_sql(_COLUMN, (each.table, each.place.column)).fetchone():
-            trials[each.place] = _trial(engine, each)
-            values.setdefault(each.table, {})[each.place.column] = list(trials[each.place].made)
+        if each.fill and connection.exec_driver_sql(_TABLE, (each.table,)).scalar():
+            values.setdefault(each.table, {})
+            plain.setdefault(each.table, set()).update(named(each.fill))
+        elif connection.exec_driver_sql(_COLUMN, (each.table, old.place.column)).fetchone():
+            trials[each.place] = _trial(engine, old)
+            values.setdefault(each.table, {})[old.place.column] = list(trials[each.place].made)
     for table, given in values.items():
-        _put(connection, table, given)
+        _put(connection, table, given, plain.get(table, ()))
     for each in conversions:
+        if each.fill and each.table in plain:
+            turned = {other.place.column for other in conversions if other.table == each.table}
+            if turned.isdisjoint(named(each.fill)):
+                kept.append(_filled(connection, each))
         if each.place not in trials:
             continue
-        trial, standing = trials[each.place], _values(connection, each)
+        old = each.standing
+        trial, standing = trials[each.place], _values(connection, old)
         if standing:
             before, after = _become(standing, trial.restored), _become(standing, trial.made)
             refused = trial.refused if each.said is None else []
             are_convertible = standing.keys().isdisjoint(trial.refused)
-            kept.append(Rows(each, each, before, after, tuple(refused), are_convertible))
+            kept.append(Rows(each, old, before, after, tuple(refused), are_convertible))
     return kept
+
+
+def _filled(connection: Connection, each: Conversion) -> Rows:
+    """Return what a new column's values must be; nothing is known where they are others each time."""
+    query = f"select cast(({each.fill}) as {each.after.type})::text, count(*) from {each.table} group by 1"  # noqa: S608
+    try:
+        first, again = (
+            {row[0]: row[1] for row in connection.exec_driver_sql(query.replace("%", "%%"))} for _ in range(2)
+        )
+    except DBAPIError:  # it isn't for such rows, or for columns that are there by now
+        return Rows(each, each, Counter(), Counter(), are_convertible=False)
+    first.pop(None, None)
+    return Rows(each, each, Counter(), Counter(first if first.items() <= again.items() else {}))
 
 
 @dataclass(frozen=True)
@@ -206,12 +238,14 @@ def _become(standing: Counter[str], values: Mapping[str, str | None]) -> Counter
     return found
 
 
-def _put(connection: Connection, table: str, given: Mapping[str, Sequence[str]]) -> None:
+def _put(
+    connection: Connection, table: str, given: Mapping[str, Sequence[str]], plain: Collection[str] = ()
+) -> None:
     session = connection.connection.driver_connection
     assert isinstance(session, psycopg.Connection)  # noqa: S101 - the one driver that we take
     oids = [row[0] for row in session.execute(_TABLES, [table])]
     fill(session, oids[1:])
-    put(session, oids[0], given)
+    put(session, oids[0], given, plain)
 
 
 def _trial(engine: Engine, each: Conversion) -> Trial:

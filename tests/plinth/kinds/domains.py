@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, Numeric, String, Text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN
 
 from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
@@ -34,6 +34,26 @@ def shared(m: MetaData, *, second: bool = True) -> None:
         t(m, Column("n", domain, nullable=False, server_default="1"), name="u")
 
 
+SAID = (DOMAIN("said", Text, default="none"),)
+
+
+def plain(kind: Any) -> Models:
+    return lambda m: t(m, Column("n", kind))
+
+
+def having_default(**options: Any) -> Models:
+    return lambda m: t(m, Column("n", posint(**options), server_default="3"))
+
+
+def filled(**options: Any) -> Models:
+    """Return models with a new column whose rows get values of the others, and not its domain's default."""
+    column = {"info": {"backfill": "'row ' || id"}, **options}
+    return lambda m: t(m, Column("n", *SAID), Column("new", *SAID, **column))
+
+
+ZERO = {"base": BigInteger, "check": None, "default": text("0")}
+
+
 def in_array(check: str, name: str = "e") -> Models:
     return lambda m: t(m, Column("d", ARRAY(DOMAIN(name, Text, check=check))))
 
@@ -63,6 +83,45 @@ KINDS = [
         lambda m: t(m, Column("n", posint(), info={"using": "n::integer"})),
         rows=("insert into t (n) values ('5')",),
         x=("rewrite=t.n",),
+    ),
+    change("of_the_same_base_with_default", plain(BigInteger), having(**ZERO)),
+    change("of_another_base_with_default", plain(Integer), having(**ZERO)),
+    change("with_default_and_columns_own", plain(Integer), having_default(**ZERO)),
+    change("with_default_to_base", having(**ZERO), plain(BigInteger)),
+    change("with_default_to_another", having(**ZERO), plain(Integer)),
+    Kind(
+        "domain.with_default_and_backfill",
+        lambda m: t(m, Column("n", *SAID)),
+        filled(),
+        rows=("insert into t default values",),
+        checks=(
+            check("select new::text from t", up="row 1"),
+            check("insert into t default values returning new::text", up="none"),
+        ),
+    ),
+    Kind(
+        "domain.with_default_and_backfill_required",
+        lambda m: t(m, Column("n", *SAID)),
+        filled(nullable=False, server_default="x"),
+        rows=("insert into t default values",),
+        checks=(
+            check("select new::text from t", up="row 1"),
+            check("insert into t default values returning new::text", up="x"),
+        ),
+    ),
+    Kind(
+        "domain.required_without_value",
+        plain(Integer),
+        lambda m: t(m, Column("n", Integer), Column("new", posint(not_null=True))),
+        rows=ROWS,
+        refusal=r"Column t\.new is required.*server_default",
+    ),
+    Kind(
+        "domain.required_and_backfill",
+        plain(Integer),
+        lambda m: t(m, Column("n", Integer), Column("new", posint(not_null=True), info={"backfill": "n"})),
+        rows=ROWS,
+        refusal=r"domain posint refuses NULL.*server_default",
     ),
     change("shared_drop_one", shared, lambda m: shared(m, second=False), x=("drop=u",)),
     change("shared_add_one", lambda m: shared(m, second=False), shared),
