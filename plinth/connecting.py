@@ -1,17 +1,19 @@
 """Connections to a database, and a sentence for each way in which there is none."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-import psycopg
+import psycopg.conninfo
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from plinth import redirecting, settings
 from plinth.errors import PlinthError
+from plinth.listening import listening
 from plinth.server_errors import advice, words
 
 # A dead network is noticed within half a minute, whoever waits. What the URL says goes first.
@@ -50,6 +52,14 @@ MAINTENANCE_DATABASES = ("postgres", "template1")
 _ITS_URL = "DATABASE_URL, or where else its URL stands"
 
 
+class Led(BaseException):
+    """Where a connection would lead, in its place. No error, so that nobody takes it for one."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(str(url))
+        self.url = url
+
+
 class ConnectError(PlinthError):
     """There is no connection; the message says why and what to do."""
 
@@ -81,7 +91,7 @@ def on_our_driver(given: Engine) -> Engine:
     """Return an engine that leads where a given one does, on psycopg.
 
     Raises:
-        ConnectError: it isn't PostgreSQL's.
+        ConnectError: it isn't PostgreSQL's, or makes its connections by a function of its own.
     """
     if given.dialect.name != "postgresql":
         raise ConnectError(
@@ -89,10 +99,66 @@ def on_our_driver(given: Engine) -> Engine:
         )
     if is_ours(given.dialect):
         return given
-    led_to = redirecting.target()
-    if led_to:
-        return engine(led_to)
-    return engine(settings.parse_url(given.url.render_as_string(hide_password=False), "The engine's URL"))
+    return engine(redirecting.target() or _where(given))
+
+
+def _where(given: Engine) -> URL:
+    """Return where an engine's connections go, by its `connect_args` and listeners too; none is made."""
+
+    def refuse(_: object, __: object, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        raise Led(url_of_arguments(arguments, options, "The engine"))
+
+    try:
+        with listening((given, "do_connect", refuse)), suppress(SQLAlchemyError):
+            given.pool.recreate().connect().close()
+    except Led as led:
+        return led.url
+    raise ConnectError(
+        "The engine that was handed over makes its connections by a function of its own (async_creator), and "
+        "where they lead isn't seen. Hand over one of psycopg's (postgresql+psycopg://, create_engine), or "
+        "none: then it is DATABASE_URL's database."
+    )
+
+
+def url_of_arguments(arguments: Sequence[Any], options: Mapping[str, Any], setting: str) -> URL:
+    """Return the URL of what a driver's `connect()` is told.
+
+    Args:
+        arguments: by their places.
+        options: by their names.
+        setting: where they come from, for messages.
+
+    Raises:
+        SettingsError: a URL can't say it.
+    """
+    said = {**(psycopg.conninfo.conninfo_to_dict(arguments[0]) if arguments else {}), **options}
+    database = said.pop("dbname", None) or said.pop("database", None)
+    user, password = said.pop("user", None), said.pop("password", None)
+    sets = said.pop("server_settings", {})  # asyncpg's
+    if sets:
+        escaped = {name: re.sub(r"([\\ ])", r"\\\1", value) for name, value in sets.items()}
+        said["options"] = " ".join(f"-c {name}={value}" for name, value in escaped.items())
+    rest = {
+        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for name, value in said.items()
+        if isinstance(value, str | int | list | tuple)
+    }
+    host, port = rest.get("host", ""), rest.get("port", "")
+    if host and "/" not in host and "," not in host + port:
+        del rest["host"]
+        rest.pop("port", None)
+    else:
+        host, port = "", ""
+    named = URL.create(
+        "postgresql+asyncpg",  # the options are some driver's
+        username=user,
+        password=password,
+        host=host or None,
+        port=int(port) if port else None,
+        database=database,
+        query=rest,
+    )
+    return settings.parse_url(named.render_as_string(hide_password=False), setting)
 
 
 @contextmanager

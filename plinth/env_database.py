@@ -7,16 +7,16 @@ application. So it is run as for `alembic current`, up to where it would connect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import psycopg.conninfo
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, Dialect
 
 from plinth import redirecting, settings
+from plinth.connecting import Led, url_of_arguments
 from plinth.environment import look
 from plinth.listening import listening
-from plinth.migration_connection import ASKED, Led
+from plinth.migration_connection import ASKED
 from plinth.scratch.databases import url_of
 
 
@@ -43,7 +43,7 @@ def _led_to(config: Config) -> URL | None:
 
     def refuse(dialect: Dialect, _: object, arguments: list[Any], options: Mapping[str, Any]) -> None:
         if dialect.name == "postgresql" and not redirecting.is_ours(dialect):
-            raise Led(_url(arguments, options))
+            raise Led(url_of_arguments(arguments, options, "What env.py leads to"))
 
     def display_version(_: Sequence[str], context: MigrationContext) -> URL | None:
         # An engine with a way of its own to connect.
@@ -59,27 +59,3 @@ def _led_to(config: Config) -> URL | None:
     finally:
         del config.attributes[ASKED]
     return next(filter(None, found), None)
-
-
-def _url(arguments: Sequence[Any], options: Mapping[str, Any]) -> URL:
-    """Return the URL of what a driver is told."""
-    said = {**(psycopg.conninfo.conninfo_to_dict(arguments[0]) if arguments else {}), **options}
-    database = said.pop("dbname", None) or said.pop("database", None)
-    user, password = said.pop("user", None), said.pop("password", None)
-    rest = {name: str(value) for name, value in said.items() if isinstance(value, str | int)}
-    host, port = rest.get("host", ""), rest.get("port", "")
-    if host and "/" not in host and "," not in host + port:
-        del rest["host"]
-        rest.pop("port", None)
-    else:
-        host, port = "", ""
-    named = URL.create(
-        "postgresql+asyncpg",  # the options are some driver's
-        username=user,
-        password=password,
-        host=host or None,
-        port=int(port) if port else None,
-        database=database,
-        query=rest,
-    )
-    return settings.parse_url(named.render_as_string(hide_password=False), "What env.py leads to")

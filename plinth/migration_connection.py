@@ -5,20 +5,11 @@ from contextlib import ExitStack, contextmanager
 
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
-from sqlalchemy.engine import URL
 
 from plinth import connecting, settings
 from plinth.errors import PlinthError, as_command_errors, sentence_of
 
 ASKED = "plinth.asked"  # in a configuration's attributes: `env.py` is run to learn where it leads
-
-
-class Led(BaseException):
-    """Where `env.py` leads, in the place of a connection. No error, so that nobody takes it for one."""
-
-    def __init__(self, url: URL) -> None:
-        super().__init__(str(url))
-        self.url = url
 
 
 @contextmanager
@@ -27,7 +18,7 @@ def migration_connection(config: Config) -> Iterator[Connection]:
 
     Raises:
         alembic.util.CommandError: there is no connection; the message says why.
-        Led: all that is asked is where it would lead.
+        connecting.Led: all that is asked is where it would lead.
     """
     with _open(config) as connection:
         callers = connection.in_transaction()
@@ -50,7 +41,7 @@ def _open(config: Config) -> Iterator[Connection]:
         with as_command_errors():
             engine = connecting.on_our_driver(given)
             if is_asked and engine is not given:
-                raise Led(engine.url)
+                raise connecting.Led(engine.url)
         with engine.connect() as connection:
             yield connection
     else:
@@ -58,7 +49,7 @@ def _open(config: Config) -> Iterator[Connection]:
             with as_command_errors():
                 url = settings.migration_url(config)
                 if is_asked:
-                    raise Led(url)
+                    raise connecting.Led(url)
                 try:
                     connection = stack.enter_context(connecting.connect(url))
                 except OSError as error:

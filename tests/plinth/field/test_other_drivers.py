@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from alembic import command
@@ -54,6 +55,38 @@ def test_migrations_run_under_an_asyncpg_url(project: Project) -> None:
     assert "+asyncpg:" in url
     project.ok("plinth", "upgrade", DATABASE_URL=url)
     assert HEAD in project.ok("alembic", "current", DATABASE_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("driver", "given"),
+    [
+        ("psycopg", {"options": "-c search_path=t1,public"}),
+        ("asyncpg", {"server_settings": {"search_path": "t1, public"}}),
+    ],
+)
+def test_an_engine_leads_where_its_arguments_say(
+    history: History, empty_url: URL, clone_url: URL, driver: str, given: dict[str, Any]
+) -> None:
+    """Not its URL alone: here that names another database, and no schema."""
+    do(empty_url, "create schema t1")
+    history.tables("a")
+    name = {"psycopg": "dbname", "asyncpg": "database"}[driver]
+    url = clone_url.set(drivername=f"postgresql+{driver}")
+    made = create_async_engine(url, connect_args={name: empty_url.database, **given})
+    command.upgrade(history.config(made), "head")
+    assert rows(empty_url, "select to_regclass('t1.t_a')") == [("t1.t_a",)]
+    assert rows(clone_url, "select to_regclass('t_a')") == [(None,)]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_an_engine_that_says_nothing_of_where_it_leads_is_refused(history: History, empty_url: URL) -> None:
+    async def connect() -> None:
+        raise AssertionError
+
+    history.tables("a")
+    made = create_async_engine(empty_url.set(drivername="postgresql+asyncpg"), async_creator=connect)
+    with pytest.raises(CommandError, match="by a function of its own"):
+        command.upgrade(history.config(made), "head")
 
 
 def test_a_connection_that_isnt_postgresqls_is_refused(history: History) -> None:
