@@ -42,6 +42,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from plinth import checksum, own_schema
+from plinth.advisory import PARTS
 from plinth.alembic_command import of_options
 from plinth.apply.points import HALF_DONE, driver_session
 from plinth.apply.session import codec
@@ -165,6 +166,23 @@ _BEGUN = text(
     """
 )
 _OFFLINE_HISTORY = "current_setting('plinth.history')"
+# The locks of `plinth.advisory`, until the session ends; one that has just ended gets a moment for it.
+_ONE_APPLIER = """
+DO $$
+BEGIN
+    FOR attempt IN 1..30 LOOP
+        EXIT WHEN (
+            SELECT bool_and(pg_try_advisory_lock(CAST(CAST('x' || left(encode(sha256(convert_to(
+                concat('plinth ', part, ' ', current_setting('plinth.history')), 'UTF8')), 'hex'), 16)
+                AS bit(64)) AS bigint)))
+            FROM unnest(ARRAY[{parts}]) AS part);
+        IF attempt = 30 THEN
+            RAISE 'Another session migrates this database. Nothing has been changed: run this again when it '
+                'has ended, if there is something left to do then.';
+        END IF;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END $$""".format(parts=", ".join(f"'{each}'" for each in PARTS)).strip()  # noqa: S608 - constants
 # What is printed begins each revision at its start.
 _REFUSED_OFFLINE = """
 DO $$
@@ -386,7 +404,7 @@ class Writer:
 
     def offline_preparation(self) -> Iterator[Executable]:
         """Yield the statements that `prepare` would run, for a database that can't be read now."""
-        yield from creation()
+        yield text("SET client_encoding = 'UTF8'")
         if self.has_schema:
             history = "SELECT set_config('plinth.history', :name, false) AS history"
         else:  # as history_name has it, in a schema that only the server knows
@@ -395,6 +413,8 @@ class Writer:
                 f"ELSE concat(schema, '.', :name) END, false) AS history FROM ({_SCHEMA}) seen (schema)"
             )
         yield text(history).bindparams(name=self.version_table)
+        yield text(_ONE_APPLIER)
+        yield from creation()
         yield text(_REFUSED_OFFLINE)
         if self.heads:  # from base, the version table itself is made
             yield text(self._begins_elsewhere().replace(":", r"\:"))

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 
 from plinth import checksum
 from plinth.__main__ import libpq_url, psql
+from plinth.apply.lock import is_held
 from plinth.listening import listening
 from tests.plinth.history import CONCURRENTLY, History, catalog, clear, do, heads, ledger, rows
 from tests.plinth.project import Project
@@ -174,6 +175,29 @@ def test_printed_sql_runs_once_and_only_where_it_begins(
     with pytest.raises(psycopg.errors.RaiseException, match=again):
         do(empty_url, printed)
     assert rows(empty_url, "select count(*) from t_a") == [(before + 1,)]
+
+
+def test_printed_sql_is_one_applier_of_all(
+    history: History, empty_engine: Engine, empty_url: URL, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two at once, each began where it should, and the second version of the row was no one's."""
+    history.tables("a")
+    history.add("b", "a", "op.execute('insert into t_a select count(*) from t_a')")
+    history.add("c", "b", "op.execute('create table t_c ()')")
+    command.upgrade(history.config(empty_engine), "a")
+    capsys.readouterr()
+    command.upgrade(history.config(), "a:b", sql=True)
+    printed = capsys.readouterr().out
+    begun, update, rest = printed.partition("UPDATE alembic_version")
+    with psycopg.connect(libpq_url(empty_url), autocommit=True) as first:
+        first.execute(begun.encode())
+        with pytest.raises(psycopg.errors.RaiseException, match="Another session migrates this database"):
+            do(empty_url, printed)
+        with empty_engine.connect() as connection:
+            assert is_held(connection, "alembic_version")
+        first.execute(f"{update}{rest}".encode())
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a") == [(0,)]
 
 
 _FIRST = "insert into t_a select count(*) from t_a"
