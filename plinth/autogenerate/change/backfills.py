@@ -129,7 +129,7 @@ def _by_pages(table: Table, name: str, fill: Fill, *, is_alone: bool) -> str:
             f"        {ask}",
             *(f"        {each}" for each in through),
             "    END LOOP;",
-            *([] if fill.is_kept else [f"    UPDATE {name}{change};"]),
+            *([] if fill.is_kept else [f"   {fill.saying_so} UPDATE {name}{change};"]),
         ]
     )
 

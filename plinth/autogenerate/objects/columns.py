@@ -43,7 +43,7 @@ from plinth.autogenerate.change.steps import (
 )
 from plinth.autogenerate.change.types import base_name, same_family, sqlalchemy_type
 from plinth.autogenerate.change.way import Way
-from plinth.autogenerate.objects import constraints, indexes
+from plinth.autogenerate.objects import constraints, indexes, triggers
 from plinth.autogenerate.objects.sequences import (
     continue_sequence,
     identity,
@@ -283,7 +283,7 @@ def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool) -> Waitin
 def _update(
     change: Change, table: Table, column: Column, value: str, *, everywhere: bool = False
 ) -> list[ops.MigrateOperation]:
-    """Return what gives rows a value, and lets PostgreSQL alter the table afterwards."""
+    """Return what gives rows a value, without triggers, and lets PostgreSQL alter the table afterwards."""
     where = "" if everywhere else f" WHERE {quoted(column.name)} IS NULL"
     name = sql_name(table.name, change.after)
     update = SqlOp(
@@ -294,6 +294,17 @@ def _update(
             "blocks",
         ),
     )
+    quiet = [
+        quoted(each.bare)
+        for each in triggers.own_triggers(change.after, {table.name})
+        if change.before.others.get((each.kind, each.name)) == each
+        and triggers.fires_on_each_update(each)
+        and not each.details
+    ]
+    off, on = (
+        [SqlOp(f"ALTER TABLE {name} {verb} TRIGGER {each}", table=table.name) for each in quiet]
+        for verb in ("DISABLE", "ENABLE")
+    )
     # A check that waits for the commit forbids ALTER TABLE until then.
     waits = any(
         each.deferred and (owner == table.name or (each.foreign_key and each.foreign_key.table == table.name))
@@ -301,7 +312,8 @@ def _update(
         for owner, other in catalog.tables.items()
         for each in other.constraints.values()
     )
-    return [update, SqlOp("SET CONSTRAINTS ALL IMMEDIATE", table=table.name)] if waits else [update]
+    settle = [SqlOp("SET CONSTRAINTS ALL IMMEDIATE", table=table.name)] if waits else []
+    return [*off, update, *settle, *on]
 
 
 def alter_op(table: Table, column: str, catalog: Catalog, **what: object) -> ops.AlterColumnOp:

@@ -14,10 +14,10 @@ from plinth.autogenerate.change.quoting import (
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import CommentOp
 from plinth.autogenerate.change.way import Outside, Way
-from plinth.autogenerate.objects import constraints, not_null_names
+from plinth.autogenerate.objects import constraints, not_null_names, triggers
 from plinth.autogenerate.objects.columns import alter_op, loosened
 from plinth.autogenerate.objects.constraints import add_not_valid, not_valid_op, validate, validate_op
-from plinth.autogenerate.objects.values import becoming_required, by_use, fill_column
+from plinth.autogenerate.objects.values import becoming_required, by_use, fill_column, fills
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
 
 
@@ -70,7 +70,20 @@ def with_not_null(way: Way, name: Name, column: str, not_null: bool) -> Catalog:
     return way.with_table(replace(table, columns=tuple(columns.values())))
 
 
-def _require_online(way: Way, name: Name) -> None:
+def _fill_and_require(way: Way, name: Name) -> None:
+    """Give rows their values, and let columns refuse NULL; triggers don't fire for the one nor the other."""
+    others, filled = way.at.others, list(fills(way, name))
+    if filled:
+        triggers.guard(way, triggers.with_heirs(name, way.at))
+    for column, value, may_be_null in filled:
+        fill_column(way, name, column, value, may_be_null=may_be_null)
+    _require(way, name)
+    if others != way.at.others:
+        to = replace(way.at, others=others)
+        way.step(to, way.up(way.at, to))
+
+
+def _require(way: Way, name: Name) -> None:
     for column in by_use(way, name, becoming_required(way, name)):
         table = way.at.tables[name]
         check = not_null_check(table, column)
@@ -106,6 +119,7 @@ def _loosen_columns(way: Way, name: Name) -> None:
 
 
 STAGES = (
-    TableStage("NOT NULL", _require_online, ["values"]),
+    # What goes doesn't have to allow the new values.
+    TableStage("NOT NULL", _fill_and_require, ["functions that parts call"]),
     TableStage("NULL allowed", _loosen_columns, ["chosen indexes"]),
 )

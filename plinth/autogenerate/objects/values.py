@@ -4,7 +4,7 @@ A column that numbers the rows comes empty: PostgreSQL would write the table ane
 rows, and the others in batches; with all its values it becomes an identity column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from plinth.autogenerate.change.backfills import Fill, backfill
@@ -21,6 +21,7 @@ from plinth.autogenerate.change.steps import (
     SqlOp,
 )
 from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.objects import triggers
 from plinth.autogenerate.objects.sequences import next_value
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
@@ -39,17 +40,16 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
     return column.has_volatile_default
 
 
-def _fill(way: Way, name: Name) -> None:
-    """Give rows their values, batch by batch."""
+def fills(way: Way, name: Name) -> Iterator[tuple[str, str, bool]]:
+    """Yield the columns of a table whose rows get values, each with SQL for them that may be NULL, or not."""
     new = [column for column in new_and_filled(way, name) if not column.not_null]
     required = [column for column in becoming_required(way, name) if column.generated != "v"]
     for column in by_use(way, name, [*new, *required]):
         value, old = _value(way, name, column), way.before.tables[name].column(column.name)
         if column in new:
-            may_be_null = ColumnName(name, column.name) in way.change.backfills
-            fill_column(way, name, column.name, str(value), may_be_null=may_be_null)
+            yield column.name, str(value), ColumnName(name, column.name) in way.change.backfills
         elif value is not None and not (old is not None and column.generated):
-            fill_column(way, name, column.name, value)
+            yield column.name, value, False
 
 
 def by_use(way: Way, name: Name, columns: Sequence[Column]) -> list[Column]:
@@ -89,7 +89,8 @@ def fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: b
         may_be_null: the value.
     """
     is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
-    fill = Fill(column, value, may_be_null=may_be_null, is_moved=is_moved)
+    says_so = bool(triggers.own_triggers(way.at, triggers.with_heirs(name, way.at)))
+    fill = Fill(column, value, says_so=says_so, may_be_null=may_be_null, is_moved=is_moved)
     way.step(way.at, backfill(way.at.tables[name], fill, way.at))
 
 
@@ -174,8 +175,4 @@ def becoming_required(way: Way, name: Name) -> list[Column]:
     ]
 
 
-STAGES = (
-    # What goes doesn't have to allow the new values.
-    TableStage("values", _fill, ["functions that parts call"]),
-    TableStage("identity", _make_identity, ["NOT NULL"]),
-)
+STAGES = (TableStage("identity", _make_identity, ["NOT NULL"]),)

@@ -28,7 +28,7 @@ from plinth.autogenerate.change.quoting import (
 )
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way, virtual_on
-from plinth.autogenerate.objects import constraints, foreign_keys, indexes, not_null_names
+from plinth.autogenerate.objects import constraints, foreign_keys, indexes, not_null_names, triggers
 from plinth.autogenerate.objects.columns import (
     alter_op,
     default_op,
@@ -49,7 +49,6 @@ from plinth.autogenerate.objects.foreign_keys import moved_key
 from plinth.autogenerate.objects.indexes import add_index, build_for_key
 from plinth.autogenerate.objects.not_null import not_null_check, tightened
 from plinth.autogenerate.objects.sequences import identity_sql
-from plinth.autogenerate.online import triggers
 from plinth.autogenerate.online.keepers import Keeper, Turn, lock, stop_at_rows_past
 from plinth.autogenerate.online.materialized import Beside
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
@@ -62,7 +61,7 @@ _WHY = "in place, the table would be written anew while nobody can use it."
 def swap(way: Way, places: Sequence[ColumnName]) -> None:
     """Go the whole way of columns that change together, but for the drop of the old ones."""
     others, goal = way.at.others, dependents.goal_of(way)
-    _guard(way, {place.table for place in places})
+    triggers.guard(way, {place.table for place in places})
     turns = [_begin(way, place, places) for place in places]
     there = _Exchange(way, turns, goal)
     there.fill()
@@ -82,14 +81,6 @@ def swap(way: Way, places: Sequence[ColumnName]) -> None:
     way.step(reached, again)
     for part in reversed(back_way.parts):
         way.step(reached, [], part.up)
-
-
-def _guard(way: Way, names: Collection[Name]) -> None:
-    """Go on by triggers that don't fire when columns are filled, until these exchange their names."""
-    for name in in_order(sorted(names), way.at):
-        to = triggers.guarded(way.at, {name})
-        if to.others != way.at.others:
-            way.step(to, way.up(way.at, to))
 
 
 def _begin(way: Way, place: ColumnName, places: Sequence[ColumnName]) -> Turn:
@@ -241,7 +232,7 @@ class _Exchange:
         """Let the columns that were left be equal again, as the way back begins."""
         too_large = Outside(op for turn in self.turns for op in self._refuse_too_large(turn))
         self.way.step(self.way.at, too_large)
-        _guard(self.way, self.own_tables)
+        triggers.guard(self.way, self.own_tables)
         for keeper in self.keepers:
             self.way.step(self.way.at, keeper.make())
         self.fill()

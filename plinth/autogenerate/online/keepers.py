@@ -15,7 +15,7 @@ from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.change.types import base_name
 from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects.enums import NewEnum
-from plinth.autogenerate.online.triggers import last_name
+from plinth.autogenerate.objects.triggers import last_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
 
 # By these a value is printed, read or made of another one: what is written meanwhile is made as what is

@@ -16,7 +16,7 @@ from plinth.autogenerate.change.quoting import quoted, shown
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.way import Way, virtual_on
-from plinth.autogenerate.objects import constraints
+from plinth.autogenerate.objects import constraints, triggers
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.constraints import drop_constraints, has_plain_index
 from plinth.autogenerate.objects.difference import forced
@@ -25,7 +25,7 @@ from plinth.autogenerate.objects.enums import goes_along, holder, places_of, reb
 from plinth.autogenerate.objects.indexes import drop_indexes
 from plinth.autogenerate.objects.others import goes_before_swaps
 from plinth.autogenerate.objects.partitions import own_of_partition
-from plinth.autogenerate.online import materialized, triggers
+from plinth.autogenerate.online import materialized
 from plinth.autogenerate.online.exchange import swap
 from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Table
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, Enum, Integer, MetaData, String, Table, Text, text
 
-from tests.plinth.kinds.kind import Kind, Models, check, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
 
 SOME_NULL = ("insert into t (name) values ('a'), (null)",)
 
@@ -16,7 +16,27 @@ def named(*arguments: Any, **options: Any) -> Models:
     return models
 
 
+def stamped(m: MetaData, **name: Any) -> None:
+    table = t(m, Column("name", String(50), **name), Column("stamped", Integer, server_default="0"))
+    also(
+        table,
+        "create function stamp() returns trigger language plpgsql as "
+        "$$ begin new.stamped := new.stamped + 1; return new; end $$",
+    )
+    also(table, "create trigger stamp before update on t for each row execute function stamp()")
+
+
 KINDS = [
+    Kind(
+        "null.backfill_is_no_update_of_the_application",
+        stamped,
+        lambda m: stamped(m, nullable=False, info={"backfill": "'row ' || id"}),
+        rows=("insert into t (name) values (null)",),
+        checks=(
+            check("select name || stamped from t", up="row 10"),
+            check("update t set name = 'b' returning stamped", up=1, down=1),
+        ),
+    ),
     Kind(
         "null.to_notnull_null_rows",
         named(),

@@ -1,7 +1,8 @@
-"""Triggers of the application's own on a table in which columns exchange their names.
+"""Triggers of the application's own on a table whose rows get values.
 
 Filling a column updates each row, and that is none of the application's updates: triggers don't fire for it.
-They are made anew with the exchange: what a session has planned for one goes by the columns' old types.
+Where columns exchange their names they are made anew: what a session has planned for one goes by the columns'
+old types.
 """
 
 import re
@@ -10,7 +11,10 @@ from dataclasses import replace
 
 from plinth.autogenerate.change.backfills import FILLS
 from plinth.autogenerate.change.expressions import tokens
+from plinth.autogenerate.change.heirs import ancestors
+from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.quoting import LONGEST_NAME
+from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, Name, Other
 
 _NOT_FILLING = f"current_setting('{FILLS}', true) IS DISTINCT FROM 'on'"
@@ -21,6 +25,11 @@ _ROWS = {"new", "old"}
 def own_triggers(catalog: Catalog, names: Collection[Name]) -> list[Other]:
     """Return the triggers on some tables."""
     return [each for each in catalog.others.values() if each.kind == "trigger" and each.table in names]
+
+
+def with_heirs(name: Name, catalog: Catalog) -> set[Name]:
+    """Return a table with its partitions and heirs, whose triggers fire for what its rows get, too."""
+    return {name, *(each for each in catalog.tables if name in ancestors(each, catalog))}
 
 
 def objections(catalog: Catalog, trigger: Other) -> Iterator[str]:
@@ -62,7 +71,8 @@ def _is_before(trigger: Other) -> bool:
     return "BEFORE" in words[3:5] and "ROW" in words
 
 
-def _fires_on_each_update(trigger: Other) -> bool:
+def fires_on_each_update(trigger: Other) -> bool:
+    """Whether a trigger fires whatever column an UPDATE changes."""
     words = _words(trigger.definition)
     events = words[3 : words.index("ON", 3)]
     return "UPDATE" in events and "OF" not in events
@@ -72,9 +82,17 @@ def guarded(catalog: Catalog, names: Collection[Name]) -> Catalog:
     """Return a schema in which the triggers on some tables don't fire while columns are filled."""
     others = dict(catalog.others)
     for each in own_triggers(catalog, names):
-        if _fires_on_each_update(each):
+        if fires_on_each_update(each):
             others[each.kind, each.name] = replace(each, definition=_guarded(each.definition))
     return replace(catalog, others=others)
+
+
+def guard(way: Way, names: Collection[Name]) -> None:
+    """Go on by triggers on some tables that don't fire while columns are filled."""
+    for name in in_order(sorted(names), way.at):
+        to = guarded(way.at, {name})
+        if to.others != way.at.others:
+            way.step(to, way.up(way.at, to))
 
 
 def _guarded(definition: str) -> str:
