@@ -69,7 +69,8 @@ class Problem:
     """Something that is wrong.
 
     Args:
-        kind: "edited", "missing", "ahead", "skipped", "heads", "invalid index", "not valid" or "interrupted".
+        kind: "edited", "missing", "ahead", "skipped", "heads", "caught" (it waits behind what comes after the
+            code), "invalid index", "not valid" or "interrupted".
         name: of the revision, index or constraint.
         message: what it is and what to do.
     """
@@ -110,8 +111,8 @@ class Status:
     @property
     def exit_code(self) -> int:
         """0 in order, 1 pending, 2 something wrong."""
-        # Between the revisions of one change, a constraint waits for its VALIDATE.
-        expected = {"not valid"} if self.pending else set()
+        # Between the revisions of one change a constraint waits for its VALIDATE; to be caught is no fault.
+        expected = {"not valid", "caught"} if self.pending else set()
         if any(problem.kind not in expected for problem in self.problems):
             return WRONG
         return PENDING if self.pending else IN_ORDER

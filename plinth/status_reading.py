@@ -74,6 +74,7 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Status:
         ),
         *([Problem("heads", ", ".join(sorted(heads)), mixed)] if mixed else []),
         *(Problem("heads", ", ".join(heads), standing.say_fork(heads)) for heads in standing.forks(script)),
+        *(Problem("caught", name, said) for name, said in phases.caught(script, after).items()),
         *_left_invalid(connection, resuming.standing_half_way(context)),
         *(() if is_held(connection, table) else _left_half_way(context, connection, heads, held)),
     ]

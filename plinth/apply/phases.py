@@ -59,6 +59,27 @@ def after_the_code(script: ScriptDirectory, pending: Iterable[str]) -> list[str]
     return found
 
 
+def caught(script: ScriptDirectory, waiting: Iterable[str]) -> dict[str, str]:
+    """Return a sentence for each revision that waits only because it stands on one that comes after the code.
+
+    Args:
+        script: the revisions.
+        waiting: ids of those that wait, oldest first.
+    """
+    behind: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    for name in waiting:
+        revision = script.get_revision(name)
+        above = [each for parent in parents(script, revision) for each in behind.get(parent, ())]
+        behind[name] = [name] if phase_of(revision) == AFTER else list(dict.fromkeys(above))
+        if name not in behind[name]:
+            found[name] = (
+                f"Revision {name} is caught behind {', '.join(behind[name])}: it comes before the code, and "
+                "stands on what comes after it. Code that needs it can't go out until that is applied."
+            )
+    return found
+
+
 def pending(script: ScriptDirectory, heads: Sequence[str]) -> list[str]:
     """Return the revisions that aren't applied, oldest first."""
     applied = ancestors(script, heads)
@@ -95,6 +116,8 @@ def but_for_those_after(
             ", ".join(waiting),
             RELEASE,
         )
+    for sentence in caught(context.script, waiting).values():
+        log.warning(sentence)
     return [
         step for step in planned if not (isinstance(step, RevisionStep) and step.revision.revision in waiting)
     ]

@@ -63,7 +63,7 @@ class Pending:
         reasons: what is to be said of it in the database at hand.
         reasons_if_large: what would be, if all its tables were large.
         phase: "after" when it comes after the code, for itself or for what it stands on; else "before".
-        notes: sentences on what only the database at hand has, and that takes part.
+        notes: sentences on what only the database at hand has and takes part, and what it is caught behind.
     """
 
     measured: Revision
@@ -171,14 +171,18 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
     if not isinstance(target, Connection):
         raise PlanError("The plan asks the database: there is no --sql for it.")
     names = {each.revision for each in history.script.walk_revisions()}
+    after = phases.after_the_code(history.script, phases.pending(history.script, heads))
+    caught = phases.caught(history.script, after)
     with undisturbed(target):
         database = str(target.scalar(text("select current_database()")))
         if names <= ancestors(history.script, heads):
             return Plan(database, [], {})
         measured = measure(history, target, heads)
         rows = {name: _rows(target, name) for name in _first_names(measured)}
-        notes = [unknown(target, each, measured.triggers) for each in measured.revisions]
-    after = phases.after_the_code(history.script, phases.pending(history.script, heads))
+        notes = [
+            [*unknown(target, each, measured.triggers), *filter(None, [caught.get(each.revision)])]
+            for each in measured.revisions
+        ]
     return _judged(database, measured, rows, after, notes)
 
 

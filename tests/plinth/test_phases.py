@@ -18,6 +18,10 @@ from plinth.status import PENDING, status
 from tests.plinth.history import CONCURRENTLY, History, heads, psql
 
 AFTER = 'deploy = "after"'
+CAUGHT = (
+    "Revision later is caught behind narrower: it comes before the code, and stands on what comes after it. "
+    "Code that needs it can't go out until that is applied."
+)
 
 
 def add_chain(history: History) -> None:
@@ -73,8 +77,10 @@ def test_all_that_comes_before_the_code_is_applied_and_what_waits_is_told(
         "Held back, to come after the code: narrower, later. When no older code runs any more: "
         "python -m plinth upgrade --after, or alembic -x after=yes upgrade head" in caplog.text
     )
+    assert caplog.text.count(CAUGHT) == 1
     assert main(["status"]) == PENDING
     shown = printed.readouterr().out
+    assert f"! {CAUGHT}" in shown
     assert shown.count("pending, after the code") == 3
     assert "2 pending, after the code: when no older code runs, make db-upgrade-after" in shown
     found = status(history.config(empty_engine))
@@ -85,7 +91,9 @@ def test_all_that_comes_before_the_code_is_applied_and_what_waits_is_told(
         ("later", "after"),
     ]
     assert main(["plan"]) == 0
-    assert "narrower make narrower (after the code): " in printed.readouterr().out
+    shown = printed.readouterr().out
+    assert "narrower make narrower (after the code): " in shown
+    assert " ".join(shown.split()).count(f"! {CAUGHT}") == 1
     assert main(["upgrade", "--before"]) == 0
     assert "Applied: nothing." in printed.readouterr().out
     assert main(["upgrade"]) == 0
