@@ -113,6 +113,9 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     ),
     "add_identity_column": lambda: models(sa.Column("number", sa.BigInteger, sa.Identity())),
     "add_index": lambda: models(sa.Index("ix_users_name", "name")),
+    "replace_unique_constraint": lambda: models(
+        sa.UniqueConstraint("email", "name"), email=sa.Column("email", sa.String(255), index=True)
+    ),
     "rename_column": lambda: models(
         email=sa.Column("email_address", sa.String(255), unique=True, info={"renamed_from": "email"})
     ),

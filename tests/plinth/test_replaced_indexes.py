@@ -1,4 +1,4 @@
-"""An index or key that is replaced by another of its name: at no moment is there neither of them."""
+"""An index or key that is replaced, by another of its name or not: at no moment is there neither of them."""
 
 import pytest
 import sqlalchemy as sa
@@ -15,28 +15,46 @@ from tests.plinth.test_busy_tables import begun, write
 # Which of the three stand, and can be used, in the eyes of others.
 STANDING = """
     select count(*) filter (where indisprimary), count(*) filter (where indisunique and first = 'code'),
-           count(*) filter (where not indisunique and first = 'amount')
+           count(*) filter (where not indisprimary and first = 'amount')
     from pg_index join (select attrelid, attnum, attname as first from pg_attribute) a
          on attrelid = indrelid and attnum = indkey[0]
     where indrelid = %s and indisvalid
     """
 
 
-def models(*, new: bool) -> MetaData:
-    """Return goods with an index, a unique constraint and a primary key, each on one column or on two."""
+def goods(code: sa.schema.SchemaItem, amount: sa.schema.SchemaItem, *more: str) -> MetaData:
+    """Return goods, what makes their code unique, what finds them by amount, and what else their key has."""
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    more = ["amount"] if new else []
     sa.Table(
         "goods",
         metadata,
         sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("amount", sa.Integer, nullable=False),
-        sa.PrimaryKeyConstraint("id", *more, comment="one for each" if new else None),
-        sa.UniqueConstraint("code", *more, name="uq_goods"),
-        sa.Index("ix_goods", "amount", *(["code"] if new else [])),
+        sa.PrimaryKeyConstraint("id", *more, comment="one for each" if more else None),
+        code,
+        amount,
     )
     return metadata
+
+
+def before() -> MetaData:
+    return goods(sa.UniqueConstraint("code", name="uq_goods"), sa.Index("ix_goods", "amount"))
+
+
+CHANGES = {
+    "of its name": lambda: goods(
+        sa.UniqueConstraint("code", "amount", name="uq_goods"),
+        sa.Index("ix_goods", "amount", "code"),
+        "amount",
+    ),
+    "of another name": lambda: goods(
+        sa.UniqueConstraint("code", "amount"), sa.Index("ix_goods_2", "amount", "code"), "amount"
+    ),
+    "of another kind": lambda: goods(
+        sa.Index("ix_goods_code", "code", unique=True), sa.UniqueConstraint("amount", "code")
+    ),
+}
 
 
 @pytest.fixture
@@ -45,7 +63,7 @@ def history(project: Project, empty_engine: Engine) -> History:
     return begun(
         project,
         empty_engine,
-        models(new=False),
+        before(),
         "insert into goods select n, 'code ' || n, n % 7 from generate_series(1, 100) n",
     )
 
@@ -70,15 +88,29 @@ def seen(history: History, engine: Engine, url: URL, revision: str) -> set[tuple
     return found
 
 
-def test_none_is_ever_missing(history: History, empty_engine: Engine) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_none_is_ever_missing(history: History, empty_engine: Engine, change: str) -> None:
     url = empty_engine.url
-    before = dump(url)
-    write(history, empty_engine, models(new=True))
+    begun_with = dump(url)
+    write(history, empty_engine, CHANGES[change]())
     for revision in ("head", "-1", "head"):
         found = seen(history, empty_engine, url, revision)
         assert len(found) > 1  # one beside the other
         assert all(min(each) > 0 for each in found)
         if revision == "-1":
-            assert dump(url) == before
-    [(definition,)] = rows(url, "select pg_get_indexdef('ix_goods'::regclass)")
-    assert definition.endswith("(amount, code)")
+            assert dump(url) == begun_with
+    assert rows(url, "select indexdef ~ 'amount, code' from pg_indexes where indexdef ~ '.amount'")
+
+
+def test_what_rows_new_values_would_break_goes_first(project: Project, empty_engine: Engine) -> None:
+    def models(*items: sa.schema.SchemaItem) -> MetaData:
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        sa.Table("goods", metadata, sa.Column("id", sa.Integer, primary_key=True), *items)
+        return metadata
+
+    first = models(sa.Column("code", sa.Text, unique=True))
+    history = begun(project, empty_engine, first, "insert into goods values (1), (2)")
+    code = sa.Column("code", sa.Text, nullable=False, info={"backfill": "'none'"})
+    write(history, empty_engine, models(code, sa.UniqueConstraint("code", "id")))
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select code from goods") == [("none",), ("none",)]

@@ -6,6 +6,7 @@ an index that was built before.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import sqlalchemy as sa
 from alembic.operations import ops
@@ -36,7 +37,7 @@ from plinth.autogenerate.change.steps import (
 )
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
-from plinth.autogenerate.objects.indexes import build, build_for_key
+from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way
 from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -479,12 +480,27 @@ def use_index(constraint: Constraint, index: str, table: Table, catalog: Catalog
 # What goes
 
 
-def drop_constraints(way: Way, name: Name) -> None:
-    """Go on by dropping the checks and keys of a table that go, and have no successor."""
+def drop_constraints(way: Way, name: Name, *, early: bool = False) -> None:
+    """Go on by dropping the checks and keys of a table that go, and have no successor.
+
+    Args:
+        way: so far.
+        name: the table.
+        early: those that are in the way of what comes: checks of rows' new values, too.
+    """
+    forced_constraints = way.forced.of(way.forced.parts("constraint"), name)
     for constraint in sorted(way.at.tables[name].constraints.values(), key=lambda each: each.type):
-        is_replaced = _successor(way, name, constraint) is not None
-        if constraint.type in {"c", "u", "p", "x"} and goes_away(way, name, constraint) and not is_replaced:
+        if constraint.type not in {"c", "u", "p", "x"} or not goes_away(way, name, constraint):
+            continue
+        if _successor(way, name, constraint) is not None:
+            continue
+        if _is_in_the_way(way, name, constraint) if early else constraint.name not in forced_constraints:
             drop_constraint(way, name, constraint)
+
+
+def _is_in_the_way(way: Way, name: Name, constraint: Constraint) -> bool:
+    has_rival = constraint.type == "p" and way.change.after.tables[name].primary_key is not None
+    return constraint.type in {"c", "x"} or has_rival or is_in_the_way(way, name, constraint)
 
 
 def goes_away(way: Way, name: Name, constraint: Constraint) -> bool:
@@ -542,6 +558,12 @@ def is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
 
 STAGES = (
     # A key is dropped after all that refers to it.
-    TableStage("no constraints that go", drop_constraints, needs_of_all=["no foreign keys that go"]),
+    TableStage(
+        "no constraints in the way",
+        partial(drop_constraints, early=True),
+        needs_of_all=["no foreign keys that go"],
+    ),
     TableStage("constraints", _add_constraints, ["indexes"]),
+    # What says by which index rows are told apart lets go of an old one before.
+    TableStage("no constraints that go", drop_constraints, ["chosen indexes"]),
 )

@@ -200,6 +200,6 @@ STAGES = (
     Stage("no keys of tables that go", _drop_keys_of_gone, ["new objects"]),
     TableStage("no keys to unlogged tables", _drop_keys_to_unlogged, ["changes taken apart"]),
     TableStage("no foreign keys that go", _drop_keys, ["exchanged columns"]),
-    TableStage("foreign keys", _add_foreign_keys, ["NULL allowed"], needs_of_all=["constraints"]),
+    TableStage("foreign keys", _add_foreign_keys, ["NULL allowed"], needs_of_all=["no indexes that go"]),
     Stage("late foreign keys of new tables", _add_late_foreign_keys, ["foreign keys"]),
 )

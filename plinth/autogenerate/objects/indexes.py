@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,12 +11,13 @@ from sqlalchemy.sql.elements import TextClause, conv
 
 from plinth.autogenerate.change.expressions import as_said, bare
 from plinth.autogenerate.change.partitions import built, on_each
-from plinth.autogenerate.change.parts import is_kept_with, name_beside
+from plinth.autogenerate.change.parts import Piece, is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import comment_sql, quoted, schema_of, sql_name, without_binds
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
 from plinth.autogenerate.change.way import Operations, Outside, Way
-from plinth.catalog.picture import Catalog, Index, Name, Table
+from plinth.autogenerate.objects.values import becoming_required
+from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 
 def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
@@ -190,13 +192,29 @@ def _drop(index: Index, table: Table, catalog: Catalog) -> Operations:
     return Outside([drop])
 
 
-def drop_indexes(way: Way, name: Name) -> None:
-    """Go on by dropping the indexes of a table that go."""
-    forced_indexes = way.forced.of(way.forced.parts("index"), name)
+def is_in_the_way(way: Way, name: Name, part: Piece) -> bool:
+    """Whether an index or key that goes has to go before another one comes, or before rows get values."""
+    schema, own = name.schema, {ColumnName(name, part.name)}
+    if own & (way.forced.parts("index") | way.forced.parts("constraint")):
+        return True
+    tables = [each for each in way.change.after.tables.values() if each.name.schema == schema]
+    if any(part.name in {*each.constraints, *each.indexes} for each in tables):
+        return True
+    is_unique = part.unique if isinstance(part, Index) else True
+    filled = {each.name for each in becoming_required(way, name)}
+    return is_unique and not filled.isdisjoint(part.columns)
+
+
+def drop_indexes(way: Way, name: Name, *, early: bool = False) -> None:
+    """Go on by dropping the indexes of a table that go; `early` those that are in the way of others.
+
+    What takes the place of the rest stands by then: at no moment is there neither.
+    """
+    forced_indexes = way.forced.of(way.forced.parts("index"), name) if early else ()
     wanted = way.change.after.tables[name].indexes
     for index in way.at.tables[name].indexes.values():
         goes = index.name in forced_indexes or index.name not in wanted
-        if goes and not is_kept_with(way, name, index):
+        if goes and not is_kept_with(way, name, index) and (not early or is_in_the_way(way, name, index)):
             drop_index(way, name, index)
 
 
@@ -217,7 +235,8 @@ def _choose_index(way: Way, name: Name) -> None:
 
 
 STAGES = (
-    TableStage("no indexes that go", drop_indexes, ["no constraints that go"]),
+    TableStage("no indexes in the way", partial(drop_indexes, early=True), ["no constraints in the way"]),
     TableStage("indexes", _add_indexes, ["identity"]),
     TableStage("chosen indexes", _choose_index, ["constraints"]),
+    TableStage("no indexes that go", drop_indexes, ["no constraints that go"]),
 )

@@ -121,5 +121,5 @@ def _loosen_columns(way: Way, name: Name) -> None:
 STAGES = (
     # What goes doesn't have to allow the new values.
     TableStage("NOT NULL", _fill_and_require, ["functions that parts call"]),
-    TableStage("NULL allowed", _loosen_columns, ["chosen indexes"]),
+    TableStage("NULL allowed", _loosen_columns, ["no indexes that go"]),
 )

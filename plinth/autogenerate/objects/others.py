@@ -294,7 +294,7 @@ def with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
 
 
 STAGES = (
-    Stage("functions that parts call", _change_what_is_called, ["no indexes that go"]),
+    Stage("functions that parts call", _change_what_is_called, ["no indexes in the way"]),
     Stage("no triggers that go", _drop_triggers, ["columns"]),
     Stage("no views that go", _drop_views, ["the rest"], is_after=True),
 )
