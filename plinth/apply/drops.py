@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from plinth.apply.points import driver_session
+from plinth.apply.session import codec
 from plinth.listening import listening
 
 log = logging.getLogger(__name__)
@@ -32,10 +34,10 @@ _TABLE = """
     select n.nspname || '.' || c.relname, greatest(c.reltuples, 0), s.null_frac,
            row_security_active(c.oid)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    cross join (select cast(:column as name) as name) wanted
+    cross join (select cast(%(column)s as name) as name) wanted
     left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = wanted.name
         and s.inherited = c.relhassubclass  -- a table with heirs has statistics of its own rows, and of all
-    where c.oid = to_regclass(cast(:table as text)) and c.relkind in ('r', 'p')
+    where c.oid = to_regclass(cast(%(table)s as text)) and c.relkind in ('r', 'p')
       and has_table_privilege(c.oid, 'select')
       and (wanted.name is null or exists (
           select from pg_attribute where attrelid = c.oid and attname = wanted.name))
@@ -80,7 +82,8 @@ def _filled(connection: Connection, table: str, column: str | None) -> str | Non
     plain = column
     if column is not None:
         plain = column[1:-1].replace('""', '"') if column.startswith('"') else column.lower()
-    found = connection.execute(text(_TABLE), {"table": table, "column": plain}).one_or_none()
+    session = driver_session(connection)  # which nobody watches
+    found = session.execute(_TABLE, {"table": table, "column": plain}).fetchone()
     if found is None:
         return None
     name, estimate, null_fraction, is_hidden = found
@@ -88,7 +91,7 @@ def _filled(connection: Connection, table: str, column: str | None) -> str | Non
     if is_hidden:
         return f"{place} (row security hides how many rows)"
     some = f"select count(*), count({column or '*'}) from (select * from {table} limit {READ + 1}) r"  # noqa: S608
-    read, rows = connection.exec_driver_sql(some.replace("%", "%%")).one()
+    [(read, rows)] = session.execute(some.encode(codec(session))).fetchall()
     about = ""
     if read > READ:
         share = 1 - (null_fraction or 0) if column else 1

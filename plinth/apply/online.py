@@ -21,18 +21,18 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
+from plinth.apply.answers import give
 from plinth.apply.points import (
     BLOCK,
     HALF_DONE,
     Points,
-    calls_what_may_write,
     changes,
     checksum_of_values,
     driver_session,
     ends_transaction,
-    is_single,
+    only_ends_transaction,
+    only_sets,
     reads,
-    replay,
     settings_in,
     shown,
 )
@@ -177,8 +177,6 @@ class OnlineStatements:
             (connection.engine, "do_executemany", self._execute_many),
             (connection, "commit", self._commit),
             (connection, "rollback", self._rollback),
-            (connection, "savepoint", self._savepoint),
-            (connection, "rollback_savepoint", self._rollback_savepoint),
         ):
             try:
                 yield
@@ -297,34 +295,93 @@ class OnlineStatements:
         step = self.step
         if step is None or self._are_ours or step.is_written:
             return False
-        if context.root_connection is not self.connection:
-            if _watching.get() is self and changes(cursor.connection, statement):
-                self._see_elsewhere(step)
+        is_elsewhere, outside = context.root_connection is not self.connection, False
+        if not is_elsewhere:
+            outside = self._is_outside()
+            self._before(outside=outside)
+        elif _watching.get() is not self:
             return False
-        outside = self._is_outside()
-        self._before(outside=outside)
-        if reads(statement) and not (step.points and calls_what_may_write(cursor.connection, statement)):
+        elif changes(cursor.connection, statement):
+            self._see_elsewhere(step)
             return False
-        done = None
-        if step.points:
-            done = step.points.next(statement, checksum_of_values(cursor.connection, parameters))
-        if done:
-            for each in settings_in(cursor.connection, statement):
-                cursor.connection.execute(each.encode(codec(cursor.connection)))
-            replay(cursor, done, statement)
-        elif outside:
+        points = step.points
+        if only_sets(statement):
+            if points and not is_elsewhere:
+                points.see_savepoint(statement)
+        elif points and only_ends_transaction(statement):
+            points.pass_by()
+            self._commit(self.connection)
+        elif points:
+            values = checksum_of_values(cursor.connection, parameters)
+            if self._recall(points, cursor, statement, values, run):
+                return True
+            if points.come_to(cursor.connection, statement, values, reads_only=is_elsewhere):
+                self._run_noted(step, points, cursor, run, outside=outside)
+                return True
+        elif not reads(statement):
+            self._run_step(step, cursor, statement, run, outside=outside)
+            return True
+        return False
+
+    def _recall(
+        self,
+        points: Points,
+        cursor: "psycopg.Cursor[Any]",
+        statement: str,
+        values: str | None,
+        run: Callable[[], object],
+    ) -> bool:
+        """Answer a statement as it was answered before the last point; return whether it was."""
+        known = points.recall(statement, values)
+        if known is None:
+            return False
+        for each in settings_in(cursor.connection, statement):
+            cursor.connection.execute(each.encode(codec(cursor.connection)))
+        if not give(cursor, known.result, run):
+            points.refuse_what_is_forgotten(known)
+        return True
+
+    def _run_noted(
+        self,
+        step: Step,
+        points: Points,
+        cursor: "psycopg.Cursor[Any]",
+        run: Callable[[], object],
+        *,
+        outside: bool,
+    ) -> None:
+        """Run the statement that was come to, and note what it answers."""
+        try:
+            if points.running.number:
+                self._run_step(step, cursor, points.running.statement, run, outside=outside)
+            else:
+                run()
+                points.done(cursor)
+        except psycopg.Error as error:
+            points.failed(error)
+            raise
+
+    def _run_step(
+        self,
+        step: Step,
+        cursor: "psycopg.Cursor[Any]",
+        statement: str,
+        run: Callable[[], object],
+        *,
+        outside: bool,
+    ) -> None:
+        """Run a statement that does more than read."""
+        if outside:
             with self._listening(cursor.connection, statement):
                 self._run_outside(step, cursor, statement, run)
-        else:
-            ends = ends_transaction(statement)
-            if ends:
-                self._commit(self.connection)
-            run()
-            step.wrote_in_transaction = True
-            if step.points and not (ends and is_single(statement)):
-                step.points.done(statement, cursor)
-            self.look()
-        return True
+            return
+        if ends_transaction(statement):
+            self._commit(self.connection)
+        run()
+        step.wrote_in_transaction = True
+        if step.points:
+            step.points.done(cursor)
+        self.look()
 
     def _is_outside(self) -> bool:
         """Whether a statement is committed with its end: there may be a BEGIN that was typed by hand."""
@@ -391,7 +448,7 @@ class OnlineStatements:
             session.execute("begin")
             try:
                 run()
-                step.points.done(statement, cursor)
+                step.points.done(cursor)
                 self._at_point = self._keep(step.points, session)
                 session.execute("commit")
             except BaseException as error:
@@ -410,7 +467,7 @@ class OnlineStatements:
         self._see_build(step, statement)
         step.statements[statement] += 1
         if step.points:
-            step.points.done(statement, cursor)
+            step.points.done(cursor)
             self._at_point = self._keep(step.points, session)
 
     @contextmanager
@@ -456,14 +513,6 @@ class OnlineStatements:
     def _rollback(self, _: Connection) -> None:
         if self.step and self.step.points:
             self.step.points.forget()
-
-    def _savepoint(self, _: Connection, name: str) -> None:
-        if self.step and self.step.points:
-            self.step.points.savepoint(name)
-
-    def _rollback_savepoint(self, _: Connection, name: str, __: object) -> None:
-        if self.step and self.step.points:
-            self.step.points.rollback_to(name)
 
     def _prepare(self, step: Step, statement: str) -> bool:
         """Prepare what a statement is about; return whether an interrupted run has done it already."""

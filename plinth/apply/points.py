@@ -1,19 +1,22 @@
 """Points: how far a revision of several transactions came, so that it is resumed and never repeated.
 
-Each statement of a revision has a number. When a transaction inside the revision ends, what it held is noted
-in `plinth.points`, in that same transaction; a statement outside of any transaction is given one of its own,
-with its note, unless PostgreSQL says that it can't be in one. The same revision run again passes over what is
-noted, known by its number and its text. What only reads or sets (SELECT, SHOW, SET, …) has no number and
-always runs; a query that calls a function which may write has one. So has a text of several statements of
-which one does more: when it is passed over, those of it that set something run again.
+Each statement of a revision that may change something is a step, and has a number. When a transaction inside
+the revision ends, what it held is noted in `plinth.points`, in that same transaction; a statement outside of
+any transaction is given one of its own, with its note, unless PostgreSQL says that it can't be in one.
+
+The same revision run again takes the same way through its Python up to the last point, for nothing of that
+is run: each statement is answered as it was then, also what only read, what failed and what was rolled back,
+which are noted with the step that came next. Behind the last point everything runs. What only sets something
+for its session (SET, SAVEPOINT, …) always does, also as a part of a text of several statements.
 """
 
 import ast
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 from psycopg.sql import Literal
@@ -21,16 +24,20 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from plinth import checksum
-from plinth.apply.session import codec
+from plinth.apply.answers import MOST, Answer, answer_of, failure_of
 from plinth.errors import PlinthError
-from plinth.sql_text import IDENTIFIER, SPACE
+from plinth.sql_text import IDENTIFIER, SPACE, plain
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
 HALF_DONE = "(half done)"  # there too, in the place of an object's name
-MOST_ROWS = 1000  # that a statement may return and be passed over later
+ROOM = 50 * MOST  # for the answers between two points: they are kept in memory until the second one
 
-_SET = (
-    r"(?:set|reset|savepoint|release|rollback\s+to|prepare(?!\s+transaction)|deallocate)\b"  # for its session
+# For its session, or its transaction.
+_BACK_TO = r"rollback\s+(?:(?:work|transaction)\s+)?to"
+_SET = rf"(?:set|reset|savepoint|release|{_BACK_TO}|prepare(?!\s+transaction)|deallocate)\b"
+_SAVEPOINT = re.compile(
+    rf"\A{SPACE}(?P<what>savepoint|release|{_BACK_TO})\s+(?:savepoint\s+)?(?P<name>{IDENTIFIER})",
+    re.IGNORECASE | re.DOTALL,
 )
 _READS = re.compile(rf"\A{SPACE}\(?{SPACE}(?:select|show|values|table)\b", re.IGNORECASE | re.DOTALL)
 _SETS = re.compile(rf"\A{SPACE}{_SET}", re.IGNORECASE | re.DOTALL)
@@ -71,10 +78,12 @@ _MAY_WRITE = """
         where proname = any(%s) and provolatile = 'v' and nspname not in ('pg_catalog', 'information_schema')
     )
     """
-_TYPES = "select format_type(oid, null) from unnest(%s::oid[]) with ordinality t (oid, n) order by n"
+# A statement of which is known that it has begun keeps what came before it.
 _INSERT = """
     insert into plinth.points (version_table, revision, direction, number, statement, result, checksum)
     values (%s, %s, %s, %s, %s, %s, %s)
+    on conflict (version_table, revision, direction, number) do update
+    set statement = excluded.statement, result = excluded.result || (points.result - 'begun')
     """
 _SELECT = """
     select revision, direction, number, statement, result, checksum from plinth.points
@@ -106,6 +115,16 @@ def reads(text: str) -> bool:
         _SETS.match(each) or _BEGINS.match(each) or (_READS.match(each) and not _WRITES.search(each))
         for each in statements_of(text)
     )
+
+
+def only_sets(text: str) -> bool:
+    """Whether a statement only sets something for its session or transaction; of several, each."""
+    return all(_SETS.match(each) or _BEGINS.match(each) for each in statements_of(text))
+
+
+def sets_by_call(text: str) -> bool:
+    """Whether a statement that only reads sets something, too."""
+    return not statements_of(text)[1:] and _SETS_BY_CALL.match(text) is not None
 
 
 def changes(session: "psycopg.Connection[Any]", text: str) -> bool:
@@ -153,25 +172,36 @@ def rolls_back(text: str) -> bool:
     return any(_ROLLS_BACK.match(each) for each in statements_of(text))
 
 
-def is_single(text: str) -> bool:
-    """Whether a text has one statement."""
-    return len(statements_of(text)) == 1
+def only_ends_transaction(text: str) -> bool:
+    """Whether it does nothing else."""
+    return ends_transaction(text) and not statements_of(text)[1:]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Done:
-    """A statement that is done.
+    """A statement that has run.
 
     Args:
-        number: its place in the revision, from 1 on.
+        number: its place among the revision's steps, from 1 on; 0 for one that only reads.
         statement: its text.
-        result: what it returned (`{"rowcount": n}`, and "columns" and "rows" where it returned rows), and a
-            checksum of its parameters, if it had any ("values").
+        result: what it answered, as `plinth.apply.answers` notes it, and a checksum of its parameters, if it
+            had any ("values").
+        stands: it is done; not so one that only reads, one that failed, and one that was rolled back.
     """
 
     number: int
     statement: str
     result: dict[str, Any]
+    stands: bool
+
+    @property
+    def values(self) -> str | None:
+        """The checksum of its parameters."""
+        return self.result.get("values")
+
+    def as_noted(self) -> dict[str, Any]:
+        """Return what is noted of one that doesn't stand, with the step that came next."""
+        return {"number": self.number, "statement": self.statement, "result": self.result}
 
 
 @dataclass
@@ -182,7 +212,8 @@ class Interrupted:
         revision: its id.
         direction: "up" or "down".
         checksum: of its file, as it was then.
-        done: its statements by their numbers.
+        done: its steps by their numbers.
+        way: all that it asked up to the last point, in order.
         picture: of the schema before it, as `plinth.catalog.record_catalog` has it; None if there is none.
         goes_back: some of what it has done is taken back already.
         is_noted: the database knows that it was begun, although nothing of it may be done yet.
@@ -197,6 +228,7 @@ class Interrupted:
     direction: str
     checksum: str | None = None
     done: dict[int, Done] = field(default_factory=dict)
+    way: list[Done] = field(default_factory=list)
     picture: str | None = None
     goes_back: bool = False
     is_noted: bool = False
@@ -223,7 +255,7 @@ class Interrupted:
     @property
     def needs_its_file(self) -> bool:
         """Whether only the file as it was goes on with it: not where an index alone was begun."""
-        return bool(self.done) or _commits(self.first)
+        return bool(self.way) or _commits(self.first)
 
 
 def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[Interrupted]:
@@ -240,7 +272,12 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
         noted = Interrupted(revision, direction, of_file, is_noted=True)
         of = found.setdefault((revision, direction), noted)
         if number:
-            of.done[number] = Done(number, statement, result)
+            of.way += _noted(result.pop("before", ()))
+            after = _noted(result.pop("after", ()))
+            if not result.get("begun"):
+                of.done[number] = Done(number, statement, result, stands=True)
+                of.way.append(of.done[number])
+            of.way += after
         else:
             of.first, of.picture, of.goes_back = statement, result["picture"], result.get("goes_back", False)
             of.batch, of.back = result.get("batch"), result.get("back", "")
@@ -252,6 +289,11 @@ def interrupted(session: "psycopg.Connection[Any]", version_table: str) -> list[
         elif begun:
             begun.builds.append(statement)
     return list(found.values())
+
+
+def _noted(entries: Iterable[Mapping[str, Any]]) -> Iterator[Done]:
+    for each in entries:
+        yield Done(each["number"], each["statement"], each["result"], stands=False)
 
 
 class Points:
@@ -291,40 +333,118 @@ class Points:
         self._key = (version_table, revision, direction)
         self._source = source
         self._before = begun.done
+        self._ahead = deque(begun.way)  # of what an earlier run asked: what this one has to come to
+        self._steps_ahead = sum(each.number > 0 for each in begun.way)
+        self._asks_more = ""  # what that one didn't, since the last step
+        self._refusal: PointError | None = None
         self._about = {"picture": begun.picture, "batch": begun.batch}
         self._number = 0
-        self._values: str | None = None  # of the statement of that number
+        self.running: Done
         self._waiting: list[Done] = []  # for the end of their transaction
+        self._room = ROOM
         self._savepoints: list[tuple[str, int]] = []
-        self._passed_over: dict[tuple[str, str | None], int] = {}  # with other values than it was done with
         self.are_kept = begun.is_noted  # in the database
+        self._notes_reads = may_commit(source)  # or there is no point
 
-    def next(self, statement: str, values: str | None = None) -> Done | None:
-        """Count a statement; return what is known of it if it is done.
+    def recall(self, statement: str, values: str | None) -> Done | None:
+        """Return what is known of a statement if it was asked before the last point, and go on behind it.
 
         Args:
             statement: its text.
             values: a checksum of its parameters.
 
         Raises:
-            PointError: another one was done in its place.
+            PointError: it is a step, and what it is about, or what was read before it, is another one by now.
         """
+        if self._refusal:  # the revision has caught it
+            raise self._refusal
+        for place, each in enumerate(self._ahead):
+            if each.number:
+                if (each.statement, each.number) != (statement, self._number + 1):
+                    return None
+                self._refuse_another_way(each, values, is_left_out=place > 0)
+                self._number = each.number
+                self._steps_ahead -= 1
+                for _ in range(place + 1):
+                    self._ahead.popleft()
+                return each
+            if (each.statement, each.values) == (statement, values):
+                del self._ahead[place]
+                return each
+        return None
+
+    def _refuse_another_way(self, step: Done, values: str | None, *, is_left_out: bool) -> None:
+        """Return if a step is come to by the way by which it was come to before.
+
+        A question more or less is none, for SQLAlchemy asks some only once; one in another's place is.
+        """
+        asked, self._asks_more = self._asks_more, ""
+        if asked and is_left_out:
+            self._refuse(f"asks something else now before its step {step.number}: {shown(asked)}")
+        if "values" in step.result and step.values != values:
+            self._refuse(f"its step {step.number} has other values now: {shown(step.statement)}")
+
+    def come_to(
+        self, session: "psycopg.Connection[Any]", statement: str, values: str | None, *, reads_only: bool
+    ) -> bool:
+        """Count a statement that wasn't asked before, if it is a step; return whether its answer is noted.
+
+        Args:
+            session: that is about to run it.
+            statement: its text.
+            values: a checksum of its parameters.
+            reads_only: it is known to be no step.
+
+        Raises:
+            PointError: an earlier run came to another step in its place.
+        """
+        if self._refusal:
+            raise self._refusal
+        is_step = not reads_only and (not reads(statement) or calls_what_may_write(session, statement))
+        if is_step:
+            self._number += 1
+            if self._steps_ahead:
+                self._refuse(
+                    f"its step {self._number} is another statement now than it was then: {shown(statement)} "
+                    "Let it do what it did, and run the same command again; or, if an older Plinth was "
+                    "interrupted, which may have counted other statements,",
+                    "take",
+                )
+            self._ahead.clear()
+        elif sets_by_call(statement) or not self._notes_reads:
+            return False
+        elif self._steps_ahead:
+            self._asks_more = statement
+        result = {} if values is None else {"values": values}
+        self.running = Done(self._number if is_step else 0, statement, result, stands=is_step)
+        return True
+
+    def pass_by(self) -> None:
+        """Count a statement that only ends a transaction: it is done again."""
         self._number += 1
-        done = self._before.get(self._number)
-        if done and done.statement != statement:
-            _, revision, direction = self._key
-            raise PointError(
-                f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
-                f"{self._number} is another statement now than it was then: {shown(statement)} Let it do "
-                "what it did, and run the same command again; or, if an older Plinth was interrupted, which "
-                f"may have counted other statements, take back what is done: {way_back(direction)}"
-            )
-        if done and "values" in done.result and done.result["values"] != values:
-            self._passed_over.setdefault((statement, values), self._number)
-        else:
-            self._passed_over.pop((statement, values), None)
-        self._values = values
-        return done
+
+    def _refuse(self, what: str, then: str = "Take") -> NoReturn:
+        _, revision, direction = self._key
+        self._refusal = PointError(
+            f"Revision {revision} was interrupted after its step {max(self._before, default=0)}, and {what} "
+            f"{then} back what is done, and begin again: {way_back(direction)}; or do by hand what is "
+            "missing, and mark the revision as applied: alembic stamp"
+        )
+        raise self._refusal
+
+    def refuse_what_is_forgotten(self, done: Done) -> NoReturn:
+        """Say that a statement can't be answered as it was.
+
+        Raises:
+            PointError: always.
+        """
+        what = "what it asks" if not done.number else f"its step {done.number}"
+        why = (
+            "its answer was too long to be remembered, and is another one by now"
+            if "checksum" in done.result
+            else "its answer is not remembered (too long, or streamed)"
+        )
+        self._refuse(f"{what} can't be passed over, for {why}: {shown(done.statement)}")
 
     def refuse_what_is_gone(self, session: "psycopg.Connection[Any]") -> None:
         """Return if the session has the temporary tables that what is done has made there.
@@ -356,43 +476,34 @@ class Points:
         Raises:
             PointError: it hasn't, so it may have left out what isn't done, too.
         """
-        last = max(self._before, default=0)
-        if self._number < last:
-            _, revision, direction = self._key
-            raise PointError(
-                f"Revision {revision} was interrupted after its step {last}, and came to its end after its "
-                f"step {self._number} now: what it asks before it goes on is answered otherwise since. Not "
-                f"reached is {shown(self._before[last].statement)} Take back what is done, and begin again: "
-                f"{way_back(direction)}; or do by hand what is missing, and mark the revision as applied: "
-                "alembic stamp"
-            )
-        self._refuse_what_was_passed_over()
-
-    def _refuse_what_was_passed_over(self) -> None:
-        """Return if all that was passed over was done, with the same values.
-
-        A loop over what is left to do has other values when it is resumed: it comes to those again that were
-        passed over. One over a list that was read before it doesn't.
-
-        Raises:
-            PointError: something wasn't.
-        """
-        for (statement, _), number in self._passed_over.items():
-            _, revision, direction = self._key
-            raise PointError(
-                f"Revision {revision} was interrupted after its step {max(self._before)}, and its step "
-                f"{number} was passed over, for it was done with other values: {shown(statement)} Whether "
-                "those that it has now were missed can't be told. Take back what is done, and begin again: "
-                f"{way_back(direction)}; or do by hand what is missing, and mark the revision as applied: "
-                "alembic stamp"
+        if self._refusal:
+            raise self._refusal
+        missed = next((each for each in self._ahead if each.number), None)
+        if missed:
+            self._refuse(
+                f"came to its end after its step {self._number} now. Not reached is {shown(missed.statement)}"
             )
 
-    def done(self, statement: str, cursor: "psycopg.Cursor[Any]") -> None:
-        """Note a statement that has run."""
-        result = result_of(cursor)
-        if self._values is not None:
-            result["values"] = self._values
-        self._waiting.append(Done(self._number, statement, result))
+    def done(self, cursor: "psycopg.Cursor[Any]") -> None:
+        """Note that the statement which was come to has run."""
+        answer = answer_of(cursor, min(MOST, self._room))
+        if "checksum" in answer and changes(cursor.connection, self.running.statement):
+            answer = {"rowcount": answer["rowcount"], "unknown": True}
+        self._note(answer)
+
+    def failed(self, error: psycopg.Error) -> None:
+        """Note that it failed: whoever catches that goes on."""
+        if self._waiting and self._waiting[-1] is self.running:
+            self._waiting.pop()
+        self.running.stands = False
+        self._note(failure_of(error))
+
+    def _note(self, answer: Answer) -> None:
+        if self._steps_ahead:
+            return
+        self._room -= len(answer.get("rows", ""))
+        self.running.result |= answer
+        self._waiting.append(self.running)
 
     @property
     def checksum(self) -> str | None:
@@ -402,49 +513,84 @@ class Points:
     @property
     def has_unkept(self) -> bool:
         """Whether something was done since the last point."""
-        return bool(self._waiting)
+        return any(each.stands for each in self._waiting)
 
-    def savepoint(self, name: str) -> None:
-        """Remember where a savepoint begins."""
-        self._savepoints.append((name, len(self._waiting)))
-
-    def rollback_to(self, name: str) -> None:
-        """Forget what was rolled back to a savepoint."""
+    def see_savepoint(self, statement: str) -> None:
+        """Follow a SAVEPOINT, a RELEASE or a ROLLBACK TO: what that rolls back isn't done."""
+        match = _SAVEPOINT.match(statement)
+        if match is None:
+            return
+        what, name = match["what"].lower(), plain(match["name"])
+        if what == "savepoint":
+            self._savepoints.append((name, len(self._waiting)))
+            return
         while self._savepoints:
             known, place = self._savepoints.pop()
             if known == name:
-                del self._waiting[place:]
+                if what != "release":  # it can be rolled back to again
+                    self._savepoints.append((known, place))
+                    self._roll_back(place)
                 return
 
     def begin(self, session: "psycopg.Connection[Any]", statement: str) -> None:
-        """Write down that a statement begins which no transaction can hold; the session commits by itself."""
+        """Write down that a statement begins which no transaction can hold; the session commits by itself.
+
+        What was asked before it is, too: an index that isn't finished may answer it otherwise.
+        """
+        of_file = self.checksum
         if not self.are_kept:
-            session.execute(_INSERT, self._beginning(checksum.of(self._source), statement))
+            session.execute(_INSERT, self._beginning(of_file, statement))
             self.are_kept = True
+        if self._waiting and not self.has_unkept:
+            result = {"begun": True, "before": [each.as_noted() for each in self._waiting]}
+            session.execute(_INSERT, (*self._key, self._number, statement, Jsonb(result), of_file))
+            self._forget_waiting()
 
     def _beginning(self, of_file: str | None, statement: str = "") -> tuple[object, ...]:
         return (*self._key, 0, statement, Jsonb(self._about), of_file)
 
     def keep(self, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done since the last point, if anything; the caller commits."""
-        key, waiting = self._key, self._waiting
-        of_file = checksum.of(self._source) if waiting else None
-        rows: list[tuple[object, ...]] = [
-            (*key, each.number, each.statement, Jsonb(each.result), of_file) for each in waiting
+        rows: list[tuple[int, str, dict[str, Any]]] = []
+        others: list[dict[str, Any]] = []
+        for each in self._waiting:
+            if each.stands:
+                rows.append(
+                    (each.number, each.statement, each.result | ({"before": others} if others else {}))
+                )
+                others = []
+            else:
+                others.append(each.as_noted())
+        if not rows:
+            self._savepoints.clear()
+            return False
+        if others:
+            rows[-1][2]["after"] = others
+        of_file = self.checksum
+        noted: list[tuple[object, ...]] = [
+            (*self._key, number, text, Jsonb(result), of_file) for number, text, result in rows
         ]
-        self.forget()
-        if rows and not self.are_kept:
-            rows.append(self._beginning(of_file))
-        if rows:
-            with session.cursor() as cursor:
-                cursor.executemany(_INSERT, rows)
-            self.are_kept = True
-        return bool(rows)
+        if not self.are_kept:
+            noted.append(self._beginning(of_file))
+        with session.cursor() as cursor:
+            cursor.executemany(_INSERT, noted)
+        self.are_kept = True
+        self._forget_waiting()
+        return True
 
     def forget(self) -> None:
-        """Forget what was done since the last point: it was rolled back."""
+        """See that what was done since the last point was rolled back."""
+        self._roll_back(0)
+        self._savepoints.clear()
+
+    def _roll_back(self, place: int) -> None:
+        for each in self._waiting[place:]:
+            each.stands = False
+
+    def _forget_waiting(self) -> None:
         self._waiting.clear()
         self._savepoints.clear()
+        self._room = ROOM
 
 
 def _commits(statement: str) -> bool:
@@ -520,53 +666,6 @@ def _flat(parameters: object) -> Iterator[object]:
             yield from _flat(each)
     elif isinstance(parameters, Sequence):
         yield from parameters
-
-
-def result_of(cursor: "psycopg.Cursor[Any]") -> dict[str, Any]:
-    """Return what a statement has returned, for a later run that passes over it."""
-    found: dict[str, Any] = {"rowcount": cursor.rowcount}
-    if cursor.description is None or cursor.pgresult is None:
-        return found
-    if cursor.rowcount > MOST_ROWS:
-        return found | {"too_many": True}
-    session = cursor.connection
-    types = session.execute(_TYPES, [[column.type_code for column in cursor.description]]).fetchall()
-    names = [column.name for column in cursor.description]
-    found["columns"] = [[name, type_] for name, (type_,) in zip(names, types, strict=True)]
-    rows = range(cursor.pgresult.ntuples)
-    found["rows"] = [[_text(cursor, row, place) for place in range(len(names))] for row in rows]
-    return found
-
-
-def _text(cursor: "psycopg.Cursor[Any]", row: int, place: int) -> str | None:
-    value = cursor.pgresult.get_value(row, place) if cursor.pgresult else None
-    return None if value is None else value.decode(codec(cursor.connection))
-
-
-def replay(cursor: "psycopg.Cursor[Any]", done: Done, statement: str) -> None:
-    """Let a cursor return what a statement returned when it was done.
-
-    Raises:
-        PointError: that was too much to be remembered.
-    """
-    if done.result.get("too_many"):
-        raise PointError(
-            f"Step {done.number} of an interrupted revision is done and can't be passed over, for it "
-            f"returned more than {MOST_ROWS} rows: {shown(statement)} Finish by hand what is left, and mark "
-            "the revision as applied: alembic stamp"
-        )
-    if "columns" in done.result:
-        columns = ", ".join(_column(place, *each) for place, each in enumerate(done.result["columns"]))
-        rows = "from jsonb_array_elements(%s) with ordinality as done (line, place) order by place"
-        select = f"select {columns or 'null'} {rows}".encode(codec(cursor.connection))
-        cursor.execute(select, [Jsonb(done.result["rows"])])
-    else:
-        cursor.execute("select from generate_series(1, %s)", [max(0, done.result["rowcount"])])
-
-
-def _column(place: int, name: str, type_: str) -> str:
-    quoted = name.replace('"', '""').replace("%", "%%")
-    return f'(line ->> {place})::{type_.replace("%", "%%")} as "{quoted}"'
 
 
 def shown(statement: str) -> str:

@@ -1,0 +1,421 @@
+"""Up to the last point a revision that is resumed goes the way that it went: all is answered as it was."""
+# ruff: noqa: S608 - SQL in revisions' files, made of constants
+
+import threading
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL
+
+from tests.plinth.history import CONCURRENTLY, History, do, heads, psql, rows
+
+POINTS = "select number from plinth.points where number > 0 order by number"
+STOP = 'op.execute("select 1 / count(*) from pass_on")'
+BLOCK = f'{CONCURRENTLY}op.execute("create table made ()")\n{STOP}\n'
+BIND = "bind = op.get_bind()\n"
+COLUMNS = 'each["name"] for each in sa.inspect(op.get_bind()).get_columns("t_a")'
+GUARDED = (
+    f'if "n" not in {{{COLUMNS}}}:\n'
+    '    op.add_column("t_a", sa.Column("n", sa.Integer()))\n'
+    "    with op.get_context().autocommit_block():\n"
+    '        op.create_index("ix", "t_a", ["n"], unique=True, postgresql_concurrently=True)\n'
+    f"    {STOP}\n"
+    '    op.execute("update t_a set n = 7")'
+)
+
+
+@pytest.fixture
+def table(history: History, empty_engine: Engine, empty_url: URL) -> History:
+    """A history with a table `t_a` that has a row, applied."""
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "create table pass_on (); insert into t_a values (1)")
+    return history
+
+
+def stopped(
+    history: History, engine: Engine, url: URL, body: str, match: str = "The rows don't bear"
+) -> None:
+    """Write revision b, and apply it up to where it is told to stop."""
+    history.add("b", "a", body)
+    with pytest.raises(CommandError, match=match):
+        command.upgrade(history.config(engine), "head")
+    assert heads(url) == {"a"}
+    do(url, "insert into pass_on default values")
+
+
+def test_a_guard_goes_the_same_way(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    stopped(table, empty_engine, empty_url, GUARDED)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
+    assert rows(empty_url, POINTS) == []
+
+
+def test_a_guard_of_the_way_down_does_too(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "alter table t_a add n int, add m int")
+    down = (
+        f'if "n" in {{{COLUMNS}}}:\n    op.drop_column("t_a", "n")\n'
+        "    with op.get_context().autocommit_block():\n"
+        f'        op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)\n    {STOP}\n'
+        '    op.drop_column("t_a", "m")'
+    )
+    table.add("b", "a", "pass", down)
+    command.upgrade(table.config(empty_engine), "head")
+    with pytest.raises(CommandError, match="The rows don't bear"):
+        command.downgrade(table.config(empty_engine), "-1")
+    do(empty_url, "insert into pass_on default values")
+    command.downgrade(table.config(empty_engine), "-1")
+    assert (heads(empty_url), rows(empty_url, "select to_jsonb(t) from t_a t")) == ({"a"}, [({"id": 1},)])
+
+
+def test_it_does_within_one_command(table: History, empty_engine: Engine, empty_url: URL) -> None:
+    do(empty_url, "create table t_u (id int)")
+    last = 'op.add_column("t_u", sa.Column("n", sa.Integer()))'
+    table.add("b", "a", GUARDED.replace(STOP, "pass").replace('op.execute("update t_a set n = 7")', last))
+    with psql(empty_url, autocommit=False) as other:
+        other.execute("select from t_u")
+        timer = threading.Timer(1, other.rollback)
+        timer.start()
+        command.upgrade(table.config(empty_engine), "head")
+        timer.join()
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select from pg_attribute where attrelid = 't_u'::regclass and attname = 'n'")
+
+
+def test_what_is_asked_only_once_in_a_command_is_not_missed(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = GUARDED.replace(f"{{{COLUMNS}}}", "columns()").replace(STOP, 'op.execute("lock table pass_on")')
+    remember = f"import functools\n@functools.cache\ndef columns():\n    return {{{COLUMNS}}}"
+    table.add("b", "a", body, extra=remember)
+    with psql(empty_url, autocommit=False) as other:
+        other.execute("select from pass_on")
+        timer = threading.Timer(1, other.rollback)
+        timer.start()
+        command.upgrade(table.config(empty_engine), "head")
+        timer.join()
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
+
+
+def test_one_of_an_older_plinth_is_refused_where_it_goes_another_way(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    stopped(table, empty_engine, empty_url, GUARDED)
+    do(empty_url, "update plinth.points set result = result - 'before' - 'after'")
+    with pytest.raises(CommandError, match=r"to its end after its step 0 now.*Not reached is .*downgrade -1"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"a"}
+    command.downgrade(table.config(empty_engine), "-1")
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
+
+
+def test_one_of_an_older_plinth_goes_on_where_it_goes_the_same_way(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    ask = f'{BIND}assert bind.scalar(sa.text("select count(*) from t_a")) == 1\n'
+    stopped(table, empty_engine, empty_url, f'{ask}{BLOCK}op.execute("create table more ()")')
+    do(empty_url, "update plinth.points set result = result - 'before' - 'after'")
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_rows_that_were_read_before_they_were_changed_are_those(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "alter table t_a add kind text; create table t_s (id int)")
+    do(empty_url, "update t_a set kind = 'special'; insert into t_a values (2, 'special'), (3, 'plain')")
+    body = (
+        f"{BIND}found = bind.scalars(sa.text(\"select id from t_a where kind = 'special'\")).all()\n"
+        "op.execute(\"update t_a set kind = 'plain'\")\n"
+        f"{BLOCK}"
+        "for each in found:\n"
+        '    op.execute(sa.text("insert into t_s values (:id)").bindparams(id=each))'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select id from t_s")) == ({"b"}, [(1,), (2,)])
+
+
+def test_a_loop_whose_statements_are_alike_takes_none_for_another(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "create table todo (n int); insert into todo values (1), (2), (3)")
+    body = (
+        f'{BIND}for n in bind.scalars(sa.text("select n from todo order by n")).all():\n'
+        "    with op.get_context().autocommit_block():\n"
+        '        op.execute("insert into t_a select min(n) * 10 from todo")\n'
+        '        op.execute("delete from todo where n = (select min(n) from todo)")\n'
+        f"        {STOP}"
+    )
+    stopped(table, empty_engine, empty_url, body)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a order by id") == [(1,), (10,), (20,), (30,)]
+    assert rows(empty_url, "select from todo") == []
+
+
+def test_a_guard_of_an_index_that_is_not_finished_builds_it(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "insert into t_a values (2); alter table t_a add n int default 1")
+    body = (
+        'if "ix" not in {each["name"] for each in sa.inspect(op.get_bind()).get_indexes("t_a")}:\n'
+        f"    {CONCURRENTLY.strip()}\n"
+        '        op.create_index("ix", "t_a", ["n"], unique=True, postgresql_concurrently=True)'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    # As after a kill -9, and the index is left.
+    do(empty_url, "delete from t_a where id = 2; create unique index if not exists ix on t_a (n)")
+    do(empty_url, "update pg_index set indisvalid = false where indexrelid = 'ix'::regclass")
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select indisvalid from pg_index where indexrelid = 'ix'::regclass") == [(True,)]
+
+
+def test_what_another_connection_reads_is_answered_as_it_was(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = (
+        "with op.get_bind().engine.connect() as other:\n"
+        '    names = {each["name"] for each in sa.inspect(other).get_columns("t_a")}\n'
+        'if "n" not in names:\n'
+        '    op.add_column("t_a", sa.Column("n", sa.Integer()))\n'
+        f'    {CONCURRENTLY.strip()}\n        op.execute("create table made ()")\n'
+        f'    {STOP}\n    op.execute("update t_a set n = 7")'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
+
+
+# What is caught, and what has another outcome once the statements behind it are done.
+CAUGHT = {
+    "a savepoint": (
+        "for name in ('key', 'uq'):\n"
+        "    try:\n"
+        "        with bind.begin_nested():\n"
+        '            op.drop_constraint(name, "t_a")\n'
+        "    except sa.exc.ProgrammingError as error:\n"
+        '        assert error.orig.diag.sqlstate == "42704" and name in str(error)\n'
+        'op.create_unique_constraint("uq", "t_a", ["email"])\n'
+    ),
+    "no transaction": (
+        "with op.get_context().autocommit_block():\n"
+        "    try:\n"
+        '        op.drop_constraint("uq", "t_a")\n'
+        "    except sa.exc.ProgrammingError:\n"
+        "        pass\n"
+        'op.drop_constraint("key", "t_a")\n'
+        'op.create_unique_constraint("uq", "t_a", ["email"])\n'
+    ),
+    "a typed savepoint": (
+        'op.execute("savepoint s")\n'
+        "try:\n"
+        '    op.execute("create table gone ()")\n'
+        '    op.execute("alter table t_a drop constraint uq")\n'
+        "except sa.exc.ProgrammingError:\n"
+        '    op.execute("rollback work to savepoint S")\n'
+        'op.drop_constraint("key", "t_a")\n'
+        'op.create_unique_constraint("uq", "t_a", ["email"])\n'
+    ),
+    "a question": (
+        "try:\n"
+        "    with bind.begin_nested():\n"
+        '        bind.execute(sa.text("select from made"))\n'
+        "except sa.exc.ProgrammingError:\n"
+        '    op.drop_constraint("key", "t_a")\n'
+        '    op.create_unique_constraint("uq", "t_a", ["email"])\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("where", CAUGHT)
+def test_what_failed_fails_again(table: History, empty_engine: Engine, empty_url: URL, where: str) -> None:
+    do(empty_url, "alter table t_a add email text constraint key unique")
+    stopped(table, empty_engine, empty_url, f"{BIND}{CAUGHT[where]}{BLOCK}")
+    do(empty_url, "insert into t_a values (2, 'a')")
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    unique = "select conname from pg_constraint where conrelid = 't_a'::regclass and contype = 'u'"
+    assert rows(empty_url, unique) == [("uq",)]
+    assert rows(empty_url, "select to_regclass('gone')") == [(None,)]
+
+
+def test_what_was_rolled_back_is_not_taken_for_done(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = (
+        'op.execute("alter table t_a add n int")\n'
+        'op.execute("savepoint s")\n'
+        'op.execute("alter table t_a rename n to m")\n'
+        'op.execute("rollback to s")\n'
+        'op.execute("alter table t_a rename n to k")\n'
+        'op.execute("rollback to s")\n'
+        f"{BLOCK}"
+        'op.execute("update t_a set n = 1")'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    assert rows(empty_url, POINTS) == [(1,), (4,)]
+    command.downgrade(table.config(empty_engine), "-1")
+    assert rows(empty_url, "select to_jsonb(t) from t_a t") == [({"id": 1},)]
+    do(empty_url, "delete from pass_on")
+    stopped(table, empty_engine, empty_url, body)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select n from t_a") == [(1,)]
+
+
+MADE_ANEW = {
+    "values": (
+        'sa.text("insert into t_a values (:n)").bindparams(n=time.time_ns() % 10**9)',
+        "other values now",
+    ),
+    "a text": ('f"insert into t_a values ({time.time_ns() % 10**9})"', "is another statement now"),
+    "a question": (
+        'sa.text("select id from t_a where id < :n").bindparams(n=time.time_ns())',
+        "asks something else now",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MADE_ANEW)
+def test_what_python_makes_anew_is_refused_before_anything_runs(
+    table: History, empty_engine: Engine, empty_url: URL, what: str
+) -> None:
+    statement, said = MADE_ANEW[what]
+    stopped(
+        table, empty_engine, empty_url, f'op.execute({statement})\n{BLOCK}op.execute("create table more ()")'
+    )
+    for _ in range(2):
+        with pytest.raises(CommandError, match=rf"after its step \d.*{said}.*downgrade -1; or do by hand"):
+            command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select to_regclass('more')") == [(None,)]
+
+
+def test_a_refusal_that_the_revision_catches_is_one(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = (
+        "try:\n"
+        '    op.execute(f"insert into t_a values ({time.time_ns() % 10**9})")\n'
+        f'except Exception:\n    pass\n{BLOCK}op.execute("create table more ()")'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    with pytest.raises(CommandError, match="is another statement now"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select to_regclass('more')") == [(None,)]
+
+
+VALUES = """
+    select null::int as a, '{1,NULL,2}'::int[] as b, 'null'::jsonb as c, '[1, {"x": null}]'::json as d,
+        '\\\\x00ff'::bytea as e, 1.50::numeric as f, 'NaN'::float8 as g,
+        '2020-01-01 10:00+02'::timestamptz as h,
+        '1 mon 2 days'::interval as i, true as j, 'c3f5b5ba-0000-4000-8000-000000000000'::uuid as k,
+        '[1,3)'::int4range as l, 'ab'::char(5) as m, '101'::bit(3) as n, '10'::varbit(4) as o,
+        '5'::"char" as p, array['ab', 'c']::name[] as q, '1 2'::oidvector as r, '3 4'::int2vector as s,
+        array['a b', null]::char(3)[] as t, 'x'::mood as u, 7::positive as v, '10.0.0.0/8'::cidr as w,
+        't_a'::regclass as x, (1, 'a')::pair as y, array['x']::mood[] as z, '' as "é %%", 'x' as "é %%",
+        date '2020-02-29' as aa, time '10:00' as ab, '$5'::money as ac, array[B'101'] as ad,
+        '{[1,3),[5,7)}'::int4multirange as ae, array['2020-01-01'::date] as af, 1::smallint, 'é'::varchar(3)
+    """
+
+
+@pytest.mark.parametrize("how", ["reads", "writes"])
+def test_values_of_all_kinds_come_back(
+    table: History, empty_engine: Engine, empty_url: URL, how: str
+) -> None:
+    do(
+        empty_url,
+        "create type mood as enum ('x'); create domain positive as int; create type pair as (a int, b text)",
+    )
+    query = f"with w as (insert into t_a values (2)) {VALUES}" if how == "writes" else VALUES
+    said = table.folder / "said"
+    body = (
+        f'{BIND}found = bind.exec_driver_sql("""{query}""")\n'
+        f"with open({str(said)!r}, 'a') as file:\n"
+        "    print(list(found.keys()), found.rowcount, found.all(), file=file)\n"
+        f'{CONCURRENTLY}op.execute("drop type if exists mood cascade")\n{STOP}'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    command.upgrade(table.config(empty_engine), "head")
+    first, second = said.read_text().splitlines()
+    assert first == second
+
+
+def test_of_rows_that_nobody_asked_for_only_the_number_comes_back(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = f'n = op.get_bind().exec_driver_sql("update t_a set id = id + 1").rowcount\n{BLOCK}'
+    stopped(table, empty_engine, empty_url, f'{body}op.execute(f"insert into t_a values ({{n}})")')
+    do(empty_url, "update plinth.points set result = result || '{\"rowcount\": 70000000}' where number = 1")
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select max(id) from t_a") == [(70000000,)]
+
+
+LONG = "select generate_series(1, 200000) + count(*) as n from t_a"
+
+
+@pytest.mark.parametrize(
+    ("query", "before", "refused"),
+    [
+        (LONG, "", None),
+        (LONG, "insert into t_a values (2)", "what it asks can't be passed over.*is another one by now"),
+        (f"with w as ({LONG}) select n from w", "", None),
+        ("select (1, count(*)) as n from t_a", "insert into t_a values (2)", "is another one by now"),
+        (f"with w as (insert into t_a values (5)) {LONG}", "", "its step 1 can't be passed over.*too long"),
+    ],
+)  # fmt: skip
+def test_what_is_too_long_is_asked_again_and_has_to_be_the_same(  # noqa: PLR0917 - fixtures, and a case
+    table: History, empty_engine: Engine, empty_url: URL, query: str, before: str, refused: str | None
+) -> None:
+    body = f'found = op.get_bind().exec_driver_sql("{query}").all()\n{BLOCK}'
+    stopped(table, empty_engine, empty_url, f'{body}op.execute(f"insert into t_a values ({{len(found)}})")')
+    do(empty_url, before or "select")
+    if refused:
+        with pytest.raises(CommandError, match=rf"{refused}.*downgrade -1"):
+            command.upgrade(table.config(empty_engine), "head")
+        assert heads(empty_url) == {"a"}
+        return
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select max(id) from t_a") == [(200000,)]
+
+
+@pytest.mark.parametrize("query", ["select id from t_a", "with w as (select id from t_a) select id from w"])
+def test_what_is_streamed_is_not_taken_for_no_rows(
+    table: History, empty_engine: Engine, empty_url: URL, query: str
+) -> None:
+    body = (
+        f'{BIND}query = sa.text("{query}")\n'
+        'found = bind.execute(query, execution_options={"stream_results": True}).scalars().all()\n'
+        f"{BLOCK}for each in found:\n"
+        '    op.execute(f"insert into t_a values ({each} + 1)")'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    with pytest.raises(CommandError, match=r"not remembered \(too long, or streamed\).*downgrade -1"):
+        command.upgrade(table.config(empty_engine), "head")
+    command.downgrade(table.config(empty_engine), "-1")
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a order by id") == [(1,), (2,)]
+
+
+DROPPED = {
+    "a function": (
+        "op.execute(\"create function fill() returns void language sql as 'insert into t_a values (5)'\")\n"
+        'op.execute("select fill()")\nop.execute("drop function fill()")\n'
+    ),
+    "a type": (
+        "op.execute(\"create type mood as enum ('x')\")\n"
+        "op.get_bind().exec_driver_sql(\"insert into t_a values (5) returning 'x'::mood\").all()\n"
+        'op.execute("drop type mood")\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DROPPED)
+def test_what_is_dropped_by_a_later_step_is_not_needed_again(
+    table: History, empty_engine: Engine, empty_url: URL, what: str
+) -> None:
+    stopped(table, empty_engine, empty_url, f"{DROPPED[what]}{BLOCK}")
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select id from t_a")) == ({"b"}, [(1,), (5,)])
