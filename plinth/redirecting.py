@@ -6,13 +6,13 @@ connections to one database, with their own drivers.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import NullPool, Pool
 
 from plinth.errors import PlinthError
 from plinth.listening import listening
@@ -26,6 +26,13 @@ _PLACES = (
     *("passfile", "ssl", "ssl_context", "direct_tls", "sslmode", "sslcert", "sslkey", "sslrootcert"),
     *("sslpassword", "channel_binding", "gssencmode", "target_session_attrs"),
 )
+
+
+# Text, for drivers differ in the rest; the server's start tells it from all others.
+_PLACE = """
+    select current_database()::text, oid::text, extract(epoch from pg_postmaster_start_time())::text
+    from pg_database where datname = current_database()
+    """
 
 
 class RedirectError(PlinthError):
@@ -51,39 +58,59 @@ def target() -> URL | None:
 def leading_to(url: URL) -> Iterator[None]:
     """Lead all engines but our own to a database, until the block ends.
 
+    Where each of their connections really is, is asked before it is used: an engine with a way of its own to
+    connect (creator, async_creator, a pool, a listener) isn't led, nor is a connection that was made before.
+
     Args:
         url: for psycopg.
 
     Raises:
-        RedirectError: one of them uses a connection that it made before.
+        RedirectError: one of them uses a connection to another database.
     """
     global _target  # noqa: PLW0603 - as the listeners: of the process
-    made: list[object] = []
+    judged: dict[int, object] = {}  # by id; that of one that is gone would be another's
     used: set[Engine] = set()
+    wanted: list[Sequence[object]] = []
 
     def lead(dialect: Dialect, _: object, arguments: list[Any], options: dict[str, Any]) -> None:
-        if dialect.name == "postgresql" and dialect not in _ours:
+        if _is_led(dialect):
             for name in _PLACES:
                 options.pop(name, None)
             arguments[:] = []
             options |= _options(dialect, url)
 
-    def note(connection: object, _: object) -> None:
-        made.append(connection)
-
-    def judge(connection: Connection) -> None:
-        engine = connection.engine
-        if engine.dialect.name != "postgresql" or engine.dialect in _ours:
+    def judge(session: Any) -> None:  # noqa: ANN401 - some driver's
+        if id(session) in judged:
             return
-        used.add(engine)
-        if not any(connection.connection.dbapi_connection is each for each in made):
+        wanted[:] = wanted or [_place_of(url)]
+        found = _asked(session)
+        if found != wanted[0]:
             raise RedirectError(
-                f"env.py uses a connection to {engine.url.database!r} that was made before, and can't be led "
-                f"to {url.database!r}. Let it connect with an engine of its own (poolclass=NullPool), or by "
-                "plinth.env.run()."
+                f"env.py uses a connection to {found[0]!r}, which can't be led to {url.database!r}: it was "
+                "made before, or in a way of the engine's own (creator, async_creator, pool). Let env.py use "
+                'context.config.attributes["connection"] where that is given, or connect by plinth.env.run().'
             )
+        judged[id(session)] = session
 
-    listeners = ((Engine, "do_connect", lead), (Pool, "connect", note), (Engine, "engine_connect", judge))
+    def lent(session: Any, _: object, lent: Any) -> None:  # noqa: ANN401 - the pool's
+        if _is_led(lent._pool._dialect):
+            judge(session)
+            session.rollback()  # the question began a transaction
+
+    def note(connection: Connection) -> None:
+        if _is_led(connection.dialect):
+            used.add(connection.engine)
+
+    def ask(connection: Connection, *_: object) -> None:
+        if _is_led(connection.dialect):  # lent before the block began
+            judge(connection.connection.dbapi_connection)
+
+    listeners = (
+        (Engine, "do_connect", lead),
+        (Pool, "checkout", lent),
+        (Engine, "engine_connect", note),
+        (Engine, "before_cursor_execute", ask),
+    )
     before, _target = _target, url
     try:
         with listening(*listeners):
@@ -92,6 +119,27 @@ def leading_to(url: URL) -> Iterator[None]:
         _target = before
         for engine in used:  # what is kept in a pool leads to a database that may be gone tomorrow
             engine.dispose(close=not engine.dialect.is_async)
+
+
+def _is_led(dialect: Any) -> bool:  # noqa: ANN401 - a pool's own may be none
+    return getattr(dialect, "name", None) == "postgresql" and dialect not in _ours
+
+
+def _asked(session: Any) -> Sequence[object]:  # noqa: ANN401 - some driver's
+    """Return which database of which server a session is in, under any driver."""
+    cursor = session.cursor()
+    try:
+        cursor.execute(_PLACE)
+        return tuple(cursor.fetchone())
+    finally:
+        cursor.close()
+
+
+def _place_of(url: URL) -> Sequence[object]:
+    engine = create_engine(url, poolclass=NullPool)
+    stays_where_it_is(engine)
+    with engine.connect() as connection:
+        return _asked(connection.connection)
 
 
 def _options(dialect: Dialect, url: URL) -> dict[str, Any]:
