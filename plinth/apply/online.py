@@ -50,7 +50,7 @@ CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 _NAME = rf"{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?"
 _START = rf"\A{SPACE}"
 _CREATE = re.compile(
-    rf"{_START}create\s+(?:unique\s+)?index\s+concurrently\s+(?P<tolerant>if\s+not\s+exists\s+)?"
+    rf"{_START}create\s+(?P<unique>unique\s+)?index\s+concurrently\s+(?P<tolerant>if\s+not\s+exists\s+)?"
     rf"(?P<index>{IDENTIFIER})\s+on\s+(?:only\s+)?(?P<table>{_NAME})",
     re.IGNORECASE | re.DOTALL,
 )
@@ -64,7 +64,7 @@ _CONCURRENT = re.compile(
 )
 
 _INDEX = """
-    select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname)
+    select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname), indisunique
     from pg_index join pg_class c on c.oid = indexrelid join pg_namespace n on n.oid = relnamespace
     where relname = %s and relnamespace = %s
     """
@@ -538,8 +538,9 @@ class OnlineStatements:
         noted = self._noted(step, match["index"])
         found = self._index(name, namespace)
         if found and found[0] == table[0]:
-            _, is_valid, full_name = found
-            if is_valid and noted == statement:
+            _, is_valid, full_name, is_unique = found
+            # One that was made by hand meanwhile, while its rows were mended, is another one.
+            if is_valid and noted == statement and is_unique is (match["unique"] is not None):
                 return True
             if not is_valid or (noted and not match["tolerant"]):
                 log.warning(
@@ -587,10 +588,10 @@ class OnlineStatements:
                 told = True
             time.sleep(POLL_INTERVAL)
 
-    def _index(self, name: str, namespace: int) -> tuple[int, bool, str] | None:
-        """Return an index's table, whether it is valid, and its name with its schema."""
+    def _index(self, name: str, namespace: int) -> tuple[int, bool, str, bool] | None:
+        """Return an index's table, whether it is valid, its name with its schema, whether it is unique."""
         row = self._one(_INDEX, name, namespace)
-        return None if row is None else (row[0], row[1], row[2])
+        return None if row is None else (row[0], row[1], row[2], row[3])
 
     def _note(self, step: Step, what: str, statement: str) -> None:
         self._run(_NOTE, *self._key(step, what), statement)

@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 
 from plinth import checksum
 from plinth.apply.answers import MOST, Answer, answer_of, failure_of
+from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.sql_text import IDENTIFIER, SPACE, plain
 
@@ -66,6 +67,13 @@ _TEMPORARY = re.compile(
     rf"\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\s*\.\s*)?(?P<name>{IDENTIFIER})",
     re.IGNORECASE | re.DOTALL,
 )
+_UNLOGGED = re.compile(
+    rf"\A{SPACE}(?:create\s+unlogged\s+table\s+(?:if\s+not\s+exists\s+)?"
+    r"|(?:select|with)\b.*?\binto\s+unlogged\s+(?:table\s+)?)"
+    rf"(?P<name>(?:{IDENTIFIER}\s*\.\s*)?(?P<bare>{IDENTIFIER}))",
+    re.IGNORECASE | re.DOTALL,
+)
+_EMPTIED = re.compile(r"\A\s*(?:drop|truncate|delete|alter)\b", re.IGNORECASE)
 _DROPPED = re.compile(r"\bon\s+commit\s+drop\b|\A\s*drop\b", re.IGNORECASE)
 _ROLLS_BACK = re.compile(
     rf"\A{SPACE}(?:abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b", re.IGNORECASE | re.DOTALL
@@ -447,11 +455,13 @@ class Points:
         self._refuse(f"{what} can't be passed over, for {why}: {shown(done.statement)}")
 
     def refuse_what_is_gone(self, session: "psycopg.Connection[Any]") -> None:
-        """Return if the session has the temporary tables that what is done has made there.
+        """Return if the temporary tables that what is done has made are there, and the rows of UNLOGGED ones.
 
         Raises:
-            PointError: it hasn't: a session before it had, or what is left finds another table of that name.
+            PointError: they aren't: a session before this one had them, and what is left would find another
+                table of that name; or the server has crashed since.
         """
+        self._refuse_what_a_crash_has_emptied(session)
         texts = [text for _, each in sorted(self._before.items()) for text in statements_of(each.statement)]
         for place, text in enumerate(texts):
             made = None if _DROPPED.search(text) else _TEMPORARY.match(text)
@@ -465,6 +475,29 @@ class Points:
                     f"has made for its session alone went with that: {shown(text)} Take back what is done, "
                     f"and begin again: {way_back(direction)}; or, if all of it may be done twice, say so in "
                     "the file: repeatable = True"
+                )
+
+    def _refuse_what_a_crash_has_emptied(self, session: "psycopg.Connection[Any]") -> None:
+        filled: dict[str, tuple[str, bool]] = {}  # by the names that they were made with
+        for _, done in sorted(self._before.items()):
+            has_rows = done.result.get("rowcount", 0) > 0
+            for text in statements_of(done.statement):
+                for name, (bare, _) in list(filled.items()):
+                    if bare in text and _EMPTIED.match(text):
+                        del filled[name]
+                    elif bare in text and has_rows:
+                        filled[name] = bare, True
+                made = _UNLOGGED.match(text)
+                if made:
+                    filled[made["name"]] = made["bare"], has_rows
+        for name in [name for name, (_, has_rows) in filled.items() if has_rows]:
+            if session.execute("select to_regclass(%s)", [name]).fetchone() == (None,):
+                continue
+            if session.execute(f"select from {name} limit 1".encode(codec(session))).fetchone() is None:
+                self._refuse(
+                    f"what it had put into the UNLOGGED table {name} is gone, as it is when the server "
+                    "crashes. Fill it again by hand, and run the same command again; or",
+                    "take",
                 )
 
     def refuse_what_was_missed(self) -> None:

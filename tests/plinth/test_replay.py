@@ -419,3 +419,54 @@ def test_what_is_dropped_by_a_later_step_is_not_needed_again(
     stopped(table, empty_engine, empty_url, f"{DROPPED[what]}{BLOCK}")
     command.upgrade(table.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, "select id from t_a")) == ({"b"}, [(1,), (5,)])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ["create unlogged table kept as select id from t_a"],
+        ["create unlogged table public.kept (id int)", "insert into kept select id from t_a"],
+    ],
+)
+@pytest.mark.parametrize("way", ["fill", "back"])
+def test_a_helper_table_that_a_crash_has_emptied_is_not_read(
+    table: History, empty_engine: Engine, empty_url: URL, make: list[str], way: str
+) -> None:
+    helper = "".join(f'op.execute("{each}")\n' for each in make)
+    last = 'op.execute("update t_a set id = kept.id + 1 from kept where kept.id = t_a.id")'
+    stopped(table, empty_engine, empty_url, f"{helper}{BLOCK}{last}")
+    do(empty_url, "truncate kept")  # which is what is left of it
+    with pytest.raises(CommandError, match=r"UNLOGGED table (public\.)?kept is gone.*Fill it again.*or take"):
+        command.upgrade(table.config(empty_engine), "head")
+    if way == "fill":
+        do(empty_url, "insert into kept select id from t_a")
+    else:
+        command.downgrade(table.config(empty_engine), "-1")
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select id from t_a")) == ({"b"}, [(2,)])
+
+
+def test_a_helper_table_that_is_empty_by_rights_is_not_missed(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    texts = [
+        "create unlogged table kept as select id from t_a",
+        "delete from kept",
+        "create unlogged table k ()",
+    ]
+    helper = "".join(f'op.execute("{each}")\n' for each in texts)
+    stopped(table, empty_engine, empty_url, f"{helper}{BLOCK}")
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+
+
+def test_an_index_that_was_made_by_hand_meanwhile_is_not_taken_for_the_one_that_failed(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "alter table t_a add n int default 1; insert into t_a values (2)")
+    create = 'op.create_index("ix", "t_a", ["n"], unique=True, postgresql_concurrently=True)'
+    stopped(table, empty_engine, empty_url, f"{CONCURRENTLY}{create}")
+    do(empty_url, "drop index if exists ix; create index ix on t_a (n); delete from t_a where id = 2")
+    command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select indisunique from pg_index where indexrelid = 'ix'::regclass") == [(True,)]
