@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -9,9 +10,21 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Engine, event
 
+from plinth import own_schema
+from plinth.apply.ledger import OWN_TABLES
 from plinth.plan.planning import plan
 from plinth.status import status
-from tests.plinth.history import CONCURRENTLY, History, do, heads, ledger, psql, rows
+from tests.plinth.history import (
+    CONCURRENTLY,
+    PATIENCE,
+    History,
+    do,
+    heads,
+    ledger,
+    psql,
+    rows,
+    wait_until_blocked,
+)
 
 _SAME = """
     select v.version_num, l.xmin = v.xmin and l.cmin = v.cmin
@@ -54,6 +67,17 @@ def test_both_rows_are_one_statements(history: History, empty_engine: Engine) ->
     told = "select count(*) from plinth.ledger where applied_at < now() and duration > '0' and batch > 0"
     of_whom = " and database_user = current_user and application like '%@%' and length(checksum) = 32"
     assert rows(url, told + of_whom) == [(6,)]
+
+
+def test_first_commands_with_a_version_table_each_take_turns(history: History, empty_engine: Engine) -> None:
+    history.tables("a")
+    with empty_engine.connect() as first, ThreadPoolExecutor() as threads:
+        own_schema.make(first, OWN_TABLES)
+        second = threads.submit(command.upgrade, history.config(empty_engine), "head")
+        wait_until_blocked(empty_engine.url)
+        first.commit()
+        second.result(PATIENCE)
+    assert heads(empty_engine.url) == {"a"}
 
 
 def test_a_version_table_of_any_name(history: History, empty_engine: Engine) -> None:
