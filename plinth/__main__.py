@@ -410,6 +410,8 @@ def environment(arguments: argparse.Namespace) -> int:
         if arguments.name:
             write_marker(connection, arguments.name)
             connection.commit()
+            where = connection.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+            sys.stderr.write(f"Written into {where}\n")  # MIGRATION_DATABASE_URL may name it
         say(read_marker(connection) or "not set")
     return 0
 

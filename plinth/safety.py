@@ -215,7 +215,9 @@ def protection(connection: Connection) -> Protection:
         text(
             "select count(*) from pg_class join pg_namespace on pg_namespace.oid = relnamespace "
             "where relkind in ('r', 'p', 'f', 'm', 'v') and nspname !~ '^pg_' "
-            "and nspname not in ('information_schema', 'plinth')"
+            "and nspname <> 'information_schema' and not (nspname = 'plinth' and relname in "
+            "('environment', 'ledger', 'points', 'unfinished', 'up_to_date')) "
+            "or exists (select from pg_largeobject_metadata)"
         )
     )
     return Protection(

@@ -6,6 +6,7 @@ from sqlalchemy.engine import URL
 
 from plinth.connecting import connect
 from plinth.safety import Protection, SafetyError, read_marker, refuse_unless_development, write_marker
+from plinth.safety import protection as protection_of
 from tests.plinth.project import Project
 
 
@@ -90,6 +91,24 @@ def test_reset_refuses_and_takes_the_explicit_word(migrated: Project, clone_url:
     migrated.ok("plinth", "reset", DATABASE_URL=url, PLINTH_CONFIRM=str(clone_url.database))
     with connect(clone_url) as connection:
         assert connection.scalar(text("select to_regclass('precious')")) is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["create schema plinth; create table plinth.customers ()", "select lo_from_bytea(0, 'a')"],
+)
+def test_whatever_has_rows_is_not_empty(empty_url: URL, rows: str) -> None:
+    with connect(empty_url) as connection:
+        assert protection_of(connection).is_empty
+        connection.exec_driver_sql(rows)
+        assert not protection_of(connection).is_empty
+
+
+def test_what_is_marked_is_named(project: Project, clone_url: URL) -> None:
+    other = clone_url.render_as_string(hide_password=False)
+    marked = project.run("plinth", "environment", "development", MIGRATION_DATABASE_URL=other)
+    assert marked.stdout == "development\n"
+    assert f"/{clone_url.database}?" in marked.stderr
 
 
 @pytest.mark.slow
