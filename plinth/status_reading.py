@@ -15,7 +15,7 @@ from plinth.apply import half_done, phases, resuming, standing
 from plinth.apply.ledger import APPLIED, Entry, change_of, history_name, newest, version_table
 from plinth.apply.ledger import read as entries_of
 from plinth.apply.lock import is_held
-from plinth.apply.points import Interrupted, calls_what_may_write, driver_session, reads
+from plinth.apply.points import Interrupted
 from plinth.errors import PlinthError
 from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Problem, Status
 
@@ -191,9 +191,7 @@ def _half_way(
         if misplaced:
             yield Problem("interrupted", each.revision, misplaced)
             continue
-        total = _steps_of(context, connection, each)
-        place = f"behind step {each.last}" if each.done else "in step 1"
-        step = place + (f" of {total}" if total else "")
+        step = f"behind step {each.last}" if each.done else "in step 1"
         onward, back = "alembic upgrade head", "alembic downgrade -1"
         if len(script.get_heads()) > 1:
             onward, back = resuming.ways(each)
@@ -207,23 +205,6 @@ def _half_way(
             f"Revision {each.revision} stands half-way, {step} of its {each.direction}grade. To go "
             f"on: {onward}. To take back what is done: {back}",
         )
-
-
-def _steps_of(context: MigrationContext, connection: Connection, begun: Interrupted) -> int | None:
-    """Return how many steps a revision has; None where that can't be told without running it."""
-    from plinth.lint.rendering import render  # noqa: PLC0415
-    from plinth.scratch.revisions import history_of, lent_proxies  # noqa: PLC0415 - rarely needed
-
-    if begun.direction != "up":
-        return None
-    with lent_proxies():
-        rendered = render(history_of(context), {begun.revision})[begun.revision].statements
-    session = driver_session(connection)
-    return (
-        None
-        if rendered is None
-        else sum(not reads(each.text) or calls_what_may_write(session, each.text) for each in rendered)
-    )
 
 
 def _building(connection: Connection, table: str) -> Iterator[Problem]:

@@ -139,7 +139,7 @@ def test_a_revision_killed_in_its_first_build_is_what_is_gone_on_with_or_taken_b
         first.kill()
         first.communicate()
         said = project.run("plinth", "status").stdout
-        assert "Revision b stands half-way, in step 1 of 1 of its upgrade." in " ".join(said.split())
+        assert "Revision b stands half-way, in step 1 of its upgrade." in " ".join(said.split())
         again = start(project, "alembic", *command.split())
         time.sleep(1)
         blocker.rollback()
