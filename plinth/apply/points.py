@@ -83,7 +83,8 @@ _ENDS = re.compile(rf"\A{SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _MAY_WRITE = """
     select exists (
         select from pg_proc join pg_namespace n on n.oid = pronamespace
-        where proname = any(%s) and provolatile = 'v' and nspname not in ('pg_catalog', 'information_schema')
+        where proname = any(%s) and provolatile = 'v'
+          and (nspname not in ('pg_catalog', 'information_schema') or proname ~ '^lo_')  -- large objects
     )
     """
 # A statement of which is known that it has begun keeps what came before it.
@@ -163,7 +164,7 @@ def statements_of(text: str) -> list[str]:
 
 
 def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool:
-    """Whether a query calls a function that may write: one that is VOLATILE, and not PostgreSQL's own."""
+    """Whether a query calls a function that may write: a VOLATILE one, of PostgreSQL's own only `lo_*`."""
     called = {
         each[1:-1].replace('""', '"') if each[0] == '"' else each.lower() for each in _CALLED.findall(query)
     }

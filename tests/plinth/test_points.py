@@ -500,7 +500,7 @@ def test_the_status_says_where_a_revision_stands_and_what_to_type(
         command.upgrade(table.config(empty_engine), "head")
     found = status(table.config(empty_engine))
     assert [each.message for each in found.problems] == [
-        "Revision b stands half-way, behind step 4 of 8 of its upgrade. To go on: alembic upgrade head. "
+        "Revision b stands half-way, behind step 4 of its upgrade. To go on: alembic upgrade head. "
         "To take back what is done: alembic downgrade -1"
     ]
     assert found.exit_code == WRONG
@@ -558,6 +558,7 @@ PUT = """
     [
         'select "Put"()',
         'select id into other from t_a; select "Put"()',
+        "insert into t_a values (1); select lo_create(42)",
         "select \"Put\"(), set_config('app.x', 'y', false)",
     ],
 )
@@ -572,7 +573,7 @@ def test_a_query_that_writes_is_not_repeated(
         command.upgrade(table.config(empty_engine), "head")
     steps = 1 + query.count(";")
     [problem] = status(table.config(empty_engine)).problems
-    assert f"behind step {steps} of {steps} " in problem.message
+    assert f"behind step {steps} of its " in problem.message
     let_pass(empty_url)
     command.upgrade(table.config(empty_engine), "head")
     assert rows(empty_url, "select id from t_a") == [(1,)]
