@@ -128,7 +128,7 @@ def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
 
 def refuse_without_version_table(
     connection: Connection, schema: str | None, name: str, *, to_change: bool
-) -> str | None:
+) -> tuple[str | None, bool]:
     """Return if the role may do with Alembic's version table what a command does, or nothing hinders it.
 
     Args:
@@ -138,7 +138,7 @@ def refuse_without_version_table(
         to_change: whether revisions are applied or undone.
 
     Returns:
-        The schema where it is, or would be made; None where that isn't known yet.
+        The schema where it is, or would be made, or None where that isn't known yet; and whether it is there.
 
     Raises:
         PrivilegeError: it may not; or the search_path names no schema that is there and that it may use.
@@ -161,7 +161,7 @@ def refuse_without_version_table(
         grants = [f"GRANT USAGE, CREATE ON SCHEMA {found.schema} TO {found.role}"]
     else:
         place: str | None = found.nspname or found.default_schema
-        return schema or place
+        return schema or place, found.name is not None
     verb = "write" if to_change else "read"
     raise PrivilegeError(
         f"Role {found.role} may not {verb} {found.name or name}. Let the owner run: {'; '.join(grants)}"

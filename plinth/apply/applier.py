@@ -88,9 +88,11 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
     with as_command_errors():
         callers = connection.in_transaction()
         if not callers:
-            schema = _refuse_without_privileges(connection, command, options)
+            schema, is_there = _refuse_without_privileges(connection, command, options)
             if schema is not None:
                 options = options | {HISTORY: history_in(schema, options)}
+            if not is_there and command.changes_database and command.name != "stamp":
+                resuming.refuse_half_way(connection, history_name(connection, options))
         if not command.changes_database:
             # What only reads must not even create the version table.
             migrate({**options, "dont_mutate": True, "fn": named_like(work, _reading(command, work))})
@@ -112,8 +114,8 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
 
 def _refuse_without_privileges(
     connection: Connection, command: AlembicCommand, options: Options
-) -> str | None:
-    """Return the version table's schema, if that is known yet."""
+) -> tuple[str | None, bool]:
+    """Return the version table's schema, if that is known yet, and whether the table is there."""
     schema, table = options.get("version_table_schema"), options.get("version_table") or "alembic_version"
     try:
         return refuse_without_version_table(connection, schema, table, to_change=command.changes_database)

@@ -19,6 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from psycopg.sql import Identifier
 from sqlalchemy import Connection
 
+from plinth import checksum
 from plinth.apply.points import Interrupted, PointError, driver_session, erase, go_back, note_back, shown
 from plinth.apply.renamed import TAKEN, ways_back
 from plinth.apply.resuming import ways
@@ -94,6 +95,7 @@ def take_back(
 
     if not found.goes_back:
         now = read_catalog(connection, default_schema=before.default_schema, **names)
+        _refuse_to_guess(context, found, scope, now)
         with _transaction(connection) as session:
             for way in ways_back((each.statement for each in found.done.values()), before, now):
                 _refuse_to_move_rows(found, connection, way, said)
@@ -122,6 +124,23 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
     connection.commit()
     with connection.begin():
         yield driver_session(connection)
+
+
+def _refuse_to_guess(context: MigrationContext, found: Interrupted, scope: Scope, now: Catalog) -> None:
+    """Return if a revision has done nothing where its statements don't lead any more.
+
+    Raises:
+        PointError: it may have, for it sets the search path: for one tenant after the other, for instance.
+    """
+    source = context.script and checksum.read(context.script.get_revision(found.revision).path)
+    elsewhere = sorted(scope.elsewhere(now)) if b"search_path" in (source or b"").lower() else []
+    if elsewhere:
+        forth, _ = ways(found)
+        raise PointError(
+            f"Revision {found.revision} sets the search path, and where its statements led isn't known: what "
+            f"it has done can't be told from what others have. {', '.join(elsewhere)}: undo by hand what it "
+            f"has changed of that, and run the same command again. Or go on: {forth}"
+        )
 
 
 def _say_what_is_gone(ours: Catalog, goal: Catalog) -> None:

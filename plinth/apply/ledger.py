@@ -256,11 +256,10 @@ def history_name(connection: Connection, options: dict[str, Any]) -> str:
 
 
 def history_in(schema: str | None, options: dict[str, Any]) -> str:
-    """Return that name for a version table in a schema which the search_path leads to."""
-    name = version_table(options)
-    if options.get("version_table_schema"):
-        return name
-    return name if schema in {None, "public"} else f"{schema}.{name}"
+    """Return that name for a version table in a schema: the search_path's, where the options say none."""
+    schema = options.get("version_table_schema") or schema
+    table = options.get("version_table") or "alembic_version"
+    return str(table) if schema in {None, "public"} else f"{schema}.{table}"
 
 
 def change_of(revision: Script) -> str | None:
@@ -349,7 +348,7 @@ class Writer:
             raise TypeError("a context without a script directory has no revisions")
         self.script: ScriptDirectory = script
         self.version_table = (
-            version_table(context.opts)
+            history_in(None, context.opts)
             if context.connection is None or context.as_sql
             else history_name(context.connection, context.opts)
         )

@@ -106,13 +106,15 @@ def one_applier(connection: Connection, version_table: str, command: str) -> Ite
     """
     with second_session(connection) as session:
         pid = refuse_pooler(session, connection)
+        role = connection.scalar(text("select current_setting('role')"))
+        connection.commit()
         session.execute(
             "select set_config('application_name', %s, false), "
             "set_config('idle_session_timeout', '0', false), set_config('statement_timeout', '0', false), "
             # The server soon notices that a machine is gone, and gives the lock to the next.
             "set_config('tcp_keepalives_idle', '15', false), set_config('tcp_keepalives_count', '3', false), "
-            "set_config('tcp_keepalives_interval', '5', false)",
-            [f"alembic {command} {who()}"[:63]],
+            "set_config('tcp_keepalives_interval', '5', false), set_config('role', %s, false)",
+            [f"alembic {command} {who()}"[:63], role],
         )
         _wait(session, lock_key("session", version_table))
         with _migrating(session, connection, lock_key("migrating", version_table)):

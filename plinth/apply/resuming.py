@@ -93,6 +93,24 @@ def plan(
     return steps, back
 
 
+def refuse_half_way(connection: Connection, version_table: str) -> None:
+    """Return if no revision stands half-way, where the version table isn't there.
+
+    Raises:
+        PointError: one does: its points outlive the schema that it was about.
+    """
+    if not own_schema.exists(connection, "points"):
+        return
+    noted = select(points.c.revision).where(points.c.version_table == version_table)
+    found = connection.scalars(noted).first()
+    if found is not None:
+        raise PointError(
+            f"Revision {found} stands half-way by what was noted, and there is no version table: its schema "
+            "was dropped since, or the search path leads elsewhere. If nothing of the revision is there any "
+            "more, say so: alembic stamp base"
+        )
+
+
 def refuse_what_moved(
     before: Sequence[str] | None, heads: Sequence[str], context: MigrationContext, command: AlembicCommand
 ) -> None:

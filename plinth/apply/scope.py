@@ -86,6 +86,16 @@ class Scope:
                 new = {each.name for each in goal.tables[name].columns if was.column(each.name) is None}
                 yield from (f"{name}.{each}" for each in new if self.said.names(each))
 
+    def elsewhere(self, now: Catalog) -> Iterator[str]:
+        """Yield what has changed in schemas that no statement is known to mean, though one has its name."""
+        for kind in KINDS:
+            was, there = getattr(self.before, kind), getattr(now, kind)
+            for name in {**was, **there}:
+                each = there.get(name) or was[name]
+                is_meant = _schema(name, each) in self.reach or not self.said.names(bare(name, each))
+                if was.get(name) != there.get(name) and not is_meant:
+                    yield " ".join(name) if type(name) is tuple else str(name)
+
     def _is_meant(self, name: Any, each: Any, ours: Catalog) -> bool:  # noqa: ANN401 - any object's
         """Whether statements may have changed something."""
         if _schema(name, each) not in self.reach:
