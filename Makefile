@@ -130,7 +130,7 @@ db-lint: install ## refuse revisions that block a busy database or lose data
 
 .PHONY: db-revision
 db-revision: install ## write a revision from the models: make db-revision m="add users nickname"
-	@$(PY) -m alembic revision --autogenerate $${m:+-m "$$m"}
+	@$(PY) -m alembic revision --autogenerate $(if $(value m),-m '$(subst ','\'',$(value m))')
 
 .PHONY: db-diagram
 db-diagram: install ## draw the models in docs/schema.md; make check does it too

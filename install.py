@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed-from"
 
+# They send packages elsewhere, or nowhere. What says where packages come from stays: an index, a proxy.
+ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_DRY_RUN")
+LOOK = "import sys, importlib.metadata as found; [found.version(name) for name in sys.argv[1:]]"
+
 
 def main() -> int:
     """Install a lock file (else `requirements-dev.lock`) unless that is done; return the exit code."""
@@ -54,7 +58,8 @@ def run_with_newer_python(oldest: "tuple[int, int]") -> int:
     """Go on with a Python that is new enough, if one is on PATH; return the exit code."""
     for minor in range(19, oldest[1] - 1, -1):
         newer = shutil.which(f"python3.{minor}")
-        if newer:
+        # A version manager puts one there for each of its versions; some only say that they aren't active.
+        if newer and subprocess.call([newer, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             return subprocess.call([newer, "-I", __file__, *sys.argv[1:]])
     return complain(
         "Python {}.{} or newer is needed; this is {}. ".format(*oldest, sys.version.split()[0])
@@ -92,12 +97,20 @@ def install(lock_file: Path, addresses: "list[str]", wanted: str, lock: int) -> 
     if addresses:
         unreachable = "this machine must reach the address in pyproject.toml, and find that commit there"
         steps.append(([*add, "--no-deps", "--no-build-isolation", *addresses], unreachable))
-    print("Installing into .venv ...", flush=True)  # noqa: T201
+    misled = "they went elsewhere: see pip's configuration (pip config list)"
+    steps.append(([python, "-c", LOOK, *needed_everywhere(lock_file)], misled))
+    sys.stderr.write("Installing into .venv ...\n")  # stdout is that of what is asked for next
+    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     for step, hint in steps:
-        if subprocess.call(step, cwd=str(ROOT), pass_fds=[lock]) != 0:
+        if subprocess.call(step, cwd=str(ROOT), env=environment, pass_fds=[lock]) != 0:
             return complain(f"this step failed: {' '.join(step)}{hint and f' ({hint})'}")
     STAMP.write_text(wanted)
     return 0
+
+
+def needed_everywhere(lock_file: Path) -> "list[str]":
+    """Return the packages that a lock file has for each platform and Python."""
+    return re.findall(r"^([\w.-]+)==[^\s;]+ *\\?$", lock_file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def complain(sentence: str) -> int:

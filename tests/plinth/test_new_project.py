@@ -17,6 +17,7 @@ import pytest
 import yaml
 from jinja2 import Environment, FunctionLoader
 
+import install
 from plinth import settings
 from tests.plinth.documents import read
 from tests.plinth.project import (
@@ -357,6 +358,40 @@ def test_an_environment_that_others_use_is_not_emptied(tmp_path: Path) -> None:
     assert (others / "kept").exists()
     assert done.returncode == 1
     assert str(others) in done.stderr
+
+
+def test_the_newest_python_that_answers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, script in ("3.13", "exit 127"), ("3.12", 'test "$1" = -c || exit 7'):
+        program = tmp_path / f"python{version}"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert install.run_with_newer_python((3, 11)) == 7
+
+
+@pytest.mark.slow
+def test_packages_do_not_go_elsewhere(tmp_path: Path) -> None:
+    copy_files(["install.py", "pyproject.toml", "requirements.lock"], tmp_path)
+    elsewhere = {"PIP_TARGET": str(tmp_path / "elsewhere"), "PIP_DRY_RUN": "1", "PIP_USER": "1"}
+    command = [sys.executable, "-I", "install.py", "requirements.lock"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | elsewhere, check=True)
+    run(tmp_path, ".venv/bin/python", "-c", "import alembic")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_environment_without_packages_does_not_count_as_made(tmp_path: Path) -> None:
+    copy_files(["install.py", "pyproject.toml", "requirements.lock"], tmp_path)
+    installer = tmp_path / "uv"
+    installer.write_text(f"#!/bin/sh\ntest $1 = pip || exec {sys.executable} -m venv --without-pip .venv\n")
+    installer.chmod(0o755)
+    command = [sys.executable, "-I", "install.py", "requirements.lock"]
+    environment = {"PATH": str(tmp_path)}
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "pip config list" in done.stderr
 
 
 @dataclass(frozen=True)
