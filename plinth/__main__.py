@@ -252,7 +252,8 @@ def upgrade(arguments: argparse.Namespace) -> int:
     done: Sequence[str] = []
     waiting: Sequence[str] = []
     if heads is None:
-        from plinth import development, upgrading
+        with collector.paused():
+            from plinth import development, migration_connection, upgrading  # noqa: F401 - env.py's
 
         collector.leave_out_what_is_imported()
         config = development.alembic_config()

@@ -1,8 +1,10 @@
 """Python's collector of garbage, where much is made that stays."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
+from weakref import ReferenceType
 
 _LARGE = 20_000  # objects: some megabytes
 
@@ -43,3 +45,17 @@ def leave_out_what_is_imported() -> None:
     collection, so none that may do something may be there yet.
     """
     gc.freeze()
+
+
+def collect_at_last(held: Iterable[object], modules: Sequence["ReferenceType[ModuleType]"]) -> None:
+    """Collect what revisions have left when the program ends, so that what they have yet to write is written.
+
+    Args:
+        held: what was left out with the libraries, and holds the modules; it is of no use afterwards.
+        modules: the revisions'. If one stays, all that was left out is looked at after all.
+    """
+    for each in held:
+        vars(each).clear()
+    gc.collect()
+    if not modules or any(each() is not None for each in modules):
+        gc.unfreeze()

@@ -1,10 +1,14 @@
 """A whole `env.py` of Alembic's: `from plinth.env import run`, then `run(Base.metadata)`."""
 
+import atexit
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from logging.config import fileConfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import ReferenceType, ref
 
 from alembic import context
 from alembic.config import Config
@@ -43,17 +47,29 @@ def run(
     config = context.config
     if config.config_file_name:
         settings.use_root(Path(config.config_file_name), again=False)
-    is_done = alembic_command.is_typed_upgrade() and up_to_date.is_so_for(config)
-    if config.attributes.get(up_to_date.ATTRIBUTE) is not None:  # env.py, and what it imports, does nothing
-        collector.leave_out_what_is_imported()
+    is_typed = alembic_command.is_typed_upgrade()
+    is_done = is_typed and up_to_date.is_so_for(config)
+    # env.py, and what it imports. Once in a process: what revisions left would be left out the second time.
+    is_inert = is_typed and config.attributes.get(up_to_date.ATTRIBUTE) is not None
     if is_done:
+        if is_inert:
+            collector.leave_out_what_is_imported()
         return
-    # Imported late: where nothing is pending they aren't needed.
-    from plinth import revision_names  # noqa: PLC0415
-    from plinth.apply import apply, offline  # noqa: PLC0415
-    from plinth.migration_connection import migration_connection  # noqa: PLC0415
+    with collector.paused():
+        # Imported late: where nothing is pending they aren't needed.
+        from plinth import revision_names  # noqa: PLC0415
+        from plinth.apply import apply, offline  # noqa: PLC0415
+        from plinth.migration_connection import migration_connection  # noqa: PLC0415
 
+    modules: list[ReferenceType[ModuleType]] = []
+    if is_inert:
+        collector.leave_out_what_is_imported()
+        # Alembic's own objects are left out, too, and hold what the revisions leave.
+        atexit.register(collector.collect_at_last, [context.script, context._proxy], modules)  # type: ignore[attr-defined]
     command = alembic_command.running()
+    if is_inert:
+        with suppress(CommandError, KeyError):  # where one is missing, it is said below
+            modules += [ref(revision.module) for revision in context.script.walk_revisions()]
     _set_up_logging(config, quietly=not command.changes_database)
     with as_command_errors():
         _refuse(options, config)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from types import ModuleType
 
 import pytest
 
@@ -33,3 +34,20 @@ def test_an_error_or_a_pause_within_a_pause_changes_nothing() -> None:
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_what_stays_is_looked_at_again(is_held: bool) -> None:
+    module, holder = ModuleType("revision"), Ring()
+    vars(holder)["module"] = module
+    modules = [weakref.ref(module)]
+    kept = module if is_held else None
+    del module
+    collector.leave_out_what_is_imported()
+    try:
+        collector.collect_at_last([holder], modules)
+        assert (modules[0]() is None) == (not is_held)
+        assert (gc.get_freeze_count() == 0) == is_held
+    finally:
+        gc.unfreeze()
+    assert modules[0]() is kept

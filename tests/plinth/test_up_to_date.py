@@ -99,6 +99,16 @@ def test_what_a_module_leaves_open_is_written(project: Project) -> None:
         file.unlink()
 
 
+@pytest.mark.parametrize("program", ["alembic", "plinth"])
+def test_what_a_revision_leaves_open_is_written(project: Project, program: str) -> None:
+    """It is imported when what was imported before it isn't looked at any more."""
+    file = project.root / "left.txt"
+    lines = f"def close():\n    left.close()\n\n\nleft = open({str(file)!r}, 'w')\nleft.write('all of it')"
+    project.write_revision("29990101000000", HEAD, "pass", head=lines)
+    project.ok(program, "upgrade", "heads")
+    assert file.read_text() == "all of it"
+
+
 OTHERWISE = [
     ("upgrade", HEAD),
     ("upgrade", "head", "--sql"),
