@@ -418,7 +418,7 @@ class _Exchange:
         # Views before their tables, as queries lock them.
         found: list[ops.MigrateOperation] = [*self._drop_others(at, views)]
         found.append(lock(in_order(names, at), at))
-        found.append(stop_at_rows_past([each.stop for each in self.keepers]))
+        found.append(stop_at_rows_past([each.stop(self.keepers) for each in self.keepers]))
         at = dependents.without(at, views)
         found += self._drop_others(at, [each for each in gone if each not in views])
         left = dependents.without(self.way.at, gone)

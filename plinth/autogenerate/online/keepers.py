@@ -2,7 +2,8 @@
 
 They fire for what replication writes, too (`ENABLE ALWAYS`). Where one was disabled for a time, or a
 partition detached, something may have been written past it. Both leave a row of pg_trigger that isn't of the
-transaction in which trigger and function were made: then that table's rows are looked at before the swap.
+transaction in which trigger and function were made. One that no revision knows may come after it (by its
+name), and change the row. Then that table's rows are looked at before the swap.
 """
 
 from collections.abc import Sequence
@@ -62,7 +63,9 @@ class KeepingTrigger:
             SqlOp(f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}", table=self.table),
         ]
 
-    def stop(self, pair: tuple[str, str], differ: str, mend: str, catalog: Catalog) -> list[str]:
+    def stop(
+        self, pair: tuple[str, str], differ: str, mend: str, catalog: Catalog, ours: Sequence[str] = ()
+    ) -> list[str]:
         """Return the lines that stop where rows were written past it (`stop_at_rows_past`).
 
         Args:
@@ -70,13 +73,15 @@ class KeepingTrigger:
             differ: the condition that they differ.
             mend: what makes them equal, as UPDATE … SET has it.
             catalog: the schema. The table has to be locked by then.
+            ours: further triggers of such a kind on the table.
         """
         own, home = quoted(self.name or self.function.name), sql_name(self.table, catalog)
         function = literal(f"{sql_name(self.function, catalog)}()")
         is_parted = catalog.tables[self.table].partition_key
         what = f"{own} was disabled, or a partition detached," if is_parted else f"{own} was disabled"
         said = (
-            f"Rows of {home} differ in {' and '.join(pair)}: trigger {what} for a time. ",
+            f"Rows of {home} differ in {' and '.join(pair)}: trigger {what} for a time, or another "
+            "one comes after it (by its name). ",
             f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}; ",
             f"UPDATE {home} SET {mend} where they differ",  # noqa: S608 - for a reader
         )
@@ -84,14 +89,20 @@ class KeepingTrigger:
         stop = [f"    RAISE {told[0]}", *(f"        {each}" for each in told[1:])]
         stop += ["        USING ERRCODE = '23000';", "END IF;"]
         asked = "FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid"
-        where = f"WHERE p.oid = {function}::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A')"
+        where = [
+            f"WHERE p.oid = {function}::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'",
+            "OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname",
+            "    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0",  # BEFORE INSERT OR UPDATE … FOR EACH ROW
+            *(f"    AND o.tgname <> {literal(each)}" for each in ours),
+        ]
+        where = [f"    {each}" for each in where]
         if not is_parted:
             found = f"EXISTS (SELECT FROM {home} WHERE {differ})"
-            return [f"IF EXISTS (SELECT {asked}", f"    {where})", f"    AND {found} THEN", *stop]
+            return [f"IF EXISTS (SELECT {asked}", *where, f"    ))) AND {found} THEN", *stop]
         rest = dollar_quoted(f" WHERE {differ})", "of")
         look = f"EXECUTE 'SELECT EXISTS (SELECT FROM ' || {_PART} || {rest} INTO {_LOST};"  # noqa: S608
         inner = [f"    {each}" for each in (look, f"IF {_LOST} THEN", *stop)]
-        loop = [f"FOR {_PART} IN SELECT tgrelid {asked}", f"    {where} LOOP", *inner, "END LOOP;"]
+        loop = [f"FOR {_PART} IN SELECT tgrelid {asked}", *where, "    )) LOOP", *inner, "END LOOP;"]
         # In a block of its own: a column of another table may be called as its variables are.
         declared = f"DECLARE {_PART} regclass; {_LOST} boolean; BEGIN"
         return [declared, *(f"    {each}" for each in loop), "END;"]
@@ -171,9 +182,9 @@ class Keeper:
         label = "old" if turn.is_back else "new"
         self.function = Name(turn.table.schema, made_name(turn.table.name, turn.old.name, label))
         self._way = way
-        name = last_name(way.at, turn.table, self.function.name)
+        self.name = last_name(way.at, turn.table, self.function.name)
         prints = self._has_word or not all(map(self._is_printed_alike, (turn.old, turn.beside)))
-        self._trigger = KeepingTrigger(self.function, turn.table, name, prints)
+        self._trigger = KeepingTrigger(self.function, turn.table, self.name, prints)
         # All is assigned: a value that doesn't fit stops, where a cast would cut it.
         self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
         self.otherwise = self._of_rows_without_one()
@@ -225,11 +236,12 @@ class Keeper:
         )
         return found if self.otherwise is None else f"({self.value}) IS DISTINCT FROM NULL AND {found}"
 
-    @property
-    def stop(self) -> list[str]:
-        """The lines that stop where rows were written past it (`stop_at_rows_past`)."""
+    def stop(self, keepers: Sequence["Keeper"]) -> list[str]:
+        """Return the lines that stop where rows were written past it, who is one of some."""
         old, beside = quoted(self.turn.old.name), quoted(self.turn.beside.name)
-        return self._trigger.stop((old, beside), self._differ, f"{old} = {old}", self._way.at)
+        theirs = [each.name for each in keepers if each.turn.table == self.turn.table and each is not self]
+        ours = [each for each in theirs if each.encode() > self.name.encode()]
+        return self._trigger.stop((old, beside), self._differ, f"{old} = {old}", self._way.at, ours)
 
     def make(self) -> Operations:
         """Return what makes it."""

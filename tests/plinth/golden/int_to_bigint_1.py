@@ -60,12 +60,13 @@ def upgrade() -> None:
         """
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'posts_likes_new()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM posts WHERE (likes)::bigint::text IS DISTINCT
+                WHERE p.oid = 'posts_likes_new()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM posts WHERE (likes)::bigint::text IS DISTINCT
                     FROM likes_new::text) THEN
                 RAISE
-                    'Rows of posts differ in likes and likes_new: trigger posts_likes_new was disabled for a time. '
+                    'Rows of posts differ in likes and likes_new: trigger posts_likes_new was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_likes_new; '
                     'UPDATE posts SET likes = likes where they differ'
                     USING ERRCODE = '23000';
@@ -126,12 +127,13 @@ def downgrade() -> None:
         """
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'posts_likes_old()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM posts WHERE likes_old::bigint::text IS DISTINCT
+                WHERE p.oid = 'posts_likes_old()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM posts WHERE likes_old::bigint::text IS DISTINCT
                     FROM likes::text) THEN
                 RAISE
-                    'Rows of posts differ in likes and likes_old: trigger posts_likes_old was disabled for a time. '
+                    'Rows of posts differ in likes and likes_old: trigger posts_likes_old was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_likes_old; '
                     'UPDATE posts SET likes = likes where they differ'
                     USING ERRCODE = '23000';

@@ -122,20 +122,25 @@ def upgrade() -> None:
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
                 WHERE p.oid = 'notes_user_id_new()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM notes WHERE (user_id)::bigint::text IS DISTINCT
+                    OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM notes WHERE (user_id)::bigint::text IS DISTINCT
                     FROM user_id_new::text) THEN
                 RAISE
-                    'Rows of notes differ in user_id and user_id_new: trigger notes_user_id_new was disabled for a time. '
+                    'Rows of notes differ in user_id and user_id_new: trigger notes_user_id_new was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_new; '
                     'UPDATE notes SET user_id = user_id where they differ'
                     USING ERRCODE = '23000';
             END IF;
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'users_id_new()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM users WHERE (id)::bigint::text IS DISTINCT FROM id_new::text) THEN
+                WHERE p.oid = 'users_id_new()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM users WHERE (id)::bigint::text IS DISTINCT
+                    FROM id_new::text) THEN
                 RAISE
-                    'Rows of users differ in id and id_new: trigger users_id_new was disabled for a time. '
+                    'Rows of users differ in id and id_new: trigger users_id_new was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE users ENABLE ALWAYS TRIGGER users_id_new; '
                     'UPDATE users SET id = id where they differ'
                     USING ERRCODE = '23000';
@@ -278,20 +283,25 @@ def downgrade() -> None:
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
                 WHERE p.oid = 'notes_user_id_old()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM notes WHERE user_id_old::bigint::text IS DISTINCT
+                    OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM notes WHERE user_id_old::bigint::text IS DISTINCT
                     FROM user_id::text) THEN
                 RAISE
-                    'Rows of notes differ in user_id and user_id_old: trigger notes_user_id_old was disabled for a time. '
+                    'Rows of notes differ in user_id and user_id_old: trigger notes_user_id_old was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_old; '
                     'UPDATE notes SET user_id = user_id where they differ'
                     USING ERRCODE = '23000';
             END IF;
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'users_id_old()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM users WHERE id_old::bigint::text IS DISTINCT FROM id::text) THEN
+                WHERE p.oid = 'users_id_old()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM users WHERE id_old::bigint::text IS DISTINCT
+                    FROM id::text) THEN
                 RAISE
-                    'Rows of users differ in id and id_old: trigger users_id_old was disabled for a time. '
+                    'Rows of users differ in id and id_old: trigger users_id_old was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE users ENABLE ALWAYS TRIGGER users_id_old; '
                     'UPDATE users SET id = id where they differ'
                     USING ERRCODE = '23000';

@@ -104,11 +104,15 @@ def upgrade() -> None:
             DECLARE part regclass; is_lost boolean; BEGIN
                 FOR part IN SELECT tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
                     WHERE p.oid = 'views_post_id_new()'::regprocedure AND (t.xmin <> p.xmin
-                        OR tgenabled <> 'A') LOOP
+                        OR tgenabled <> 'A'
+                    OR EXISTS (SELECT FROM pg_trigger o
+                        WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                        AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                    )) LOOP
                     EXECUTE 'SELECT EXISTS (SELECT FROM ' || part || $of$ WHERE (post_id)::bigint::text IS DISTINCT FROM post_id_new::text)$of$ INTO is_lost;
                     IF is_lost THEN
                         RAISE
-                            'Rows of views differ in post_id and post_id_new: trigger views_post_id_new was disabled, or a partition detached, for a time. '
+                            'Rows of views differ in post_id and post_id_new: trigger views_post_id_new was disabled, or a partition detached, for a time, or another one comes after it (by its name). '
                             'ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_new; '
                             'UPDATE views SET post_id = post_id where they differ'
                             USING ERRCODE = '23000';
@@ -291,11 +295,15 @@ def downgrade() -> None:
             DECLARE part regclass; is_lost boolean; BEGIN
                 FOR part IN SELECT tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
                     WHERE p.oid = 'views_post_id_old()'::regprocedure AND (t.xmin <> p.xmin
-                        OR tgenabled <> 'A') LOOP
+                        OR tgenabled <> 'A'
+                    OR EXISTS (SELECT FROM pg_trigger o
+                        WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                        AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                    )) LOOP
                     EXECUTE 'SELECT EXISTS (SELECT FROM ' || part || $of$ WHERE post_id_old::bigint::text IS DISTINCT FROM post_id::text)$of$ INTO is_lost;
                     IF is_lost THEN
                         RAISE
-                            'Rows of views differ in post_id and post_id_old: trigger views_post_id_old was disabled, or a partition detached, for a time. '
+                            'Rows of views differ in post_id and post_id_old: trigger views_post_id_old was disabled, or a partition detached, for a time, or another one comes after it (by its name). '
                             'ALTER TABLE views ENABLE ALWAYS TRIGGER views_post_id_old; '
                             'UPDATE views SET post_id = post_id where they differ'
                             USING ERRCODE = '23000';

@@ -69,13 +69,14 @@ def upgrade() -> None:
         """
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'posts_state_new()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM posts
+                WHERE p.oid = 'posts_state_new()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM posts
                     WHERE (state::text::post_state_new)::post_state_new::text IS DISTINCT
                     FROM state_new::text) THEN
                 RAISE
-                    'Rows of posts differ in state and state_new: trigger posts_state_new was disabled for a time. '
+                    'Rows of posts differ in state and state_new: trigger posts_state_new was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_state_new; '
                     'UPDATE posts SET state = state where they differ'
                     USING ERRCODE = '23000';
@@ -149,12 +150,13 @@ def downgrade() -> None:
         """
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'posts_state_old()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM posts WHERE state_old::text::post_state::text IS DISTINCT
+                WHERE p.oid = 'posts_state_old()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM posts WHERE state_old::text::post_state::text IS DISTINCT
                     FROM state::text) THEN
                 RAISE
-                    'Rows of posts differ in state and state_old: trigger posts_state_old was disabled for a time. '
+                    'Rows of posts differ in state and state_old: trigger posts_state_old was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE posts ENABLE ALWAYS TRIGGER posts_state_old; '
                     'UPDATE posts SET state = state where they differ'
                     USING ERRCODE = '23000';

@@ -79,13 +79,14 @@ def upgrade() -> None:
         """
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'users_email_new()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM users
+                WHERE p.oid = 'users_email_new()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM users
                     WHERE (left(email, 100))::character varying(100)::text IS DISTINCT
                     FROM email_new::text) THEN
                 RAISE
-                    'Rows of users differ in email and email_new: trigger users_email_new was disabled for a time. '
+                    'Rows of users differ in email and email_new: trigger users_email_new was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE users ENABLE ALWAYS TRIGGER users_email_new; '
                     'UPDATE users SET email = email where they differ'
                     USING ERRCODE = '23000';
@@ -166,13 +167,14 @@ def downgrade() -> None:
         """
         DO $$ BEGIN
             IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
-                WHERE p.oid = 'users_email_old()'::regprocedure AND (t.xmin <> p.xmin
-                    OR tgenabled <> 'A'))
-                AND EXISTS (SELECT FROM users WHERE (SELECT left(email, 100)
+                WHERE p.oid = 'users_email_old()'::regprocedure AND (t.xmin <> p.xmin OR tgenabled <> 'A'
+                OR EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = t.tgrelid AND o.tgname > t.tgname
+                    AND o.tgtype & 3 = 3 AND o.tgtype & 20 > 0
+                ))) AND EXISTS (SELECT FROM users WHERE (SELECT left(email, 100)
                     FROM (SELECT email_old AS email) AS users)::character varying(100)::text IS DISTINCT
                     FROM email::text) THEN
                 RAISE
-                    'Rows of users differ in email and email_old: trigger users_email_old was disabled for a time. '
+                    'Rows of users differ in email and email_old: trigger users_email_old was disabled for a time, or another one comes after it (by its name). '
                     'ALTER TABLE users ENABLE ALWAYS TRIGGER users_email_old; '
                     'UPDATE users SET email = email where they differ'
                     USING ERRCODE = '23000';
