@@ -163,7 +163,9 @@ class LocalServer:
             start = settings.to_type("db-start", "plinth start")
             raise ServerError(f"There is no local server yet. Run: {start}") from error
         folder = Path(tempfile.gettempdir())
-        if len(os.fsencode(folder / name / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET_PATH:
+        is_too_long = len(os.fsencode(folder / name / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET_PATH
+        # Root may have one to which the server's account has no way: pam_tmpdir's, for instance.
+        if is_too_long or (_account() and not _can_be_entered(folder)):
             folder = Path("/tmp")  # noqa: S108 - the folder in it is checked to be ours alone
         return folder / name
 
@@ -320,6 +322,8 @@ def _home() -> Path:
             if account and not _can_be_entered(standing):  # before anything is made there
                 raise ServerError(_out_of_reach(account, home))
             home.mkdir(parents=True, exist_ok=True)
+            if home == _default_place():  # it lies in a project
+                (home / ".gitignore").write_text("*\n")
             if account:
                 home.chmod(0o755)  # whatever the umask
         home = home.resolve()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,18 @@ def test_something_else_at_the_place_of_the_socket_folder(
     finally:
         folder.unlink()
     server.start()
+
+
+def test_a_folder_for_temporary_files_that_only_root_may_enter(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    monkeypatch.setenv("PLINTH_HOME", str(open_folder / "home"))
+    server = LocalServer("private", options=["fsync=off"])
+    assert server.start()
+    server.stop()
 
 
 @pytest.mark.slow
