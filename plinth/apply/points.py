@@ -11,6 +11,7 @@ for its session (SET, SAVEPOINT, …) always does, also as a part of a text of s
 """
 
 import ast
+import functools
 import hashlib
 import re
 from collections import deque
@@ -25,6 +26,7 @@ from sqlalchemy import Connection
 
 from plinth import checksum
 from plinth.apply.answers import MOST, Answer, answer_of, failure_of
+from plinth.apply.helpers import helpers, tree_of
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.sql_text import IDENTIFIER, SPACE, plain
@@ -331,7 +333,7 @@ class Points:
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
-        by = unseen(_tree(source)) if begun.done else None
+        by = _unseen_anywhere(source) if begun.done else None
         if by:
             raise PointError(
                 f"Revision {revision} was interrupted after its step {begun.last}, and what it does by the "
@@ -632,16 +634,20 @@ def _commits(statement: str) -> bool:
     return bool(statement) and _INDEX.match(statement) is None
 
 
+@functools.lru_cache(maxsize=1)
 def may_commit(source: bytes | None) -> bool:
-    """Whether a revision may end its transaction before its end, as far as its text tells."""
-    return source is None or b"commit" in source.lower()
+    """Whether a revision may end its transaction before its end, as far as its text and its helpers' tell."""
+    if source is None or b"commit" in source.lower():
+        return True
+    return any(b"commit" in text.lower() for _, text in helpers(source))
 
 
-def _tree(source: bytes | None) -> ast.Module | None:
-    try:
-        return None if source is None else ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
+def _unseen_anywhere(source: bytes | None) -> str | None:
+    for name, text in (("", source), *helpers(source)):
+        by = unseen(tree_of(text))
+        if by:
+            return f"{by} of {name}" if name else by
+    return None
 
 
 def unseen(tree: ast.Module | None) -> str | None:

@@ -470,3 +470,60 @@ def test_an_index_that_was_made_by_hand_meanwhile_is_not_taken_for_the_one_that_
     command.upgrade(table.config(empty_engine), "head")
     assert heads(empty_url) == {"b"}
     assert rows(empty_url, "select indisunique from pg_index where indexrelid = 'ix'::regclass") == [(True,)]
+
+
+HELPER = """
+from alembic import op
+
+def load(bind):
+    with bind.connection.cursor() as cursor, cursor.copy("copy t_a from stdin") as copy:
+        copy.write_row((7,))
+"""
+
+
+def test_what_a_helper_tells_the_driver_is_not_done_twice(
+    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(table.folder))
+    (table.folder / "our_loading.py").write_text(HELPER)
+    body = f"from our_loading import load\n{BIND}op.execute('create table t_u ()')\nload(bind)\n{BLOCK}"
+    stopped(table, empty_engine, empty_url, body)
+    unseen = (
+        r"the driver's own cursor\(\) in line 5 of our_loading isn't seen.*downgrade -1.*repeatable = True"
+    )
+    with pytest.raises(CommandError, match=unseen):
+        command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a order by id") == [(1,), (7,)]
+
+
+BLOCK_ELSEWHERE = """
+import sqlalchemy as sa
+from alembic import op
+
+def build():
+    columns = {each["name"] for each in sa.inspect(op.get_bind()).get_columns("t_a")}
+    if "n" not in columns:
+        op.add_column("t_a", sa.Column("n", sa.Integer()))
+        with op.get_context().autocommit_block():
+            op.create_index("ix", "t_a", ["n"], postgresql_concurrently=True)
+        op.execute("select 1 / count(*) from pass_on")
+        op.execute("update t_a set n = 7")
+"""
+
+
+@pytest.mark.parametrize("way", ["on", "back"])
+def test_a_helper_that_commits_goes_on_and_is_taken_back(
+    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    package = table.folder / f"our_{way}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "building.py").write_text(BLOCK_ELSEWHERE)
+    monkeypatch.syspath_prepend(str(table.folder))
+    body = f'from our_{way} import building\nop.execute("create table t_u ()")\nbuilding.build()'
+    stopped(table, empty_engine, empty_url, body)
+    if way == "back":
+        command.downgrade(table.config(empty_engine), "b@-1")
+        assert rows(empty_url, "select to_regclass('t_u'), to_regclass('ix')") == [(None, None)]
+    command.upgrade(table.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])

@@ -1,0 +1,36 @@
+"""The modules that a revision imports, which act in its name: what they do stands nowhere in its file."""
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_KNOWN = {"alembic", "sqlalchemy", *sys.stdlib_module_names}
+
+
+def tree_of(source: bytes | None) -> ast.Module | None:
+    """Return a module's tree; None where there is none."""
+    try:
+        return None if source is None else ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
+    """Yield the modules that a revision imports itself, with their texts, but for well-known libraries."""
+    names: dict[str, None] = {}
+    for node in ast.walk(tree_of(source) or ast.Module([], [])):
+        if isinstance(node, ast.Import):
+            names |= dict.fromkeys(each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names[node.module] = None
+            names |= dict.fromkeys(f"{node.module}.{each.name}" for each in node.names)
+    for name in names:
+        if name.partition(".")[0] in _KNOWN:
+            continue
+        with suppress(ImportError, ValueError, OSError):  # some are names in a module, and have no file
+            spec = importlib.util.find_spec(name)
+            if spec and spec.origin and spec.has_location:
+                yield name, Path(spec.origin).read_bytes()
