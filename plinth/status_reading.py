@@ -199,11 +199,15 @@ def _half_way(
             onward, back = back, onward
         if each.direction == "up" and each.revision in held:
             onward = phases.RELEASE
+        go_on = f"To go on: {onward}"
+        path = Path(script.get_revision(each.revision).path)
+        if each.needs_its_file and each.checksum != checksum.of_file(path):
+            go_on = f"{path.name} was edited since: put it back as it was. Then, to go on: {onward}"
         yield Problem(
             "interrupted",
             each.revision,
-            f"Revision {each.revision} stands half-way, {step} of its {each.direction}grade. To go "
-            f"on: {onward}. To take back what is done: {back}",
+            f"Revision {each.revision} stands half-way, {step} of its {each.direction}grade. {go_on}. "
+            f"To take back what is done: {back}",
         )
 
 

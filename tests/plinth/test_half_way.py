@@ -422,7 +422,10 @@ def test_the_status_runs_nothing_of_it(half: History, empty_engine: Engine, empt
     file = half.folder / "versions" / "c_make.py"
     file.write_text(file.read_text().replace("def upgrade():", "def upgrade():\n    raise SystemExit", 1))
     (problem,) = status(half.config(empty_engine)).problems
-    assert "Revision c stands half-way, behind step 1 of its upgrade." in problem.message
+    assert problem.message == (
+        "Revision c stands half-way, behind step 1 of its upgrade. c_make.py was edited since: put it "
+        "back as it was. Then, to go on: alembic upgrade head. To take back what is done: alembic downgrade -1"
+    )
 
 
 def test_a_role_that_is_set_for_each_session_is_the_locks_too(
