@@ -202,6 +202,7 @@ class _Applier:
             stack.enter_context(left_columns.looked_after(connection))
             watched = self._lock.migrating, timeouts[0], self._online.batches, self._display
             self._watcher = Watcher(self._lock.session, *watched)
+            self._online.waits.were_seen = self._watcher.has_waited_long
             stack.enter_context(self._watcher.looking())
             try:
                 while not self._attempt(migrate):
@@ -493,6 +494,7 @@ class _Applier:
             self._source = checksum.read(step.revision.path) if isinstance(step, RevisionStep) else None
             points = self._points(context, step, half_way)
             # What is interrupted was measured when it began.
+            self._online.waits.begin()
             if not (points and points.are_kept):
                 self._refuse_losses(context, planned, number)
             if number + 1 == len(planned):
@@ -502,11 +504,15 @@ class _Applier:
             running = Step(name_of(step), is_upgrade=step.is_upgrade, points=points)
             self._look_for_half_done(running, step)
             self._online.follow(running)
+            self._online.waits.begin()
             self._step_began = time.monotonic()
             self._look_after(step)
             yield step
             self._online.follow(None)
             self._running = None
+            if self._online.waits.are_own:  # the next one has ours
+                self._online.set_timeouts()
+                connection.commit()
             if not self._stamps:
                 self._heads = tuple(self._writer.heads)
                 self._done = number + 1
@@ -540,6 +546,7 @@ class _Applier:
                 run(**arguments)
             finally:
                 self._online.look()
+            self._online.waits.refuse_missed()
 
         step.migration_fn = looked_after
 
@@ -656,6 +663,7 @@ class _Applier:
         lost = losses.measure(
             context, self._connection, downgrades, self._begin, strictly=objection is not None
         )
+        self._online.waits.refuse_missed()
         running, self._running = self._running, None
         if objection:
             refuse_losses(lost, running or "", objection)

@@ -37,6 +37,7 @@ from plinth.apply.points import (
     shown,
 )
 from plinth.apply.session import codec, is_idle
+from plinth.apply.waits import Waits
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
@@ -165,6 +166,7 @@ class OnlineStatements:
         self._unbounded = False
         self._build: tuple[str, int] | None = None  # the index and its namespace
         self._are_ours = False  # the statements that run now: they aren't watched
+        self.waits = Waits(connection, lambda: self._are_ours)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -179,7 +181,8 @@ class OnlineStatements:
             (connection, "rollback", self._rollback),
         ):
             try:
-                yield
+                with self.waits.watched():
+                    yield
             finally:
                 _watching.reset(token)
 
@@ -255,21 +258,41 @@ class OnlineStatements:
         # The driver makes one percent sign of two, unless it is told that there are no parameters.
         plain = statement.replace("%%", "%")
 
-        def run() -> None:
+        def execute() -> None:
             if context.compiled is not None and not parameters:  # it is what the driver would make of it
                 cursor.execute(plain.encode(codec(cursor.connection)))
             else:
                 cursor.execute(statement.encode(codec(cursor.connection)), parameters)
 
-        return self._run_once(cursor, plain, run, context, parameters)
+        return self._run_bounded(cursor, plain, execute, context, parameters)
 
     def _execute_no_params(
         self, cursor: "psycopg.Cursor[Any]", statement: str, context: ExecutionContext
     ) -> bool:
-        def run() -> None:
+        def execute() -> None:
             cursor.execute(statement.encode(codec(cursor.connection)))
 
-        return self._run_once(cursor, statement, run, context)
+        return self._run_bounded(cursor, statement, execute, context)
+
+    def _run_bounded(
+        self,
+        cursor: "psycopg.Cursor[Any]",
+        statement: str,
+        execute: Callable[[], object],
+        context: ExecutionContext,
+        parameters: object = None,
+    ) -> bool:
+        """Run a statement unless it is done already, and hear if it passes over a lock that didn't come."""
+
+        def run() -> None:
+            self.waits.run(statement, execute)
+
+        if self._run_once(cursor, statement, run, context, parameters):
+            return True
+        if self._are_ours or not self.waits.swallows(statement):
+            return False
+        run()
+        return True
 
     def _execute_many(
         self,

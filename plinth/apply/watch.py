@@ -92,6 +92,7 @@ class Watcher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._waiting_since: float | None = None
+        self._waited_long = 0.0  # when that was seen last
         self._told = False
 
     @contextmanager
@@ -117,6 +118,10 @@ class Watcher:
         seen, found = self._blockers
         return found if time.monotonic() - seen <= self._timeout + 1 else []
 
+    def has_waited_long(self, since: float) -> bool:
+        """Whether the session was seen waiting, since a moment, for about as long as it does for one lock."""
+        return self._waited_long >= since
+
     def _run(self) -> None:
         try:
             while not self._stop.wait(self._interval):
@@ -132,6 +137,8 @@ class Watcher:
             found = [Blocker(*row) for row in rows]
             self._blockers = (now, found)
             self._waiting_since = self._waiting_since or now
+            if now - self._waiting_since >= self._timeout / 2:
+                self._waited_long = now
             if not self._told and now - self._waiting_since > LONG_WAIT:
                 log.warning("Waiting, without blocking others, for %s", "; ".join(map(str, found)))
                 self._told = True

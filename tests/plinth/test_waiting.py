@@ -16,6 +16,7 @@ from tests.plinth.history import (
     CONCURRENTLY,
     PATIENCE,
     History,
+    do,
     heads,
     ledger,
     psql,
@@ -201,3 +202,58 @@ def test_a_step_that_says_so_is_repeated(
             wait_for_words(caplog, "Trying again in")
         upgrade.result()
     assert rows(empty_url, "select distinct note from t_a") == [("filled",)]
+
+
+DROP = "alter table t_a drop constraint positive"
+SWALLOWED = {
+    "except": f"try:\n    with op.get_bind().begin_nested():\n        op.execute({DROP!r})\n"
+    "except sa.exc.DBAPIError:\n    pass",
+    "when others": f"op.execute('do $$ begin {DROP}; exception when others then null; end $$')",
+}
+SWALLOWED["outside"] = CONCURRENTLY + SWALLOWED["when others"]
+
+
+@pytest.mark.parametrize("kind", SWALLOWED)
+def test_what_passes_over_a_lock_that_did_not_come_is_done_again(
+    kind: str, table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", SWALLOWED[kind])
+    do(empty_url, "alter table t_a add constraint positive check (id > 0)")
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
+
+
+@pytest.mark.parametrize("kind", ["except", "when others"])
+def test_a_trial_that_passes_over_a_lock_that_did_not_come_is_none(
+    kind: str, table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", "pass", SWALLOWED[kind].replace(DROP, "drop table t_a"))
+    command.upgrade(table.config(empty_engine), "b")
+    do(empty_url, "insert into t_a values (1)")
+    with ThreadPoolExecutor(1) as pool:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            downgrade = pool.submit(command.downgrade, table.config(empty_engine), "a")
+            wait_for_words(caplog, "Trying again in")
+        downgrade.result()
+    assert "This loses table public.t_a (1 row)" in caplog.text
+
+
+def test_a_revision_may_wait_as_it_likes_and_the_next_one_waits_as_ever(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = "op.execute(\"set lock_timeout = '1ms'\")\n" + SWALLOWED["except"]
+    table.add("b", "a", own.replace(DROP, "lock table t_a"))
+    table.add(
+        "c", "b", "op.execute('create table seen as select current_setting(\\'lock_timeout\\') as value')"
+    )
+    with psql(empty_url, autocommit=False) as blocker:
+        blocker.execute("select from t_a")
+        command.upgrade(table.config(empty_engine), "head")
+    assert "Trying again in" not in caplog.text
+    assert rows(empty_url, "select value from seen") == [("250ms",)]
