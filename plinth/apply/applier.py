@@ -103,7 +103,7 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
         else:
             applier = _Applier(config, command, options, work)
             try:
-                with applier.saying_what_is_left():
+                with applier.saying_what_is_left(), session.in_transactions(connection):
                     applier.run(migrate)
             except KeyboardInterrupt:
                 log.warning("Interrupted. %s", applier.standing())
@@ -157,6 +157,7 @@ class _Applier:
         self._before: Sequence[str] | None = None  # what was applied before others were waited for
         self._to_take_back: set[str] = set()
         self._done = 0
+        self._batches: tuple[int, dict[str, int]] | None = None
         self._grants = Grants()
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
@@ -415,6 +416,8 @@ class _Applier:
         """Make the ledger ready, and see what earlier runs left half done: nothing may pass it over."""
         self._writer = Writer(context, heads)
         self._writer.prepare(self._connection, entries)
+        self._batches = self._batches or (self._writer.batch, self._writer.batches)
+        self._writer.batch, self._writer.batches = self._batches  # one batch for all that the command does
         self._left = half_done.left_half_done(context) if self._writer.half_way else []
         if not self._stamps:
             steps = (self._planned or [])[self._done :]

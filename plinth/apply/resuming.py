@@ -71,8 +71,11 @@ def plan(
     goes_back = command.name in BACK
     turned = [each for each in half_way if (each.direction == "up") is goes_back]
     back = _only(turned, context)
+    onward = _only([each for each in half_way if goes_back and each not in turned], context)
     if back:
         steps = []
+    elif onward:
+        steps = [RevisionStep(script.revision_map, script.get_revision(onward[0].revision), False)]
     elif turned:
         steps = list(work(_as_if_done(script, heads, turned), context))
         for each in turned:
@@ -80,7 +83,7 @@ def plan(
             if place is not None:
                 back.append(each)
                 del steps[place]
-    if steps is None or not back:
+    if steps is None or not (back or onward):
         steps = list(work(heads, context))
     # What is taken back in part can't be gone on with, whatever the command.
     back += [each for each in half_way if each.goes_back and each not in back]
@@ -217,10 +220,10 @@ def forget(context: MigrationContext, heads: Sequence[str], version_table: str, 
             log.warning("What is noted of revision %s is forgotten, and what it had done stays.", name)
 
 
-def _only(turned: Sequence[Interrupted], context: MigrationContext) -> list[Interrupted]:
+def _only(half_way: Sequence[Interrupted], context: MigrationContext) -> list[Interrupted]:
     """Return the one that a downgrade by one step is about; Alembic doesn't walk down from a merge point."""
     match = _ONE.fullmatch(str(context.opts.get("destination_rev")))
-    return [each for each in turned if match and match["name"] in {None, each.revision}][:1]
+    return [each for each in half_way if match and match["name"] in {None, each.revision}][:1]
 
 
 def _place(steps: Sequence[MigrationStep], each: Interrupted, *, is_upgrade: bool) -> int | None:

@@ -82,6 +82,22 @@ def prepared(
 
 
 @contextmanager
+def in_transactions(connection: Connection) -> Iterator[None]:
+    """Let a connection have transactions as long as the block runs, also one whose engine says AUTOCOMMIT."""
+    if not getattr(connection.connection.driver_connection, "autocommit", False):
+        yield
+        return
+    connection.rollback()  # there may be one that has only asked
+    connection.execution_options(isolation_level=connection.default_isolation_level)
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.invalidated:
+            connection.rollback()
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
 def seeing_all_rows(connection: Connection) -> Iterator[None]:
     """Let what row security would hide be an error, as long as the block runs in a caller's transaction."""
     name, value = SEES_ALL_ROWS

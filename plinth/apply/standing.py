@@ -208,12 +208,17 @@ def say_unknown(script: ScriptDirectory, head: str, entries: Mapping[str, Entry]
     """Return what to say of a head that has no file here: whose it is, and the ways out."""
     known = _files(script)
     common = _tops(script, {name for name in _recorded(entries) if name in known})
-    back = ", ".join(common) or "base"
+    # Where the ledger doesn't know, base would be all that there is.
+    back = (
+        f"alembic downgrade {', '.join(common)}"
+        if common
+        else "down to the newest revision that is here, too"
+    )
     anew = settings.to_type("db-reset", "plinth reset")
     return (
         f"The database is ahead of the code: it stands at {head}, which has no file here"
         f"{_by(entries.get(head))}. If it is another branch's, go back to that branch and undo it there "
-        f"(alembic downgrade {back}), or make a development database anew ({anew}). If the code is "
+        f"({back}), or make a development database anew ({anew}). If the code is "
         "older than the database, use the code that has it."
     )
 

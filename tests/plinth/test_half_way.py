@@ -207,8 +207,8 @@ def test_a_branch_half_way_is_taken_back_alone(
     assert rows(empty_url, POINTS) == []
 
 
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_a_merge_point_half_way_goes_the_other_way(
+@pytest.mark.parametrize("direction", ["up", "down", "on"])
+def test_a_merge_point_half_way_goes_the_other_way_or_on(
     history: History, empty_engine: Engine, empty_url: URL, direction: str
 ) -> None:
     do(empty_url, "create table pass_on ()")
@@ -218,13 +218,20 @@ def test_a_merge_point_half_way_goes_the_other_way(
             name, "a", f'op.execute("create table t_{name} ()")', f'op.execute("drop table t_{name}")'
         )
     add(history, "m", ("x", "y"))
-    if direction == "down":
+    if direction != "up":
         let_pass(empty_url)
         command.upgrade(history.config(empty_engine), "head")
         hold(empty_url)
         with pytest.raises(CommandError):
             command.downgrade(history.config(empty_engine), "x")
         assert (heads(empty_url), tables(empty_url)) == ({"m"}, ["t_a", "t_m", "t_x", "t_y"])
+    if direction == "on":
+        let_pass(empty_url)
+        [said] = [each.message for each in status(history.config(empty_engine)).problems]
+        assert "To go on: alembic downgrade -1" in said
+        command.downgrade(history.config(empty_engine), "-1")
+        assert (heads(empty_url), tables(empty_url)) == ({"x", "y"}, ["t_a", "t_x", "t_y"])
+    elif direction == "down":
         command.upgrade(history.config(empty_engine), "head")
         assert (heads(empty_url), tables(empty_url)) == ({"m"}, ["t_a", "t_m", "t_x", "t_y", "u_m"])
     else:

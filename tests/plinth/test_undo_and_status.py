@@ -72,6 +72,33 @@ def test_rollback_after_a_batch_was_applied_anew(
     assert undo.rollback(config).undone == ["b", "a"]
 
 
+def test_what_waited_for_a_lock_is_of_the_same_batch(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a", "b")
+    do(empty_url, "create table u ()")
+    history.add("c", "b", "op.execute('lock table u')")
+    with locked_for_a_moment(empty_url, "u"):
+        command.upgrade(history.config(empty_engine), "head")
+    assert ledger(empty_url) == [("a", "up", 1), ("b", "up", 1), ("c", "up", 1)]
+
+
+@pytest.mark.parametrize("way", ["engine", "connection"])
+def test_an_engine_without_transactions_gets_them(history: History, empty_url: URL, way: str) -> None:
+    history.add("a", None, 'op.execute("create table t ()")', 'op.execute("drop table t")')
+    history.add("b", "a", 'op.execute("create table u ()")\nop.execute("select 1 / 0")')
+    engine = create_engine(empty_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        given = engine if way == "engine" else connection
+        with pytest.raises(CommandError, match="It was rolled back: nothing of it"):
+            command.upgrade(history.config(given), "head")
+        assert (heads(empty_url), rows(empty_url, "select to_regclass('u')")) == ({"a"}, [(None,)])
+        command.downgrade(history.config(given), "-1")
+        session = connection.connection.driver_connection
+        assert getattr(session, "autocommit", None)  # as it was
+    assert heads(empty_url) == set()
+
+
 def test_what_was_only_stamped_is_no_batch(history: History, empty_engine: Engine) -> None:
     history.tables("a")
     command.stamp(history.config(empty_engine), "a")
@@ -309,6 +336,17 @@ def test_a_missing_file(applied: History, empty_engine: Engine) -> None:
 def test_a_database_ahead_of_the_code(applied: History, empty_engine: Engine) -> None:
     (applied.folder / "versions" / "b_make.py").unlink()
     assert problems(applied, empty_engine) == {"ahead"}
+
+
+def test_who_has_no_ledger_is_not_sent_to_base(
+    applied: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    (applied.folder / "versions" / "b_make.py").unlink()
+    do(empty_url, "drop schema plinth cascade")
+    with pytest.raises(
+        CommandError, match=r"undo it there \(down to the newest revision that is here, too\)"
+    ):
+        command.upgrade(applied.config(empty_engine), "head")
 
 
 def test_several_heads(applied: History, empty_engine: Engine) -> None:
