@@ -431,7 +431,8 @@ def test_the_status_runs_nothing_of_it(half: History, empty_engine: Engine, empt
     (problem,) = status(half.config(empty_engine)).problems
     assert problem.message == (
         "Revision c stands half-way, behind step 1 of its upgrade. c_make.py was edited since: put it "
-        "back as it was. Then, to go on: alembic upgrade head. To take back what is done: alembic downgrade -1"
+        "back as it was. Then, to go on: alembic upgrade head. To take back what is done: "
+        "alembic downgrade -1"
     )
 
 
