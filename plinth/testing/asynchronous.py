@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from plinth import settings
 from plinth.development import alembic_config
+from plinth.testing.commits import refuse_commits
 
 if TYPE_CHECKING:  # it needs greenlet, which a project without asynchronous code hasn't got
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -83,9 +84,9 @@ def _name(loop: str) -> str:
 def _connecting() -> "Callable[..., AsyncIterator[AsyncConnection]]":
     async def connected(async_engine: "AsyncEngine") -> "AsyncIterator[AsyncConnection]":
         async with async_engine.connect() as connection:
-            transaction = await connection.begin()
+            await connection.run_sync(refuse_commits)
+            await connection.begin()
             yield connection
-            await transaction.rollback()
 
     return connected
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from plinth.testing import revisions
+from plinth.testing.commits import refuse_commits
 from plinth.testing.migrated import migrated
 from plinth.testing.server import DatabaseServer, started
 
@@ -58,9 +59,10 @@ def engine(shared_url: URL) -> Iterator[Engine]:
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
     """A connection to the migrated database, in a transaction that is rolled back when the test ends."""
-    with engine.connect() as opened, opened.begin() as transaction:
+    with engine.connect() as opened:
+        refuse_commits(opened)
+        opened.begin()
         yield opened
-        transaction.rollback()
 
 
 @pytest.fixture

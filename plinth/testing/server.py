@@ -1,5 +1,6 @@
 """The server of the tests, and the databases that a run makes on it, of which none stays."""
 
+import logging
 import re
 import secrets
 from collections.abc import Iterator
@@ -9,15 +10,30 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import Identifier
 from pytest_postgresql.janitor import DatabaseJanitor
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
-from plinth import settings
+from plinth import safety, settings
 from plinth.advisory import number_of
+from plinth.connecting import connect
 from plinth.errors import PlinthError
 
+log = logging.getLogger(__name__)
+
 PREFIX = "plinth_test_"
+# A lock is its database's, and the tests of two projects may have one each: those of all are looked at.
+_HELD = """
+    select classid::bigint << 32 | objid::bigint from pg_locks where locktype = 'advisory' and objsubid = 1
+    """
+# Seen by every role: a session's database is no secret.
+_LEFTOVERS = """
+    select datname, datistemplate from pg_database
+    where starts_with(datname, :prefix) and pg_has_role(datdba, 'USAGE')
+      and datname not in (select datname from pg_stat_activity where datname is not null)
+    """
 RUN = PREFIX + secrets.token_hex(4)  # each process of pytest-xdist is a run of its own
 
 
@@ -76,7 +92,7 @@ def started() -> Iterator[DatabaseServer]:
     Databases of runs that were killed are dropped.
 
     Raises:
-        PlinthError: there is none.
+        PlinthError: there is none, or it is production's.
     """
     with pytest.MonkeyPatch.context() as environment:
         url = _url(environment)
@@ -89,10 +105,25 @@ def started() -> Iterator[DatabaseServer]:
             maintenance_dbname=str(url.database),
             is_local=settings.variable("TEST_DATABASE_URL") is None,
         )
-        with psycopg.connect(**libpq(server, server.maintenance_dbname), autocommit=True) as connection:
-            connection.execute("select pg_advisory_lock(%s)", [number_of(RUN)])
+        with connect(server.url(server.maintenance_dbname), autocommit=True) as connection:
+            if not server.is_local:
+                _refuse_production(connection)
+            connection.exec_driver_sql("select pg_advisory_lock(%s)", (number_of(RUN),))
             drop_leftovers(connection)
             yield server
+
+
+def _refuse_production(connection: Connection) -> None:
+    """Return if databases of tests may lie beside this one.
+
+    Raises:
+        SafetyError: it is production's.
+    """
+    if "production" in {settings.app_env(), safety.read_marker(connection)}:
+        raise safety.SafetyError(
+            "The database of TEST_DATABASE_URL, or APP_ENV, says production: tests make no databases beside "
+            "production's. Name a database of another server, or unset TEST_DATABASE_URL for a local one."
+        )
 
 
 def _url(environment: pytest.MonkeyPatch) -> URL:
@@ -132,17 +163,21 @@ def run_of(database: str) -> str | None:
     return match and match[0]
 
 
-def drop_leftovers(connection: psycopg.Connection) -> None:
-    """Drop the databases of runs that were killed: nobody holds their lock."""
-    rows = connection.execute("select datname, datistemplate from pg_database").fetchall()
-    for name, is_template in rows:
+def drop_leftovers(connection: Connection) -> None:
+    """Drop the databases of runs that were killed: nobody holds their lock, or is in them.
+
+    Args:
+        connection: in autocommit.
+    """
+    held = set(connection.exec_driver_sql(_HELD).scalars())
+    for name, is_template in connection.execute(text(_LEFTOVERS), {"prefix": PREFIX}).all():
         run = run_of(name)
-        if not run or run == RUN:
+        if not run or number_of(run) in held:
             continue
-        row = connection.execute("select pg_try_advisory_lock(%s)", [number_of(run)]).fetchone()
-        if not row or not row[0]:
-            continue
-        if is_template:
-            connection.execute(SQL("alter database {} with is_template false").format(Identifier(name)))
-        connection.execute(SQL("drop database if exists {} with (force)").format(Identifier(name)))
-        connection.execute("select pg_advisory_unlock(%s)", [number_of(run)])
+        quoted = Identifier(name).as_string()
+        try:
+            if is_template:
+                connection.exec_driver_sql(f"alter database {quoted} with is_template false")
+            connection.exec_driver_sql(f"drop database if exists {quoted}")
+        except DBAPIError as error:  # another run drops it, too, or somebody has just entered it
+            log.debug("Database %s of tests stays: %s", name, error.orig)

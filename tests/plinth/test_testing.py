@@ -1,16 +1,22 @@
 """The pytest plug-in, in projects that Alembic made, of any layout."""
 
 import re
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
 from plinth import settings
+from plinth.advisory import number_of
+from plinth.connecting import connect
+from plinth.safety import SafetyError, write_marker
+from plinth.testing.server import PREFIX, drop_leftovers, started
 from tests.plinth.conftest import own_home
-from tests.plinth.history import rows
+from tests.plinth.history import do, psql, rows
 from tests.plinth.project import without_modules
 from tests.plinth.test_existing_projects import WHOLE, Existing, init
 
@@ -78,6 +84,33 @@ async def test_session(async_session):
 @pytest.mark.anyio
 async def test_anyio(async_session):
     assert await judge(async_session) == "DRIVER"
+"""
+COMMITS = """
+import pytest
+from sqlalchemy import text
+
+ROW = text("insert into users (name) values ('Ada')")
+
+
+def test_connection(connection):
+    connection.execute(ROW)
+    connection.commit()
+
+
+def test_session(session):
+    session.rollback()
+    session.execute(ROW)
+    session.connection().commit()
+
+
+@pytest.mark.asyncio
+async def test_async(async_connection):
+    await async_connection.execute(ROW)
+    await async_connection.commit()
+
+
+def test_what_the_next_one_sees(session):
+    assert session.scalar(text("select count(*) from users")) == 0
 """
 REVISION = """
 import sqlalchemy as sa
@@ -249,6 +282,60 @@ def test_what_is_missing_is_named(project: Existing, tmp_path: Path, module: str
     )
     assert sentence in output
     assert "Traceback" not in output
+
+
+def test_a_test_that_commits_its_connection_fails_and_leaves_nothing(project: Existing) -> None:
+    add_tests(project, test_commits=COMMITS)
+    output = pytest_in(project)
+    assert counts(output) == {"failed": 3, "passed": 1}, output
+    assert "Failed: The connection of the tests is committed" in output
+
+
+@pytest.fixture
+def leftovers(server: URL, clone_url: URL) -> Iterator[dict[str, str]]:
+    """Databases of other runs, by what becomes of them."""
+    runs = {each: f"{PREFIX}{secrets.token_hex(4)}" for each in ("killed", "locked", "entered", "foreign")}
+    names = {each: f"{run}_1" for each, run in runs.items()}
+    role = secrets.token_hex(4)
+    do(server, f'create role "{role}"')
+    for name in names.values():
+        do(server, f"create database {name} template template0")
+    do(server, f'alter database {names["foreign"]} owner to "{role}"')
+    with psql(clone_url) as elsewhere, psql(server.set(database=names["entered"])):
+        elsewhere.execute("select pg_advisory_lock(%s)", [number_of(runs["locked"])])
+        yield names
+    for name in names.values():
+        do(server, f"drop database if exists {name}")
+    do(server, f'drop role "{role}"')
+
+
+def test_databases_that_others_use_stay(server: URL, leftovers: dict[str, str]) -> None:
+    """The lock of a run is held in whichever database its project has on the server."""
+    tester = secrets.token_hex(4)
+    do(server, f'create role "{tester}" createdb; alter database {leftovers["killed"]} owner to "{tester}"')
+    with connect(server, autocommit=True) as connection:
+        connection.exec_driver_sql(f'set role "{tester}"')
+        drop_leftovers(connection)
+        connection.exec_driver_sql("reset role")
+        drop_leftovers(connection)
+    kept = {name for (name,) in rows(server, "select datname from pg_database")}
+    assert kept.intersection(leftovers.values()) == {leftovers["locked"], leftovers["entered"]}
+    do(server, f'drop role "{tester}"')
+
+
+@pytest.mark.parametrize("by", ["marker", "APP_ENV"])
+def test_no_database_is_made_beside_productions(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setenv("TEST_DATABASE_URL", empty_url.render_as_string(hide_password=False))
+    if by == "marker":
+        with connect(empty_url) as connection:
+            write_marker(connection, "production")
+            connection.commit()
+    else:
+        monkeypatch.setenv("APP_ENV", "production")
+    with pytest.raises(SafetyError, match="beside production's"), started():
+        pass
 
 
 def test_a_project_without_asynchronous_code_needs_no_greenlet() -> None:
