@@ -1,7 +1,8 @@
 """Columns that leave their names to others, and what they have although no revision knows of it.
 
 A view goes by the column itself, and would read from then on what nobody writes any more; an index or check
-would say nothing about the new values. Comments and settings go over to the column that takes the place.
+would say nothing about the new values. Comments, settings and sequences go over to the column that takes the
+place. So it is where a column was kept beside another one of another name, and goes (`keep_old`).
 """
 
 import logging
@@ -17,13 +18,22 @@ from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.listening import listening
-from plinth.sql_text import IDENTIFIER
+from plinth.sql_text import IDENTIFIER, plain
 
 log = logging.getLogger(__name__)
 
 _NAME = rf"({IDENTIFIER}(?:\.{IDENTIFIER})?)"
 _RENAME = re.compile(
     rf"\s*ALTER\s+TABLE\s+{_NAME}\s+RENAME\s+(?:COLUMN\s+)?{_NAME}\s+TO\s+{_NAME}\s*;?\s*", re.IGNORECASE
+)
+_KEEPING = rf'({IDENTIFIER}(?<=_kept|kept"))'  # `online.kept_names`
+_KEEP = re.compile(
+    rf"\s*CREATE\s+TRIGGER\s+{_KEEPING}\s+BEFORE\s+INSERT\s+OR\s+UPDATE\s+ON\s+{_NAME}.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_KEEP_NO_MORE = re.compile(rf"\s*DROP\s+TRIGGER\s+{_KEEPING}\s+ON\s+{_NAME}\s*;?\s*", re.IGNORECASE)
+_DROP = re.compile(
+    rf"\s*ALTER\s+TABLE\s+{_NAME}\s+DROP\s+(?:COLUMN\s+)?({IDENTIFIER})\s*;?\s*", re.IGNORECASE
 )
 # The table with its partitions, in each of which the columns are.
 _TABLES = """
@@ -34,20 +44,37 @@ _TABLES = """
 # What revisions know of has made way by now, but for an identity, with its sequence and NOT NULL.
 _STANDING = f"""{_TABLES},
     old as (
-        select attrelid, attnum, attnotnull and attidentity = '' is_required
+        select attrelid, attnum, attnotnull and attidentity = '' is_required, attacl
         from tables join pg_attribute on attrelid = id
-        where %(left)s::text in (attname::text, quote_ident(attname)))
+        where attname = %(left)s::text)
     select pg_describe_object(classid, objid, 0)
     from old join pg_depend on refobjid = attrelid and refobjsubid = attnum
     left join pg_class c on c.oid = objid and classid = 'pg_class'::regclass
     left join pg_constraint k on k.oid = objid and classid = 'pg_constraint'::regclass
-    where refclassid = 'pg_class'::regclass and relkind is distinct from 'S' and contype is distinct from 'n'
+    where refclassid = 'pg_class'::regclass and contype is distinct from 'n'
+      and (relkind is distinct from 'S' or %(goes)s)
+      and not (%(goes)s and exists (  -- the one of the other name has the same default
+          select from pg_attrdef d join pg_attrdef o on o.adrelid = d.adrelid and o.adnum <> d.adnum
+          where d.oid = pg_depend.objid and classid = 'pg_attrdef'::regclass
+            and pg_get_expr(o.adbin, o.adrelid) = pg_get_expr(d.adbin, d.adrelid)))
       and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel',
                                 'pg_attrdef', 'pg_class', 'pg_constraint', 'pg_statistic_ext')
     union select format('NOT NULL of table %%s', attrelid::regclass) from old where is_required
+    union select format('a privilege on a column of table %%s', attrelid::regclass)
+    from old where attacl is not null and %(goes)s
     union select format('table %%s, which inherits from it,', c.oid::regclass)
     from old join pg_inherits on inhparent = attrelid join pg_class c on c.oid = inhrelid
     where not relispartition
+    order by 1
+    """  # noqa: S608 - a constant
+_HEIRS = "select inhrelid::regclass::text from pg_inherits where inhparent = to_regclass(%s) order by 1"
+_SEQUENCES = f"""{_TABLES}
+    select format('ALTER SEQUENCE %%s OWNED BY %%s.%%I', objid::regclass, id::regclass, new.attname)
+    from tables join pg_attribute old on old.attrelid = id join pg_attribute new on new.attrelid = id
+    join pg_depend on refclassid = 'pg_class'::regclass and refobjid = id and refobjsubid = old.attnum
+         and classid = 'pg_class'::regclass and deptype = 'a'
+    join pg_class c on c.oid = objid and relkind = 'S'
+    where old.attname = %(left)s::text and new.attname = %(taker)s::text
     order by 1
     """  # noqa: S608 - a constant
 # Autogenerate gives no column that has such settings another type in this way, and says if a comment goes.
@@ -57,7 +84,7 @@ _CARRIED = f"""{_TABLES},
                nullif(attstorage, typstorage) storage, typstorage <> 'p' is_long, attcompression, wanted
         from tables join pg_attribute on attrelid = id join pg_type t on t.oid = atttypid,
             unnest(array[%(left)s, %(taker)s]::text[]) wanted
-        where wanted in (attname::text, quote_ident(attname)))
+        where attname = wanted)
     select format(statement, new.id::regclass, new.attname, what)
     from columns old join columns new on new.id = old.id, lateral (values
         ('COMMENT ON COLUMN %%s.%%I IS %%L', case when new.said is null then old.said end),
@@ -93,24 +120,45 @@ def looked_after(connection: Connection) -> Iterator[None]:
         connection: the migrations'.
     """
     left: dict[tuple[str, str], str] = {}
+    kept: set[int] = set()
+    exchanged: list[tuple[str, str, str]] = []
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
-        found = _RENAME.fullmatch(statement)
-        if not found:
-            return
-        table, old, new = (each.replace("%%", "%") for each in found.groups())  # as the driver makes of it
-        if _is_exchange(new, left.get((table, new), ""), old):
-            session = driver_session(conn)
-            _refuse(session, table, new, left[table, new])
-            _carry_over(session, table, left[table, new], old)
-        left[table, old] = new
+        statement = statement.replace("%%", "%")  # as the driver makes of it
+        if found := _RENAME.fullmatch(statement):
+            table, old, new = found.groups()
+            if _is_exchange(new, left.get((table, new), ""), old):
+                session = driver_session(conn)
+                _refuse(session, table, new, left[table, new])
+                _carry_over(session, _CARRIED, table, left[table, new], old)
+                exchanged.append((table, left[table, new], new))
+            left[table, old] = new
+        elif found := _KEEP.fullmatch(statement):
+            _refuse_heirs(driver_session(conn), found[2])
+        elif found := _KEEP_NO_MORE.fullmatch(statement):
+            kept.add(_oid(driver_session(conn), found[2]))
+        elif (kept or exchanged) and (found := _DROP.fullmatch(statement)):
+            hand_on(conn)
+            if _oid(driver_session(conn), found[1]) in kept:
+                _refuse(driver_session(conn), found[1], found[2])
+
+    def hand_on(conn: Connection) -> None:
+        for each in exchanged:  # after the revision, which gives its own to the new column itself
+            _carry_over(driver_session(conn), _SEQUENCES, *each)
+        exchanged.clear()
+
+    def settle(conn: Connection) -> None:
+        hand_on(conn)
+        forget(conn)
 
     def forget(_: Connection) -> None:
         left.clear()
+        kept.clear()
+        exchanged.clear()
 
     with listening(
         (connection, "before_cursor_execute", before),
-        (connection, "commit", forget),
+        (connection, "commit", settle),
         (connection, "rollback", forget),
     ):
         yield
@@ -127,19 +175,40 @@ def ending(column: str, called: str) -> str | None:
     return found[2] if found and column.strip('"').startswith(found[1]) else None
 
 
-def _refuse(session: "psycopg.Connection[Any]", table: str, column: str, left: str) -> None:
-    standing = session.execute(_STANDING.encode(), {"table": table, "left": left}).fetchall()
+def _oid(session: "psycopg.Connection[Any]", table: str) -> int:
+    row = session.execute("select to_regclass(%s)::oid", (table,)).fetchone()
+    return row[0] or 0 if row else 0
+
+
+def _refuse(session: "psycopg.Connection[Any]", table: str, column: str, left: str | None = None) -> None:
+    """Return if nothing stands on a column that goes, or has left its name to another one."""
+    given = {"table": table, "left": plain(left or column), "goes": left is None}
+    standing = session.execute(_STANDING.encode(), given).fetchall()
     if standing:
         names = ", ".join(name for (name,) in standing)
+        what = (
+            "go with it. Make it on the column of the other name, drop it, and run the same command again."
+            if left is None
+            else "stay with the old column, which nothing writes any more. Drop it, run the same command "
+            "again, and make it anew then."
+        )
         raise LeftColumnError(
-            f"{names} stands on {table}.{column}, and no revision knows of it: it would stay with the old "
-            "column, which nothing writes any more. Drop it, run the same command again, and make it anew "
-            "then."
+            f"{names} stands on {table}.{column}, and no revision knows of it: it would {what}"
         )
 
 
-def _carry_over(session: "psycopg.Connection[Any]", table: str, left: str, taker: str) -> None:
-    given = {"table": table, "left": left, "taker": taker}
-    for (statement,) in session.execute(_CARRIED.encode(), given).fetchall():
+def _refuse_heirs(session: "psycopg.Connection[Any]", table: str) -> None:
+    heirs = session.execute(_HEIRS, (table,)).fetchall()
+    if heirs:
+        names = ", ".join(name for (name,) in heirs)
+        raise LeftColumnError(
+            f"{names} inherits from {table}, and no revision knows of it: no trigger would keep its columns "
+            "equal. Let the column be renamed at once, without keep_old."
+        )
+
+
+def _carry_over(session: "psycopg.Connection[Any]", query: str, table: str, left: str, taker: str) -> None:
+    given = {"table": table, "left": plain(left), "taker": plain(taker)}
+    for (statement,) in session.execute(query.encode(), given).fetchall():
         session.execute(statement.encode(codec(session)))
         log.info("What the old column has goes over to the new one: %s", statement)

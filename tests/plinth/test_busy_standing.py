@@ -427,6 +427,15 @@ def loose(kind: type[sa.types.TypeEngine[int]], comment: str | None = None) -> M
 LOOSE, N = '"loose % :x"', '"100% : n"'
 
 
+def test_a_sequence_that_only_the_database_has_goes_over(project: Project, empty_engine: Engine) -> None:
+    history = begun(project, empty_engine, loose(sa.Integer))
+    written = write(history, empty_engine, loose(sa.BigInteger))
+    do(empty_engine.url, f"create sequence ours owned by {LOOSE}.{N}")
+    command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), f"-{len(written)}")
+    assert rows(empty_engine.url, "select nextval('ours')") == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("made", "named", "away"),
     [

@@ -4,13 +4,14 @@
 import argparse
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.dialects import postgresql
 
@@ -271,6 +272,79 @@ def test_where_the_column_changes_otherwise_or_is_a_key_it_is_refused(
             command.upgrade(history.config(empty_engine), "head")
     with pytest.raises((Refusal, Refusals), match=reason):
         write(history, empty_engine, metadata)
+
+
+@pytest.mark.parametrize(
+    ("made", "named", "away"),
+    [
+        ("create unique index ours on t ({})", "index ours", "drop index ours"),
+        (
+            "alter table t add constraint ours check ({} <> 'x')",
+            "constraint ours on table t",
+            "alter table t drop constraint ours",
+        ),
+        (
+            "alter table t alter {} set default 'x'",
+            "default value for column {}",
+            "alter table t alter {} drop default",
+        ),
+        (
+            "alter table t alter {} set not null",
+            "NOT NULL of table t",
+            "alter table t alter {} drop not null",
+        ),
+        ("create sequence ours owned by t.{}", "sequence ours", "drop sequence ours"),
+        (
+            "grant update ({}) on t to pg_monitor",
+            "a privilege on a column of table t",
+            "revoke update ({}) on t from pg_monitor",
+        ),
+    ],
+)
+def test_what_only_the_database_has_doesnt_go_with_the_old_name(
+    project: Project, empty_engine: Engine, made: str, named: str, away: str
+) -> None:
+    history, url = clear(project), empty_engine.url
+    for name in ("old", "new"):
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        infos = [
+            {"renamed_from": each, "keep_old": True} if name == "new" else {} for each in ("old", "old_2")
+        ]
+        known = {"nullable": False, "index": True, "server_default": "y"}
+        sa.Table(
+            "t",
+            metadata,
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column(name, sa.Text, info=infos[0]),
+            sa.Column(f"{name}_2", sa.Text, info=infos[1], **known),  # type: ignore[arg-type]
+        )
+        first, *_ = write(history, empty_engine, metadata)
+        command.upgrade(history.config(empty_engine), first)
+    do(url, "insert into t (old) values ('a')")
+
+    def stops(goes: str, move: Callable[..., None], to: str) -> None:
+        do(url, made.format(goes))
+        said = rf'{named.format(goes)}.* stands on t\."{goes}", and no revision'
+        with pytest.raises(CommandError, match=said):
+            move(history.config(empty_engine), to)
+        do(url, away.format(goes))
+        move(history.config(empty_engine), to)
+
+    stops("old", command.upgrade, "head")
+    command.downgrade(history.config(empty_engine), "-1")
+    stops("new", command.downgrade, "-1")
+    assert rows(url, "select old, old_2 from t") == [("a", "y")]
+
+
+def test_a_table_that_inherits_and_no_revision_knows_is_named_first(
+    history: History, empty_engine: Engine
+) -> None:
+    written = write(history, empty_engine, models(new=True))
+    do(empty_engine.url, "create table heirs () inherits (members)")
+    with pytest.raises(CommandError, match="heirs inherits from people, and no revision knows of it"):
+        command.upgrade(history.config(empty_engine), written[0])
+    do(empty_engine.url, "drop table heirs")
+    command.upgrade(history.config(empty_engine), "head")
 
 
 def test_a_plain_file_renames_at_once_and_that_is_said(
