@@ -406,13 +406,14 @@ def environment(arguments: argparse.Namespace) -> int:
     from plinth.connecting import connect
     from plinth.safety import read_marker, write_marker
 
-    target = development.databases()[0]
+    target, application = development.databases()
     with connect(target) as connection:
         if arguments.name:
             write_marker(connection, arguments.name)
             connection.commit()
-            where = connection.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
-            sys.stderr.write(f"Written into {where}\n")  # MIGRATION_DATABASE_URL may name it
+        if target != application:
+            shown = target.set(drivername="postgresql").render_as_string(hide_password=True)
+            sys.stderr.write(f"MIGRATION_DATABASE_URL's database, {shown}:\n")
         say(read_marker(connection) or "not set")
     return 0
 
