@@ -134,7 +134,9 @@ def url_of_arguments(arguments: Sequence[Any], options: Mapping[str, Any], setti
     said = {**(psycopg.conninfo.conninfo_to_dict(arguments[0]) if arguments else {}), **options}
     database = said.pop("dbname", None) or said.pop("database", None)
     user, password = said.pop("user", None), said.pop("password", None)
-    sets = said.pop("server_settings", {})  # asyncpg's
+    sets = dict(said.pop("server_settings", {}))  # asyncpg's
+    if "application_name" in sets:  # libpq's, too, and poolers know it
+        said["application_name"] = sets.pop("application_name")
     if sets:
         escaped = {name: re.sub(r"([\\ ])", r"\\\1", value) for name, value in sets.items()}
         said["options"] = " ".join(f"-c {name}={value}" for name, value in escaped.items())

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from plinth.connecting import on_our_driver
 from plinth.settings import SettingsError, parse_url
 from tests.plinth.history import History, do, rows
 from tests.plinth.project import HEAD, Project
@@ -61,7 +62,7 @@ def test_migrations_run_under_an_asyncpg_url(project: Project) -> None:
     ("driver", "given"),
     [
         ("psycopg", {"options": "-c search_path=t1,public"}),
-        ("asyncpg", {"server_settings": {"search_path": "t1, public"}}),
+        ("asyncpg", {"server_settings": {"search_path": "t1, public", "application_name": "ours"}}),
     ],
 )
 def test_an_engine_leads_where_its_arguments_say(
@@ -75,6 +76,7 @@ def test_an_engine_leads_where_its_arguments_say(
     made = create_async_engine(url, connect_args={name: empty_url.database, **given})
     command.upgrade(history.config(made), "head")
     assert rows(empty_url, "select to_regclass('t1.t_a')") == [("t1.t_a",)]
+    assert driver == "psycopg" or on_our_driver(made.sync_engine).url.query["application_name"] == "ours"
     assert rows(clone_url, "select to_regclass('t_a')") == [(None,)]
 
 
