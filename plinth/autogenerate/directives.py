@@ -31,6 +31,7 @@ from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
+from plinth.autogenerate.write.cautions import cautions, moves
 from plinth.autogenerate.write.files import File, files
 from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, Name, differences
@@ -106,7 +107,7 @@ def write_revisions(
             raise ProofError(f"{error}{theirs}") from error
     is_online = questions.is_online(context)
     mixes = not is_online and not written[-1].is_after and True in _phases(comparison)
-    _tell(context, directives, comparison.change.before, is_online=is_online, mixes=mixes)
+    _tell(context, directives, comparison.change, is_online=is_online, mixes=mixes)
 
 
 def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[File]) -> None:
@@ -234,22 +235,26 @@ class Note:
 def _tell(
     context: MigrationContext,
     directives: Sequence[ops.MigrationScript],
-    before: Catalog,
+    change: Change,
     *,
     is_online: bool,
     mixes: bool,
 ) -> None:
     """Say why there are two files, or what it means that there is one, and what the lint will ask about.
 
+    Said of the change as well is what running code can't go on with (`cautions`).
+
     Args:
         context: Alembic's.
         directives: the new revisions.
-        before: the schema before them, with the names that it will have.
+        change: what they do, beside renames.
         is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
     done = [op for each in directives for op in each.upgrade_ops_list[-1].ops] if is_online else []
-    found = [_waiting(op, before) for op in leaves(done)]
+    for sentence in (*moves(change), *(cautions(change) if is_online else ())):
+        log.warning(sentence)
+    found = [_waiting(op, change.before) for op in leaves(done)]
     for each in filter(None, dict.fromkeys(found)):
         log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
     config = context.config

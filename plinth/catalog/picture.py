@@ -118,7 +118,12 @@ class Column:
     @property
     def is_required(self) -> bool:
         """Whether no row can be inserted without a value for it."""
-        return self.not_null and not (self.default or self.generated or self.identity)
+        return self.not_null and not self.fills_itself
+
+    @property
+    def fills_itself(self) -> bool:
+        """Whether a row that is inserted without a value for it gets one."""
+        return bool(self.default or self.generated or self.identity)
 
 
 @dataclass(frozen=True)

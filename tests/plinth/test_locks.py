@@ -153,9 +153,10 @@ FORMS = (
         ("partition.key_that_partitioned_tables_refer_to",),
     ),
     Form(
-        "columns and tables that go",
-        "a column that refuses NULL and has no default takes NULL; in the second file they go",
-        ("column.drop_notnull_rows", "table.drop"),
+        "columns, defaults, tables, views, functions that go",
+        "a column that refuses NULL and has no default takes NULL, a table's foreign keys that would keep "
+        "rows of others go; in the second file they go",
+        ("column.drop_notnull_rows", "table.drop", "default.drop"),
     ),
     Form(
         "renames",

@@ -70,10 +70,10 @@ def _can_be_made(way: Way, old: Other, new: Other) -> bool:
         return True
     before, after = way.before, way.change.after
     columns = (after.tables[name].column_nodes for name in before.tables.keys() & after.tables)
-    return new.needs <= _nodes(before).union(*columns)
+    return new.needs <= nodes_there(before).union(*columns)
 
 
-def _nodes(catalog: Catalog) -> set[Node]:
+def nodes_there(catalog: Catalog) -> set[Node]:
     """Return all that something can stand on."""
     types = {Node("type", name) for name in catalog.enums}
     return {*catalog.nodes, *types, *(Node("sequence", name) for name in catalog.sequences)}
@@ -81,7 +81,7 @@ def _nodes(catalog: Catalog) -> set[Node]:
 
 def goal_of(way: Way) -> Catalog:
     """Return the schema to come, with what can't be made as it should be yet as it is now."""
-    after, there = way.change.after, _nodes(way.at)
+    after, there = way.change.after, nodes_there(way.at)
     waiting = {
         key: old
         for key, old in way.at.others.items()

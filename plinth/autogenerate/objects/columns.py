@@ -56,7 +56,7 @@ from plinth.autogenerate.objects.values import (
     is_numbered,
     let_number,
 )
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table, only
+from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
 # What no server reads otherwise, however it takes backslashes.
@@ -549,14 +549,17 @@ def _eased(way: Way, name: Name) -> Catalog:
             replace(before, constraints=standing), after, {column.name: column for column in columns}
         ),
         indexes=before.indexes,
+        row_security=before.row_security,  # policies come first
         clustered_on=None if after.clustered_on in to_come else after.clustered_on,
         replica_identity="" if after.replica_identity in identities else after.replica_identity,
     )
-    dropped = {column.name for column in kept}
+    # Running code may still use what goes, and what fills it, or numbers rows.
+    left = {column.name for column in (*kept, *(each for each in columns if each.fills_itself))}
+    left -= {column.name for column in after.columns if column.fills_itself}
     own = {
         key
         for key, each in way.at.sequences.items()
-        if each.owner and each.owner.table == name and each.owner.column not in dropped
+        if each.owner and each.owner.table == name and each.owner.column not in left
     }
     sequences = {key: each for key, each in way.at.sequences.items() if key not in own}
     for key, each in way.change.after.sequences.items():
@@ -603,12 +606,28 @@ def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Colu
         return before
     if before is not None:
         # NULL allowed or refused: in revisions of their own, for the way back has to look at all rows.
-        return replace(after, not_null=before.not_null)
+        return replace(with_what_fills_it(before, after), not_null=before.not_null)
     if after.generated == "v":  # one that refuses NULL would be looked at while nobody can use the table
         return replace(after, not_null=False)
     if is_filled(way.change, table, after):
         return replace(as_serial(after, way.change.after), not_null=False)
     return after
+
+
+def with_what_fills_it(before: Column | None, after: Column) -> Column:
+    """Return a column with the default or the numbers that it had, if it is to have none: they go later."""
+    if before is None or before.generated or is_retyped(before, after):
+        return after
+    if after.fills_itself or not before.fills_itself:
+        return after
+    return replace(
+        after,
+        default=before.default,
+        identity=before.identity,
+        sequence=before.sequence,
+        default_needs=before.default_needs,
+        has_volatile_default=before.has_volatile_default,
+    )
 
 
 def _without_defaults(way: Way, name: Name, eased: Catalog) -> Catalog | None:
@@ -630,13 +649,28 @@ def _without_defaults(way: Way, name: Name, eased: Catalog) -> Catalog | None:
 
 
 def _drop_columns(way: Way, name: Name) -> None:
-    """Drop a table's columns, in a transaction of its own: these wait until no code that runs uses them."""
+    """Drop a table's columns, and defaults: these wait until no code that runs uses them."""
     table, wanted = way.at.tables[name], way.change.after.tables[name]
     names = {column.name for column in table.columns if wanted.column(column.name) is None}
-    owners = {ColumnName(name, column) for column in names}
-    if names:
-        to = way.with_table(table.without_columns(names))
-        way.go(replace(to, sequences=only(to.sequences, lambda each: each.owner not in owners)))
+    filled = {
+        column.name
+        for column in table.columns
+        if column.fills_itself and not (column.name in names or wanted[column.name].fills_itself)
+    }
+    if names or filled:
+        columns = tuple(
+            replace(wanted[each.name], not_null=each.not_null) if each.name in filled else each
+            for each in table.columns
+        )
+        to = way.with_table(replace(table, columns=columns).without_columns(names))
+        owners = {ColumnName(name, column) for column in names | filled}
+        kept = way.change.after.sequences  # another column may own one by now
+        sequences = {
+            key: kept[key] if each.owner in owners else each
+            for key, each in to.sequences.items()
+            if key in kept or each.owner not in owners
+        }
+        way.go(replace(to, sequences=sequences))
 
 
 STAGES = (

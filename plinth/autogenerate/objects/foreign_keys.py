@@ -146,10 +146,17 @@ def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
 
 
 def _drop_keys_of_gone(way: Way) -> None:
-    """Drop what refers, in tables that go, to something that doesn't stay as it is until then."""
-    for name in sorted(way.before.tables.keys() - way.change.after.tables.keys()):
+    """Drop what refers, in tables that go, to something that doesn't stay as it is until then.
+
+    Likewise what would keep code that doesn't know them any more from deleting what they refer to.
+    """
+    kept = way.change.after.tables
+    for name in sorted(way.before.tables.keys() - kept.keys()):
         for each in list(way.at.tables[name].constraints.values()):
-            if each.type == "f" and not stands_firm(each, way.before, way.change.after):
+            if each.foreign_key is None or not each.is_local:
+                continue
+            keeps_rows = each.foreign_key.table in kept and each.foreign_key.on_delete in {"a", "r"}
+            if keeps_rows or not stands_firm(each, way.before, way.change.after):
                 drop_constraint(way, name, each)
 
 

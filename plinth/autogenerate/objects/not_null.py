@@ -108,7 +108,8 @@ def _loosen_columns(way: Way, name: Name) -> None:
     for column in way.change.after.tables[name].columns:
         old = way.at.tables[name].column(column.name)
         was = way.before.tables[name].column(column.name)
-        if old and was and old.not_null and not column.not_null:
+        # PostgreSQL lets no column be NULL while it numbers rows.
+        if old and was and old.not_null and not column.not_null and not old.identity:
             loosen(way, name, column)
     kept = way.change.after.tables[name]
     for column in way.before.tables[name].columns:
@@ -122,4 +123,5 @@ STAGES = (
     # What goes doesn't have to allow the new values.
     TableStage("NOT NULL", _fill_and_require, ["functions that parts call"]),
     TableStage("NULL allowed", _loosen_columns, ["no indexes that go"]),
+    TableStage("NULL allowed at last", _loosen_columns, ["no columns that go"], is_after=True),
 )

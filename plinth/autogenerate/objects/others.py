@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from plinth.autogenerate.change.dependents import nodes_there
 from plinth.autogenerate.change.order import mentioned
 from plinth.autogenerate.change.quoting import comment_sql, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
@@ -43,6 +44,11 @@ def is_replaced(old: Other, new: Other, change: Change) -> bool:
     if old.kind == "composite type":
         return _attribute_changes(old, new, change) is None
     return old.kind != "extension"
+
+
+def loses_columns(old: Other, new: Other) -> bool:
+    """Whether a view becomes one without some of its columns, which running code may still use."""
+    return old.kind == "view" and set(new.columns) < set(old.columns)
 
 
 def _head(routine: Other) -> str:
@@ -104,7 +110,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         _refuse_loss(old, change)
         again = "What only another database grants on it goes with it: grant it there again."
         note = again if key in remade and old.kind in _GRANTED else None
-        drop = SqlOp(f"DROP {address(old)}", f"drop {old.kind} {old.bare}", note=note)
+        drop = SqlOp(f"DROP {address(old)}", f"drop {old.kind} {old.bare}", old.table, note=note)
         yield Step(drop, "drop type" if old.kind in _FIRST else None).dropping(old.node)
     for key, new in after.items():
         found = None if key in remade else before.get(key)
@@ -172,13 +178,14 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
     old = before.details if before else ()
     for detail in reversed(old):
         if detail not in after.details:
-            yield SqlOp(detail.undo, f"change {after.bare}")
+            yield SqlOp(detail.undo, f"change {after.bare}", after.table)
     for detail in after.details:
         if detail not in old:
             for statement in detail.statements:
-                yield SqlOp(statement, f"change {after.bare}")
+                yield SqlOp(statement, f"change {after.bare}", after.table)
     if after.comment != (before.comment if before else None):
-        yield SqlOp(comment_sql(address(after), after.comment), f"comment {after.bare}" if before else None)
+        summary = f"comment {after.bare}" if before else None
+        yield SqlOp(comment_sql(address(after), after.comment), summary, after.table)
     if before is None:
         for statement in after.privileges or (standing.privileges if standing else ()):
             yield SqlOp(statement)
@@ -212,7 +219,7 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     if old and new.kind == "view":
         sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
     is_filled = new.kind == "materialized view" and not sql.endswith(" WITH NO DATA")
-    create = (FillOp if is_filled else SqlOp)(sql, f"create {new.kind} {new.bare}")
+    create = (FillOp if is_filled else SqlOp)(sql, f"create {new.kind} {new.bare}", new.table)
     about = None
     if new.kind in _FIRST:
         about = "schema" if new.kind == "extension" else "type"
@@ -249,7 +256,7 @@ def _change_what_is_called(way: Way) -> None:
     needs = [tables[table].constraints[name].needs for table, name in forced.parts("constraint")]
     needs += [tables[table].indexes[name].needs for table, name in forced.parts("index")]
     called = frozenset[Node]().union(*needs)
-    there = way.at.nodes | {Node("type", name) for name in way.at.enums}
+    there = nodes_there(way.at)
     changed = {}
     for key, old in way.at.others.items():
         new = way.change.after.others.get(key)
@@ -265,10 +272,27 @@ def _drop_triggers(way: Way) -> None:
         way.go(replace(way.at, others=others))
 
 
+def _change_those_of_tables(way: Way) -> None:
+    """Change triggers, rules, policies and what puts these in force: no lock is held on two tables."""
+    after, there = way.change.after, nodes_there(way.at)
+    for name in sorted(way.at.tables.keys() & after.tables.keys()):
+        own = only(way.at.others, lambda each: each.table == name)  # noqa: B023
+        to = {key: each for key, each in own.items() if key in after.others}
+        to |= only(after.others, lambda each: each.table == name and each.needs <= there)  # noqa: B023
+        table = replace(way.at.tables[name], row_security=after.tables[name].row_security)
+        if to != own or table != way.at.tables[name]:
+            others = {key: each for key, each in way.at.others.items() if key not in own}
+            way.go(replace(way.with_table(table), others={**others, **to}))
+
+
 def _drop_views(way: Way) -> None:
-    """Drop views, and functions that only they needed, before what these stand on."""
+    """Drop views and their columns, and functions, before what these stand on."""
     at, wanted = way.at, way.change.after.others
-    kept = {key: each for key, each in at.others.items() if key in wanted or each.table in at.tables}
+    kept = {
+        key: wanted[key] if key in wanted and loses_columns(each, wanted[key]) else each
+        for key, each in at.others.items()
+        if key in wanted or each.table in at.tables
+    }
     way.go(with_what_is_needed(at, replace(at, others=kept)))
 
 
@@ -296,5 +320,6 @@ def with_what_is_needed(at: Catalog, to: Catalog) -> Catalog:
 STAGES = (
     Stage("functions that parts call", _change_what_is_called, ["no indexes in the way"]),
     Stage("no triggers that go", _drop_triggers, ["columns"]),
+    Stage("what belongs to tables", _change_those_of_tables, ["partitions beside default ones"]),
     Stage("no views that go", _drop_views, ["the rest"], is_after=True),
 )

@@ -24,7 +24,13 @@ from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.steps import Change, SqlOp, Step
 from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, indexes
-from plinth.autogenerate.objects.columns import alter_op, column_sql, native_column, settings
+from plinth.autogenerate.objects.columns import (
+    alter_op,
+    column_sql,
+    native_column,
+    settings,
+    with_what_fills_it,
+)
 from plinth.autogenerate.objects.constraints import (
     drop_op,
     not_valid_op,
@@ -33,7 +39,7 @@ from plinth.autogenerate.objects.constraints import (
 from plinth.autogenerate.objects.domains import new_domains
 from plinth.autogenerate.objects.enums import is_extended, rebuilt_enum
 from plinth.autogenerate.objects.foreign_keys import refers_to, stands_firm
-from plinth.autogenerate.objects.others import with_what_is_needed
+from plinth.autogenerate.objects.others import loses_columns, with_what_is_needed
 from plinth.autogenerate.objects.partitions import (
     default_beside,
     is_same_partition,
@@ -518,7 +524,8 @@ def _is_whole(way: Way, name: Name) -> bool:
     return bool(shaken) or not is_same
 
 
-_VIEWS = {"view", "materialized view"}
+_USED = {"view", "materialized view", "function", "procedure", "aggregate"}
+_CALLED_BY_TRIGGERS = (" RETURNS trigger\n", " RETURNS event_trigger\n")
 
 
 def _change_rest(way: Way) -> None:
@@ -532,8 +539,16 @@ def _change_rest(way: Way) -> None:
     taken = {name for _, name in after.others} | {_full_name(name) for name in after.tables}
 
     def waits(other: Other) -> bool:
-        return other.table in gone or (other.kind in _VIEWS and other.name not in taken)
+        if other.table in gone:
+            return True
+        is_used = other.kind in _USED and not any(each in other.definition for each in _CALLED_BY_TRIGGERS)
+        return is_used and other.name not in taken
 
+    narrowed = {
+        key: old
+        for key, old in at.others.items()
+        if key in after.others and loses_columns(old, after.others[key])
+    }
     owned = only(at.sequences, lambda each: each.owner is None or each.owner in columns)
     to = replace(
         after,
@@ -542,19 +557,22 @@ def _change_rest(way: Way) -> None:
         sequences={**owned, **after.sequences},
         enums={**at.enums, **after.enums, **only(at.enums, lambda each: each.name in late)},
         domains={**at.domains, **after.domains},
-        others={**only(at.others, waits), **after.others},
+        others={**only(at.others, waits), **after.others, **narrowed},
     )
     way.go(with_what_is_needed(way.at, to))
 
 
 def _with_what_goes(before: Table | None, after: Table) -> Table:
-    """Return a table with the columns that go later; none of them is required meanwhile."""
+    """Return a table with the columns and defaults that go later; none of them is required meanwhile."""
+    columns = [
+        with_what_fills_it(before.column(each.name) if before else None, each) for each in after.columns
+    ]
     gone = [column for column in before.columns if after.column(column.name) is None] if before else []
     kept = [replace(column, not_null=column.not_null and not column.is_required) for column in gone]
     not_null = {column.name for column in kept if column.not_null}
     standing = before.constraints if before else {}
     named = only(standing, lambda each: each.type == "n" and not_null.issuperset(each.columns))
-    return replace(after, columns=(*after.columns, *kept), constraints={**named, **after.constraints})
+    return replace(after, columns=(*columns, *kept), constraints={**named, **after.constraints})
 
 
 def _full_name(name: Name) -> str:
@@ -603,7 +621,12 @@ STAGES = (
     Stage("new objects", _make_what_is_new, ["enums' new values"]),
     # The two before change what the tables are when the rest of the way begins.
     Stage("changes taken apart", _take_apart, ["columns beside old names"]),
-    Stage("the rest", _change_rest, ["partitions beside default ones"]),
+    Stage("the rest", _change_rest, ["what belongs to tables"]),
     Stage("no tables that go", _drop_tables, ["no columns that go"], is_after=True),
-    Stage("all", lambda way: way.go(way.change.after), ["no tables that go"], is_after=True),
+    Stage(
+        "all",
+        lambda way: way.go(way.change.after),
+        ["no tables that go", "NULL allowed at last"],
+        is_after=True,
+    ),
 )

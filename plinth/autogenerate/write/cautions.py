@@ -1,0 +1,104 @@
+"""What the new revisions mean for code that runs, and for values: no order of deploys mends that."""
+
+import re
+from collections.abc import Iterator
+
+from plinth.autogenerate.change.quoting import shown
+from plinth.autogenerate.change.steps import Change
+from plinth.autogenerate.objects.columns import is_retyped
+from plinth.autogenerate.objects.others import loses_columns
+from plinth.catalog.picture import Catalog, Column, ColumnName, Other, Table
+
+_NAME = re.compile(r'"(?:[^"]|"")*"|\S+')  # of a view's column; its type follows
+
+
+def cautions(change: Change) -> Iterator[str]:
+    """Yield sentences on what the author should know before the new revisions are applied while code runs."""
+    before, after = change.before, change.after
+    pairs = _pairs(change)
+    if unknown := [each for pair in pairs for each in _required(change, *pair, is_new=True)]:
+        yield (
+            f"Running code that doesn't know {', '.join(unknown)} can insert no row from this revision on. "
+            "What avoids that: a server_default in the model, which a later revision may take off again; or "
+            "nullable first, and required in a revision after the code."
+        )
+    if empty := [each for pair in pairs for each in _required(change, *pair, is_new=False)]:
+        yield (
+            f"Running code that leaves {', '.join(empty)} without a value fails from this revision on. What "
+            "avoids that: let the code give it one first, and apply this when no older code runs."
+        )
+    if refused := [each for pair in pairs for each in _refused(change, *pair)]:
+        yield (
+            f"The domain of {', '.join(refused)} refuses NULL: new code that gives it no value fails until "
+            "it goes, in the second revision. What avoids that: a server_default, in a revision before."
+        )
+    for key, old in before.others.items():
+        new = after.others.get(key)
+        lost = _names(old) - _names(new) if new and new.columns else set()
+        if new and lost and not loses_columns(old, new):
+            yield (
+                f"The view {old.name} gets other columns, so running code that reads "
+                f"{', '.join(sorted(lost))} fails from this revision on. What avoids that: new columns "
+                "first, and the drop in a change after."
+            )
+
+
+def _names(view: Other) -> set[str]:
+    return {match[0] for each in view.columns if (match := _NAME.match(each))}
+
+
+def moves(change: Change) -> Iterator[str]:
+    """Yield what seems to move to a new table, whose rows nobody writes."""
+    for old, table in _pairs(change):
+        yield from _moved(change, old, table)
+
+
+def _pairs(change: Change) -> list[tuple[Table, Table]]:
+    """Return the tables that stay, as they are and as they will be."""
+    after = change.after.tables
+    return [(table, after[name]) for name, table in change.before.tables.items() if name in after]
+
+
+def _required(change: Change, before: Table, after: Table, *, is_new: bool) -> Iterator[str]:
+    """Yield the columns that come and have to be given a value, or those that stand and refuse NULL now."""
+    for column in after.columns:
+        old = before.column(column.name)
+        if (old is None) is not is_new or not column.is_local or after.partition_bound:
+            continue
+        if old is None:
+            is_filled = ColumnName(after.name, column.name) in change.kept_names
+            is_meant = _has_to_be_given(column, change.after) and not is_filled
+        else:  # an ORM whose model has no default for it gives NULL
+            is_meant = column.not_null and not old.not_null
+            # A default that goes by itself goes after the code.
+            is_meant |= column.is_required and not old.is_required and is_retyped(old, column)
+        if is_meant and not column.generated:
+            yield f"{shown(after.name, change.after)}.{column.name}"
+
+
+def _refused(change: Change, before: Table, after: Table) -> Iterator[str]:
+    """Yield the columns that go, and until then refuse NULL by their domain."""
+    for column in before.columns:
+        is_eased = column.is_required or after.column(column.name) is not None
+        if not is_eased and _has_to_be_given(column, change.before):
+            yield f"{shown(before.name, change.before)}.{column.name}"
+
+
+def _has_to_be_given(column: Column, catalog: Catalog) -> bool:
+    domain = catalog.domains.get(column.named_type) if column.named_type else None
+    refuses = column.not_null or (domain is not None and domain.not_null and not column.type.endswith("[]"))
+    return refuses and not (column.fills_itself or (domain and domain.default))
+
+
+def _moved(change: Change, before: Table, after: Table) -> Iterator[str]:
+    gone = {(each.name, each.type) for each in before.columns if after.column(each.name) is None}
+    for name in change.after.tables.keys() - change.before.tables.keys():
+        table, place = change.after.tables[name], shown(after.name, change.after)
+        names = [each.name for each in table.columns if (each.name, each.type) in gone]
+        keys = [each.foreign_key for each in (*table.constraints.values(), *after.constraints.values())]
+        if names and any(key.table in {name, after.name} for key in keys if key):
+            yield (
+                f"The new table {shown(name, change.after)} has what {place} loses ({', '.join(names)}), and "
+                "begins empty. If values are to move, write an op.execute() that moves them by hand, before "
+                "they go."
+            )
