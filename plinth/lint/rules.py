@@ -147,7 +147,8 @@ OURS = {
     "renames": Rule(
         "code that runs still uses the old name",
         '"keep_old": True beside "renamed_from" in the model: the old name stays usable until a second '
-        "revision. Or rename in the models alone: mapped_column('old_name')",
+        "revision. Or rename in the models alone: mapped_column('old_name'). Of an enum's value: the new one "
+        "beside it, an UPDATE when the code knows both, and the old one goes after the code",
     ),
     "empties": Rule("all rows are lost", "delete in batches what must go, or say in the file why it may"),
     "drops": Rule(

@@ -96,7 +96,8 @@ class Revision:
         statements: those that it sent; questions to the catalog are left out.
         dropped: standing tables and columns that are gone afterwards.
         gone: standing views and enums' values that are gone afterwards: no rows are lost with them.
-        renamed: old names of tables and columns under which nothing is found any more, each with its new one.
+        renamed: old names of tables, columns and values of enums under which nothing is found any more,
+            each with its new one.
         replaced: those of the dropped columns in whose place is a new one.
     """
 

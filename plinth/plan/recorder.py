@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -38,9 +38,9 @@ _COLUMNS = """
     where attrelid = any(%s) and attnum > 0 and not attisdropped
     """
 _VALUES = """
-    select n.nspname, t.typname, t.oid::regtype::text, enumlabel
-    from pg_enum join pg_type t on t.oid = enumtypid join pg_namespace n on n.oid = t.typnamespace
-    order by 3, enumsortorder
+    select e.oid, n.nspname, t.typname, t.oid::regtype::text, enumlabel
+    from pg_enum e join pg_type t on t.oid = enumtypid join pg_namespace n on n.oid = t.typnamespace
+    order by 4, enumsortorder
     """
 # The planner opens every index of a table: a lock on one is felt by all who use the table.
 _INDEXES = "select indexrelid, indrelid from pg_index where indrelid = any(%s)"
@@ -87,6 +87,13 @@ class _Relation:
     kind: str
 
 
+class _Value(NamedTuple):
+    schema: str
+    type_name: str
+    shown: str
+    label: str
+
+
 @dataclass(frozen=True)
 class _Names:
     """The names of relations and their columns at one moment."""
@@ -94,7 +101,7 @@ class _Names:
     relations: Mapping[int, _Relation]
     columns: Mapping[tuple[int, int], str]
     generated: Collection[tuple[int, int]]
-    values: Mapping[tuple[str, str, str], str]  # of enums: by schema, type and value, with the type as shown
+    values: Mapping[int, _Value]  # of enums
 
     @property
     def tables(self) -> dict[int, _Relation]:
@@ -215,7 +222,7 @@ class Recorder:
             relations,
             {(oid, number): name for oid, number, name, _ in columns},
             {(oid, number) for oid, number, _, is_generated in columns if is_generated},
-            {(schema, name, value): shown for schema, name, shown, value in raw.execute(_VALUES)},
+            {oid: _Value(*row) for oid, *row in raw.execute(_VALUES)},
         )
 
     def _before_statement(
@@ -364,7 +371,7 @@ class Recorder:
 
 
 def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the tables and columns that are gone, and those with another name.
+    """Return the tables and columns that are gone, and those with another name, values of enums included.
 
     Where one that stood before has taken over another's name, neither is: they were swapped. Nor is a
     generated column that was made anew, or a materialized view.
@@ -404,6 +411,12 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
                 dropped[shown] = None
         elif heir is None and (oid, after.columns[oid, number]) not in columns_before:
             renamed[shown] = after.columns[oid, number]
+    labels = {*after.values.values()}
+    renamed |= {
+        f"value {each.label} of {each.shown}": new.label
+        for oid, each in before.values.items()
+        if (new := after.values.get(oid)) and new.label != each.label and each not in labels
+    }
     return tuple(dropped), renamed
 
 
@@ -413,11 +426,11 @@ def _gone(before: _Names, after: _Names) -> tuple[str, ...]:
     views = [
         each for oid, each in before.relations.items() if each.kind == "v" and oid not in after.relations
     ]
-    enums = {(schema, name) for schema, name, _ in after.values}
+    enums, there_still = {each[:3] for each in after.values.values()}, {*after.values.values()}
     lost = [
-        f"value {value} of {shown}"
-        for (schema, name, value), shown in before.values.items()
-        if (schema, name) in enums and (schema, name, value) not in after.values
+        f"value {each.label} of {each.shown}"
+        for oid, each in before.values.items()
+        if each[:3] in enums and each not in there_still and oid not in after.values
     ]
     return (*(each.shown for each in views if (each.schema, each.name) not in there), *lost)
 

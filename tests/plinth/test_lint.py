@@ -204,6 +204,18 @@ def test_views_and_enum_values_that_go_are_named(history: History) -> None:
     assert found.findings == []
 
 
+def test_a_value_of_an_enum_that_is_called_otherwise_is_a_rename(history: History) -> None:
+    history.add("before", None, execute("create type e as enum ('x', 'y')"))
+    history.add("hand", "before", execute("alter type e rename value 'x' to 'z'"))
+    (found,) = lint(history.config(), "before").revisions
+    assert [(each.rule, each.message.partition(":")[0]) for each in found.findings] == [
+        ("renames", "value x of e is called z afterwards")
+    ]
+    history.add("hand", "before", execute("alter type e rename value 'x' to 'z'"), extra=AFTER)
+    (found,) = lint(history.config(), "before").revisions
+    assert [each.rule for each in found.findings] == ["renames"]  # the new code can't use it before that
+
+
 def test_a_view_that_is_made_anew_is_no_drop(history: History) -> None:
     history.add("before", None, execute("create view v as select 1 as a"))
     history.add("hand", "before", execute("drop view v", "create view v as select 1 as a, 2 as b"))

@@ -144,7 +144,8 @@ def _refuse_used_values(connection: Connection, change: Change) -> None:
                     f"Values of the enum {shown(name, change.before)} are removed "
                     f"({', '.join(removed)}), "
                     f"and rows of {shown(table.name, change.before)} have them in {column.name}. Give "
-                    "those rows another value first (a revision by hand), or rename the value: "
+                    "those rows another value first (an UPDATE, in a revision by hand: that also lets two "
+                    "values become one), or rename the value to one that isn't there yet: "
                     f'info={{"enum_renames": {{"{removed[0]}": "…"}}}} on the column.',
                 )
 
