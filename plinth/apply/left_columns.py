@@ -31,7 +31,7 @@ _KEEP = re.compile(
     rf"\s*CREATE\s+TRIGGER\s+{_KEEPING}\s+BEFORE\s+INSERT\s+OR\s+UPDATE\s+ON\s+{_NAME}.*",
     re.IGNORECASE | re.DOTALL,
 )
-_KEEP_NO_MORE = re.compile(rf"\s*DROP\s+TRIGGER\s+{_KEEPING}\s+ON\s+{_NAME}\s*;?\s*", re.IGNORECASE)
+_DROP_TRIGGER = re.compile(rf"\s*DROP\s+TRIGGER\s+({IDENTIFIER})\s+ON\s+{_NAME}\s*;?\s*", re.IGNORECASE)
 _DROP = re.compile(
     rf"\s*ALTER\s+TABLE\s+{_NAME}\s+DROP\s+(?:COLUMN\s+)?({IDENTIFIER})\s*;?\s*", re.IGNORECASE
 )
@@ -67,6 +67,12 @@ _STANDING = f"""{_TABLES},
     where not relispartition
     order by 1
     """  # noqa: S608 - a constant
+_TRIGGER = """
+    select tgenabled::text, pg_get_triggerdef(oid) from pg_trigger
+    where tgrelid = to_regclass(%s) and tgname = %s
+    """
+_STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+_FILLS = "plinth.fills"  # in the condition of a trigger, as long as columns are filled (`objects.triggers`)
 _HEIRS = "select inhrelid::regclass::text from pg_inherits where inhparent = to_regclass(%s) order by 1"
 _SEQUENCES = f"""{_TABLES}
     select format('ALTER SEQUENCE %%s OWNED BY %%s.%%I', objid::regclass, id::regclass, new.attname)
@@ -122,6 +128,7 @@ def looked_after(connection: Connection) -> Iterator[None]:
     left: dict[tuple[str, str], str] = {}
     kept: set[int] = set()
     exchanged: list[tuple[str, str, str]] = []
+    states: dict[tuple[str, str], tuple[str, str]] = {}
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         statement = statement.replace("%%", "%")  # as the driver makes of it
@@ -135,8 +142,12 @@ def looked_after(connection: Connection) -> Iterator[None]:
             left[table, old] = new
         elif found := _KEEP.fullmatch(statement):
             _refuse_heirs(driver_session(conn), found[2])
-        elif found := _KEEP_NO_MORE.fullmatch(statement):
-            kept.add(_oid(driver_session(conn), found[2]))
+        elif found := _DROP_TRIGGER.fullmatch(statement):
+            name, table = found.groups()
+            if plain(name).endswith("_kept"):
+                kept.add(_oid(driver_session(conn), table))
+            if was := _state(driver_session(conn), table, name):
+                states[table, name] = was
         elif (kept or exchanged) and (found := _DROP.fullmatch(statement)):
             hand_on(conn)
             if _oid(driver_session(conn), found[1]) in kept:
@@ -149,12 +160,15 @@ def looked_after(connection: Connection) -> Iterator[None]:
 
     def settle(conn: Connection) -> None:
         hand_on(conn)
+        for (table, name), was in states.items():
+            _carry_state(driver_session(conn), table, name, was)
         forget(conn)
 
     def forget(_: Connection) -> None:
         left.clear()
         kept.clear()
         exchanged.clear()
+        states.clear()
 
     with listening(
         (connection, "before_cursor_execute", before),
@@ -178,6 +192,21 @@ def ending(column: str, called: str) -> str | None:
 def _oid(session: "psycopg.Connection[Any]", table: str) -> int:
     row = session.execute("select to_regclass(%s)::oid", (table,)).fetchone()
     return row[0] or 0 if row else 0
+
+
+def _state(session: "psycopg.Connection[Any]", table: str, trigger: str) -> tuple[str, str] | None:
+    """Return whether a trigger fires, as pg_trigger has it, and its definition."""
+    row = session.execute(_TRIGGER, (table, plain(trigger))).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def _carry_state(session: "psycopg.Connection[Any]", table: str, trigger: str, was: tuple[str, str]) -> None:
+    """Let a trigger that is made anew around the filling of columns fire, or not, as it did."""
+    now = _state(session, table, trigger)
+    if now and now[0] == "O" and was[0] in _STATES and any(_FILLS in each[1] for each in (now, was)):
+        statement = f"ALTER TABLE {table} {_STATES[was[0]]} TRIGGER {trigger}"
+        session.execute(statement.encode(codec(session)))
+        log.info("A trigger that is made anew fires as it did: %s", statement)
 
 
 def _refuse(session: "psycopg.Connection[Any]", table: str, column: str, left: str | None = None) -> None:

@@ -427,6 +427,16 @@ def loose(kind: type[sa.types.TypeEngine[int]], comment: str | None = None) -> M
 LOOSE, N = '"loose % :x"', '"100% : n"'
 
 
+def test_a_trigger_that_the_database_has_disabled_stays_so(begin: Begin, empty_engine: Engine) -> None:
+    history, written = begin(*TRIGGERS[1::2])
+    do(empty_engine.url, "alter table goods disable trigger stamp")
+    for move, to in ((command.upgrade, "head"), (command.downgrade, f"-{len(written)}")):
+        move(history.config(empty_engine), to)
+        states = "select tgname, tgenabled::text from pg_trigger where not tgisinternal"
+        assert rows(empty_engine.url, states) == [("stamp", "D")]
+        assert rows(empty_engine.url, "select max(stamped) from goods") == [(0,)]
+
+
 def test_a_sequence_that_only_the_database_has_goes_over(project: Project, empty_engine: Engine) -> None:
     history = begun(project, empty_engine, loose(sa.Integer))
     written = write(history, empty_engine, loose(sa.BigInteger))

@@ -336,6 +336,15 @@ def test_what_only_the_database_has_doesnt_go_with_the_old_name(
     assert rows(url, "select old, old_2 from t") == [("a", "y")]
 
 
+def test_a_view_shows_no_rows_that_policies_hide(history: History, empty_engine: Engine) -> None:
+    written = write(history, empty_engine, models(new=True))
+    do(empty_engine.url, "alter table members enable row level security")
+    with pytest.raises(CommandError, match="view members would show rows of people that its policies hide"):
+        command.upgrade(history.config(empty_engine), written[0])
+    do(empty_engine.url, "alter table members disable row level security")
+    command.upgrade(history.config(empty_engine), "head")
+
+
 def test_a_table_that_inherits_and_no_revision_knows_is_named_first(
     history: History, empty_engine: Engine
 ) -> None:

@@ -38,6 +38,7 @@ def with_name(expression: str, column: str, by: str) -> str:
         before, after = words[place - 1] if place else "", words[place + 1 : place + 2]
         # What follows is a function; what stands before makes it a type, a part of a name, or a collation.
         is_other = after == ["("] or before in {":", ".", "COLLATE"}
+        is_other |= words[max(place - 2, 0) : place] == ["EXTRACT", "("]  # a part of a date
         found.append(by if token == quoted(column) and not is_other else token)
         place += 1
     return "".join(found)

@@ -5,7 +5,7 @@ knows all: no row of this database may have what one elsewhere has, and no list 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate.change import casts
 from plinth.autogenerate.change.casts import Using
+from plinth.autogenerate.change.expressions import named
 from plinth.autogenerate.change.heirs import is_column_inherited
 from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name, temporary_name
 from plinth.autogenerate.change.refusals import refuse
@@ -132,9 +133,23 @@ def ask(connection: Connection, change: Change) -> None:
     Raises:
         Refusal: a word is needed, and refusals aren't collected.
     """
-    for each in changed_values(change):
-        if each.before.type != each.after.type:
-            _ask(connection, change, each)
+    changed = [each for each in changed_values(change) if each.before.type != each.after.type]
+    for each in changed:
+        others = {other.place.column for other in changed if other.place.table == each.place.table}
+        _refuse_others(each, others - {each.place.column})
+        _ask(connection, change, each)
+
+
+def _refuse_others(each: Conversion, others: Collection[str]) -> None:
+    """Refuse an expression of another column that gets another type: which of its values, nothing says."""
+    words = f"{each.said.up} {each.said.back or ''}" if each.said else ""
+    found = sorted(named(words).intersection(others))
+    if found:
+        refuse(
+            "conversion",
+            f"The expression for {each.table}.{each.place.column} names {found[0]}, which gets another type "
+            "in the same change: its old value, or its new one? Let one of the two be a revision of its own.",
+        )
 
 
 def _ask(connection: Connection, change: Change, each: Conversion) -> None:

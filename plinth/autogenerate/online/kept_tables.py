@@ -82,6 +82,10 @@ class _View:
         self._view = sql_name(old.name, catalog)
         self._table = sql_name(new.name, catalog)
         names = zip((each.name for each in old.columns), (each.name for each in new.columns), strict=True)
+        self._hides = (
+            f"The view {self._view} would show rows of {self._table} that its policies hide. Let the table "
+            "be renamed at once, without keep_old."
+        )
         self._columns = ", ".join(
             quoted(now) if was == now else f"{quoted(now)} AS {quoted(was)}" for was, now in names
         )
@@ -91,6 +95,9 @@ class _View:
         grant = literal(f"GRANT %s ON {self._view.replace('%', '%%')} TO %s")
         lines = [
             "DECLARE given record; BEGIN",
+            f"    IF (SELECT relrowsecurity FROM pg_class WHERE oid = {literal(self._table)}::regclass) THEN",  # noqa: S608 - quoted names
+            f"        RAISE USING ERRCODE = '23000', MESSAGE = {literal(self._hides)};",
+            "    END IF;",
             "    FOR given IN SELECT privilege_type AS what, grantee FROM pg_class, aclexplode(relacl)",
             f"        WHERE oid = {literal(self._table)}::regclass AND grantee <> relowner",
             "    LOOP",

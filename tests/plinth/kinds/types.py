@@ -221,7 +221,29 @@ def _unique_expression(m: MetaData, kind: Any) -> None:
     t(m, Column("s", kind), Index("one", text("coalesce(s, '')"), unique=True))
 
 
+def _of_year(m: MetaData, kind: Any) -> None:
+    said = CheckConstraint("extract(year from day) = year", name="of_day")
+    t(m, Column("year", kind), Column("day", Date), said)
+
+
+def _two(kind: Any, **info: str) -> Any:
+    return lambda m: t(m, Column("a", kind), Column("b", kind, info=info))
+
+
 KINDS = [
+    Kind(
+        "type.column_called_as_a_part_of_a_date",
+        lambda m: _of_year(m, Integer),
+        lambda m: _of_year(m, BigInteger),
+        rows=("insert into t (year, day) values (2020, '2020-02-03')",),
+    ),
+    Kind(
+        "type.using_names_another_that_changes",
+        _two(Integer),
+        _two(BigInteger, using="b + a", using_back="b - a"),
+        rows=("insert into t (a, b) values (1, 2)",),
+        refusal=r"names a, which gets another type in the same change",
+    ),
     Kind("type.every_type_added", nothing, every_type),
     Kind("type.every_type_dropped", every_type, nothing, x=("drop=t",)),
     Kind("type.every_type_column_added", t, every_type),
