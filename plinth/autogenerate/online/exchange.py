@@ -564,14 +564,25 @@ class _Exchange:
             "    END LOOP;",
         ]
         is_parted = self.way.at.tables[turn.table].partition_key
+        before, after = (each.sequences[column.sequence] for each in (self.way.at, self.goal))
+        # Each database may have its own: of two that number rows for one another, each takes every second.
+        is_kept = (before.increment, before.cache) == (after.increment, after.cache)
+        its = [
+            "    SELECT seqincrement, seqcache INTO step, cached FROM pg_sequence",
+            f"        WHERE seqrelid = {literal(sequence)}::regclass;",
+        ]
+        its_again = literal(f"ALTER SEQUENCE {sequence.replace('%', '%%')} INCREMENT %s CACHE %s")
+        steps, parts = "step bigint; cached bigint; " * is_kept, "part regclass; " * bool(is_parted)
         lines = [
-            f"DECLARE value bigint; called boolean; {'part regclass; ' if is_parted else ''}BEGIN",
+            f"DECLARE value bigint; called boolean; {steps}{parts}BEGIN",
             f"    SELECT last_value, is_called INTO value, called FROM {sequence};",  # noqa: S608 - quoted names
+            *(its if is_kept else ()),
             f"    {alter} {quoted(turn.left.name)} DROP IDENTITY;",
             f"    {alter} {quoted(turn.left.name)} DROP NOT NULL;",
             *(theirs if is_parted else ()),
             f"    {alter} {quoted(column.name)} SET NOT NULL;",
             f"    {alter} {quoted(column.name)} ADD {identity_sql(column, self.goal)};",
+            *([f"    EXECUTE format({its_again}, step, cached);"] if is_kept else ()),
             f"    PERFORM setval({literal(sequence)}, value, called);",
         ]
         return SqlOp(do_block(lines), table=turn.table)
