@@ -323,7 +323,7 @@ class _Applier:
         """
         if session.is_lost(self._connection, error):
             raise self.lost(error) from error
-        self._connection.rollback()
+        session.roll_back(self._connection)
         blockers = "; ".join(map(str, self._watcher.blockers()))
         self._online.clean_up(self._lock.session)
         during = self._during()

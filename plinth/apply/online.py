@@ -522,6 +522,7 @@ class OnlineStatements:
         if step.points and session.info.transaction_status == TransactionStatus.INERROR:
             step.points.forget()  # it is rolled back, whatever it is asked for
         elif step.points:
+            self.waits.refuse_missed()  # behind a point it would be remembered that it didn't come
             self._at_point |= self._keep(step.points, session)
 
     def _keep(self, points: Points, session: "psycopg.Connection[Any]") -> bool:

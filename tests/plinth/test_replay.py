@@ -2,14 +2,19 @@
 # ruff: noqa: S608 - SQL in revisions' files, made of constants
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
-from tests.plinth.history import CONCURRENTLY, History, do, heads, psql, rows
+from tests.plinth.history import CONCURRENTLY, History, do, heads, psql, rows, wait_until_blocked
 
 POINTS = "select number from plinth.points where number > 0 order by number"
 STOP = 'op.execute("select 1 / count(*) from pass_on")'
@@ -46,6 +51,21 @@ def stopped(
     do(url, "insert into pass_on default values")
 
 
+@contextmanager
+def let_go(other: "psycopg.Connection[Any]", url: URL) -> Iterator[None]:
+    """Let another session end its transaction when a command has waited for it in vain."""
+
+    def wait() -> None:
+        wait_until_blocked(url)
+        time.sleep(0.5)
+        other.rollback()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join()
+
+
 def test_a_guard_goes_the_same_way(table: History, empty_engine: Engine, empty_url: URL) -> None:
     stopped(table, empty_engine, empty_url, GUARDED)
     command.upgrade(table.config(empty_engine), "head")
@@ -76,10 +96,8 @@ def test_it_does_within_one_command(table: History, empty_engine: Engine, empty_
     table.add("b", "a", GUARDED.replace(STOP, "pass").replace('op.execute("update t_a set n = 7")', last))
     with psql(empty_url, autocommit=False) as other:
         other.execute("select from t_u")
-        timer = threading.Timer(1, other.rollback)
-        timer.start()
-        command.upgrade(table.config(empty_engine), "head")
-        timer.join()
+        with let_go(other, empty_url):
+            command.upgrade(table.config(empty_engine), "head")
     assert heads(empty_url) == {"b"}
     assert rows(empty_url, "select from pg_attribute where attrelid = 't_u'::regclass and attname = 'n'")
 
@@ -92,10 +110,8 @@ def test_what_is_asked_only_once_in_a_command_is_not_missed(
     table.add("b", "a", body, extra=remember)
     with psql(empty_url, autocommit=False) as other:
         other.execute("select from pass_on")
-        timer = threading.Timer(1, other.rollback)
-        timer.start()
-        command.upgrade(table.config(empty_engine), "head")
-        timer.join()
+        with let_go(other, empty_url):
+            command.upgrade(table.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
 
 
@@ -527,3 +543,25 @@ def test_a_helper_that_commits_goes_on_and_is_taken_back(
         assert rows(empty_url, "select to_regclass('t_u'), to_regclass('ix')") == [(None, None)]
     command.upgrade(table.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(7,)])
+
+
+def test_no_point_is_behind_a_lock_that_did_not_come(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "create table t_u (id int constraint positive check (id > 0))")
+    body = (
+        f'{BIND}op.execute("alter table t_a add n int")\n'
+        "try:\n"
+        "    with bind.begin_nested():\n"
+        '        op.drop_constraint("positive", "t_u")\n'
+        "except sa.exc.DBAPIError:\n"
+        "    pass\n"
+        f'{CONCURRENTLY}op.execute("update t_a set n = 1")'
+    )
+    table.add("b", "a", body)
+    with psql(empty_url, autocommit=False) as other:
+        other.execute("select from t_u")
+        with let_go(other, empty_url):
+            command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"b"}
+    assert rows(empty_url, "select from pg_constraint where conname = 'positive'") == []
