@@ -312,6 +312,8 @@ class _Applier:
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s", self._during(), stays, self.standing())
             raise
+        finally:
+            self._online.waits.begin()
         return True
 
     def _judge(self, error: DBAPIError) -> bool:

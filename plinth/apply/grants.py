@@ -132,8 +132,8 @@ class Grants:
                 for each in self._before.values():
                     each.owner = ""
             elif not self._is_known and _MAKES_ROOM.search(statement):
-                self._is_known = True
                 self._before = _granted(driver_session(conn), columns=False) | self._before
+                self._is_known = True
 
         def put_back(conn: Connection) -> None:
             self._is_known = False

@@ -173,16 +173,19 @@ class OnlineStatements:
         """Watch as long as the block runs."""
         connection = self.connection
         token = _watching.set(self)
-        with listening(
-            (connection.engine, "do_execute", self._execute),
-            (connection.engine, "do_execute_no_params", self._execute_no_params),
-            (connection.engine, "do_executemany", self._execute_many),
-            (connection, "commit", self._commit),
-            (connection, "rollback", self._rollback),
+        # First: where a lock was missed, there is no point.
+        with (
+            self.waits.watched(),
+            listening(
+                (connection.engine, "do_execute", self._execute),
+                (connection.engine, "do_execute_no_params", self._execute_no_params),
+                (connection.engine, "do_executemany", self._execute_many),
+                (connection, "commit", self._commit),
+                (connection, "rollback", self._rollback),
+            ),
         ):
             try:
-                with self.waits.watched():
-                    yield
+                yield
             finally:
                 _watching.reset(token)
 

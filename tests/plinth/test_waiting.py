@@ -211,6 +211,7 @@ SWALLOWED = {
     "when others": f"op.execute('do $$ begin {DROP}; exception when others then null; end $$')",
 }
 SWALLOWED["outside"] = CONCURRENTLY + SWALLOWED["when others"]
+SWALLOWED["before a point"] = f"{SWALLOWED['except']}\n{CONCURRENTLY}op.execute('create table u ()')"
 
 
 @pytest.mark.parametrize("kind", SWALLOWED)
