@@ -218,6 +218,7 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             {**subject.hints.backfills, **{new: quoted(old) for new, old in kept.items()}},
             rewrites=questions.said(context, "rewrite"),
             usings=subject.hints.usings,
+            numbered=subject.hints.numbered,
             kept_names=kept,
         )
         known = {f"{new.table}.{old}" for new, old in kept.items()}

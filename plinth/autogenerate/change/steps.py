@@ -272,6 +272,7 @@ class Change:
         usings: what the models say of conversions.
         filled_later: columns whose rows get their values in revisions of their own.
         kept_names: the old names, by new columns, that stay usable until the code that uses them is gone.
+        numbered: the sequences that the application asks for values of columns.
     """
 
     before: Catalog
@@ -284,6 +285,7 @@ class Change:
     usings: Mapping[ColumnName, Using] = field(default_factory=dict)
     filled_later: Collection[ColumnName] = ()
     kept_names: Mapping[ColumnName, str] = field(default_factory=dict)
+    numbered: Mapping[ColumnName, Name] = field(default_factory=dict)
 
     def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
         """Return the SQL expression that the models say for a column's new type; None when they say none."""

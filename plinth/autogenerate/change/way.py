@@ -70,7 +70,8 @@ class Way:
 
     def up(self, before: Catalog, after: Catalog) -> Operations:
         """Return what leads from one schema to another."""
-        return [step.op for step in self.difference(replace(self.change, before=before, after=after))]
+        change = replace(self.change, before=before, after=after, goal=self.change.after)
+        return [step.op for step in self.difference(change)]
 
     def between(self, before: Catalog, after: Catalog) -> Part:
         """Return the one transaction that leads from one schema to another."""

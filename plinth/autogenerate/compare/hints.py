@@ -38,6 +38,7 @@ class Hints:
         backfills: SQL that gives a column its value in rows that have none.
         usings: SQL that makes values of a column's new type of the old ones, and the other way round.
         kept: columns and tables whose old names stay usable until the code that uses them is gone.
+        numbered: the sequences that the application asks for values of columns.
     """
 
     tables: dict[Name, Name] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Hints:
     backfills: dict[ColumnName, str] = field(default_factory=dict)
     usings: dict[ColumnName, Using] = field(default_factory=dict)
     kept: Collection[ColumnName | Name] = ()
+    numbered: dict[ColumnName, Name] = field(default_factory=dict)
 
     def without_kept(self) -> "Hints":
         """Return the hints without the columns' renames that leave the old names usable."""
@@ -90,6 +92,8 @@ def read_hints(metadata: Models, default_schema: str) -> Hints:
         for column in table.columns:
             place = ColumnName(name, column.name)
             _read_column(hints, place, column, table)
+            if isinstance(column.default, sa.Sequence):
+                hints.numbered[place] = Name(column.default.schema or default_schema, column.default.name)
             _read_kept(kept, place, column.info, f"{table.key}.{column.name}")
             _name_misspelt(column.info, f"{table.key}.{column.name}")
     return hints

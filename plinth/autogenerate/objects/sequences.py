@@ -15,7 +15,7 @@ from plinth.autogenerate.change.quoting import (
 )
 from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
 from plinth.catalog.differences import changed_fields
-from plinth.catalog.picture import Catalog, Column, Name, Node, Sequence, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 INTEGERS = set(_LARGEST)
@@ -190,7 +190,7 @@ def _take_turns(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
 
 def _go_on(change: Change, sequence: Sequence, forced: Forced) -> Iterator[Step]:
     """Yield what lets a sequence go on behind a column's values when these are numbers again."""
-    for table, column in _askers(sequence, change.goal or change.after):
+    for table, column in _askers(change, sequence):
         if _stays(change, forced, table, column):
             was, is_now = (each.tables[table.name][column.name] for each in (change.before, change.after))
             if was.type not in INTEGERS and was.type != column.type == is_now.type:
@@ -212,29 +212,33 @@ def _create(
     if owner and is_new and is_serial(owner[1], owner[0], change.after):
         return  # SERIAL makes it
     summary = None if owner else f"create {sequence.name.name}"
-    create = SqlOp(create_sql(sequence, change.after), summary)
+    asking = list(_askers(change, sequence))
+    unknown = change.is_downgrade and not owner and not asking
+    note = "it begins anew: where it stood when it was dropped isn't known" if unknown else None
+    create = SqlOp(create_sql(sequence, change.after), summary, note=note)
     yield Step(create).making(Node("sequence", sequence.name))
     if sequence.comment is not None:
         yield Step(_comment(change, sequence), "comment")
     if owner:
         yield Step(_own(change, sequence, *owner), "owner")
-    for table, column in _askers(sequence, change.goal or change.after):
-        # A default that is new begins where its sequence does; one that comes back goes on.
+    for table, column in asking:
         # A column that isn't of its type again shows no numbers yet: see `_go_on`.
         if (
-            (owner or change.is_downgrade)
-            and _stays(change, forced, table, column)
+            _stays(change, forced, table, column)
             and change.after.tables[table.name][column.name].type == column.type
         ):
             yield Step(continue_sequence(change, sequence, table, column), "owner")
 
 
-def _askers(sequence: Sequence, catalog: Catalog) -> Iterator[tuple[Table, Column]]:
-    """Yield the columns whose default is the next value of a sequence."""
+def _askers(change: Change, sequence: Sequence) -> Iterator[tuple[Table, Column]]:
+    """Yield the columns whose default, in the database or the application, is a sequence's next value."""
+    catalog = change.goal or change.after
     default = next_value(sequence.name, catalog)
     for table in catalog.tables.values():
         for column in table.columns:
-            if column.default == default:
+            numbered = change.numbered.get(ColumnName(table.name, column.name))
+            is_numbered = numbered == sequence.name and column.type in INTEGERS and not change.is_downgrade
+            if column.default == default or is_numbered:
                 yield table, column
 
 
@@ -264,8 +268,7 @@ def _changed_words(old: Sequence, new: Sequence) -> list[str]:
             for each in ("minimum", "maximum")
         }
         before = replace(old, **adjusted)
-    words += option_words(new, before)
-    return [*words, "RESTART"] if words and _begins_anew(old, new) else words
+    return words + option_words(new, before)
 
 
 def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
@@ -273,17 +276,27 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
     name = sql_name(new.name, change.after)
     words = _changed_words(old, new)
     owner = owner_of(new, change.after)
-    if new.is_identity and owner:
+    if new.is_identity:
         words = [word for word in words if not word.startswith("AS ")]  # the column's type takes it along
-        if words:
-            # A bound that the narrower type hasn't got has to be lowered before the column gets it.
-            about = "sequence" if _is_narrowed(old, new) else "column"
-            yield Step(_alter_identity(change, *owner, words), about)
+    # A bound that the narrower type hasn't got has to be lowered before the column gets it.
+    about = "sequence" if new.is_identity and _is_narrowed(old, new) else "column"
+    begins_anew, bound = words and _begins_anew(old, new), _passed_bound(old, new)
+    asking = [owner] if owner else list(_askers(change, new))
+    if begins_anew:
+        unknown = change.is_downgrade and not asking
+        note = "it begins anew: where it stood before the upgrade isn't known" if unknown else None
+        yield Step(_alter_op(change, new, [*words, "RESTART"], note), about)
+    elif bound:
+        # What it stands at is asked under the lock that the first statement takes, and is kept if it may be.
+        yield Step(_alter_op(change, new, [each for each in words if not each.startswith(bound)]), about)
+        first, less = (new.minimum, "<") if new.increment > 0 else (new.maximum, ">")
+        move = f"SELECT setval({literal(name)}, {first}, false) FROM {name} WHERE last_value {less} {first}"  # noqa: S608
+        yield Step(SqlOp(move), about)
+        yield Step(_alter_op(change, new, [each for each in words if each.startswith(bound)]), about)
     elif words:
-        summary = None if owner else f"change {new.name.name}"
-        yield Step(SqlOp(f"ALTER SEQUENCE {name} {' '.join(words)}", summary), "column")
-    if "RESTART" in words:
-        for table, column in [owner] if owner else _askers(new, change.after):
+        yield Step(_alter_op(change, new, words), about)
+    if begins_anew or bound:
+        for table, column in asking:
             yield Step(continue_sequence(change, new, table, column), "owner")
     if "persistence" in changed and not new.is_identity and owner is None:
         word = "UNLOGGED" if new.persistence == "u" else "LOGGED"
@@ -299,8 +312,16 @@ def _alter(change: Change, old: Sequence, new: Sequence) -> Iterator[Step]:
 
 
 def _begins_anew(old: Sequence, new: Sequence) -> bool:
-    """Whether the value that a sequence may stand at is out of its new bounds."""
-    return (old.increment > 0) != (new.increment > 0) or not new.minimum <= old.start <= new.maximum
+    """Whether all that a sequence may stand at is behind its new end, or it goes the other way."""
+    is_behind = old.start > new.maximum if new.increment > 0 else old.start < new.minimum
+    return (old.increment > 0) != (new.increment > 0) or is_behind
+
+
+def _passed_bound(old: Sequence, new: Sequence) -> str | None:
+    """Return the word for a bound that a sequence may not have come to yet."""
+    if new.increment > 0:
+        return "MINVALUE" if old.start < new.minimum else None
+    return "MAXVALUE" if old.start > new.maximum else None
 
 
 def _is_narrowed(old: Sequence, new: Sequence) -> bool:
@@ -313,7 +334,13 @@ def _is_narrowed(old: Sequence, new: Sequence) -> bool:
     )
 
 
-def _alter_identity(change: Change, table: Table, column: Column, words: list[str]) -> SqlOp:
+def _alter_op(change: Change, new: Sequence, words: list[str], note: str | None = None) -> SqlOp:
+    owner = owner_of(new, change.after)
+    if not (new.is_identity and owner):
+        summary = None if owner else f"change {new.name.name}"
+        altered = f"ALTER SEQUENCE {sql_name(new.name, change.after)}"
+        return SqlOp(f"{altered} {' '.join(words)}", summary, note=note)
+    table, column = owner
     sets = " ".join(word if word == "RESTART" else f"SET {word}" for word in words)
     return SqlOp(
         f"ALTER TABLE {sql_name(table.name, change.after)} ALTER COLUMN {quoted(column.name)} {sets}",

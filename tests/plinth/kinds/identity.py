@@ -196,6 +196,13 @@ KINDS = [
         checks=(check(NEXT, up=100, down=3),),
     ),
     change(
+        "stands_beyond_a_bound_that_comes",
+        keyed(ident()),
+        keyed(ident(start=4, minvalue=4)),
+        rows=("insert into t (name) select '' from generate_series(1, 9)", "delete from t where id > 3"),
+        checks=(check(NEXT, up=10, down=11),),
+    ),
+    change(
         "narrowed_with_bounds",
         keyed(ident(maxvalue=9_000_000_000), kind=BigInteger),
         keyed(ident(maxvalue=2_000_000_000)),

@@ -103,6 +103,36 @@ KINDS = [
         {"start": 100, "minvalue": 100, "maxvalue": 900},
         checks=(check(NEXT, up=100, down=1),),
     ),
+    change(
+        "stands_beyond_a_bound_that_comes",
+        {"start": 1, "minvalue": 1},
+        {"start": 1000, "minvalue": 1000},
+        rows=("select setval('inv_no', 5000)",),
+        checks=(check(NEXT, up=5001, down=5002),),
+    ),
+    change(
+        "comes_to_a_bound",
+        {"start": -1, "increment": -1},
+        {"start": -1000, "maxvalue": -1000, "increment": -1, "cache": 5},
+        rows=("select setval('inv_no', -900)",),
+        checks=(check(NEXT, up=-1000),),
+    ),
+    Kind(
+        "sequence.of_the_application_takes_over_from_serials",
+        lambda m: t(m, Column("n", Integer)),
+        lambda m: Table(
+            "t", m, Column("id", Integer, Sequence("s2"), primary_key=True), Column("n", Integer)
+        ),
+        rows=("insert into t (n) values (1), (2)",),
+        checks=(check("select nextval('s2')", up=3),),
+    ),
+    Kind(
+        "sequence.new_default_of_a_column_with_values",
+        lambda m: t(m, Column("n", Integer)),
+        asked,
+        rows=("insert into t (n) values (7)",),
+        checks=(check("insert into t default values returning n", up=8),),
+    ),
     Kind(
         "sequence.bounds_exclude_what_a_default_asks",
         lambda m: asked(m, start=1, maxvalue=50),
