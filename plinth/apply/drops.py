@@ -7,8 +7,10 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection
+import psycopg
+from sqlalchemy import Connection, text
 
 from plinth.apply.points import driver_session
 from plinth.apply.session import codec
@@ -82,8 +84,7 @@ def _filled(connection: Connection, table: str, column: str | None) -> str | Non
     plain = column
     if column is not None:
         plain = column[1:-1].replace('""', '"') if column.startswith('"') else column.lower()
-    session = driver_session(connection)  # which nobody watches
-    found = session.execute(_TABLE, {"table": table, "column": plain}).fetchone()
+    found = _ask(connection, _TABLE, {"table": table, "column": plain})
     if found is None:
         return None
     name, estimate, null_fraction, is_hidden = found
@@ -91,9 +92,18 @@ def _filled(connection: Connection, table: str, column: str | None) -> str | Non
     if is_hidden:
         return f"{place} (row security hides how many rows)"
     some = f"select count(*), count({column or '*'}) from (select * from {table} limit {READ + 1}) r"  # noqa: S608
-    [(read, rows)] = session.execute(some.encode(codec(session))).fetchall()
+    read, rows = _ask(connection, some)
     about = ""
     if read > READ:
         share = 1 - (null_fraction or 0) if column else 1
         about, rows = ("about ", round(estimate * share)) if estimate else ("more than ", rows)
     return f"{place} ({about}{rows} row{'' if rows == 1 else 's'})" if rows else None
+
+
+def _ask(connection: Connection, sql: str, given: dict[str, str | None] | None = None) -> Any:  # noqa: ANN401
+    """Return a query's first row: by the driver itself, which nobody watches, where it is ours."""
+    session = driver_session(connection)
+    if isinstance(session, psycopg.Connection):
+        return session.execute(sql.encode(codec(session)), given).fetchone()
+    named = re.sub(r"%\((\w+)\)s", r":\1", sql.replace(":", r"\:"))
+    return connection.execute(text(named), given or {}).one_or_none()

@@ -173,7 +173,6 @@ class OnlineStatements:
         """Watch as long as the block runs."""
         connection = self.connection
         token = _watching.set(self)
-        # First: where a lock was missed, there is no point.
         with (
             self.waits.watched(),
             listening(

@@ -45,7 +45,6 @@ class Waits:
         with listening(
             (connection.engine, "handle_error", self._see),
             (connection, "before_cursor_execute", self._before),
-            (connection, "commit", self._commit),
         ):
             yield
 
@@ -91,9 +90,4 @@ class Waits:
         if _BOUNDS.search(statement):
             self.are_own = True
         if not reads(statement):  # a transaction, or a savepoint, may end
-            self.refuse_missed()
-
-    def _commit(self, connection: Connection) -> None:
-        level = connection.get_execution_options().get("isolation_level")
-        if level != "AUTOCOMMIT" and not self._are_ours():  # there, nothing waits for a COMMIT
             self.refuse_missed()
