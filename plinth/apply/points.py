@@ -506,8 +506,8 @@ class Points:
     def refuse_what_was_missed(self) -> None:
         """Return if the revision has come to all that is done of it, when it has come to its end.
 
-        What only reads is asked again, and may be answered otherwise: a column is there already, fewer rows
-        are left.
+        It may not have where its questions weren't noted, by an older Plinth for instance, and are answered
+        otherwise now: a column is there already, fewer rows are left.
 
         Raises:
             PointError: it hasn't, so it may have left out what isn't done, too.
