@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from plinth.autogenerate.change.quoting import shown
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.objects.columns import is_retyped
+from plinth.autogenerate.objects.foreign_keys import refers_to
 from plinth.autogenerate.objects.others import loses_columns
 from plinth.catalog.picture import Catalog, Column, ColumnName, Other, Table
 
@@ -92,11 +93,11 @@ def _has_to_be_given(column: Column, catalog: Catalog) -> bool:
 
 def _moved(change: Change, before: Table, after: Table) -> Iterator[str]:
     gone = {(each.name, each.type) for each in before.columns if after.column(each.name) is None}
-    for name in change.after.tables.keys() - change.before.tables.keys():
+    for name in sorted(change.after.tables.keys() - change.before.tables.keys()):
         table, place = change.after.tables[name], shown(after.name, change.after)
         names = [each.name for each in table.columns if (each.name, each.type) in gone]
-        keys = [each.foreign_key for each in (*table.constraints.values(), *after.constraints.values())]
-        if names and any(key.table in {name, after.name} for key in keys if key):
+        is_tied = any(refers_to(each, {after.name}) for each in table.constraints.values())
+        if names and (is_tied or any(refers_to(each, {name}) for each in after.constraints.values())):
             yield (
                 f"The new table {shown(name, change.after)} has what {place} loses ({', '.join(names)}), and "
                 "begins empty. If values are to move, write an op.execute() that moves them by hand, before "
