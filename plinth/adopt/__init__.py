@@ -2,6 +2,7 @@
 
 - `env_file`: what `env.py` does, and from which template it comes.
 - `rewriting`: what it becomes, as text.
+- `source_file`: reads and changes a file with its line ends.
 - `seeing`: runs it, in order to know what it says.
 - `origins`: differences between database, revisions and models, and which of the three differs.
 - `baseline`: a first revision that makes what no revision makes, proved.

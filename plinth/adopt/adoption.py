@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from plinth import settings
-from plinth.adopt import rewriting
+from plinth.adopt import rewriting, source_file
 from plinth.adopt.baseline import write_baseline
 from plinth.adopt.env_file import EnvFile, read_env
 from plinth.adopt.origins import Found, Pictures, with_origins
@@ -132,7 +132,7 @@ def _adopt(config: Config, level: str, *, write: bool, baseline: bool) -> Adopti
     script = ScriptDirectory.from_config(config)
     refuse_unloadable(script)
     place = Path(script.env_py_location)
-    env = read_env(place.read_text(encoding="utf-8"), in_pyproject=bool(config.toml_alembic_config))
+    env = read_env(source_file.read(place), in_pyproject=bool(config.toml_alembic_config))
     new = rewriting.rewritten(env, level)
     found = Adoption(
         env=_shown(place),
@@ -170,7 +170,8 @@ def _written(place: Path, env: EnvFile, new: str, seen: Seen, found: Adoption) -
     Raises:
         PlinthError: it isn't.
     """
-    place.write_text(new, encoding="utf-8")
+    standing = place.read_bytes()
+    source_file.write(place, new)
     try:
         then = see(seen.history.config)
         if then.url and seen.failure:
@@ -179,10 +180,16 @@ def _written(place: Path, env: EnvFile, new: str, seen: Seen, found: Adoption) -
             )
         if then.url != seen.url and (then.url is None or seen.url is None or not _same(then, seen)):
             raise PlinthError(f"it leads to another database, {_named(then)} and not {_named(seen)}")
+        if then.session != seen.session:
+            raise PlinthError(
+                f"its sessions are others, by role and search_path: {then.session}, and not {seen.session}"
+            )
+        if set(then.heads) != set(seen.heads):
+            raise PlinthError("it finds another version table")
         if then.has_models != seen.has_models:
             raise PlinthError("it names no models")
     except BaseException as error:
-        place.write_text(env.text, encoding="utf-8")
+        place.write_bytes(standing)
         if not isinstance(error, PlinthError):
             raise
         raise PlinthError(

@@ -22,6 +22,7 @@ from alembic.util import CommandError, rev_id
 from sqlalchemy import Connection, Engine
 
 from plinth import settings
+from plinth.adopt import source_file
 from plinth.adopt.seeing import Seen
 from plinth.apply.standing import forks
 from plinth.autogenerate.change.casts import read_casts
@@ -121,7 +122,7 @@ def _written(
         changed = [written]
         for root in roots:
             place = _in_other(Path(root.path), {folder: copied for copied, folder in folders.items()})
-            place.write_text(_on_top_of(place.read_text(encoding="utf-8"), written), encoding="utf-8")
+            source_file.write(place, _on_top_of(source_file.read(place), written))
             changed.append(place)
         _prove(history, copy, engine, seen, target)
         revision = _revision(copy, written)

@@ -30,6 +30,11 @@ _HARMLESS = {
     *("asyncio.run", "asyncio.get_event_loop", "run_until_complete", "render_as_string", "replace"),
     *("is_empty", "logger.info", "logger.debug", "log.info", "print", "plinth.options"),
 }
+# What may be given to an engine, and changes nothing of what its sessions do or where they are.
+_OF_NO_MATTER = {
+    *("url", "prefix", "configuration", "future", "echo", "hide_parameters", "logging_name", "max_overflow"),
+    "query_cache_size",
+}
 URL_KEY = "sqlalchemy.url"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -225,12 +230,27 @@ class _Reading:
             self._read_options(call, scope)
         elif last in _ENGINES and call.args:
             self._take_url(call.args[0], scope)
-        elif last in _FROM_CONFIG and "url" in given:
-            self._take_url(given["url"], scope)
+            self._refuse_arguments(call)
+        elif last in _FROM_CONFIG:
+            if "url" in given:
+                self._take_url(given["url"], scope)
+            self._refuse_arguments(call)
         elif last == "set_main_option" and len(call.args) == 2 and _is(call.args[0], URL_KEY):
             self._take_url(call.args[1], scope)
         elif last == "connect" and isinstance(call.func, ast.Attribute):
             self._read_place(call.func.value, scope)
+
+    def _refuse_arguments(self, call: ast.Call) -> None:
+        """Note what an engine is given beside its URL: by that sessions may be elsewhere, or others."""
+        for each in call.keywords:
+            name = each.arg or "**"
+            if name not in _OF_NO_MATTER and not name.startswith(("pool", "echo_")):
+                self._hinder(
+                    call,
+                    f"the engine gets {name}, and run() has the URL alone. Write it into the URL "
+                    "(?options=…), or hand over the engine before run(): "
+                    'context.config.attributes["connection"] = …',
+                )
 
     def _read_assignment(self, node: ast.Assign, scope: "_Scope") -> None:
         for target in node.targets:

@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
@@ -27,6 +27,7 @@ from plinth.errors import PlinthError, sentence_of
 from plinth.scratch.databases import url_of
 from plinth.scratch.revisions import History, history_of, lent_proxies
 
+_SESSION = "select format('%s, %s', current_user, current_setting('search_path'))"
 _CHECK = AlembicCommand("check", autogenerates=True, changes_database=False)
 
 
@@ -39,6 +40,7 @@ class Seen:
         options: of its context.
         environment: Alembic's.
         url: of the database to which it leads; None when there is no connection.
+        session: the role and search_path that its sessions have there.
         heads: what that database's version table says.
         entries: what its ledger says.
         failure: why there is no connection.
@@ -48,6 +50,7 @@ class Seen:
     options: Mapping[str, Any]
     environment: EnvironmentContext
     url: URL | None = None
+    session: str = ""
     heads: Sequence[str] = ()
     entries: Mapping[str, Entry] = field(default_factory=dict)
     failure: str | None = None
@@ -81,7 +84,8 @@ def see(config: Config) -> Seen:
         seen = Seen(history, dict(context.opts), context.environment_context)
         if isinstance(context.connection, Connection):
             entries = newest(read(context.connection, history_name(context.connection, context.opts)))
-            seen = replace(seen, url=url_of(context.connection), heads=tuple(heads), entries=entries)
+            url, session = url_of(context.connection), context.connection.scalar(text(_SESSION))
+            seen = replace(seen, url=url, session=str(session), heads=tuple(heads), entries=entries)
         found.append(seen)
         return []
 

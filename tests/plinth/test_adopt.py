@@ -452,6 +452,41 @@ def test_a_change_after_which_env_leads_elsewhere_is_put_back(
     assert files(shop) == before
 
 
+def test_a_change_after_which_sessions_are_others_is_put_back(
+    shop: Existing, empty_url: URL, look: Look
+) -> None:
+    """An engine of the application's own, of which the URL alone would come along."""
+    users(shop, empty_url)
+    (shop.root / "app_database.py").write_text(
+        "from sqlalchemy import NullPool, create_engine\n"
+        f"URL = {empty_url.render_as_string(hide_password=False)!r}\n"
+        'PATH = {"options": "-csearch_path=public,tenant"}\n'
+        "engine = create_engine(URL, poolclass=NullPool, connect_args=PATH)\n"
+    )
+    text = (shop.root / "migrations/env.py").read_text()
+    begin, end = (
+        text.index("    connectable = engine_from_config("),
+        text.index("    with connectable.connect()"),
+    )
+    text = text[:begin] + text[end:].replace("connectable.connect()", "engine.connect()")
+    text = text.replace("from models import Base", "from app_database import engine\nfrom models import Base")
+    (shop.root / "migrations/env.py").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    before = files(shop)
+    with pytest.raises(PlinthError, match=r"was put back as it was.*sessions are others.*public,tenant"):
+        look(write=True)
+    assert files(shop) == before
+
+
+def test_line_ends_and_byte_order_mark_stay(shop: Existing, empty_url: URL, look: Look) -> None:
+    users(shop, empty_url)
+    env = shop.root / "migrations/env.py"
+    env.write_bytes(b"\xef\xbb\xbf" + env.read_text().replace("\n", "\r\n").encode())
+    assert look(write=True).written
+    written = env.read_bytes()
+    assert written.startswith(b"\xef\xbb\xbf")
+    assert written.count(b"\r\n") == written.count(b"\n")
+
+
 @pytest.mark.slow
 def test_without_a_database_the_revisions_are_tried_all_the_same(
     shop: Existing, empty_url: URL, look: Look
@@ -694,6 +729,28 @@ def test_what_run_does_not_do_is_named_with_its_line(line: str, complaint: str) 
     assert complaint in "; ".join(map(str, in_the_way(env, "apply")))
     assert rewritten(env, "apply") == env.text
     assert "**plinth.options()" in rewritten(env, "write"), "which can be had nevertheless"
+
+
+@pytest.mark.parametrize(
+    ("engine", "given"),
+    [
+        (
+            'create_engine(url, pool_pre_ping=True, connect_args={"options": "-csearch_path=ours"})',
+            "connect_args",
+        ),
+        ('engine_from_config(options, prefix="sqlalchemy.", execution_options=ours)', "execution_options"),
+        ('create_engine("postgresql://", creator=connector.connect)', "creator"),
+        ("create_engine(url, **settings.engine)", "**"),
+    ],
+)
+def test_what_an_engine_gets_beside_its_url_is_named(engine: str, given: str) -> None:
+    configure = "        context.configure(connection=connection, target_metadata=target_metadata)\n"
+    body = f"def run_migrations_online():\n    with {engine}.connect() as connection:\n{configure}"
+    env = read_env(f"{ONLINE}{body}{END}")
+    assert f"the engine gets {given}, and run() has the URL alone" in "; ".join(
+        map(str, in_the_way(env, "apply"))
+    )
+    assert rewritten(env, "apply") == env.text
 
 
 FLASK = """
