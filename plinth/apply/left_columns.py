@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -32,6 +33,10 @@ _KEEP = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DROP_TRIGGER = re.compile(rf"\s*DROP\s+TRIGGER\s+({IDENTIFIER})\s+ON\s+{_NAME}\s*;?\s*", re.IGNORECASE)
+_DROP_VIEW = re.compile(
+    rf"\s*DROP\s+(?:MATERIALIZED\s+)?VIEW\s+{_NAME}\s*;?\s*",
+    re.IGNORECASE,
+)
 _DROP = re.compile(
     rf"\s*ALTER\s+TABLE\s+{_NAME}\s+DROP\s+(?:COLUMN\s+)?({IDENTIFIER})\s*;?\s*", re.IGNORECASE
 )
@@ -67,6 +72,19 @@ _STANDING = f"""{_TABLES},
     where not relispartition
     order by 1
     """  # noqa: S608 - a constant
+# Triggers and rules that revisions know are dropped before their view.
+_ON_VIEW = """
+    with view as (select to_regclass(%s) id)
+    select 'trigger ' || quote_ident(tgname) from view join pg_trigger on tgrelid = id
+    union select 'rule ' || quote_ident(rulename) from view join pg_rewrite on ev_class = id
+    where rulename <> '_RETURN'
+    """
+_SAID_OF_VIEW = """
+    with view as (select oid, reloptions from pg_class where oid = to_regclass(%s))
+    select 'its comment ' || quote_literal(obj_description(oid, 'pg_class')) from view
+    union select reloptions::text from view
+    union select 'index ' || indexrelid::regclass from view join pg_index on indrelid = oid
+    """
 _TRIGGER = """
     select tgenabled::text, pg_get_triggerdef(oid) from pg_trigger
     where tgrelid = to_regclass(%s) and tgname = %s
@@ -129,6 +147,8 @@ def looked_after(connection: Connection) -> Iterator[None]:
     kept: set[int] = set()
     exchanged: list[tuple[str, str, str]] = []
     states: dict[tuple[str, str], tuple[str, str]] = {}
+    views: dict[str, _View] = {}
+    tables: set[str] = set()
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         statement = statement.replace("%%", "%")  # as the driver makes of it
@@ -139,9 +159,12 @@ def looked_after(connection: Connection) -> Iterator[None]:
                 _refuse(session, table, new, left[table, new])
                 _carry_over(session, _CARRIED, table, left[table, new], old)
                 exchanged.append((table, left[table, new], new))
+                tables.add(table)
             left[table, old] = new
         elif found := _KEEP.fullmatch(statement):
             _refuse_heirs(driver_session(conn), found[2])
+        elif found := _DROP_VIEW.fullmatch(statement):
+            views[found[1]] = _View.read(driver_session(conn), found[1])
         elif found := _DROP_TRIGGER.fullmatch(statement):
             name, table = found.groups()
             if plain(name).endswith("_kept"):
@@ -162,6 +185,8 @@ def looked_after(connection: Connection) -> Iterator[None]:
         hand_on(conn)
         for (table, name), was in states.items():
             _carry_state(driver_session(conn), table, name, was)
+        for view, had in views.items() if tables else ():
+            had.refuse_loss(driver_session(conn), view)
         forget(conn)
 
     def forget(_: Connection) -> None:
@@ -169,6 +194,8 @@ def looked_after(connection: Connection) -> Iterator[None]:
         kept.clear()
         exchanged.clear()
         states.clear()
+        views.clear()
+        tables.clear()
 
     with listening(
         (connection, "before_cursor_execute", before),
@@ -192,6 +219,42 @@ def ending(column: str, called: str) -> str | None:
 def _oid(session: "psycopg.Connection[Any]", table: str) -> int:
     row = session.execute("select to_regclass(%s)::oid", (table,)).fetchone()
     return row[0] or 0 if row else 0
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a view has.
+
+    Args:
+        parts: triggers and rules.
+        said: its comment, its options and indexes.
+    """
+
+    parts: frozenset[str]
+    said: frozenset[str]
+
+    @classmethod
+    def read(cls, session: "psycopg.Connection[Any]", name: str) -> "_View":
+        """Return what the view of a name has; nothing, if there is none."""
+        parts = frozenset(part for (part,) in session.execute(_ON_VIEW, (name,)))
+        return cls(parts, frozenset(said for (said,) in session.execute(_SAID_OF_VIEW, (name,)) if said))
+
+    def refuse_loss(self, session: "psycopg.Connection[Any]", name: str) -> None:
+        """Return if a view that is made anew, as columns exchange their names, has what it had.
+
+        What a revision may have taken away from it is named.
+        """
+        row = session.execute("select to_regclass(%s) is not null", (name,)).fetchone()
+        if not row or not row[0]:
+            return
+        now = _View.read(session, name)
+        if lost := sorted(self.parts - now.parts):
+            raise LeftColumnError(
+                f"{', '.join(lost)} on view {name}: no revision knows of it, and it would go, as the view is "
+                "made anew. Drop it, run the same command again, and make it anew then."
+            )
+        if gone := sorted(self.said - now.said):
+            log.warning("The view %s is made anew, and had this: %s", name, "; ".join(gone))
 
 
 def _state(session: "psycopg.Connection[Any]", table: str, trigger: str) -> tuple[str, str] | None:

@@ -457,6 +457,28 @@ def test_an_identity_keeps_the_steps_that_it_has_in_the_database(
     assert rows(empty_engine.url, 'select id from "50% t" order by id') == [(1,), (11,)]
 
 
+def test_what_only_the_database_has_on_a_view_doesnt_go_with_it(
+    begin: Begin, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    history, _ = begin(
+        "create view dear as select id, price from goods",
+        "create materialized view sums as select sum(price) from goods",
+    )
+    do(
+        empty_engine.url,
+        "create function f() returns trigger language plpgsql as 'begin return null; end'; "
+        "create trigger ours instead of insert on dear for each row execute function f(); "
+        "alter view dear set (security_barrier); create index ours on sums (sum)",
+    )
+    with pytest.raises(CommandError, match=r"trigger ours on view .*dear: no revision knows of it"):
+        command.upgrade(history.config(empty_engine), "head")
+    do(empty_engine.url, "drop trigger ours on dear")
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select max(price) from dear") == [(ROWS,)]
+    assert "dear is made anew, and had this: {security_barrier=true}" in caplog.text
+    assert "sums is made anew, and had this: index ours" in caplog.text
+
+
 def test_a_sequence_that_only_the_database_has_goes_over(project: Project, empty_engine: Engine) -> None:
     history = begun(project, empty_engine, loose(sa.Integer))
     written = write(history, empty_engine, loose(sa.BigInteger))
