@@ -44,6 +44,18 @@ _TABLE = """
       and (wanted.name is null or exists (
           select from pg_attribute where attrelid = c.oid and attname = wanted.name))
     """
+# A table that takes the place of one (`online.new_tables`): it has the same columns, and a later name.
+_SUCCESSOR = """
+    select n.oid::regclass::text
+    from pg_class o join pg_class n on n.relnamespace = o.relnamespace and n.relkind = o.relkind
+    where o.oid = to_regclass(cast(%(table)s as text))
+      and n.relname ~ '_new(_\\d+)?$'
+      and starts_with(o.relname, regexp_replace(n.relname, '_new(_\\d+)?$', ''))
+      and not exists (
+          select attname from pg_attribute where attrelid = o.oid and attnum > 0 and not attisdropped
+          except select attname from pg_attribute where attrelid = n.oid and attnum > 0 and not attisdropped)
+    order by n.oid desc limit 1
+    """
 
 
 @contextmanager
@@ -93,6 +105,11 @@ def _filled(connection: Connection, table: str, column: str | None) -> str | Non
         return f"{place} (row security hides how many rows)"
     some = f"select count(*), count({column or '*'}) from (select * from {table} limit {READ + 1}) r"  # noqa: S608
     read, rows = _ask(connection, some)
+    successor = _ask(connection, _SUCCESSOR, {"table": table}) if column is None else None
+    if successor:
+        same = f"select count(*) from (select from {successor[0]} limit {READ + 1}) r"  # noqa: S608 - quoted
+        if _ask(connection, same)[0] == read:
+            return None
     about = ""
     if read > READ:
         share = 1 - (null_fraction or 0) if column else 1

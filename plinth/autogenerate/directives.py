@@ -26,7 +26,7 @@ from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
-from plinth.autogenerate.objects.columns import waiting_for_new
+from plinth.autogenerate.objects.columns import WHY, waiting_for_new
 from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
@@ -284,6 +284,7 @@ def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
     return waiting_for_new(
         f"{op.table_name}.{op.column.name}",
         is_stored=computed is not None and bool(computed.persisted),
+        why=op.column.info.get(WHY),
         has_numbers=op.column.identity is not None,
     )
 

@@ -140,9 +140,11 @@ OURS = {
         "a new column, filled in batches, in place of what rewrites; see docs/planning.md",
     ),
     "stored-generated-column": Rule(
-        "queries wait while the table is written anew, which is the only way to add one",
-        "a plain column, filled by a trigger and in batches; from PostgreSQL 18 on a virtual one "
-        "(persisted=False); or, if the table is small, say so in the file",
+        "queries wait while the table is written anew",
+        "a new table that has it, kept equal by a trigger and filled in batches, which takes over the name: "
+        "alembic revision --autogenerate writes it, where the table has a primary key and no partitions, for "
+        "instance; from PostgreSQL 18 on a virtual one (persisted=False); or, if the table is small, say so "
+        "in the file",
     ),
     "renames": Rule(
         "code that runs still uses the old name",

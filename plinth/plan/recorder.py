@@ -21,10 +21,12 @@ from plinth.plan.facts import ASKS, Revision, Statement, Table, Use, beginning_w
 from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
 from plinth.plan.triggers import TRIGGERS
+from plinth.sql_text import IDENTIFIER, plain
 
 _ROWS = beginning_with("select|insert|update|delete|merge|with|do|call|table")
 # A backfill in one block commits each batch, which it can't do in a transaction.
 _BLOCK = beginning_with("do")
+_COPIES = re.compile(r"\binsert\s+into\b[^;]*\bselect\b", re.IGNORECASE)
 _COMMITS = re.compile(r"\bcommit(?:\s+and\s+(?:no\s+)?chain)?\s*;", re.IGNORECASE)
 
 _RELATIONS = """
@@ -189,7 +191,8 @@ class Recorder:
         finally:
             self._recording = False
         after = self._names(_raw(connection))
-        dropped, renamed = _changed_names(before, after)
+        said = [each.sql for each in self._statements]
+        dropped, renamed = _changed_names(before, after, said)
         gone = _gone(before, after)
         columns = {
             f"{after.relations[oid].shown}.{name}"
@@ -370,11 +373,28 @@ class Recorder:
         return [each for each in tables if found.get(each.oid) == (each.schema, each.name)]
 
 
-def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict[str, str]]:
+def _are_copied(table: _Relation, said: Collection[str]) -> bool:
+    """Whether a statement has put a table's rows into another one."""
+    reads = re.compile(rf"\bfrom\s+(?:only\s+)?{re.escape(table.shown)}(?![\w$.])", re.IGNORECASE)
+    return any(_COPIES.search(each) and reads.search(each) for each in said)
+
+
+def _later_name(column: str, said: Collection[str]) -> str | None:
+    """Return the name that statements give a column of a table, if they do."""
+    name = rf'(?:"{re.escape(column)}"|{re.escape(column)})'
+    renames = re.compile(rf"\brename\s+(?:column\s+)?{name}\s+to\s+({IDENTIFIER})", re.IGNORECASE)
+    found = [match[1] for each in said for match in renames.finditer(each)]
+    return plain(found[-1]) if found else None
+
+
+def _changed_names(
+    before: _Names, after: _Names, said: Collection[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the tables and columns that are gone, and those with another name, values of enums included.
 
     Where one that stood before has taken over another's name, neither is: they were swapped. Nor is a
-    generated column that was made anew, or a materialized view.
+    generated column that was made anew, or a materialized view, or a table whose rows are in the one that has
+    its name.
     """
     tables_before = {each.shown for each in before.relations.values()}
     columns_before = {(oid, name) for (oid, _), name in before.columns.items()}
@@ -383,11 +403,12 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
     views = after.relations.keys() - after.tables.keys()
     dropped: dict[str, None] = {}
     renamed: dict[str, str] = {}
-    anew: dict[int, int] = {}  # materialized views, by their old oids
+    anew: dict[int, int] = {}  # materialized views and tables, by their old oids
     for oid, table in before.tables.items():
         successor = now.get((table.schema, table.name))
         if oid not in after.relations:
-            if successor is not None and table.kind == after.relations[successor].kind == "m":
+            is_same = successor is not None and table.kind == after.relations[successor].kind
+            if successor is not None and is_same and (table.kind == "m" or _are_copied(table, said)):
                 anew[oid] = successor
             elif successor not in before.relations:
                 dropped[table.shown] = None
@@ -396,7 +417,9 @@ def _changed_names(before: _Names, after: _Names) -> tuple[tuple[str, ...], dict
             renamed[table.shown] = after.relations[oid].shown
     for (oid, number), name in before.columns.items():
         if oid in anew and (anew[oid], name) not in columns:
-            dropped[f"{before.relations[oid].shown}.{name}"] = None
+            shown, later = f"{before.relations[oid].shown}.{name}", _later_name(name, said)
+            renamed |= {shown: later} if later and (anew[oid], later) in columns else {}
+            dropped |= {} if shown in renamed else {shown: None}
         if oid not in before.tables or oid not in after.relations:
             continue
         shown = f"{before.relations[oid].shown}.{name}"

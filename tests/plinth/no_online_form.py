@@ -10,22 +10,12 @@ ASKS_THE_AUTHOR = {"renames"}
 # What lint says, and of which kinds: no online form is known for them.
 NO_ONLINE_FORM = {
     ("stored-generated-column",): [
-        "computed.add",
-        "computed.add_with_a_statistics_target",
-        "computed.base_added_too",
-        "computed.change_expr",
-        "computed.change_expr_columns",
-        "computed.indexed_change_expr",
-        "computed.percent_and_colon",
-        "computed.text_search",
-        "computed.two_of_one_base",
-        "computed.type",
-        "computed.virtual_to_stored",
-        "computed.virtual_to_stored_with_index",
+        "computed.beside_a_deferrable_one",
+        "computed.under_a_materialized_view",
+        "computed.without_key",
         "read_again.generated_longer",
         "read_again.generated_shorter",
         "type.change_of_base_of_generated_column",
-        "type.change_of_generated_column",
     ],
     ("drop-not-alone", "stored-generated-column"): ["computed.plain_to_computed"],
     ("adding-not-nullable-field", "blocks", "constraint-missing-not-valid"): [

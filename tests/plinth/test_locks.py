@@ -171,8 +171,16 @@ FORMS = (
     ),
     Form(
         "a stored generated column, new or with another expression",
+        "a new table beside the old one, kept equal by a trigger; filled in batches; its indexes built; both "
+        "compared; takes over the names, and the old one is dropped: views, policies, triggers and "
+        "statistics are made anew on it, publications take it in again, foreign keys are added NOT VALID, in "
+        "this transaction that changes the catalog only; they are validated after it",
+        ("computed.add", "computed.change_expr", "computed.beside_keys_add"),
+    ),
+    Form(
+        "the same without a primary key, with partitions, under a materialized view",
         "added; **no online form**: a virtual one writes nothing, from PostgreSQL 18 on",
-        ("computed.add", "computed.change_expr"),
+        ("computed.without_key", "computed.under_a_materialized_view"),
     ),
     Form("an exclusion constraint", "added; **no online form**", ("exclude.add",)),
     Form(

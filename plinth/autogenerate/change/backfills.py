@@ -6,6 +6,7 @@ again, until one look at all rows finds none without a value. If an application 
 left comes last, in one statement.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from plinth.autogenerate.change.quoting import (
@@ -61,11 +62,24 @@ class Fill:
         return f" SET LOCAL {FILLS} = 'on';" if self.says_so else ""
 
 
-def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
+def _by_key(
+    table: Table,
+    key: tuple[str, ...],
+    name: str,
+    change: Callable[[Callable[[str], str]], str],
+    saying_so: str = "",
+) -> str:
     """Return a block that goes through the table by a key, up to the last one that is there now.
 
-    It passes over rows in which nothing is missing, so it may be run again. What it tells (RAISE DEBUG) is
-    for the display of an upgrade; psql doesn't show it.
+    What it tells (RAISE DEBUG) is for the display of an upgrade; psql doesn't show it.
+
+    Args:
+        table: which.
+        key: its columns.
+        name: the table's, as SQL has it.
+        change: returns what is done to a batch of rows. It is given what returns their condition, with what
+            stands before the columns, and passes over those that are done, so that it may be run again.
+        saying_so: what comes before each batch.
     """
     taken = {each.name for each in table.columns}
     low, high, last = (temporary_name(each, "", taken) for each in ("low", "high", "last"))
@@ -74,6 +88,9 @@ def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
     def row(variable: str | None = None) -> str:
         words = [f"{variable}.{quoted(each)}" if variable else quoted(each) for each in key]
         return words[0] if len(words) == 1 else f"({', '.join(words)})"
+
+    def rows(variable: str = "") -> str:
+        return f"{row(variable)} BETWEEN {row(low)} AND {row(high)}"
 
     backwards = ", ".join(f"{each} DESC" for each in map(quoted, key))
     return do_block(
@@ -84,9 +101,8 @@ def _by_key(table: Table, key: tuple[str, ...], name: str, fill: Fill) -> str:
             "    LOOP",
             f"        SELECT {keys} INTO {high} FROM {name} WHERE {row()} > {row(low)}"  # noqa: S608
             f" ORDER BY {keys} OFFSET {ROWS - 1} LIMIT 1;",
-            f"        {high} := CASE WHEN {high} < {last} THEN {high} ELSE {last} END;{fill.saying_so}",
-            f"        UPDATE {name} SET {quoted(fill.column)} = {fill.value}"  # noqa: S608
-            f" WHERE {fill.condition} AND {row()} BETWEEN {row(low)} AND {row(high)};",
+            f"        {high} := CASE WHEN {high} < {last} THEN {high} ELSE {last} END;{saying_so}",
+            f"        {change(rows)};",
             f"        COMMIT; RAISE DEBUG '% of %', {high}, {last};",
             f"        EXIT WHEN {high} IS NOT DISTINCT FROM {last}; {low} := {high}; "
             f"PERFORM pg_sleep({PAUSE});",
@@ -165,9 +181,49 @@ def backfill(table: Table, fill: Fill, catalog: Catalog) -> Outside:
     """
     name = sql_name(table.name, catalog)
     if table.primary_key is not None:
-        filled = _by_key(table, table.primary_key.columns, name, fill)
+        change = f"UPDATE {name} SET {quoted(fill.column)} = {fill.value} WHERE {fill.condition} AND "  # noqa: S608
+        filled = _by_key(
+            table, table.primary_key.columns, name, lambda rows: f"{change}{rows('')}", fill.saying_so
+        )
     else:
         has_heirs = any(table.name in each.parents for each in catalog.tables.values())
         filled = _by_pages(table, name, fill, is_alone=not table.partition_key and not has_heirs)
     looked = [_stop_at_rows_passed_over(name, fill)] if fill.is_moved else []
     return Outside(SqlOp(each, None, table.name) for each in (filled, *looked))
+
+
+def copied(table: Table, new: Table, columns: tuple[str, ...], catalog: Catalog) -> SqlOp:
+    """Return what copies rows into a table which a trigger keeps equal, in batches.
+
+    A row that somebody changes meanwhile is waited for, for the trigger copies it: none is copied as it was.
+    The others of its batch are committed by then, and nobody waits for them.
+
+    Args:
+        table: whose rows.
+        new: the table that gets them.
+        columns: of both.
+        catalog: the schema.
+
+    Raises:
+        TypeError: the new one has no primary key.
+    """
+    if new.primary_key is None:
+        raise TypeError(new.name)
+    name, its, key = sql_name(table.name, catalog), sql_name(new.name, catalog), new.primary_key.columns
+    conflict = f"ON CONFLICT ON CONSTRAINT {quoted(new.primary_key.name)} DO NOTHING"
+    listed = ", ".join(f"o.{quoted(each)}" for each in columns)
+    is_there = " AND ".join(f"n.{quoted(each)} = o.{quoted(each)}" for each in key)
+
+    def copy(rows: Callable[[str], str], how: str = "") -> str:
+        return (
+            f"INSERT INTO {its} ({quoted_list(columns)})\n"  # noqa: S608 - quoted names
+            f"            SELECT {listed} FROM ONLY {name} o\n"
+            f"            WHERE {rows('o')} AND NOT EXISTS (\n"
+            f"                SELECT FROM {its} n WHERE {is_there} AND {rows('n')})\n"
+            f"            FOR NO KEY UPDATE OF o{how} {conflict}"
+        )
+
+    def batch(rows: Callable[[str], str]) -> str:
+        return f"{copy(rows, ' SKIP LOCKED')};\n        COMMIT;\n        {copy(rows)}"
+
+    return SqlOp(_by_key(table, key, name, batch), None, table.name)

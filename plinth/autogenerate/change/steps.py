@@ -273,6 +273,7 @@ class Change:
         filled_later: columns whose rows get their values in revisions of their own.
         kept_names: the old names, by new columns, that stay usable until the code that uses them is gone.
         numbered: the sequences that the application asks for values of columns.
+        written_anew: why no new table takes the place of one that gets a stored generated column.
     """
 
     before: Catalog
@@ -286,6 +287,7 @@ class Change:
     filled_later: Collection[ColumnName] = ()
     kept_names: Mapping[ColumnName, str] = field(default_factory=dict)
     numbered: Mapping[ColumnName, Name] = field(default_factory=dict)
+    written_anew: Mapping[Name, str] = field(default_factory=dict)
 
     def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
         """Return the SQL expression that the models say for a column's new type; None when they say none."""

@@ -58,6 +58,7 @@ from plinth.autogenerate.objects.values import (
 )
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
+WHY = "plinth: why its table is written anew"  # in a column's `info`
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
 # What no server reads otherwise, however it takes backslashes.
 _PLAIN_TEXT = re.compile(r"'(?:[^'\\]|'')*'")
@@ -251,24 +252,28 @@ def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperatio
             waiting=waiting_for_new(
                 f"{table.name.name}.{column.name}",
                 is_stored=column.generated == "s",
+                why=change.written_anew.get(table.name),
                 has_numbers=bool(column.identity) or serial_without_key,
             ),
         )
+    native.info[WHY] = change.written_anew.get(table.name)
     return ops.AddColumnOp(table.name.name, native, schema=schema_of(table.name, change.after))
 
 
-def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool) -> Waiting | None:
+def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool, why: str | None) -> Waiting | None:
     """Return what a new column makes queries wait for.
 
     Args:
         place: its table and name.
         is_stored: it is generated, and stored.
+        why: no new table takes the place of its table.
         has_numbers: a sequence numbers the rows that are there.
     """
     if is_stored:
         return Waiting(
-            f"The generated column {place} is stored: its table is written anew while nobody can use it. A "
-            "virtual one (persisted=False, from PostgreSQL 18 on) writes nothing",
+            f"The generated column {place} is stored: its table is written anew while nobody can use it"
+            f"{f', for {why}' if why else ''}. A virtual one (persisted=False, from PostgreSQL 18 on) writes "
+            "nothing",
             "stored-generated-column",
         )
     if has_numbers:
@@ -536,7 +541,12 @@ def _add_columns(way: Way, name: Name) -> None:
 
 def _eased(way: Way, name: Name) -> Catalog:
     before, after = way.before.tables[name], way.change.after.tables[name]
-    columns = [_eased_column(way, name, before, column) for column in after.columns]
+    late = {
+        place.column for place in way.rebuilt if place.table == name and before.column(place.column) is None
+    }
+    columns = [
+        _eased_column(way, name, before, column) for column in after.columns if column.name not in late
+    ]
     kept = [column for column in before.columns if after.column(column.name) is None]
     to_come = _indexes_to_come(before, after)
     gone = before.constraints.keys() - way.at.tables[name].constraints.keys()  # `_drop_keys_to_unlogged`
@@ -601,7 +611,7 @@ def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Colu
     handed_on = way.at.tables[table].column(after.name)
     if before is None and handed_on and is_column_inherited(way.change, table, after, way.change.after):
         return handed_on
-    is_turned = ColumnName(table, after.name) in way.swapped or after.name in way.carried(table)
+    is_turned = ColumnName(table, after.name) in way.swapped | way.rebuilt or after.name in way.carried(table)
     if before is not None and is_turned:
         return before
     if before is not None:

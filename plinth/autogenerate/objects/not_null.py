@@ -121,7 +121,7 @@ def _loosen_columns(way: Way, name: Name) -> None:
 
 STAGES = (
     # What goes doesn't have to allow the new values.
-    TableStage("NOT NULL", _fill_and_require, ["functions that parts call"]),
+    TableStage("NOT NULL", _fill_and_require, ["stored columns"]),
     TableStage("NULL allowed", _loosen_columns, ["no indexes that go"]),
     TableStage("NULL allowed at last", _loosen_columns, ["no columns that go"], is_after=True),
 )

@@ -63,7 +63,7 @@ def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.M
         if each.type == "n" and each.columns == (column,) and each.is_local
     ]
     if any(_usual_name(table, each.name) == usual for each in table.columns if each.name != column):
-        return [_named_by_column(name, table, column, place) for name in own]
+        return [named_by_column(name, table, column, place) for name in own]
     there = (
         f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "
         f"AND conrelid = {literal(place)}::regclass"
@@ -80,8 +80,15 @@ def _usual_name(table: Table, column: str) -> str:
     return made_name(table.name.name, column, "not_null")
 
 
-def _named_by_column(name: str, table: Table, column: str, place: str) -> SqlOp:
-    """Return what gives a NOT NULL constraint its name, which one of a column that begins alike may have."""
+def named_by_column(name: str, table: Table, column: str, place: str) -> SqlOp:
+    """Return what gives a NOT NULL constraint its name, which one of a column that begins alike may have.
+
+    Args:
+        name: the one that it gets.
+        table: whose.
+        column: on which it is, whatever it is called.
+        place: the table's name as SQL.
+    """
     of_table = f"conrelid = {literal(place)}::regclass"
 
     def renamed(old: str, new: str) -> str:

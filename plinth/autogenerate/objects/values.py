@@ -43,12 +43,12 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
 def fills(way: Way, name: Name) -> Iterator[tuple[str, str, bool]]:
     """Yield the columns of a table whose rows get values, each with SQL for them that may be NULL, or not."""
     new = [column for column in new_and_filled(way, name) if not column.not_null]
-    required = [column for column in becoming_required(way, name) if column.generated != "v"]
+    required = [column for column in becoming_required(way, name) if not column.generated]
     for column in by_use(way, name, [*new, *required]):
-        value, old = _value(way, name, column), way.before.tables[name].column(column.name)
+        value = _value(way, name, column)
         if column in new:
             yield column.name, str(value), ColumnName(name, column.name) in way.change.backfills
-        elif value is not None and not (old is not None and column.generated):
+        elif value is not None:
             yield column.name, value, False
 
 

@@ -27,7 +27,7 @@ from plinth.autogenerate.objects import (
 )
 from plinth.autogenerate.objects.difference import difference, forced
 from plinth.autogenerate.objects.tables import as_they_change
-from plinth.autogenerate.online import in_place, kept_names, swaps
+from plinth.autogenerate.online import in_place, kept_names, new_tables, swaps
 
 # In any order: what comes first is found from what each of them needs.
 STAGES: Sequence[Stage] = (
@@ -37,6 +37,7 @@ STAGES: Sequence[Stage] = (
     *in_place.STAGES,
     *kept_names.STAGES,
     *columns.STAGES,
+    *new_tables.STAGES,
     *values.STAGES,
     *not_null.STAGES,
     *swaps.STAGES,
@@ -82,5 +83,6 @@ def _begun(change: Change) -> Way:
     swaps.refuse_rewrites(way)
     swaps.refuse_virtual(way)
     kept_names.refuse_unkept(way)
+    new_tables.with_new_tables(way)
     swaps.spare(way)
     return way

@@ -77,6 +77,7 @@ def spare(way: Way) -> None:
     """Take out of what has to be made anew what goes along with columns."""
     tables = {place.table for place in way.swapped}
     carried = {Node.part("column", name, each) for name in tables for each in way.carried(name)}
+    carried |= {Node("column", place) for place in way.rebuilt}
     if carried:
         way.forced = forced(replace(way.change, before=way.before), carried)
     way.forced.anew -= {

@@ -166,7 +166,12 @@ def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOpera
     """
     texts = Counter(str(op.sqltext) for op in leaves(operations) if isinstance(op, SqlOp) and "\n" in op.sql)
     repeated = [text for text, times in texts.items() if times > 1]
-    names = {text: "fill" if len(repeated) == 1 else f"fill_{n}" for n, text in enumerate(repeated, 1)}
+    names: dict[str, str] = {}
+    for word, own in (
+        ("fill", [each for each in repeated if "COMMIT;" in each]),
+        ("look", [each for each in repeated if "COMMIT;" not in each]),
+    ):
+        names |= {text: word if len(own) == 1 else f"{word}_{n}" for n, text in enumerate(own, 1)}
 
     def named(op: ops.MigrateOperation) -> ops.MigrateOperation:
         if isinstance(op, AutocommitOp):

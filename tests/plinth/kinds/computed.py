@@ -2,8 +2,24 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Integer, Numeric, Table, Text
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    Sequence,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INT4RANGE, TSVECTOR, ExcludeConstraint
 
 from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
 
@@ -234,8 +250,249 @@ VIRTUAL = [
 ]
 
 
+def beside(
+    *items: Any, sql: str | None = "a + 1", c: Any = Integer, said: tuple[str, ...] = (), **options: Any
+) -> Models:
+    """Return a table in whose place a new one comes, if a stored column is added, or changes.
+
+    Args:
+        items: what makes further columns and the like.
+        sql: what generates the column `c`, if there is one.
+        c: its type.
+        said: statements when all tables are made.
+        options: of the column.
+    """
+
+    def made(m: Any) -> None:
+        own = [] if sql is None else [Column("c", c, Computed(sql, persisted=True), **options)]
+        parts = [each(m) for each in items]
+        t(m, Column("a", Integer), Column("b", Integer), *own, *(each for each in parts if each is not None))
+        for statement in said:
+            also(m, statement)
+
+    return made
+
+
+def _above(_: Any) -> Any:
+    return Column("above", ForeignKey("t.id", ondelete="SET NULL", deferrable=True, initially="DEFERRED"))
+
+
+def _of_shop(m: Any) -> Any:
+    Table("shop", m, Column("id", Integer, primary_key=True))
+    return Column("shop", ForeignKey("shop.id", ondelete="CASCADE"), server_default="1")
+
+
+def _referring(m: Any) -> None:
+    Table(
+        "u", m, Column("id", Integer, primary_key=True), Column("t", ForeignKey("t.id", onupdate="CASCADE"))
+    )
+    Table(
+        "parted",
+        m,
+        Column("id", Integer, primary_key=True),
+        Column("t", ForeignKey("t.id")),
+        postgresql_partition_by="RANGE (id)",
+    )
+    also(m, "create table parted_1 partition of parted default")
+
+
+KEYS = (_of_shop, _above, _referring)
+OF_KEYS = (
+    "insert into shop values (1)",
+    *ROWS,
+    "insert into t (a, b, above) values (5, 6, 1)",
+    "insert into u (id, t) values (1, 1), (2, 2)",
+    "insert into parted (id, t) values (1, 1), (2, 2)",
+)
+PARTS: tuple[Any, ...] = (
+    lambda _: Column("number", Integer, Sequence("numbers"), server_default=Sequence("numbers").next_value()),
+    lambda _: Column("name", Text, comment="of it"),
+    lambda _: Column("during", INT4RANGE),
+    lambda _: UniqueConstraint("a", "b", name="ab", postgresql_include=["number"]),
+    lambda _: UniqueConstraint("name", name="name"),
+    lambda _: CheckConstraint("a > 0 and b <> 0", name="positive", comment="both"),
+    lambda _: Index("some", text("lower(name)"), postgresql_where=text("a > 1"), unique=True),
+    lambda _: ExcludeConstraint(("during", "&&"), name="alone"),
+)
+ON_IT = (
+    "create view v as select id, a from t where a > 0",
+    "create view w as select v.id, t.b from v join t using (id)",
+    "create function touch() returns trigger language plpgsql as 'begin new.b := new.b + 1; return new; end'",
+    "create trigger touch before update on t for each row execute function touch()",
+    "alter table t disable trigger touch",
+    "create rule quiet as on delete to t where old.a < 0 do instead nothing",
+    "create policy mine on t using (a > 0 and exists (select from v))",
+    "create table u (id int primary key)",
+    "create policy theirs on u using (exists (select from t where t.id = u.id))",
+    "alter table t enable row level security",
+    "create statistics st (ndistinct) on a, b from t",
+    "alter table t replica identity full",
+    "alter table t cluster on pk_t",
+    "comment on table t is 'it''s'",
+)
+BOTH: dict[str, Any] = {"rows": ROWS, "checks": (check("select c from t where a = 3", up=4),)}
+
+
+def beside_kinds(name: str, *items: Any, **options: Any) -> list[Kind]:
+    """Return two kinds: the column is added, and it is generated otherwise."""
+    given = {"rows": ROWS, **options}
+    said = given.pop("said", ())
+    return [
+        Kind(
+            f"computed.beside_{name}_add",
+            beside(*items, sql=None, said=said),
+            beside(*items, said=said),
+            **{"checks": (check("select c from t where a = 3", up=4),), **given},
+        ),
+        Kind(
+            f"computed.beside_{name}_change",
+            beside(*items, said=said),
+            beside(*items, sql="a + 2", said=said),
+            **{"checks": (check("select c from t where a = 3", up=5, down=4),), **given},
+        ),
+    ]
+
+
+NEW_TABLES = [
+    *beside_kinds(
+        "keys",
+        *KEYS,
+        rows=OF_KEYS,
+        checks=(kept("select count(*) from u join t on t.id = u.t join parted p on p.t = t.id", 2),),
+    ),
+    *beside_kinds("parts", *PARTS, rows=("insert into t (a, b, name) values (3, 4, 'x')",)),
+    *beside_kinds("on_it", said=ON_IT),
+    *beside_kinds(
+        "identity",
+        lambda _: Column("i", BigInteger, Identity(always=True, start=7, increment=3, cache=5), unique=True),
+        handmade=("select setval('t_i_seq', 100)",),
+        checks=(kept("select pg_sequence_last_value('t_i_seq') >= 100", True),),
+    ),
+    Kind("computed.beside_required", beside(sql=None), beside(nullable=False, index=True), **BOTH),
+    Kind("computed.beside_unique", beside(sql=None), beside(unique=True), **BOTH),
+    Kind(
+        "computed.beside_with_key",
+        beside(_of_shop, sql=None),
+        beside(
+            _of_shop,
+            lambda _: ForeignKeyConstraint(["c"], ["shop.id"]),
+            lambda _: CheckConstraint("c > 0", name="positive"),
+        ),
+        rows=("insert into shop values (1), (4)", *ROWS),
+        checks=BOTH["checks"],
+    ),
+    Kind(
+        "computed.beside_with_all_on_it_changes",
+        beside(
+            lambda _: CheckConstraint("c > 0 and a > 0", name="both"),
+            lambda _: Index("of_c", "c", "a"),
+            said=("create view v as select c from t", "create policy p on t using (c > 0)"),
+            nullable=False,
+            unique=True,
+            comment="sum",
+        ),
+        beside(
+            lambda _: CheckConstraint("c > 0 and a > 0", name="both"),
+            lambda _: Index("of_c", "c", "a"),
+            said=("create view v as select c from t", "create policy p on t using (c > 0)"),
+            sql="a + 2",
+            nullable=False,
+            unique=True,
+            comment="another sum",
+        ),
+        rows=ROWS,
+        checks=(check("select c from v", up=5, down=4),),
+    ),
+    Kind(
+        "computed.beside_another_type_and_more",
+        lambda m: t(m, Column("a", Integer), Column("b", Integer, index=True), Column("gone", Text)),
+        lambda m: t(
+            m,
+            Column("aa", Integer, info={"renamed_from": "a"}),
+            Column("b", BigInteger, index=True),
+            Column("d", Text, nullable=False, info={"backfill": "'x' || id"}),
+            Column("c", Integer, Computed("aa + 1", persisted=True)),
+        ),
+        rows=ROWS,
+        x=("drop=t.gone",),
+        checks=(check("select c || d from t", up="4x1"),),
+    ),
+    Kind(
+        "computed.beside_composite_key",
+        lambda m: Table("t", m, Column("k", Text, primary_key=True), Column("a", Integer, primary_key=True)),
+        lambda m: Table(
+            "t",
+            m,
+            Column("k", Text, primary_key=True),
+            Column("a", Integer, primary_key=True),
+            Column("c", Integer, Computed("a + 1", persisted=True)),
+        ),
+        rows=("insert into t values ('x', 3), ('y', 5)",),
+        checks=BOTH["checks"],
+    ),
+    Kind(
+        "computed.beside_odd_names",
+        lambda m: Table(
+            'T%"ö',
+            m,
+            Column("New Id", Integer, primary_key=True),
+            Column("a:b%", Integer),
+            Column("old", Text),
+        ),
+        lambda m: Table(
+            'T%"ö',
+            m,
+            Column("New Id", Integer, primary_key=True),
+            Column("a:b%", Integer),
+            Column("old", Text),
+            Column("found", Integer, Computed('"a:b%" + 1', persisted=True)),
+        ),
+        rows=("""insert into "T%""ö" ("a:b%") values (3)""",),
+        checks=(check("""select found from "T%""ö" """, up=4),),
+    ),
+    Kind(
+        "computed.beside_in_a_schema",
+        lambda m: Table("t", m, Column("id", Integer, primary_key=True), Column("a", Integer), schema="shop"),
+        lambda m: Table(
+            "t",
+            m,
+            Column("id", Integer, primary_key=True),
+            Column("a", Integer),
+            Column("c", Integer, Computed("a + 1", persisted=True)),
+            schema="shop",
+        ),
+        prepare=("create schema shop",),
+        rows=("insert into shop.t (a) values (3)",),
+        checks=(check("select c from shop.t", up=4),),
+        schemas_may_stay=True,
+    ),
+    Kind(
+        "computed.without_key",
+        lambda m: Table("t", m, Column("a", Integer)),
+        lambda m: Table(
+            "t", m, Column("a", Integer), Column("c", Integer, Computed("a + 1", persisted=True))
+        ),
+        rows=("insert into t values (3)",),
+        checks=BOTH["checks"],
+    ),
+    Kind(
+        "computed.under_a_materialized_view",
+        beside(sql=None, said=("create materialized view v as select a from t",)),
+        beside(said=("create materialized view v as select a from t",)),
+        **BOTH,
+    ),
+    Kind(
+        "computed.beside_a_deferrable_one",
+        beside(lambda _: UniqueConstraint("a", deferrable=True), sql=None),
+        beside(lambda _: UniqueConstraint("a", deferrable=True)),
+        **BOTH,
+    ),
+]
+
+
 KINDS = [
     *VIRTUAL,
+    *NEW_TABLES,
     Kind(
         "computed.add",
         without,
