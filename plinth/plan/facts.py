@@ -57,6 +57,7 @@ class Use:
         scans: it reads the whole table.
         rewrites: it writes the whole table anew.
         empties: it takes all rows away (TRUNCATE).
+        locks_rows: it changes or locks all rows, or looks among all of them for those that it changes.
     """
 
     table: Table
@@ -64,6 +65,7 @@ class Use:
     scans: bool = False
     rewrites: bool = False
     empties: bool = False
+    locks_rows: bool = False
 
 
 @dataclass(frozen=True)

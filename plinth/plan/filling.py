@@ -126,8 +126,10 @@ class _Column:
     is_required: bool
     is_made: bool  # by a default, an identity or an expression
 
-    def value(self) -> str:
-        return samples(self.type, self.category, [self.label] if self.label else [])[0]
+    def value(self, number: int = 0) -> str:
+        """Return its value in a row, from 0 on: another one in each, as far as there are others."""
+        found = samples(self.type, self.category, [self.label] if self.label else [])
+        return str(number + 1) if found[0] == "1" else found[min(number, len(found) - 1)]
 
 
 @dataclass(frozen=True)
@@ -145,30 +147,39 @@ def _tables(session: "psycopg.Connection[Any]", oids: Sequence[int]) -> dict[int
     return found
 
 
-def fill(session: "psycopg.Connection[Any]", tables: Sequence[int]) -> list[int]:
+def fill(session: "psycopg.Connection[Any]", tables: Sequence[int], further: int = 0) -> list[int]:
     """Put a row into each table that has none; one that refuses stays empty.
 
     Args:
         session: in autocommit.
         tables: their oids.
+        further: how many rows it gets beside that one, of other values, as far as they go in.
 
     Returns:
         Those that got one.
     """
     found = _tables(session, tables)
     empty = {oid: table for oid, table in found.items() if not _has_rows(session, table)}
-    waiting = empty
+    _fill(session, empty, 0)
+    filled = {oid: table for oid, table in empty.items() if _has_rows(session, table)}
+    for number in range(1, further + 1):
+        _fill(session, filled, number)
+    return list(filled)
+
+
+def _fill(session: "psycopg.Connection[Any]", tables: Mapping[int, _Table], number: int) -> None:
+    waiting = tables
     for _ in range(PASSES):
         # What a revision fills in is often what is NULL: at first only what must have a value gets one.
         refused = {
             oid: table
             for oid, table in waiting.items()
-            if not _insert(session, table, whole=False) and not _insert(session, table, whole=True)
+            if not _insert(session, table, number, whole=False)
+            and not _insert(session, table, number, whole=True)
         }
         if len(refused) in {0, len(waiting)}:
             break
         waiting = refused
-    return [oid for oid, table in empty.items() if _has_rows(session, table)]
 
 
 def put(
@@ -234,10 +245,10 @@ def _has_rows(session: "psycopg.Connection[Any]", table: _Table) -> bool:
     return session.execute(SQL("select 1 from {} limit 1").format(table.name)).fetchone() is not None
 
 
-def _insert(session: "psycopg.Connection[Any]", table: _Table, *, whole: bool) -> bool:
+def _insert(session: "psycopg.Connection[Any]", table: _Table, number: int, *, whole: bool) -> bool:
     given = [column for column in table.columns if column.is_required or (whole and not column.is_made)]
     try:
-        session.execute(_inserted(table, {column: column.value() for column in given}))
+        session.execute(_inserted(table, {column: column.value(number) for column in given}))
     except psycopg.Error:
         return False
     return True

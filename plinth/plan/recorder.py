@@ -8,8 +8,8 @@ can hold is looked at by others.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, LiteralString, NamedTuple, cast
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from plinth.apply.lock import second_session
 from plinth.listening import listening
+from plinth.plan.bounds import gone_through
 from plinth.plan.facts import ASKS, Revision, Statement, Table, Use, beginning_with, in_words, stronger
 from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
@@ -54,9 +55,19 @@ _LOCKS = """
 _STORED = """
     select c.oid, c.relfilenode, c.reltablespace, pg_stat_get_xact_numscans(c.oid),
            (select coalesce(sum(pg_stat_get_xact_numscans(indexrelid)), 0)::bigint
-            from pg_index where indrelid = c.oid)
+            from pg_index where indrelid = c.oid),
+           (select coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::bigint
+            from pg_index where indrelid = c.oid),
+           pg_stat_get_xact_tuples_inserted(c.oid),
+           pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid)
     from pg_class c where c.oid = any(%s)
     """
+# Without those that a foreign key's check has locked, which a change of other columns doesn't wait for.
+_NUMBER = "select count(*) from {0}"
+_LOCKED = (
+    "select count(*) - (select count(*) from (select from {0} for no key update skip locked) free) from {0}"
+)
+_ROW_LOCKS = {"ROW SHARE", "ROW EXCLUSIVE"}
 _NAME = """
     select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace
     where c.oid = %s and relkind in ('r', 'p', 'm') and relispopulated
@@ -69,6 +80,9 @@ class _Stored:
     tablespace: int
     scans: int
     index_scans: int
+    index_reads: int  # rows
+    inserted: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,23 @@ class _Look:
     locks: Mapping[int, str]
     stored: Mapping[int, _Stored]
     empty: frozenset[int] = frozenset()  # of those that got another file since the look before
+    locked: Mapping[int, int] = field(default_factory=dict)  # rows, as another session finds them
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A statement.
+
+    Args:
+        rows: it is about rows, and no DDL.
+        times: with how many sets of parameters it is sent.
+        is_batch: it commits by itself, or its plan says what it goes through: that all rows which are made up
+            would be in one batch says nothing.
+    """
+
+    rows: bool
+    times: int
+    is_batch: bool
 
 
 @dataclass(frozen=True)
@@ -139,7 +170,9 @@ class Recorder:
         self._last_transaction: object = None  # that of the last one that counts
         self._before: _Look | None = None
         self._looking_on: LookingOn | None = None
-        self._full: set[int] = set()  # tables that have rows
+        self._numbers: dict[int, int] = {}  # of the rows that tables have
+        self._gone_through: set[int] | None = None  # what the statement's plan says
+        self._commits = False  # the statement does, by itself
         self._looked: _Look | None = None  # at what an autocommit statement did when it was tried
 
     @contextmanager
@@ -178,9 +211,9 @@ class Recorder:
             clear(self._sessions(connection)[0], [oid for oid in self._made_up if oid in self._standing])
             self._made_up = []
         else:
-            self._made_up += fill(self._sessions(connection)[0], list(self._standing))
+            self._made_up += fill(self._sessions(connection)[0], list(self._standing), further=1)
         looker = self._sessions(connection)[1]
-        self._full = {oid for oid in self._standing if not self._is_empty(looker, oid)}
+        self._numbers = {oid: self._asked(looker, oid, _NUMBER) for oid in self._standing}
         self._indexes = dict(raw.execute(_INDEXES, [list(self._standing)]).fetchall())
         self._statements = []
         self._last_transaction = None
@@ -243,9 +276,11 @@ class Recorder:
         if _ROWS.match(statement):
             # A table of one page is read from end to end even where its index leads to the row.
             raw.execute("select set_config('enable_seqscan', 'off', false)")
-        self._looked = self._transaction = None
+        self._looked = self._transaction = self._gone_through = None
+        self._commits = False
         if not raw.autocommit:
             self._transaction = raw.execute("select transaction_timestamp()").fetchone()
+            self._gone_through = self._explained(raw, statement, parameters, executemany=executemany)
             self._before = self._look(raw)
         elif not self._try(raw, statement, parameters, executemany=executemany):
             self._before = self._look(raw)
@@ -276,7 +311,12 @@ class Recorder:
             seen = "sampled"
         else:
             looked = self._looked or self._look(raw, self._before)
-        uses = self._uses(self._before, looked, rows=_ROWS.match(statement) is not None)
+        sent = _Sent(
+            rows=_ROWS.match(statement) is not None,
+            times=len(parameters) if executemany else 1,
+            is_batch=raw.autocommit and (self._commits or self._gone_through is not None),
+        )
+        uses = self._uses(self._before, looked, sent)
         if _ROWS.match(statement):
             raw.execute("select set_config('enable_seqscan', 'on', false)")
         if uses or not ASKS.match(statement):
@@ -301,10 +341,9 @@ class Recorder:
         executemany: bool,
     ) -> bool:
         """Run a statement in a transaction that is rolled back; return whether one can hold it."""
-        if _BLOCK.match(statement):
-            statement = _COMMITS.sub("NULL;", statement)
         raw.execute("begin")
         try:
+            self._gone_through = self._explained(raw, statement, parameters, executemany=executemany)
             self._before = self._look(raw)
             cursor = raw.cursor()
             if executemany:
@@ -313,12 +352,27 @@ class Recorder:
                 cursor.execute(statement, parameters)
             self._looked = self._look(raw, self._before)
         except (psycopg.errors.ActiveSqlTransaction, psycopg.errors.InvalidTransactionTermination):
-            return False
+            self._commits = True
         except psycopg.Error:
             self._looked = self._before  # it is going to fail again, where the revision sees it
         finally:
             raw.execute("rollback")
-        return True
+        if self._looked:
+            return True
+        whole = _COMMITS.sub("NULL;", statement) if _BLOCK.match(statement) else statement
+        return whole != statement and self._try(raw, whole, parameters, executemany=executemany)
+
+    @staticmethod
+    def _explained(
+        raw: "psycopg.Connection[Any]",
+        statement: str,
+        parameters: Any,  # noqa: ANN401
+        *,
+        executemany: bool,
+    ) -> set[int] | None:
+        if not _ROWS.match(statement):
+            return None
+        return gone_through(raw, statement, parameters[0] if executemany and parameters else parameters)
 
     def _look(self, raw: "psycopg.Connection[Any]", before: _Look | None = None) -> _Look:
         stored = {oid: _Stored(*row) for oid, *row in raw.execute(_STORED, [list(self._standing)])}
@@ -328,16 +382,19 @@ class Recorder:
             for oid, now in stored.items()
             if before and oid in before.stored and before.stored[oid].file != now.file
         }
-        empty = frozenset(oid for oid in moved if self._is_empty(raw, oid))
-        return _Look(locks, stored, empty)
+        empty = frozenset(oid for oid in moved if not self._asked(raw, oid, _NUMBER))
+        looker = self._others[1] if self._others else raw
+        locked = {oid: self._asked(looker, oid, _LOCKED) for oid, lock in locks.items() if lock in _ROW_LOCKS}
+        return _Look(locks, stored, empty, locked)
 
     @staticmethod
-    def _is_empty(session: "psycopg.Connection[Any]", oid: int) -> bool:
+    def _asked(session: "psycopg.Connection[Any]", oid: int, question: LiteralString) -> int:
+        """Return the number of a table's rows that a question is about; 0 where there is no such table."""
         row = session.execute(_NAME, [oid]).fetchone()
         if row is None:
-            return True
-        select = SQL("select 1 from {} limit 1").format(Identifier(*row))
-        return session.execute(select).fetchone() is None
+            return 0
+        found = session.execute(SQL(question).format(Identifier(*row))).fetchone()
+        return int(found[0]) if found else 0
 
     def _by_table(self, locks: Any) -> dict[int, str]:  # noqa: ANN401
         """Return the strongest lock on each standing table."""
@@ -348,24 +405,38 @@ class Recorder:
                 found[table] = stronger(found.get(table), in_words(mode)) or ""
         return found
 
-    def _uses(self, before: _Look, after: _Look, *, rows: bool) -> tuple[Use, ...]:
-        uses = (self._use(table, before, after, rows=rows) for table in self._standing.values())
-        return tuple(use for use in uses if use.lock or use.scans or use.rewrites or use.empties)
+    def _uses(self, before: _Look, after: _Look, sent: _Sent) -> tuple[Use, ...]:
+        uses = (self._use(table, before, after, sent) for table in self._standing.values())
+        return tuple(
+            use for use in uses if use.lock or use.scans or use.rewrites or use.empties or use.locks_rows
+        )
 
-    def _use(self, table: Table, before: _Look, after: _Look, *, rows: bool) -> Use:
+    def _use(self, table: Table, before: _Look, after: _Look, sent: _Sent) -> Use:
         held, holds = before.locks.get(table.oid), after.locks.get(table.oid)
         lock = holds if holds != held else None
         was, now = before.stored.get(table.oid), after.stored.get(table.oid)
         if was is None or now is None:
             return Use(table, lock)
+        several = max(self._numbers.get(table.oid, 0), 2) * sent.times  # of one row, all aren't told from one
         scans = now.scans > was.scans
         # What DDL reads by an index, it reads from end to end: a foreign key's check may merge two of them.
-        reads = scans or (not rows and now.index_scans > was.index_scans)
+        by_index = now.index_scans > was.index_scans
+        if sent.rows:
+            by_index = not sent.is_batch and now.index_reads - was.index_reads >= several
+        reads = scans or by_index
         other_file = now.file != was.file
         copied = reads or now.tablespace != was.tablespace or self._relations[table.oid].kind == "m"
-        if other_file and ((table.oid in self._full and table.oid in after.empty) or not copied):
+        if other_file and ((self._numbers.get(table.oid) and table.oid in after.empty) or not copied):
             return Use(table, lock, empties=True)
-        return Use(table, lock, reads, rewrites=other_file)
+        newly = after.locked.get(table.oid, 0) - before.locked.get(table.oid, 0)
+        changed = now.changed - was.changed
+        locks_rows = table.oid in (self._gone_through or ())
+        if not sent.is_batch:
+            locks_rows |= max(newly, changed) >= several
+            if self._gone_through is None:  # a function, a block, several statements
+                is_looked_for = lock == "ROW EXCLUSIVE" and now.inserted == was.inserted
+                locks_rows |= reads and (changed > 0 or is_looked_for)
+        return Use(table, lock, reads, rewrites=other_file, locks_rows=locks_rows)
 
     @staticmethod
     def _still_there(session: "psycopg.Connection[Any]", tables: Sequence[_Relation]) -> list[_Relation]:

@@ -12,17 +12,13 @@ The words, from the worst to the best; a revision gets the worst that fits:
 - `instant`: only the catalog changes, or tables that are new or small. A strong lock for a moment is fine.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from plinth.plan.facts import STRONG, Revision, Statement, Table, Use, beginning_with, stronger
+from plinth.plan.facts import STRONG, Revision, Statement, Table, Use, stronger
 
 WORDS = ("instant", "online", "scans", "renames", "blocks", "rewrites", "destroys")
-
-_CHANGES_ROWS = beginning_with("update|delete|merge|with")
-_LIMITS = re.compile(r"\blimit\b|\bfetch\s+(?:first|next)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,9 @@ def _of_statement(
         if use.empties:
             yield Reason("destroys", f"{use.table.name} is emptied", number)
     # Small tables, and those that are new, are done with in a moment.
-    work = [use for use in statement.uses if is_large(use.table) and (use.scans or use.rewrites)]
+    work = [
+        use for use in statement.uses if is_large(use.table) and (use.scans or use.rewrites or use.locks_rows)
+    ]
     for use in work:
         if use.rewrites:
             yield Reason("rewrites", f"{use.table.name} is written anew under {held[use.table]}", number)
@@ -104,11 +102,8 @@ def _of_scan(number: int, statement: Statement, use: Use, held: dict[Table, str]
     if strong:
         locks = " and ".join(f"{lock} on {table.name}" for table, lock in strong.items())
         yield Reason("blocks", f"all of {name} is read under {locks}", number)
-    elif _CHANGES_ROWS.match(statement.sql) and held.get(use.table) == "ROW EXCLUSIVE":
-        if statement.in_transaction or not _LIMITS.search(statement.sql):
-            yield Reason("blocks", f"all of {name} is gone through, and the rows stay locked", number)
-        else:
-            yield Reason("online", f"rows of {name} are changed in batches", number)
+    elif use.locks_rows:
+        yield Reason("blocks", f"all of {name} is gone through, and the rows stay locked", number)
     else:
         word = "scans" if statement.in_transaction else "online"
         yield Reason(word, f"all of {name} is read, under {held.get(use.table, 'no lock')}", number)

@@ -138,6 +138,81 @@ def test_verdicts(history: History, target: Connection) -> None:
     assert list(zip((upgrade for upgrade, _ in CASES), verdicts, strict=True)) == CASES
 
 
+MORE = BEFORE + execute(
+    "create index ix_posts_user on posts (user_id)",
+    'create table plans (id int primary key, "limit" int, n int)',
+    "create function fill_all() returns void language sql as 'update users set old = code'",
+    "create procedure fill_proc() language sql as 'update users set old = code'",
+)
+ALL = "do $$ begin update users set old = code; end $$"
+CHANGES = [
+    (execute(ALL), "blocks"),
+    (execute("select fill_all()"), "blocks"),
+    (execute("set local lock_timeout = '5s'; update users set old = code"), "blocks"),
+    (execute("select id from users for update"), "blocks"),
+    (
+        execute(
+            "insert into users (id, email) select id, email from users "
+            "on conflict (id) do update set old = excluded.code"
+        ),
+        "blocks",
+    ),
+    (execute("update posts set code = users.code from users where users.id = posts.user_id"), "blocks"),
+    (execute("delete from posts using users where users.id = posts.user_id"), "blocks"),
+    (
+        execute(
+            "merge into users u using posts p on p.user_id = u.id when matched then update set old = p.code"
+        ),
+        "blocks",
+    ),
+    (
+        execute("with x as (select id from users) update posts set code = 1 from x where user_id = x.id"),
+        "blocks",
+    ),
+    (execute("update users set old = code where id > 0"), "blocks"),
+    (execute("lock table posts", "select count(*) from users"), "blocks"),
+    (execute("lock table posts", "create table n as select id from users order by id"), "blocks"),
+    (CONCURRENTLY + execute(ALL), "blocks"),
+    (CONCURRENTLY + execute("call fill_proc()"), "blocks"),
+    (
+        CONCURRENTLY
+        + execute(
+            "update users set old = (select code from posts where user_id = users.id order by id limit 1)"
+        ),
+        "blocks",
+    ),
+    (CONCURRENTLY + execute('update plans set "limit" = 5'), "blocks"),
+    (CONCURRENTLY + execute("update users set old = code -- no limit"), "blocks"),
+    *(
+        (
+            CONCURRENTLY + execute(statement.format("(select id from users where old is null limit 1000)")),
+            "online",
+        )
+        for statement in (
+            "update users set old = code where id in {}",
+            "update users set old = code where id = any(array{})",
+            "with b as {} update users set old = 1 from b where b.id = users.id",
+        )
+    ),
+    (CONCURRENTLY + execute("update users set old = code where id >= 0 and id < 1000"), "online"),
+    (
+        execute("update users set old = v.n from (values (1, 2), (3, 4)) v (id, n) where users.id = v.id"),
+        "instant",
+    ),
+    (execute("update posts set code = 1 where user_id = 1"), "instant"),
+    (execute("insert into posts (id, user_id, code) select id + 10, 1, 1 from users"), "scans"),
+    (execute("insert into users (id, code) values (7, 1), (8, 1), (9, 1)"), "instant"),
+    (execute("delete from posts where id = 5", "select 1 from users where id = 1"), "instant"),
+]
+
+
+@pytest.mark.parametrize(("upgrade", "word"), CHANGES)
+def test_what_changes_rows_is_judged_by_the_rows(
+    history: History, target: Connection, upgrade: str, word: str
+) -> None:
+    assert verdict(measured(history, target, upgrade, MORE)) == word
+
+
 def test_not_null_reads_all_rows_of_a_table_that_made_up_rows_would_break(
     history: History, target: Connection
 ) -> None:
