@@ -32,7 +32,7 @@ _PURE = {
         "itertools",
         "json",
     ),
-    *("math", "re", "string", "textwrap", "typing", "uuid"),
+    *("math", "re", "string", "textwrap", "time", "typing", "uuid"),
 }
 # What depends on more than the file and the database, or reaches out of the database.
 _IMPURE = (
@@ -89,10 +89,11 @@ def name_of(place: Mapping[str, str], prefix: str, beside: str = "") -> str | No
 
 def are_pure() -> bool:
     """Whether the revisions do the same each time, as far as their text tells."""
-    return all(map(_is_pure, up_to_date.revisions()))
+    return all(map(is_pure, up_to_date.revisions()))
 
 
-def _is_pure(file: Path) -> bool:
+def is_pure(file: Path) -> bool:
+    """Whether a revision does the same each time, as far as its text tells."""
     source = file.read_bytes()
     imported = [(one or other).partition(b".")[0].decode() for one, other in _IMPORTS.findall(source)]
     are_all = len(imported) == len(re.findall(rb"\bimport\b", source))

@@ -118,6 +118,13 @@ def _tests_pass(folder: Path, arguments: Sequence[str]) -> bool:
         for name in ("TEST_DATABASE_URL", "APP_ENV", "PLINTH_HOME")
         if (value := settings.variable(name))
     }
-    environment = {**os.environ, "PLINTH_HOME": str(settings.root() / ".postgres"), **given}
+    # What is installed "editable" is imported from here, and not from there.
+    paths = [str(folder), str(folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PLINTH_HOME": str(settings.root() / ".postgres"),
+        "PYTHONPATH": os.pathsep.join(paths),
+        **given,
+    }
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *left_out, *arguments]
     return subprocess.call(command, cwd=folder, env=environment) == 0

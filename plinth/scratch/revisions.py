@@ -4,8 +4,6 @@ import contextlib
 import copy
 import io
 import logging
-import re
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,7 +19,7 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
-from plinth import own_schema
+from plinth import kept_name, own_schema
 from plinth.alembic_command import arguments
 from plinth.apply.ledger import OWN_TABLES
 from plinth.apply.online import OnlineStatements, Step
@@ -33,9 +31,6 @@ from plinth.scratch import prerequisites
 
 # What env.py may say of how revisions are recorded.
 _OPTIONS = ("version_table", "version_table_schema", "version_table_pk")
-# What revisions may import and still mean the same tomorrow.
-_KNOWN = {"alembic", "sqlalchemy", "psycopg", *sys.stdlib_module_names}
-_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w.]+)\s*(?:$|,|;|#|as\b))", re.MULTILINE)
 Walk = Callable[[Connection, tuple[str, ...]], Generator[MigrationStep]]
 
 
@@ -307,14 +302,10 @@ def sources_of(revisions: Iterable[Script]) -> list[str] | None:
     found = []
     for revision in revisions:
         source = _source(revision)
-        if source is None or not _imported(source) <= _KNOWN:
+        if source is None or not kept_name.is_pure(Path(revision.path)):
             return None
         found.append(source)
     return found
-
-
-def _imported(source: str) -> set[str]:
-    return {name.partition(".")[0] for names in _IMPORT.findall(source) for name in names if name}
 
 
 def _source(revision: Script) -> str | None:

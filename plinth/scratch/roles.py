@@ -12,14 +12,28 @@ from psycopg.sql import Identifier
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from plinth.sql_text import SPACE, plain
+
 log = logging.getLogger(__name__)
 
 _NAME = r'"(?:[^"]|"")+"|[^\W\d][\w$]*'
-_COMMAND = re.compile(
-    rf"\s*(create|alter|drop)\s+(?:role|group|user(?!\s+mapping\b))\s+(?:if\s+exists\s+)?"
-    rf"((?:{_NAME})(?:\s*,\s*(?:{_NAME}))*)",
-    re.IGNORECASE,
+_ABOUT = (
+    r"(create|alter|drop)\s+(?:role|group|user(?!\s+mapping\b))\s+(?:if\s+exists\s+)?"
+    rf"((?:{_NAME})(?:\s*,\s*(?:{_NAME}))*)"
 )
+_COMMAND = re.compile(rf"\A{SPACE}{_ABOUT}", re.IGNORECASE | re.DOTALL)
+# In a block of PL/pgSQL, where a statement begins.
+_BLOCK = re.compile(rf"\A{SPACE}do\b", re.IGNORECASE | re.DOTALL)
+_WITHIN = re.compile(
+    rf"(?:(?<=;)|(?<=\bbegin)|(?<=\bthen)|(?<=\belse)){SPACE}{_ABOUT}(?:'[^']*'|[^;'])*",
+    re.IGNORECASE | re.DOTALL,
+)
+# Of the whole server, or of a database that is named: the scratch database's name no revision knows.
+_SHARED = re.compile(
+    rf"\A{SPACE}(?:alter\s+(?:system|database)|(?:grant|revoke|comment)\b[^;]*?\bon\s+database)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_MEMBERSHIP = re.compile(rf"\A{SPACE}(?:grant|revoke)\b(?![^;]*\bon\b)", re.IGNORECASE | re.DOTALL)
 _NOTHING = "select"  # it is a statement
 
 
@@ -61,22 +75,39 @@ class TrialRoles:
     ) -> tuple[str, Any]:
         """Return the statement, or one that does nothing, where it is about a role of others'."""
         del connection
-        names = _read(statement)[1]
-        there = {name: _oid(cursor, name) for name in names}
-        is_left = any(oid is not None and self.made.get(name) != oid for name, oid in there.items())
-        if not is_left:
-            return statement, parameters
+        is_membership = _MEMBERSHIP.match(statement) and not any(name in statement for name in self.made)
+        if is_membership or _SHARED.match(statement):
+            return self._nothing(statement), parameters
+        if _BLOCK.match(statement):
+
+            def leave(found: re.Match[str]) -> str:
+                return " NULL" if self._is_others(cursor, found) else found[0]
+
+            return _WITHIN.sub(leave, statement), parameters
+        found = _COMMAND.match(statement)
+        if found and self._is_others(cursor, found):
+            return self._nothing(statement), parameters
+        return statement, parameters
+
+    @staticmethod
+    def _nothing(statement: str) -> str:
         log.debug("Left alone, for it is the whole server's: %s", statement)
-        return _NOTHING, parameters
+        return _NOTHING
+
+    def _is_others(self, cursor: Any, command: re.Match[str]) -> bool:  # noqa: ANN401 - psycopg's
+        there = {name: _oid(cursor, name) for name in _names(command)}
+        return any(oid is not None and self.made.get(name) != oid for name, oid in there.items())
 
     def _after(self, connection: Connection, cursor: object, statement: str, *_: object) -> None:
-        """Remember a role that has been made."""
+        """Remember the roles that have been made."""
         del cursor
-        verb, names = _read(statement)
-        if verb == "create":
-            oid = _oid(connection.connection.cursor(), names[0])
-            if oid is not None:
-                self.made[names[0]] = oid
+        of = _WITHIN if _BLOCK.match(statement) else _COMMAND
+        for command in of.finditer(statement):
+            if command[1].lower() == "create":
+                name = _names(command)[0]
+                oid = _oid(connection.connection.cursor(), name)
+                if oid is not None:
+                    self.made[name] = oid
 
 
 def _oid(cursor: Any, name: str) -> int | None:  # noqa: ANN401 - psycopg's
@@ -84,12 +115,6 @@ def _oid(cursor: Any, name: str) -> int | None:  # noqa: ANN401 - psycopg's
     return found and int(found[0])
 
 
-def _read(statement: str) -> tuple[str, list[str]]:
-    """Return what a statement does to roles, and to which: nothing, where it is about something else."""
-    found = _COMMAND.match(statement)
-    if not found:
-        return "", []
-    names = re.findall(_NAME, found[2])
-    return found[1].lower(), [
-        each[1:-1].replace('""', '"') if each.startswith('"') else each.lower() for each in names
-    ]
+def _names(command: re.Match[str]) -> list[str]:
+    """Return the roles that a command is about."""
+    return [plain(each) for each in re.findall(_NAME, command[2])]

@@ -163,6 +163,18 @@ def test_a_changed_revision_is_tried_again(history: History, checked: Check) -> 
     assert [(each.kind, each.name) for each in report.problems] == [("downgrade", "b")]
 
 
+def test_a_revision_that_reads_a_file_is_tried_each_time(history: History, checked: Check) -> None:
+    file = history.folder / "versions" / "down.sql"
+    file.write_text("select 1")
+    extra = "from pathlib import Path"
+    history.add(
+        "a", None, "pass", f"op.execute((Path(__file__).parent / {file.name!r}).read_text())", extra=extra
+    )
+    assert checked().agrees
+    file.write_text("drop table nonsense")
+    assert [(each.kind, each.name) for each in checked().problems] == [("downgrade", "a")]
+
+
 def test_a_database_that_was_changed_by_hand(history: History, checked: Check, empty_engine: Engine) -> None:
     history.tables("a")
     config = configured(history, empty_engine, models("a"))

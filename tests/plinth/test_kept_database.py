@@ -211,12 +211,12 @@ PURE = (
 def test_revisions_that_depend_on_more_than_their_file_are_run(tmp_path: Path, line: str) -> None:
     file = tmp_path / "revision.py"
     file.write_bytes(PURE)
-    assert kept_name._is_pure(file)
+    assert kept_name.is_pure(file)
     file.write_bytes(PURE + line.encode() + b"\n")
-    assert not kept_name._is_pure(file)
+    assert not kept_name.is_pure(file)
 
 
 def test_the_scaffolds_revisions_depend_on_their_files_alone() -> None:
     files = [*(settings.root() / "alembic" / "versions").glob("*.py")]
     assert files
-    assert all(map(kept_name._is_pure, files))
+    assert all(map(kept_name.is_pure, files))

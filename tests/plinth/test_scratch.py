@@ -84,6 +84,37 @@ def test_roles_that_are_there_are_left_alone_and_new_ones_go_with_it(
             server.execute(f"drop role {quoted[standing]}".encode())
 
 
+def test_what_is_the_whole_servers_is_left_alone_however_it_is_said(
+    target: Connection, empty_url: URL
+) -> None:
+    standing, new = (f"plinth_test_{secrets.token_hex(4)}" for _ in range(2))
+    block = "do $$ begin {} if true then {} end if; end $$"
+    found = (
+        "select (select rolcanlogin from pg_roles where rolname = %s), "
+        "exists (select from pg_roles where rolname = %s), "
+        "(select count(*) from pg_auth_members where member = to_regrole(%s)), "
+        "(select setconfig from pg_db_role_setting where setdatabase = "
+        "(select oid from pg_database where datname = current_database()))"
+    )
+    with psql(empty_url) as server:
+        server.execute(f"create role {standing} login".encode())
+        before = server.execute(found, [standing, new, standing]).fetchone()
+        with scratch_database(target) as scratch, scratch.connect() as connection:
+            for statement in (
+                f"-- a reader\ncreate role {standing}",
+                f"grant pg_monitor to {standing}",
+                f"alter database {empty_url.database} set work_mem = '7MB'",
+                f"/* all */ grant connect on database {empty_url.database} to {standing}",
+                block.format(f"create role {new};", f"drop role if exists {standing};"),
+                f"grant {new} to {standing}",
+            ):
+                connection.exec_driver_sql(statement)
+            connection.commit()
+            assert server.execute(found, [standing, new, standing]).fetchone() == (True, True, 1, None)
+        assert server.execute(found, [standing, new, standing]).fetchone() == before
+        server.execute(f"drop role {standing}".encode())
+
+
 def test_its_url_says_nothing_that_an_older_libpq_does_not_know(target: Connection) -> None:
     assert set(url_of(target).query) <= {"host", "port", "hostaddr"}
 

@@ -50,3 +50,20 @@ def test_what_can_not_be_tried_is_said(repository: Project) -> None:
         f"plinth: HEAD has revisions that aren't here: {HEAD}. "
         "Bring this branch up to date first: git rebase HEAD"
     )
+
+
+@pytest.mark.slow
+def test_an_installed_project_runs_its_older_code(repository: Project) -> None:
+    """An editable install leads to the working folder, whose code is the new one."""
+    module = repository.root / "src" / "shop" / "__init__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("AGE = 'old'\n")
+    (repository.root / "tests" / "test_shop.py").write_text(
+        "from shop import AGE\n\n\ndef test_it(): assert AGE == 'old'\n"
+    )
+    repository.shell("git add --all && git -c user.name=x -c user.email=x commit --quiet --message shop")
+    module.write_text("AGE = 'new'\n")
+    repository.write_revision("wider", HEAD, ADD, 'op.drop_column("users", "nickname")')
+    installed = f"PYTHONPATH='{repository.root / 'src'}'"
+    done = repository.shell(f"{installed} make test-before REF=HEAD T=tests/test_shop.py")
+    assert done.returncode == 0, done.stdout
