@@ -1,13 +1,17 @@
 """Rows that don't bear a revision: one sentence, and the database stands where it stood."""
 
+from pathlib import Path
+
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Engine
+from sqlalchemy import Column, Engine, MetaData, String, Text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from tests.plinth.history import CONCURRENTLY, History, catalog, clear, heads, psql, rows
+from tests.plinth.judge import empty_place, start_change
+from tests.plinth.kinds.kind import t
 from tests.plinth.project import Project
 
 TABLES = """op.execute("create table parent (id int primary key)")
@@ -107,3 +111,30 @@ def test_a_mistake_of_the_revision_is_no_fault_of_the_rows(filled: History, empt
     filled.add("b", "a", 'op.execute("alter table nowhere add b int")')
     with pytest.raises(DBAPIError, match="nowhere"):
         command.upgrade(filled.config(empty_engine), "head")
+
+
+@pytest.mark.parametrize("x", [(), ("online=no",)], ids=["online", "plain"])
+@pytest.mark.parametrize("is_up", [True, False], ids=["up", "down"])
+def test_blanks_at_the_end_are_not_cut(server: URL, tmp_path: Path, is_up: bool, x: tuple[str, ...]) -> None:
+    def models(kind: type[Text] | String) -> MetaData:
+        metadata = MetaData()
+        t(metadata, Column("v", kind))
+        return metadata
+
+    kinds: list[type[Text] | String] = [Text, String(5)] if is_up else [String(5), Text]
+    with empty_place(server, tmp_path / "history") as (history, engine):
+        trial = start_change(history, engine, models(kinds[0]), models(kinds[0]))
+        old = trial.heads()
+        trial.write("change texts of t", models(kinds[1]), x)
+        config = trial.config()
+        if not is_up:
+            command.upgrade(config, "head")
+        with psql(engine.url) as connection:
+            connection.execute("insert into t values (1, 'abc       '), (2, 'abc')")
+        with pytest.raises(CommandError, match=r"character varying\(5\)"):
+            command.upgrade(config, "head") if is_up else command.downgrade(config, old)
+        assert rows(engine.url, "select length(v) from t order by id") == [(10,), (3,)]
+        with psql(engine.url) as connection:
+            connection.execute("update t set v = rtrim(v)")
+        command.upgrade(config, "head") if is_up else command.downgrade(config, old)
+        assert rows(engine.url, "select v from t") == [("abc",), ("abc",)]

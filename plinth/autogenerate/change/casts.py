@@ -4,6 +4,7 @@ All is an assignment: a value that doesn't fit stops, where an explicit cast to 
 expression that is made here casts to a type with a length, a scale or a precision.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Using:
         return self.back or (self.up if is_a_matter_of_zone(before, after) else None)
 
 
-_STRINGS = {"text", "character varying", "character"}
+_VARYING = {"text", "character varying"}
+_STRINGS = {*_VARYING, "character"}
 # Their bare names mean a length of one.
 _WITHOUT_LENGTH = {"character": "bpchar", "bit": '"bit"'}
 _TIMESTAMPS = {"timestamp without time zone", "timestamp with time zone"}
@@ -134,6 +136,10 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
     column, array = quoted(before.name), "[]" if after.type.endswith("[]") else ""
     source, target = _base(before, old), _base(after, new)
     enums = [_is_enum(before, old), _is_enum(after, new)]
+    if source in _VARYING and target in _VARYING and not array and not any(enums):
+        size, fits = _length(after, new), _length(before, old)
+        # Where only blanks are too much, an assignment cuts them without a word: with a dot it stops.
+        return f"{column} || rpad('', char_length({column}) - {size}, '.')" if size < fits else None
     if not any(enums):
         cast = casts.get((source, target)) or Cast("e", depends_on_session=False)
         if source == target or cast.context in {"a", "i"} or (target in _STRINGS and not array):
@@ -155,6 +161,15 @@ def _is_enum(column: Column, catalog: Catalog) -> bool:
     return (domain.base if domain else column.named_type) in catalog.enums
 
 
+def _length(column: Column, catalog: Catalog) -> float:
+    """Return how long a column's texts may be."""
+    return next(iter(numbers(_plain_type(column, catalog))), math.inf)
+
+
 def _base(column: Column, catalog: Catalog) -> str:
+    return base_name(_plain_type(column, catalog).removesuffix("[]"))
+
+
+def _plain_type(column: Column, catalog: Catalog) -> str:
     domain = catalog.domains.get(column.named_type) if column.named_type else None
-    return base_name((domain.type if domain else column.type).removesuffix("[]"))
+    return domain.type if domain else column.type

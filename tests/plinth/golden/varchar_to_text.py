@@ -19,4 +19,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.alter_column("users", "email", type_=sa.String(length=255))
+    op.alter_column(
+        "users",
+        "email",
+        type_=sa.String(length=255),
+        postgresql_using="email || rpad('', char_length(email) - 255, '.')",
+    )

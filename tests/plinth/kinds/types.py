@@ -251,6 +251,7 @@ KINDS = [
     change("narrow_varchar_rows_fit", String(50), String(20), "'abc'", listed=True, **REWRITE),
     change("narrow_varchar_rows_dont_fit", String(50), String(2), "'abc'", refusal="1 row of t would lose"),
     change("narrow_varchar_by_word", String(50), String(2), "'abc'", using="left(d, 2)", keeps_rows=False),
+    change("narrow_text", Text, String(5), "'a b  '", **REWRITE),
     change("narrow_array", pg.ARRAY(String(9)), pg.ARRAY(String(5)), "'{abc}'", **REWRITE),
     change("fewer_decimals", Numeric(10, 4), Numeric(10, 2), "1.25", refusal="rounds or cuts values"),
     change("fewer_decimals_by_word", Numeric(10, 4), Numeric(10, 2), "1.25", using="round(d, 2)", **REWRITE),
