@@ -99,15 +99,16 @@ class Way:
         before, after = (each.tables[place.table] for each in (self.before, self.change.after))
         old, new = before[place.column], after[place.column]
         said = self.change.using(place, old, new)
-        if said is None:
-            return is_rewritten(old.type, new.type)
-        if not keeps_stored_values(old, new, said):
+        if not keeps_stored_values(old, new, said) and (said or is_rewritten(old.type, new.type)):
             return True
-        parts: list[Collection[str]] = [
-            each.columns for each in before.constraints.values() if each.type != "n"
-        ]
-        parts += [each.columns for each in before.indexes.values()]
-        return any(place.column in columns for columns in parts)
+        indexes = [each for each in before.indexes.values() if place.column in each.columns]
+        if said:
+            keys = [each for each in before.constraints.values() if each.type != "n"]
+        elif old.collation != new.collation:
+            keys = [each for each in before.constraints.values() if each.type in {"p", "u", "x"}]
+        else:  # with an expression or a predicate none outlasts another type, a plain one does
+            return any(each.where or None in each.key_columns for each in indexes)
+        return bool(indexes) or any(place.column in each.columns for each in keys)
 
     def carried(self, name: Name) -> set[str]:
         """Return the virtual columns of a table that are made anew when what they are of takes over names."""

@@ -30,6 +30,7 @@ from sqlalchemy import (
     Unicode,
     UniqueConstraint,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects import postgresql as pg
@@ -129,6 +130,10 @@ def both(sql: str, up: object, down: object) -> tuple[Any, ...]:
 
 
 REWRITE = {"x": ("rewrite=t.d",)}
+
+
+def indexed(m: MetaData, kind: Any) -> None:
+    Index("ix_low", func.lower(t(m, Column("d", kind)).c.d), unique=True)
 
 
 def _big_key(m: MetaData) -> None:
@@ -519,6 +524,20 @@ KINDS = [
     change("collation_change", String(20), String(20, collation="C"), "'abc'", listed=True),
     change("collation_drop", Text(collation="C"), Text, "'abc'"),
     change("collation_and_length", String(20), String(30, collation="C"), "'abc'"),
+    Kind(
+        "type.widen_varchar_under_an_index_with_an_expression",
+        lambda m: indexed(m, String(20)),
+        lambda m: indexed(m, String(30)),
+        rows=("insert into t (d) values ('a')",),
+        checks=(kept("select lower(d) from t", "a"),),
+    ),
+    Kind(
+        "type.collation_change_under_a_key",
+        lambda m: t(m, Column("d", String(20), unique=True)),
+        lambda m: t(m, Column("d", String(20, collation="C"), unique=True)),
+        rows=("insert into t (d) values ('a')",),
+        checks=(kept("select d from t", "a"),),
+    ),
     change(
         "varchar_to_enum",
         String(20),
