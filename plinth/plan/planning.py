@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
@@ -14,11 +15,11 @@ from plinth.apply import phases
 from plinth.apply.ledger import ancestors
 from plinth.errors import PlinthError
 from plinth.plan.facts import Revision, Table
-from plinth.plan.measuring import Measured, measure
+from plinth.plan.measuring import Measured, measure, unseen_in
 from plinth.plan.triggers import unknown
 from plinth.plan.verdict import Reason, reasons, worst
 from plinth.scratch.databases import undisturbed
-from plinth.scratch.revisions import history_of
+from plinth.scratch.revisions import History, history_of
 
 LARGE = 10_000  # rows: fewer are read or written in some milliseconds
 COUNTED = 100_000  # rows; of larger tables PostgreSQL's own estimate is taken
@@ -184,6 +185,12 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
             for each in measured.revisions
         ]
     return _judged(database, measured, rows, after, notes)
+
+
+def _unseen(history: History, revision: Revision) -> list[str]:
+    script = history.script.get_revision(revision.revision)
+    by = script and unseen_in(Path(script.path))
+    return [f"It speaks to the driver itself ({by}): what it does there is not in this plan."] if by else []
 
 
 def _judged(

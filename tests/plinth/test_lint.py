@@ -265,6 +265,13 @@ def test_what_was_deployed_long_ago_is_left_out(history: History, monkeypatch: p
 
 
 @pytest.mark.slow
+def test_what_the_driver_is_told_is_not_checked(history: History) -> None:
+    told = 'op.get_bind().connection.driver_connection.execute("create index ix_raw on users (email)")'
+    found = checked(history, told).findings
+    assert rules_of(found) == ["not-checked"]
+    assert "driver_connection in line" in found[0].message
+
+
 def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: History) -> None:
     history.add("before", None, BEFORE)
     history.add("index", "before", INDEX)
