@@ -151,6 +151,7 @@ def _search_path(
         schema = default_schema or current or "public"
         path = connection.dialect.identifier_preparer.quote_identifier(schema)
         connection.execute(text("select set_config('search_path', :path, true)"), {"path": path})
+        connection.execute(text("set local standard_conforming_strings = on"))  # constants are printed by it
         yield schema, version, seen
     finally:
         savepoint.rollback()  # the setting goes with it

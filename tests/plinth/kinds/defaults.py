@@ -41,7 +41,12 @@ def sequence(m: Any, name: str, **options: Any) -> Sequence:
     return Sequence(name, metadata=m, **options)
 
 
+ESCAPES = """do $$ begin
+    execute format('alter database %I set standard_conforming_strings = off', current_database());
+end $$"""
+
 KINDS = [
+    change("backslash_where_it_escapes", String(20), None, "x\\ny", foreign=(ESCAPES,)),
     change("add", String(20), None, "x"),
     change("drop", String(20), "x", None, listed=True),
     change("change", String(20), "x", "y"),
