@@ -26,10 +26,12 @@ from plinth.apply.points import (
     BLOCK,
     HALF_DONE,
     Points,
+    begins_transaction,
     changes,
     checksum_of_values,
     driver_session,
     ends_transaction,
+    may_end_on_its_way,
     only_ends_transaction,
     only_sets,
     reads,
@@ -397,16 +399,33 @@ class OnlineStatements:
     ) -> None:
         """Run a statement that does more than read."""
         if outside:
-            with self._listening(cursor.connection, statement):
+            with self._listening(cursor.connection, statement), self._as_left(step, cursor, statement):
                 self._run_outside(step, cursor, statement, run)
             return
         if ends_transaction(statement):
             self._commit(self.connection)
-        run()
+        with self._as_left(step, cursor, statement):
+            run()
         step.wrote_in_transaction = True
         if step.points:
             step.points.done(cursor)
         self.look()
+
+    @contextmanager
+    def _as_left(self, step: Step, cursor: "psycopg.Cursor[Any]", statement: str) -> Iterator[None]:
+        """Note beforehand that a text may commit, and fail then: what it had done isn't known afterwards."""
+        if step.has_left or not may_end_on_its_way(statement):
+            yield
+            return
+        step.has_left = True
+        self._note_half_done(step)
+        try:
+            yield
+        except psycopg.Error:
+            status = cursor.connection.info.transaction_status
+            if status == TransactionStatus.INERROR and not begins_transaction(statement):
+                self._forget_left(step)  # it is in the transaction in which it began
+            raise
 
     def _is_outside(self) -> bool:
         """Whether a statement is committed with its end: there may be a BEGIN that was typed by hand."""
@@ -531,10 +550,15 @@ class OnlineStatements:
         """Write down what was done, also what the step had left; the caller commits."""
         is_kept = points.keep(session)
         if is_kept and self.step and self.step.has_left:
-            self.step.has_left = False
-            if not self.step.acts_elsewhere:
-                session.execute(_FORGET, self._key(self.step, HALF_DONE))
+            self._forget_left(self.step, session)
         return is_kept
+
+    def _forget_left(self, step: Step, session: "psycopg.Connection[Any] | None" = None) -> None:
+        """Forget that a step has left its transaction: what it had done is noted, or rolled back."""
+        step.has_left = False
+        session = session or self._other
+        if session and not step.acts_elsewhere:
+            session.execute(_FORGET, self._key(step, HALF_DONE))
 
     def _rollback(self, _: Connection) -> None:
         if self.step and self.step.points:

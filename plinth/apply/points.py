@@ -183,6 +183,17 @@ def rolls_back(text: str) -> bool:
     return any(_ROLLS_BACK.match(each) for each in statements_of(text))
 
 
+def may_end_on_its_way(text: str) -> bool:
+    """Whether one of a text's statements may end a transaction, and another one of it fail."""
+    found = statements_of(text)
+    return bool(found[1:]) and any(_ENDS.match(each) or _ROLLS_BACK.match(each) for each in found)
+
+
+def begins_transaction(text: str) -> bool:
+    """Whether one of a text's statements begins a transaction."""
+    return any(_BEGINS.match(each) for each in statements_of(text))
+
+
 def only_ends_transaction(text: str) -> bool:
     """Whether it does nothing else."""
     return ends_transaction(text) and not statements_of(text)[1:]

@@ -627,11 +627,25 @@ LEFT = (
     f"op.execute('commit; {ADD}')",
     f"op.execute('{ADD}')\nop.get_bind().connection.commit()",
 )
+FAILS = f"op.execute('{ADD}; commit; select 1 / count(*) from pass_on')"
+LEFT_BY_FAILURE = (FAILS, f"with op.get_context().autocommit_block():\n    {FAILS}")
 ELSEWHERE = "with op.get_bind().engine.begin() as other:\n    other.execute(sa.text('{}'))"
 ELSEWHERE_TOO = (ELSEWHERE.format(ADD), ELSEWHERE.format("select add_one()"))
 
 
-@pytest.mark.parametrize("way", [*LEFT, *ELSEWHERE_TOO])
+def test_what_fails_before_it_commits_is_rolled_back(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    table.add("b", "a", f"op.execute('{ADD}; select 1 / count(*) from pass_on; commit')")
+    with pytest.raises(CommandError, match="It was rolled back"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select n from t_a") == [(1,)]
+
+
+@pytest.mark.parametrize("way", [*LEFT, *LEFT_BY_FAILURE, *ELSEWHERE_TOO])
 @pytest.mark.parametrize("first", ["", f'{CONCURRENTLY}op.execute("create table t_b ()")\n'])
 def test_what_it_has_committed_by_itself_is_not_done_twice(
     table: History, empty_engine: Engine, empty_url: URL, way: str, first: str
