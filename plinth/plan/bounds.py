@@ -4,7 +4,7 @@ PostgreSQL's own plan says so, whatever words the statement has.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ Plan = dict[str, Any]
 
 _OID = "select cast(%s as regclass)::oid::bigint"
 _CONDITIONS = ("Index Cond", "TID Cond")
+_OF_ANOTHER = re.compile(r'[A-Za-z_]\w*"?\.')
 _EQUALS = re.compile(r"(?<![<>!])=")
 
 
@@ -38,40 +39,48 @@ def gone_through(
             changes = [each for each in _nodes(plan) if each["Node Type"] == "ModifyTable"]
             if all(each["Operation"] == "Insert" for each in changes):
                 return None
-            names = [Identifier(each["Schema"], each["Relation Name"]) for each in changes if _is_open(each)]
+            named = {str(each.get("Subplan Name")): each for each in _nodes(plan)}
+            names = [
+                Identifier(each["Schema"], each["Relation Name"])
+                for each in changes
+                if not _is_limited(each, named)
+            ]
             return {session.execute(_OID, [name.as_string()]).fetchone()[0] for name in names}  # type: ignore[index]
     except psycopg.Error:
         return None
 
 
-def _children(node: Plan) -> list[Plan]:
-    """Return what feeds a node: neither what is computed for each row, nor once."""
-    return [
-        each
-        for each in node.get("Plans", [])
-        if each.get("Parent Relationship") not in {"SubPlan", "InitPlan"}
-        or each.get("Subplan Name", "").startswith("CTE ")
-    ]
-
-
 def _nodes(node: Plan) -> Iterator[Plan]:
     yield node
-    for each in _children(node):
+    for each in node.get("Plans", []):
         yield from _nodes(each)
 
 
-def _is_open(node: Plan) -> bool:
-    """Whether a table is gone through from end to end, or from somewhere on, below no LIMIT."""
-    if node["Node Type"] == "Limit":
+def _is_limited(node: Plan, named: Mapping[str, Plan]) -> bool:
+    """Whether a part of a plan gives no more rows than somebody has named: as a join one of whose sides does.
+
+    Args:
+        node: the part.
+        named: the plans of WITH, by what EXPLAIN calls them.
+    """
+    kind, inner = node["Node Type"], node.get("Plans", [])
+    # What is computed for each row, or once, feeds nothing.
+    feeding = [each for each in inner if each.get("Parent Relationship") not in {"SubPlan", "InitPlan"}]
+    if kind in {"Limit", "Values Scan"} or (kind == "Result" and not feeding):
+        return True
+    if "CTE Name" in node:
+        plan = named.get(f"CTE {node['CTE Name']}")
+        return plan is not None and _is_limited(plan, named)
+    if "Relation Name" in node and kind != "ModifyTable":
+        conditions = (each[name] for each in _nodes(node) for name in _CONDITIONS if name in each)
+        return any(_names_rows(condition, node["Alias"]) for condition in conditions)
+    sides = [_is_limited(each, named) for each in feeding]
+    return all(sides) if kind in {"Append", "Merge Append", "ModifyTable"} else any(sides)
+
+
+def _names_rows(condition: str, alias: str) -> bool:
+    """Whether a condition says which rows by constants, and not but where to begin, or by another table."""
+    own = condition.replace(f"{alias}.", "")
+    if _OF_ANOTHER.search(own):
         return False
-    is_scan = "Relation Name" in node and node["Node Type"].endswith("Scan")
-    if not is_scan:
-        return any(map(_is_open, _children(node)))
-    # A bitmap's conditions stand below it.
-    conditions = [each[name] for each in _nodes(node) for name in _CONDITIONS if name in each]
-    return all(map(_says_no_end, conditions))
-
-
-def _says_no_end(condition: str) -> bool:
-    """Whether a condition says but where to begin or to end; one with another table's column has an "="."""
-    return not (_EQUALS.search(condition) or ("<" in condition and ">" in condition))
+    return bool(_EQUALS.search(own) or ("<" in own and ">" in own))

@@ -185,13 +185,15 @@ CHANGES = [
     (CONCURRENTLY + execute("update users set old = code -- no limit"), "blocks"),
     *(
         (
-            CONCURRENTLY + execute(statement.format("(select id from users where old is null limit 1000)")),
+            CONCURRENTLY
+            + execute(statement.format("(select id from users where id > 0 order by id limit 1000)")),
             "online",
         )
         for statement in (
             "update users set old = code where id in {}",
             "update users set old = code where id = any(array{})",
             "with b as {} update users set old = 1 from b where b.id = users.id",
+            "with b as {} update users set old = 1 from b where b.id = users.id returning users.id",
         )
     ),
     (CONCURRENTLY + execute("update users set old = code where id >= 0 and id < 1000"), "online"),
@@ -269,7 +271,7 @@ def test_batches_of_a_backfill_are_seen_because_tables_have_a_row(
 with op.get_context().autocommit_block():
     bind = op.get_bind()
     while bind.execute(sa.text(
-        "update users set old = 0 where id in (select id from users where old is null limit 1000)"
+        "update users set old = 0 where id in (select id from users where id > 0 order by id limit 1000)"
     )).rowcount:
         pass
 """
