@@ -118,12 +118,12 @@ def _tests_pass(folder: Path, arguments: Sequence[str]) -> bool:
         for name in ("TEST_DATABASE_URL", "APP_ENV", "PLINTH_HOME")
         if (value := settings.variable(name))
     }
+    environment = dict(os.environ)
     # What is installed "editable" is imported from here, and not from there.
-    paths = [str(folder), str(folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
+    paths = [str(folder), str(folder / "src"), environment.get("PYTHONPATH")]
+    environment |= {
         "PLINTH_HOME": str(settings.root() / ".postgres"),
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         **given,
     }
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *left_out, *arguments]

@@ -81,7 +81,7 @@ def shop(tmp_path: Path, empty_url: URL) -> Existing:
 
 
 @pytest.fixture
-def look(shop: Existing, monkeypatch: pytest.MonkeyPatch) -> Look:
+def look(shop: Existing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Look]:
     """Return a function that adopts the shop within this process."""
     monkeypatch.setenv("PLINTH_HOME", own_home())  # a server of the shop's own would be left running
     monkeypatch.chdir(shop.root)
@@ -96,7 +96,8 @@ def look(shop: Existing, monkeypatch: pytest.MonkeyPatch) -> Look:
         settings.use_root(shop.root / "alembic.ini")
         return adopt(alembic_config(), **given)  # type: ignore[arg-type]
 
-    return run
+    yield run
+    settings.tool_settings.cache_clear()
 
 
 def users(shop: Existing, url: URL) -> None:

@@ -382,7 +382,7 @@ def test_packages_do_not_go_elsewhere(tmp_path: Path) -> None:
 def test_an_environment_without_packages_does_not_count_as_made(tmp_path: Path) -> None:
     copy_files(["install.py", "pyproject.toml", "requirements.lock"], tmp_path)
     installer = tmp_path / "uv"
-    installer.write_text(f"#!/bin/sh\ntest $1 = pip || exec {sys.executable} -m venv --without-pip .venv\n")
+    installer.write_text(f"#!/bin/sh\ntest $1 = pip || exec '{sys.executable}' -m venv --without-pip .venv\n")
     installer.chmod(0o755)
     command = [sys.executable, "-I", "install.py", "requirements.lock"]
     environment = {"PATH": str(tmp_path)}
