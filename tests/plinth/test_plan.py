@@ -271,7 +271,7 @@ def test_batches_of_a_backfill_are_seen_because_tables_have_a_row(
 with op.get_context().autocommit_block():
     bind = op.get_bind()
     while bind.execute(sa.text(
-        "update users set old = 0 where id in (select id from users where id > 0 order by id limit 1000)"
+        "update users set old = 0 where id in (select id from users where old is null limit 1000)"
     )).rowcount:
         pass
 """
