@@ -8,7 +8,7 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `irreversible`, `losses`: what stops a downgrade before anything ran.
 - `retry`, `watch`, `progress`: waiting for other sessions, naming them, showing how far things are.
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
-- `answers`, `helpers`: what statements answered, to be given once more; what a revision imports.
+- `answers`: what statements answered, to be given once more; `sources`: what a revision's source tells.
 - `grants`: privileges on what a revision makes anew.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
 - `half_done`: those of which nobody knows how far they came, and which nothing passes over.

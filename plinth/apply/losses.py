@@ -21,7 +21,8 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from plinth.apply import sequences, session
-from plinth.apply.points import rolls_back, unseen
+from plinth.apply.points import rolls_back
+from plinth.apply.sources import unseen
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, INSUFFICIENT_PRIVILEGE, sqlstate
 

@@ -10,7 +10,6 @@ which are noted with the step that came next. Behind the last point everything r
 for its session (SET, SAVEPOINT, …) always does, also as a part of a text of several statements.
 """
 
-import ast
 import functools
 import hashlib
 import re
@@ -26,8 +25,8 @@ from sqlalchemy import Connection
 
 from plinth import checksum
 from plinth.apply.answers import MOST, Answer, answer_of, failure_of
-from plinth.apply.helpers import helpers, tree_of
 from plinth.apply.session import codec
+from plinth.apply.sources import helpers, unseen_in
 from plinth.errors import PlinthError
 from plinth.sql_text import IDENTIFIER, SPACE, plain
 
@@ -344,7 +343,7 @@ class Points:
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
-        by = _unseen_anywhere(source) if begun.done else None
+        by = unseen_in(source) if begun.done else None
         if by:
             raise PointError(
                 f"Revision {revision} was interrupted after its step {begun.last}, and what it does by the "
@@ -651,24 +650,6 @@ def may_commit(source: bytes | None) -> bool:
     if source is None or b"commit" in source.lower():
         return True
     return any(b"commit" in text.lower() for _, text in helpers(source))
-
-
-def _unseen_anywhere(source: bytes | None) -> str | None:
-    for name, text in (("", source), *helpers(source)):
-        by = unseen(tree_of(text))
-        if by:
-            return f"{by} of {name}" if name else by
-    return None
-
-
-def unseen(tree: ast.Module | None) -> str | None:
-    """Return by what a revision speaks to the driver itself, if it does; SQLAlchemy tells nothing of that."""
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "cursor":
-            return f"cursor() in line {node.lineno}"
-        if isinstance(node, ast.Attribute) and node.attr in {"driver_connection", "dbapi_connection"}:
-            return f"{node.attr} in line {node.lineno}"
-    return None
 
 
 def way_back(direction: str) -> str:

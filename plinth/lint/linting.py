@@ -15,6 +15,7 @@ from alembic.script import Script, ScriptDirectory
 from plinth import settings
 from plinth.apply.ledger import ancestors
 from plinth.apply.phases import AFTER, phase_of
+from plinth.apply.sources import unseen_in
 from plinth.apply.standing import refuse_long_id
 from plinth.connecting import connect
 from plinth.errors import PlinthError
@@ -23,7 +24,7 @@ from plinth.lint.exceptions import exceptions_in
 from plinth.lint.rendering import Rendered, Sql, render
 from plinth.lint.squawk import Complaint, complaints
 from plinth.plan.facts import ASKS, START, Revision, beginning_with
-from plinth.plan.measuring import Measured, measure, unseen_in
+from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons
 from plinth.revision_files import refuse_unloadable
 from plinth.revision_names import LONGEST_ID
@@ -195,7 +196,7 @@ def _checked(
             *(_of_measurement(measured, statements, said) if measured else _of_text(statements, said)),
             *_of_form(statements, measured, said),
         ]
-        by = unseen_in(file)
+        by = unseen_in(file.read_bytes())
         found += [_finding("not-checked", f"{by} speaks to the driver itself")] if by else []
         if phase_of(revision) == AFTER:
             found = [each for each in found if each.rule not in rules.BEFORE_THE_CODE]

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from alembic.runtime.migration import MigrationStep, RevisionStep
 from sqlalchemy import Connection, Engine
 
-from plinth.apply.helpers import helpers, tree_of
 from plinth.apply.ledger import version_table
-from plinth.apply.points import unseen
 from plinth.catalog import Catalog
 from plinth.plan.facts import Revision
 from plinth.plan.recorder import Recorder
@@ -30,13 +27,6 @@ class Measured:
     revisions: Sequence[Revision]
     failure: str | None = None
     triggers: Collection[tuple[str, str]] = ()
-
-
-def unseen_in(file: Path) -> str | None:
-    """Return by what a revision, or what it imports, speaks to the driver itself: that isn't measured."""
-    source = file.read_bytes()
-    sources = (source, *(text for _, text in helpers(source)))
-    return next(filter(None, (unseen(tree_of(text)) for text in sources)), None)
 
 
 def measure(history: History, target: Connection, applied: Sequence[str]) -> Measured:

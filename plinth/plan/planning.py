@@ -13,9 +13,10 @@ from sqlalchemy import Connection, text
 from plinth import environment
 from plinth.apply import phases
 from plinth.apply.ledger import ancestors
+from plinth.apply.sources import unseen_in
 from plinth.errors import PlinthError
 from plinth.plan.facts import Revision, Table
-from plinth.plan.measuring import Measured, measure, unseen_in
+from plinth.plan.measuring import Measured, measure
 from plinth.plan.triggers import unknown
 from plinth.plan.verdict import Reason, reasons, worst
 from plinth.scratch.databases import undisturbed
@@ -189,7 +190,7 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
 
 def _unseen(history: History, revision: Revision) -> list[str]:
     script = history.script.get_revision(revision.revision)
-    by = script and unseen_in(Path(script.path))
+    by = script and unseen_in(Path(script.path).read_bytes())
     return [f"It speaks to the driver itself ({by}): what it does there is not in this plan."] if by else []
 
 

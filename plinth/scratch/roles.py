@@ -12,14 +12,13 @@ from psycopg.sql import Identifier
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from plinth.sql_text import SPACE, plain
+from plinth.sql_text import IDENTIFIER, SPACE, plain
 
 log = logging.getLogger(__name__)
 
-_NAME = r'"(?:[^"]|"")+"|[^\W\d][\w$]*'
 _ABOUT = (
     r"(create|alter|drop)\s+(?:role|group|user(?!\s+mapping\b))\s+(?:if\s+exists\s+)?"
-    rf"((?:{_NAME})(?:\s*,\s*(?:{_NAME}))*)"
+    rf"({IDENTIFIER}(?:\s*,\s*{IDENTIFIER})*)"
 )
 _COMMAND = re.compile(rf"\A{SPACE}{_ABOUT}", re.IGNORECASE | re.DOTALL)
 # In a block of PL/pgSQL, where a statement begins.
@@ -117,4 +116,4 @@ def _oid(cursor: Any, name: str) -> int | None:  # noqa: ANN401 - psycopg's
 
 def _names(command: re.Match[str]) -> list[str]:
     """Return the roles that a command is about."""
-    return [plain(each) for each in re.findall(_NAME, command[2])]
+    return [plain(each) for each in re.findall(IDENTIFIER, command[2])]

@@ -1,4 +1,4 @@
-"""The modules that a revision imports, which act in its name: what they do stands nowhere in its file."""
+"""What a revision's source tells, and that of the modules that it imports, which act in its name."""
 
 import ast
 import importlib.util
@@ -34,3 +34,22 @@ def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
             spec = importlib.util.find_spec(name)
             if spec and spec.origin and spec.has_location:
                 yield name, Path(spec.origin).read_bytes()
+
+
+def unseen_in(source: bytes | None) -> str | None:
+    """Return by what a revision, or what it imports, speaks to the driver itself; None if neither does."""
+    for name, text in (("", source), *helpers(source)):
+        by = unseen(tree_of(text))
+        if by:
+            return f"{by} of {name}" if name else by
+    return None
+
+
+def unseen(tree: ast.Module | None) -> str | None:
+    """Return by what a revision speaks to the driver itself, if it does; SQLAlchemy tells nothing of that."""
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "cursor":
+            return f"cursor() in line {node.lineno}"
+        if isinstance(node, ast.Attribute) and node.attr in {"driver_connection", "dbapi_connection"}:
+            return f"{node.attr} in line {node.lineno}"
+    return None
