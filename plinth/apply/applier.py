@@ -500,8 +500,7 @@ class _Applier:
             points = self._points(context, step, half_way)
             # What is interrupted was measured when it began.
             self._online.waits.begin()
-            if not (points and points.are_kept):
-                self._refuse_losses(context, planned, number)
+            empty = [] if points and points.are_kept else self._refuse_losses(context, planned, number)
             if number + 1 == len(planned):
                 self._flushing.resume()
             self._begin(step)
@@ -511,7 +510,7 @@ class _Applier:
             self._online.follow(running)
             self._online.waits.begin()
             self._step_began = time.monotonic()
-            self._look_after(step)
+            self._look_after(step, empty)
             yield step
             self._online.follow(None)
             self._running = None
@@ -541,13 +540,20 @@ class _Applier:
         self._planned, self._to_take_back = planned, {each.revision for each in back}
         return entries
 
-    def _look_after(self, step: MigrationStep) -> None:
-        """See in which transaction a step ends, also when it fails: Alembic then rolls back."""
+    def _look_after(self, step: MigrationStep, empty: Sequence[losses.Empty]) -> None:
+        """See in which transaction a step ends, also when it fails: Alembic then rolls back.
+
+        Args:
+            step: the step.
+            empty: what it drops, and may only while that is empty.
+        """
         run = step.migration_fn
 
         @functools.wraps(run)
         def looked_after(**arguments: object) -> None:
             try:
+                with self._online.unwatched():
+                    losses.hold(self._connection, empty)
                 run(**arguments)
             finally:
                 self._online.look()
@@ -652,8 +658,8 @@ class _Applier:
 
     def _refuse_losses(
         self, context: MigrationContext, planned: Sequence[MigrationStep], number: int
-    ) -> None:
-        """Say what the next downgrades lose; return if they may.
+    ) -> list[losses.Empty]:
+        """Say what the next downgrades lose; return what the first may drop only while it is empty.
 
         Where they may not, each is measured once more before it runs: meanwhile rows may have come.
 
@@ -662,7 +668,7 @@ class _Applier:
         """
         is_known = number < self._measured
         if not undoes(planned[number]) or (is_known and not self._objection):
-            return
+            return []
         objection = self._objection = safety.objection_to_losses(self._connection)
         downgrades = [planned[number]] if is_known else list(itertools.takewhile(undoes, planned[number:]))
         lost = losses.measure(
@@ -675,6 +681,9 @@ class _Applier:
         self._measured = max(self._measured, number + max(lost.measured, 1))
         if lost.found:
             log.warning("This loses %s.", ", ".join(lost.found))
+        if objection and len(downgrades) > 1:
+            return self._refuse_losses(context, planned, number)  # what this one drops, of all
+        return lost.empty if objection else []
 
 
 def _names(context: MigrationContext) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class Callers:
             tried: list[MigrationStep] = []
             lost = losses.measure(context, self._connection, downgrades, tried.append, strictly=True)
             refuse_losses(lost, name_of(tried[-1]) if tried else "", objection)
+            losses.hold(self._connection, lost.empty)  # in the caller's transaction, which all of them share
 
 
 def refuse_losses(lost: losses.Losses, revision: str, objection: str) -> None:

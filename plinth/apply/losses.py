@@ -8,7 +8,7 @@ what is gone is counted once it is back.
 import ast
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, CursorResult, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
+from plinth import safety
 from plinth.apply import sequences, session
 from plinth.apply.points import rolls_back
 from plinth.apply.sources import unseen
@@ -115,11 +116,55 @@ class Losses:
         found: each as a message has it, with the number of rows.
         measured: how many of the steps are known: all, or those before the one that can't be.
         blind: why the next one can't be, to follow the revision's name; None when all are known.
+        empty: what goes and had no rows, or values.
     """
 
     found: list[str] = field(default_factory=list)
     measured: int = 0
     blind: str | None = None
+    empty: list["Empty"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Empty:
+    """A table without rows, or a column without values, that goes.
+
+    Args:
+        table: as a message has it.
+        sql: its name in SQL.
+        column: its name; None of the whole table.
+    """
+
+    table: str
+    sql: str
+    column: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """What it is, as a message has it."""
+        return f"table {self.table}" if self.column is None else f"column {self.table}.{self.column}"
+
+
+def hold(connection: Connection, empty: Sequence[Empty]) -> None:
+    """Keep what was empty when it was measured from getting rows, until the transaction ends.
+
+    Args:
+        connection: in the transaction in which it goes.
+        empty: what goes; of nothing else is the lock a strong one.
+
+    Raises:
+        SafetyError: rows have come since.
+    """
+    for sql in dict.fromkeys(each.sql for each in empty):
+        connection.exec_driver_sql(f"lock table {sql} in access exclusive mode".replace("%", "%%"))
+    for each in empty:
+        having = "" if each.column is None else f" where {Identifier(each.column).as_string()} is not null"
+        some = f"select exists (select from {each.sql}{having})"  # noqa: S608 - quoted
+        if connection.exec_driver_sql(some.replace("%", "%%")).scalar_one():
+            raise safety.SafetyError(
+                f"This would lose {each.shown}: rows have come while it was measured. "
+                "The same command counts them."
+            )
 
 
 class _Unmeasurable(Exception):  # noqa: N818 - it ends the measuring and is no error
@@ -172,11 +217,14 @@ def measure(
         _undo(connection, in_callers=in_callers)
         if not connection.closed and not connection.invalidated:
             sequences.put_back(connection, standing)
+    had = [_content(connection, each.before) for each in suspects]
     losses.found = [
         *_gone(connection, before, after),
-        *_lost_values(connection, suspects, left),
+        *_lost_values(suspects, had, left),
         *_removed(before, after),
     ]
+    valued = {each.before.key for each, content in zip(suspects, had, strict=True) if content and content[0]}
+    losses.empty = list(dict.fromkeys(_empty(before, after, valued)))
     if not in_callers:
         connection.rollback()
     return losses
@@ -329,6 +377,9 @@ class _Picture:
         return _Picture(tables, {column.key: column for column in columns}, (objects[0], objects[1]))
 
 
+_Content = tuple[int, object]  # how many values, and a checksum of them
+
+
 @dataclass(frozen=True)
 class _Suspect:
     """A column whose values may have changed: before, and what now bears its name."""
@@ -368,6 +419,18 @@ def _gone(connection: Connection, before: _Picture, after: _Picture) -> Iterator
             yield from _shown(connection, column.table, kind)
 
 
+def _empty(before: _Picture, after: _Picture, valued: Set[tuple[int, int]]) -> Iterator[Empty]:
+    """Yield what is gone where nothing is lost, but for columns with values that were made anew."""
+    names = {column.names for column in after.columns.values()}
+    made_anew = {column.table.oid for column in before.columns.values() if column.names in names}
+    for key, column in before.columns.items():
+        table = column.table
+        if key not in after.columns and key not in valued and table.kind in "rp":
+            is_whole = table.oid not in after.tables and table.oid not in made_anew
+            sql = Identifier(table.schema, table.name).as_string()
+            yield Empty(table.full_name, sql, None if is_whole else column.name)
+
+
 def _shown(connection: Connection, table: Table, kind: str, column: str | None = None) -> Iterator[str]:
     name = table.full_name + (f".{column}" if column else "")
     if table.hides_rows:
@@ -381,7 +444,7 @@ def _shown(connection: Connection, table: Table, kind: str, column: str | None =
             yield f"{kind} {name} ({rows} row{'' if rows == 1 else 's'})"
 
 
-def _content(connection: Connection, column: Column) -> tuple[int, object] | None:
+def _content(connection: Connection, column: Column) -> _Content | None:
     """Return how many values a column has, and a checksum of them as text; None when that takes too long."""
     table = column.table
     if table.hides_rows or table.estimate > COUNTED or not table.is_populated:
@@ -393,13 +456,12 @@ def _content(connection: Connection, column: Column) -> tuple[int, object] | Non
 
 
 def _lost_values(
-    connection: Connection, suspects: Sequence[_Suspect], left: Sequence[tuple[int, object] | None]
+    suspects: Sequence[_Suspect], had: Sequence[_Content | None], left: Sequence[_Content | None]
 ) -> Iterator[str]:
     """Yield the columns that have other values than before."""
-    for suspect, now in zip(suspects, left, strict=True):
+    for suspect, then, now in zip(suspects, had, left, strict=True):
         column = suspect.before
         name = f"{column.table.full_name}.{column.name}"
-        then = _content(connection, column)
         if then is None or now is None:
             if column.table.hides_rows:
                 yield f"values of column {name} (rows that row security hides from this role)"

@@ -666,12 +666,18 @@ class OnlineStatements:
     def _one(self, sql: str, *parameters: object) -> Any:  # noqa: ANN401
         return self._run(sql, *parameters).first()
 
-    def _run(self, sql: str, *parameters: object) -> CursorResult[Any]:
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Take the statements for no revision's as long as the block runs."""
         self._are_ours = True
         try:
-            return self.connection.exec_driver_sql(sql, parameters)
+            yield
         finally:
             self._are_ours = False
+
+    def _run(self, sql: str, *parameters: object) -> CursorResult[Any]:
+        with self.unwatched():
+            return self.connection.exec_driver_sql(sql, parameters)
 
 
 def _in_autocommit(connection: Connection) -> bool:

@@ -257,6 +257,46 @@ def test_rows_that_come_while_others_are_undone_are_not_lost_either(
     assert rows(empty_url, "select count(*) from t_b") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("up", "down", "row", "no_row"),
+    [
+        ("create table t_c (id int)", "drop table t_c", "insert into t_c values (1)", "delete from t_c"),
+        (
+            "alter table t_b add c int",
+            "alter table t_b drop c",
+            "update t_b set c = 1",
+            "update t_b set c = null",
+        ),
+    ],
+)
+def test_rows_that_come_between_the_last_look_and_the_drop_are_not_lost_either(  # noqa: PLR0917 - a case
+    applied: History, foreign_engine: Engine, empty_url: URL, up: str, down: str, row: str, no_row: str
+) -> None:
+    do(empty_url, "insert into t_b values (1)")
+    applied.add("c", "b", f"op.execute({up!r})", f"op.execute({down!r})")
+    command.upgrade(applied.config(foreign_engine), "head")
+    ends: list[int] = []
+
+    @event.listens_for(foreign_engine, "before_cursor_execute")
+    def begin_to_count(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "create temporary table plinth_only_a_trial" in statement:
+            ends.append(0)
+
+    @event.listens_for(foreign_engine, "rollback")
+    def write_when_it_is_measured(_: Connection) -> None:
+        if ends:
+            ends[-1] += 1
+            if ends == [2]:  # the trial's end, and that of the look at what is back
+                do(empty_url, row)
+
+    with pytest.raises(CommandError, match=r"would lose .*: rows have come"):
+        command.downgrade(applied.config(foreign_engine), "b")
+    assert heads(empty_url) == {"c"}
+    do(empty_url, no_row)
+    command.downgrade(applied.config(foreign_engine), "b")
+    assert heads(empty_url) == {"b"}
+
+
 def test_in_development_the_loss_is_only_said(
     applied: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
