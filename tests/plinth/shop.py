@@ -561,7 +561,7 @@ STEPS = [
 # What code that runs would notice: lint wants the author's reason in the file.
 NOTICED = {
     *("rename products title to name", "rename tags to labels", "move suppliers out of the warehouse"),
-    "create categories, and rename reviews said to words",
+    *("create categories, and rename reviews said to words", "rename order status paid to settled"),
     *("add customers postcode", "let postcodes be shorter, and cups be of interest"),  # a domain's check
 }
 
