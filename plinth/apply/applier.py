@@ -55,13 +55,6 @@ from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
 
-# What messages ask for, and what instead where the same command would count anew: `standing` names another.
-_OTHERWISE = {
-    "Run the same command again": "Go on as said",
-    "run the same command again": "go on as said",
-    "the same command goes on behind it": "is passed over",
-}
-
 
 class Migrate(Protocol):
     """The part of `plinth.env`: configure the context with these options and run the migrations."""
@@ -236,7 +229,11 @@ class _Applier:
         place = ", ".join(sorted(self._heads)) or "base"
         done = f"{self._done} of {total} revision{'s' * (total != 1)} done; the database stands at {place}."
         left = self._left_to_type()
-        return f"{done} To go on: {left}; the same command would count from here." if left else done
+        if not left:
+            return done
+        return (
+            f'{done} To go on: {left}. What was typed would count from here: "the same command" is this one.'
+        )
 
     def _left_to_type(self) -> str:
         """Return what to type for what is left, where the same command would do something else now."""
@@ -245,21 +242,13 @@ class _Applier:
 
     @contextmanager
     def saying_what_is_left(self) -> Iterator[None]:
-        """Say it of a lost connection, too; the same command is asked for only where it means the rest."""
+        """Say it of a lost connection, too."""
         try:
             yield
         except Exception as error:
-            said: Exception = error
-            if not isinstance(error, PlinthError | CommandError):
-                if not session.is_lost(self._connection, error):
-                    raise
-                said = self.lost(error)
-            elif not self._left_to_type():
+            if isinstance(error, PlinthError | CommandError) or not session.is_lost(self._connection, error):
                 raise
-            words = str(said)
-            for again, instead in _OTHERWISE.items() if self._left_to_type() else ():
-                words = words.replace(again, instead)
-            raise ApplyError(words) from error
+            raise self.lost(error) from error
 
     def lost(self, error: Exception) -> ApplyError:
         """Return what to say when there is no connection any more."""
