@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from alembic.config import Config
@@ -26,7 +26,7 @@ from plinth.apply.standing import (
     slipped_in,
     unknown_heads,
 )
-from plinth.autogenerate.change.quoting import shown_names
+from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
 from plinth.autogenerate.prove.proof import shown_differences, title
@@ -44,7 +44,7 @@ from plinth.scratch.baseline import (
     without,
 )
 from plinth.scratch.cache import count_known, remembered
-from plinth.scratch.databases import NoScratchError, place_of, scratch_database
+from plinth.scratch.databases import NoScratchError, begin_again, place_of, scratch_database
 from plinth.scratch.revisions import (
     History,
     RevisionError,
@@ -268,7 +268,7 @@ def _tried(
 ) -> tuple[Catalog | None, Report]:
     """Try all revisions; return what they make, or None when they can't be applied, and what was found."""
     report, history, metadata = Report(), found.history, found.options.get("target_metadata")
-    if not try_all(engine, history, report):
+    if not try_all(engine, history, report, is_empty=baseline is None):
         report.notes.append("What comes after it was not tried, and models and database were not compared.")
         return None, report
     with engine.connect() as connection:
@@ -291,8 +291,15 @@ def _tried(
     return made, report
 
 
-def try_all(engine: Engine, history: History, report: Report) -> bool:
-    """Return whether all revisions could be applied."""
+def try_all(engine: Engine, history: History, report: Report, *, is_empty: bool = True) -> bool:
+    """Return whether all revisions could be applied.
+
+    Args:
+        engine: of a scratch database, which has all of them afterwards.
+        history: the revisions.
+        report: gets what is wrong with them.
+        is_empty: nothing was in it, so that it can be made anew behind a downgrade that leaves something.
+    """
     steps = all_steps(history.script)
     with engine.connect() as connection:
         key = [place_of(connection), history.key]
@@ -300,6 +307,7 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     tried = count_known("tried", [[*key, digest] for digest in digests])
     proven = {step.revision.revision for step in steps[:tried]}
     problems = len(report.problems)
+    undone: set[str] = set()
 
     def walk(connection: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
         before: Catalog | None = None
@@ -316,7 +324,9 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 found = differences(history.read(connection), before)
                 if found:
                     what = f"The downgrade of revision {title(revision)} doesn't put back what was there:"
-                    report.add("downgrade", revision.revision, shown_differences(what, found))
+                    shown = shown_differences(what, found)
+                    report.add("downgrade", revision.revision, f"{shown}{_how_types_go(found)}")
+                undone.add(revision.revision)
                 yield history.up(revision)
             before = after
 
@@ -324,6 +334,12 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
         try:
             run(engine, history, walk)
         except RevisionError as error:
+            if error.is_upgrade and is_empty and error.revision in undone - proven:
+                _say_it_stays_undone(error, report)
+                begin_again(engine)
+                names = [step.revision.revision for step in steps]
+                proven.update(names[: names.index(error.revision) + 1])
+                continue
             report.add(
                 "upgrade" if error.is_upgrade else "downgrade",
                 error.revision,
@@ -337,6 +353,29 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     if digests and len(report.problems) == problems:
         remembered("tried", [*key, digests[-1]], lambda: True)
     return True
+
+
+def _how_types_go(found: Sequence[Difference]) -> str:
+    """Return what to write where a downgrade leaves enums, as Alembic's own do."""
+    left = [each for each in found if each.kind == "enum" and not each.attribute and each.wanted is None]
+    if not left:
+        return ""
+    words = "\n".join(f"    op.execute({f'DROP TYPE {_sql_name(each)}'!r})" for each in left)
+    return f"\n  An enum stays when its last column goes. At the end of that downgrade():\n{words}"
+
+
+def _sql_name(enum: Difference) -> str:
+    name = enum.actual.name
+    return quoted(name.name) if enum.name == name.name else f"{quoted(name.schema)}.{quoted(name.name)}"
+
+
+def _say_it_stays_undone(error: RevisionError, report: Report) -> None:
+    """Note that a revision can't be applied again, where what its downgrade leaves is named."""
+    last = report.problems[-1] if report.problems else None
+    if last and (last.kind, last.name) == ("downgrade", error.revision):
+        report.problems[-1] = replace(last, message=f"{last.message}\n  Applied again: {error}")
+    else:
+        report.add("downgrade", error.revision, f"Applied again after its downgrade: {error}")
 
 
 def _digests(revisions: Sequence[Script]) -> list[str]:

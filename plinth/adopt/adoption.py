@@ -31,7 +31,7 @@ from plinth.lint.linting import REFUSED, lint
 from plinth.revision_files import refuse_unloadable
 from plinth.scratch.baseline import begins_with_what_stands, named, revisions_catalog, standing_below, without
 from plinth.scratch.databases import NoScratchError, scratch_database
-from plinth.scratch.revisions import RevisionError, all_steps, copy_missing, upgrade
+from plinth.scratch.revisions import all_steps, copy_missing, upgrade
 
 
 @dataclass(frozen=True)
@@ -283,24 +283,14 @@ class _Looking:
         report = Report()
         with scratch_database(self.target) as engine:
             is_done = try_all(engine, self.history, report) and self._look_at_what_comes_of_it(engine, report)
-        stops = next((each for each in report.problems if each.kind == "upgrade"), None)
-        if stops is not None:  # perhaps only behind a downgrade that has left something
-            with scratch_database(self.target) as engine:
-                is_done = self._is_applied(engine) and self._look_at_what_comes_of_it(engine, report)
         if is_done:
             return
+        stops = next((each for each in report.problems if each.kind == "upgrade"), None)
         self.found.from_nothing = False
         if self.standing is not None and (stops is None or stops.is_missing):
             self._try_on_what_stands(self.standing)
         else:
             self._count(report)
-
-    def _is_applied(self, engine: Engine) -> bool:
-        try:
-            upgrade(engine, self.history)
-        except RevisionError:
-            return False
-        return True
 
     def _look_at_what_comes_of_it(self, engine: Engine, report: Report) -> bool:
         """Compare what the revisions made from nothing; return False where they don't make the database."""
@@ -349,7 +339,7 @@ class _Looking:
         with scratch_database(self.target) as engine:
             below = standing_below(self.target, engine, self.history)
             self.found.not_made = named(below)
-            is_done = try_all(engine, self.history, report)
+            is_done = try_all(engine, self.history, report, is_empty=False)
             self._count(report)
             if is_done:
                 self._compare(engine, self._read(engine), below)

@@ -113,6 +113,21 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
         raise NoScratchError(f"There is no scratch database: {error}") from error
 
 
+def begin_again(scratch: Engine) -> None:
+    """Make a scratch database anew: empty, and with the settings that it had.
+
+    Args:
+        scratch: its engine, of which no connection is in use.
+    """
+    with scratch.connect() as connection:
+        facts = _facts(connection)
+    scratch.dispose()
+    with connect_to_maintenance_database(scratch.url) as server:
+        name = str(scratch.url.database)
+        _run(server, SQL("drop database {} with (force)").format(Identifier(name)))
+        _create(server, name, facts, on_own_server=True)
+
+
 def objection_to_scratch(target: Connection) -> str | None:
     """Return why no scratch database may be made on a database's own server; None when it may.
 

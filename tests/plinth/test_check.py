@@ -119,8 +119,31 @@ def test_an_upgrade_that_works_only_once(history: History, checked: Check) -> No
     history.add("b", "a", 'op.execute("select lo_create(4711)")')
     history.add("c", "b", 'op.execute("select nobody")')
     report = checked("a")
-    assert [(each.kind, each.name) for each in report.problems] == [("upgrade", "b")]
+    assert [(each.kind, each.name) for each in report.problems] == [("downgrade", "b"), ("upgrade", "c")]
+    assert "Applied again after its downgrade" in messages(report)
     assert report.notes == ["What comes after it was not tried, and models and database were not compared."]
+
+
+def test_behind_a_downgrade_that_leaves_a_type_the_rest_is_tried(history: History, checked: Check) -> None:
+    """As those of Alembic's own autogenerate do, which drops no enum."""
+    history.tables("a")
+    moods = 'sa.Enum("good", "bad", name="Mood")'
+    up = f'op.create_table("t_b", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("m", {moods}))'
+    history.add("b", "a", up, 'op.drop_table("t_b")')
+    history.add("c", "b", "op.execute('create type kind as enum ()')")
+    history.add("d", "c", 'op.execute("create view d as select 1 as n")', "pass")
+    metadata = models("a", "b")
+    metadata.tables["t_b"].append_column(sa.Column("m", sa.Enum("good", "bad", name="Mood")))
+    for _ in range(2):
+        report = checked(metadata=metadata)
+        assert [(each.kind, each.name) for each in report.problems] == [
+            *(("downgrade", name) for name in ("b", "c", "d")),
+            ("models", "models"),
+        ], messages(report)
+    text = messages(report)
+    assert "op.execute('DROP TYPE \"Mood\"')" in text
+    assert "Applied again: Revision b (make b) fails in its upgrade: type" in text
+    assert "enum kind is too much" in text
 
 
 def test_what_cannot_be_undone_is_not_undone(history: History, checked: Check) -> None:
