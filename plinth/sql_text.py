@@ -1,12 +1,311 @@
-"""Pieces of the text of statements: names, and what stands between words."""
+"""The text of statements, read by PostgreSQL's lexical rules.
 
-# What may stand between words; possessive, for else what comes next is looked for in each way to cut it up.
+What a comment, a string or a name in quotes says is no word of a statement. A form of words is written as in
+PostgreSQL's documentation, and found by whole tokens:
+
+    lexed(text).begins("alter table [if exists] [only] <table> rename {to | column <old> to} <new>")
+
+`<…>` is a name, with its schema where it has one, or a constant; `...` is anything but a semicolon.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+# Patterns for what doesn't read tokens yet. SPACE may stand between words; it is possessive, for else what
+# comes next is looked for in each way to cut it up.
 SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)*+"
-IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'  # a pattern
+IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+
+LONGEST = 63  # bytes of a name; PostgreSQL cuts off the rest
+
+_LETTER = r"A-Za-z_\x80-\U0010FFFF"  # what isn't ASCII is a letter, whatever it is
+_LINE = r"--[^\n\r]*+"
+_PART = r"'(?:[^']|'')*+(?:'|\Z)"
+_ESCAPED_PART = r"'(?:[^'\\]|''|\\.?)*+(?:'|\Z)"
+_ON = rf"[ \t\f\v]*+(?:{_LINE})?[\n\r](?:[ \t\n\r\f\v]|{_LINE}[\n\r])*+"  # between two parts of a string
+_OPERATOR = r"(?!--|/\*)[-+*/<>=]"
+_SPECIAL = r"[~!@#^&|`?%]"  # without one of these an operator of several characters doesn't end with + or -
+_TOKEN = re.compile(
+    rf"(?:[ \t\n\r\f\v]++|{_LINE})*+(?:"
+    rf"(?P<word>(?![eEbBxXnN]'|[uU]&['\"])[{_LETTER}][{_LETTER}0-9$]*+)"
+    rf"|(?P<string>(?:[bBxXnN]|[uU]&)?{_PART}(?:{_ON}{_PART})*+"
+    rf"|[eE]{_ESCAPED_PART}(?:{_ON}{_ESCAPED_PART})*+"
+    rf"|(?P<tag>\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$).*?(?:(?P=tag)|\Z))"
+    rf'|(?P<quoted>(?:[uU]&)?"(?:[^"]|"")*+(?:"|\Z))'
+    r"|(?P<comment>/\*)|(?P<end>\Z)"
+    r"|(?P<other>[(),;]|\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_]|\.(?!\.))*+|\$[0-9]+|::|:=|\.\."
+    rf"|(?:{_OPERATOR})*+{_SPECIAL}(?:{_OPERATOR}|{_SPECIAL})*+|(?:{_OPERATOR})*(?![-+]){_OPERATOR}|.))",
+    re.DOTALL,
+)
+_COMMENT = re.compile(r"/\*|\*/")
+_PARTS = re.compile(rf"({_PART})(?:{_ON})?")
+_ESCAPED_PARTS = re.compile(rf"({_ESCAPED_PART})(?:{_ON})?", re.DOTALL)
+_HEX = "[0-9a-fA-F]"
+_ESCAPE = re.compile(
+    rf"\\(?:([0-7]{{1,3}})|(?:x({_HEX}{{1,2}})|u({_HEX}{{4}})|U(000{_HEX}{{5}}))|(.))|''", re.DOTALL
+)
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_UPPER = {number: number + 32 for number in range(ord("A"), ord("Z") + 1)}
+_DEEPER = {"(": 1, ")": -1}
+_OPENS = frozenset({"begin", "then", "else", "loop"})  # behind which a statement of PL/pgSQL begins
+
+_FORM = re.compile(r"<(?P<value>\w+)>|(?P<any>\.\.\.)|(?P<mark>[][{}|])|'(?P<string>[^']*)'|(?P<word>\w+|\S)")
+_MARKS = {"[": "(?:", "]": ")?+", "{": "(?:", "}": ")", "|": "|"}
+_NAME = rf'[{_LETTER}"][^\0]*+'
+_VALUE = rf"(?:{_NAME}(?:\0\.\0{_NAME})*+|['0-9][^\0]*+)"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of a text.
+
+    Args:
+        marked: each with a NUL before it, and one at the end: words in lower case, and of a string its value,
+            behind one quotation mark.
+    """
+
+    marked: str
+
+    @functools.cached_property
+    def listed(self) -> list[str]:
+        """Each of them."""
+        return self.marked.split("\0")[1:-1]
+
+    def begins(self, form: str) -> "Found | None":
+        """Return what a form finds at the beginning."""
+        found = _pattern(form).match(self.marked)
+        return found and Found(found)
+
+    def matches(self, form: str) -> "Found | None":
+        """Return what a form finds that is all there is, but for a semicolon."""
+        found = self.begins(form)
+        return found if found and found.rest.marked in {"\0", "\0;\0"} else None
+
+    def find(self, form: str) -> "Iterator[Found]":
+        """Yield what a form finds anywhere."""
+        yield from map(Found, _pattern(form).finditer(self.marked))
+
+    def has(self, form: str) -> bool:
+        """Whether a form finds something."""
+        return _pattern(form).search(self.marked) is not None
+
+    def names(self, name: str) -> bool:
+        """Whether a name is among them.
+
+        Args:
+            name: as the catalog has it.
+        """
+        quoted = '"' + name.replace('"', '""') + '"'
+        return f"\0{quoted}\0" in self.marked or (f"\0{name}\0" in self.marked and plain(name) == name)
+
+    def elements(self) -> "Iterator[Tokens]":
+        """Yield what stands between commas, but for those in parentheses."""
+        begin = depth = 0
+        for place, each in enumerate([*self.listed, ","]):
+            depth += _DEEPER.get(each, 0)
+            if each == "," and depth <= 0:
+                yield Tokens(_marked(self.listed[begin:place]))
+                begin = place + 1
+
+
+class Found:
+    """What a form has found."""
+
+    def __init__(self, match: re.Match[str]) -> None:
+        self._match = match
+
+    def __getitem__(self, value: str) -> str:
+        """Return a name as SQL has it, or a constant; of a string its value, behind one quotation mark."""
+        return (self._match[value] or "").replace("\0", "")
+
+    def has(self, words: str) -> bool:
+        """Whether some words are a part of it."""
+        return _marked(words.split()) in f"{self._match[0]}\0"
+
+    @property
+    def rest(self) -> Tokens:
+        """What comes behind it."""
+        return Tokens(self._match.string[self._match.end() :])
+
+
+@dataclass(frozen=True)
+class Lexed(Tokens):
+    """A text with its tokens.
+
+    Args:
+        text: as it stands.
+    """
+
+    text: str
+
+    @functools.cached_property
+    def statements(self) -> "list[Lexed]":
+        """Its statements; an empty one, if there is none."""
+        if self.marked.find("\0;\0") in {-1, len(self.marked) - 3}:
+            return [self]
+        return [each for _, each in self._cut()] or [self]
+
+    @functools.cached_property
+    def executed(self) -> "list[Lexed]":
+        """Its statements, and those that a DO block executes, also what is in strings behind an EXECUTE."""
+        found: list[Lexed] = []
+        for each in self.statements:
+            found.append(each)
+            for _, part in each.block._cut(_OPENS) if each.block else ():
+                texts = [text for run in part.find("execute") for text in run.rest.listed if text[0] == "'"]
+                found += [part, *(each for text in texts for each in lexed(text[1:]).executed)]
+        return found
+
+    @functools.cached_property
+    def block(self) -> "Lexed | None":
+        """What stands in it, if it is a DO block."""
+        found = self.begins("do [language <language>] <block>")
+        return lexed(found["block"][1:]) if found and found["block"].startswith("'") else None
+
+    def with_block(self, change: "Callable[[Lexed], str | None]") -> str:
+        """Return a text with other statements in its DO blocks.
+
+        Args:
+            change: returns what is to stand in the place of a statement, or None.
+        """
+        text = self.text
+        for start, statement in reversed([*self._cut()]):
+            if statement.block is None:
+                continue
+            block = statement.block.text
+            for place, each in reversed([*statement.block._cut(_OPENS)]):
+                other = change(each)
+                if other is not None:
+                    block = block[:place] + other + block[place + len(each.text) :]
+            old = next(each for each in _tokens(statement.text) if each["string"])
+            begin, end = old.span("string")
+            tag = old["tag"]
+            new = f"{tag}{block}{tag}" if tag else "'" + block.replace("'", "''") + "'"
+            text = text[: start + begin] + new + text[start + end :]
+        return text
+
+    def _cut(self, words: Collection[str] = ()) -> "Iterator[tuple[int, Lexed]]":
+        """Yield the statements, and where they begin; before each is a semicolon, or one of some words."""
+        spans = [each.span(str(each.lastgroup)) for each in _tokens(self.text)]
+        begin = depth = 0
+        for place, each in enumerate([*self.listed, ";"]):
+            depth += _DEEPER.get(each, 0)
+            is_end = each in words or (each == ";" and not _is_open(self.listed[begin:place]))
+            if place == len(spans) or (is_end and depth <= 0):
+                if place > begin:
+                    start, end = spans[begin][0], spans[place - 1][1]
+                    yield start, Lexed(_marked(self.listed[begin:place]), self.text[start:end])
+                begin, depth = place + 1, 0
+
+
+@functools.lru_cache(maxsize=16)
+def lexed(text: str) -> Lexed:
+    """Return a text with its tokens; what PostgreSQL would refuse, too."""
+    text = text.replace("\0", " ")  # which PostgreSQL refuses
+    folded = _folded(text)
+    found: list[str] = []
+    for each in _tokens(text):
+        kind = each.lastgroup
+        if kind == "word":
+            start, end = each.span("word")
+            found.append(folded[start:end] if end - start < 16 else _cut_off(folded[start:end]))
+        elif kind == "other":
+            found.append(each["other"])
+        else:
+            found.append(_value(each) if kind == "string" else _quoted(each["quoted"]))
+    return Lexed(_marked(found), text)
 
 
 def plain(identifier: str) -> str:
     """Return a name as the catalog has it: without its quotes, or in lower case where it has none."""
     if identifier.startswith('"'):
-        return identifier[1:-1].replace('""', '"')
-    return identifier.lower()
+        return _cut_off(identifier[1:-1].replace('""', '"'))
+    return _cut_off(_folded(identifier))
+
+
+def parts(name: str) -> list[str]:
+    """Return a name's parts, schema and table for instance, as the catalog has them."""
+    return [plain(each) for each in lexed(name).listed if each != "."]
+
+
+def _tokens(text: str) -> Iterator[re.Match[str]]:
+    place = 0
+    while place < len(text):
+        for found in _TOKEN.finditer(text, place):
+            if found.lastgroup == "comment":
+                place = _behind_comment(text, found.end())
+                break
+            if found.lastgroup == "end":
+                return
+            yield found
+
+
+def _behind_comment(text: str, place: int) -> int:
+    """Return where a comment ends: others may be in it."""
+    depth = 1
+    for found in _COMMENT.finditer(text, place):
+        depth += 1 if found[0] == "/*" else -1
+        if depth == 0:
+            return found.end()
+    return len(text)
+
+
+def _marked(tokens: Collection[str]) -> str:
+    return "".join(f"\0{each}" for each in tokens) + "\0"
+
+
+def _folded(text: str) -> str:
+    return text.lower() if text.isascii() else text.translate(_UPPER)
+
+
+def _cut_off(name: str) -> str:
+    return name.encode()[:LONGEST].decode(errors="ignore")
+
+
+def _quoted(token: str) -> str:
+    name = token[token.index('"') :]  # what U&"…" escapes stays so
+    return name if len(name) < 16 else '"' + plain(name).replace('"', '""') + '"'
+
+
+def _value(string: re.Match[str]) -> str:
+    """Return a string's value, behind one quotation mark."""
+    token, tag = string["string"], string["tag"]
+    if tag:
+        return "'" + token[len(tag) :].removesuffix(tag)
+    if token[0] in "eE":
+        found = "".join(each[1:-1] for each in _ESCAPED_PARTS.findall(token))
+        return "'" + _ESCAPE.sub(_unescaped, found)
+    return "'" + "".join(each[1:-1].replace("''", "'") for each in _PARTS.findall(token))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    octal, *hexadecimal, other = found.groups()
+    if octal:
+        return chr(int(octal, 8))
+    code = next(filter(None, hexadecimal), None)
+    return chr(int(code, 16)) if code else _ESCAPES.get(other, other or "'")
+
+
+def _is_open(tokens: list[str]) -> bool:
+    """Whether a statement has a body of others, BEGIN ATOMIC … END, and that hasn't ended."""
+    if tokens[:1] != ["create"] or "atomic" not in tokens:
+        return False
+    body = tokens[tokens.index("atomic") :]
+    return body.count("end") <= body.count("case")
+
+
+@functools.cache
+def _pattern(form: str) -> re.Pattern[str]:
+    found: list[str] = []
+    for each in _FORM.finditer(form):
+        if each["value"]:
+            found.append(rf"\0(?P<{each['value']}>{_VALUE})")
+        elif each["any"]:
+            found.append(r"(?:\0(?!;\0)[^\0]*+)*?")
+        elif each["mark"]:
+            found.append(_MARKS[each[0]])
+        else:
+            found.append(r"\0" + re.escape(each["word"] or f"'{each['string']}"))
+    return re.compile(rf"(?:{''.join(found)})(?=\0)")

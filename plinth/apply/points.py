@@ -12,7 +12,6 @@ for its session (SET, SAVEPOINT, …) always does, also as a part of a text of s
 
 import functools
 import hashlib
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,58 +27,29 @@ from plinth.apply.answers import MOST, Answer, answer_of, failure_of
 from plinth.apply.session import codec
 from plinth.apply.sources import helpers, unseen_in
 from plinth.errors import PlinthError
-from plinth.sql_text import IDENTIFIER, SPACE, plain
+from plinth.sql_text import Lexed, lexed, parts, plain
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
 HALF_DONE = "(half done)"  # there too, in the place of an object's name
 ROOM = 50 * MOST  # for the answers between two points: they are kept in memory until the second one
 
 # For its session, or its transaction.
-_BACK_TO = r"rollback\s+(?:(?:work|transaction)\s+)?to"
-_SET = rf"(?:set|reset|savepoint|release|{_BACK_TO}|prepare(?!\s+transaction)|deallocate)\b"
-_SAVEPOINT = re.compile(
-    rf"\A{SPACE}(?P<what>savepoint|release|{_BACK_TO})\s+(?:savepoint\s+)?(?P<name>{IDENTIFIER})",
-    re.IGNORECASE | re.DOTALL,
+_BACK_TO = "rollback [work | transaction] to"
+_SETS = f"set | reset | savepoint | release | {_BACK_TO} | prepare | deallocate"
+_BEGINS = "begin | start"
+_ENDS = "commit | end"
+_READS = "[(] {select | show | values | table}"
+_INDEX = "{create | drop} [unique] index concurrently"
+_TEMPORARY = (
+    "create [or replace] [local | global] {temp | temporary} [recursive] {table | view | sequence} "
+    "[if not exists] [pg_temp .] <name>",
+    "create {table | view | sequence} [if not exists] pg_temp . <name>",
+    "{select | with} ... into {temp | temporary} [table] <name>",
 )
-_READS = re.compile(rf"\A{SPACE}\(?{SPACE}(?:select|show|values|table)\b", re.IGNORECASE | re.DOTALL)
-_SETS = re.compile(rf"\A{SPACE}{_SET}", re.IGNORECASE | re.DOTALL)
-_SETS_BY_CALL = re.compile(rf"\A{SPACE}select\b.*\bset_config\s*\(", re.IGNORECASE | re.DOTALL)
-_READS_WITH = re.compile(
-    rf"\A{SPACE}with\b(?!.*\b(?:insert|update|delete|merge)\b)", re.IGNORECASE | re.DOTALL
+_UNLOGGED = (
+    "create unlogged table [if not exists] <name>",
+    "{select | with} ... into unlogged [table] <name>",
 )
-_BEGINS = re.compile(rf"\A{SPACE}(?:begin|start)\b", re.IGNORECASE | re.DOTALL)
-# A semicolon, or what may have one in it: comments, texts, names, and what stands between dollars.
-_TOKEN = re.compile(
-    r"""--[^\n]*|/\*.*?\*/|(?<![\w$])e'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|"""
-    r"(?<![\w$])(?P<dollars>\$(?:[^\W\d]\w*)?\$).*?(?P=dollars)|(?P<end>;)|[^;'\"/$e-]+|.",
-    re.IGNORECASE | re.DOTALL,
-)
-_NOTHING = re.compile(rf"{SPACE}\Z", re.DOTALL)
-_WRITES = re.compile(
-    r"\b(?:(?:setval|nextval)\s*\(|into\b)", re.IGNORECASE
-)  # a SELECT that does more than read
-_CALLED = re.compile(r'("(?:[^"]|"")+"|[^\W\d][\w$]*)\s*\(')
-_INDEX = re.compile(
-    rf"\A{SPACE}(?:create|drop)\s+(?:unique\s+)?index\s+concurrently\b", re.IGNORECASE | re.DOTALL
-)
-_TEMPORARY = re.compile(
-    rf"\A{SPACE}(?:create\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:recursive\s+)?\w+"
-    r"|(?:select|with)\b.*?\binto\s+temp(?:orary)?(?:\s+table)?)"
-    rf"\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\s*\.\s*)?(?P<name>{IDENTIFIER})",
-    re.IGNORECASE | re.DOTALL,
-)
-_UNLOGGED = re.compile(
-    rf"\A{SPACE}(?:create\s+unlogged\s+table\s+(?:if\s+not\s+exists\s+)?"
-    r"|(?:select|with)\b.*?\binto\s+unlogged\s+(?:table\s+)?)"
-    rf"(?P<name>(?:{IDENTIFIER}\s*\.\s*)?(?P<bare>{IDENTIFIER}))",
-    re.IGNORECASE | re.DOTALL,
-)
-_EMPTIED = re.compile(r"\A\s*(?:drop|truncate|delete|alter)\b", re.IGNORECASE)
-_DROPPED = re.compile(r"\bon\s+commit\s+drop\b|\A\s*drop\b", re.IGNORECASE)
-_ROLLS_BACK = re.compile(
-    rf"\A{SPACE}(?:abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b", re.IGNORECASE | re.DOTALL
-)
-_ENDS = re.compile(rf"\A{SPACE}(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 
 _MAY_WRITE = """
     select exists (
@@ -121,81 +91,93 @@ class PointError(PlinthError):
 
 def reads(text: str) -> bool:
     """Whether a statement only reads, or sets something for its session or transaction; of several, each."""
-    return all(
-        _SETS.match(each) or _BEGINS.match(each) or (_READS.match(each) and not _WRITES.search(each))
-        for each in statements_of(text)
-    )
+    return all(_only_sets(each) or _reads(each) for each in lexed(text).statements)
 
 
 def only_sets(text: str) -> bool:
     """Whether a statement only sets something for its session or transaction; of several, each."""
-    return all(_SETS.match(each) or _BEGINS.match(each) for each in statements_of(text))
+    return all(_only_sets(each) for each in lexed(text).statements)
+
+
+def _only_sets(statement: Lexed) -> bool:
+    return _sets(statement) or statement.begins(_BEGINS) is not None
+
+
+def _sets(statement: Lexed) -> bool:
+    return statement.begins(_SETS) is not None and not statement.begins("prepare transaction")
+
+
+def _reads(statement: Lexed) -> bool:
+    is_query = statement.begins(_READS) is not None and not statement.has("into")
+    return is_query and _called(statement).isdisjoint({"nextval", "setval"})
 
 
 def sets_by_call(text: str) -> bool:
     """Whether a statement that only reads sets something, too."""
-    return not statements_of(text)[1:] and _SETS_BY_CALL.match(text) is not None
+    return len(lexed(text).statements) == 1 and _sets_by_call(lexed(text))
+
+
+def _sets_by_call(statement: Lexed) -> bool:
+    return statement.begins("select") is not None and statement.has("set_config (")
 
 
 def changes(session: "psycopg.Connection[Any]", text: str) -> bool:
     """Whether a statement does more than read, or set something."""
-    return not (reads(text) or _READS_WITH.match(text)) or calls_what_may_write(session, text)
+    only_reads = all(_only_sets(each) or _reads(each) or _reads_with(each) for each in lexed(text).statements)
+    return not only_reads or calls_what_may_write(session, text)
+
+
+def _reads_with(statement: Lexed) -> bool:
+    writes = statement.has("insert | update | delete | merge | into")
+    return statement.begins("with") is not None and not writes
 
 
 def settings_in(session: "psycopg.Connection[Any]", text: str) -> list[str]:
     """Return those of a text of several statements that only set something for session or transaction."""
-    found = statements_of(text)
+    found = lexed(text).statements
     return [
-        each
+        each.text
         for each in (found if found[1:] else ())
-        if _SETS.match(each) or (_SETS_BY_CALL.match(each) and not changes(session, each))
+        if _sets(each) or (_sets_by_call(each) and not changes(session, each.text))
     ]
-
-
-def statements_of(text: str) -> list[str]:
-    """Return the statements of a text: most have but one."""
-    if ";" not in text.rstrip().rstrip(";"):
-        return [text]
-    found, begin = [], 0
-    for token in _TOKEN.finditer(text):
-        if token["end"]:
-            found.append(text[begin : token.start()])
-            begin = token.end()
-    return [each for each in (*found, text[begin:]) if not _NOTHING.match(each)]
 
 
 def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool:
     """Whether a query calls a function that may write: a VOLATILE one, of PostgreSQL's own only `lo_*`."""
-    called = {
-        each[1:-1].replace('""', '"') if each[0] == '"' else each.lower() for each in _CALLED.findall(query)
-    }
+    called = _called(lexed(query))
     return bool(called) and session.execute(_MAY_WRITE, [sorted(called)]).fetchone() == (True,)
+
+
+def _called(query: Lexed) -> set[str]:
+    return {parts(each["name"])[-1] for each in query.find("<name> (")}
 
 
 def ends_transaction(text: str) -> bool:
     """Whether a statement commits, as some old revisions do by themselves; of several, the first."""
-    return _ENDS.match(text) is not None
+    return lexed(text).begins(_ENDS) is not None
 
 
 def rolls_back(text: str) -> bool:
     """Whether one of a text's statements takes back all of its transaction."""
-    return any(_ROLLS_BACK.match(each) for each in statements_of(text))
+    return any(
+        each.begins("abort | rollback") and not each.begins(_BACK_TO) for each in lexed(text).statements
+    )
 
 
 def may_end_on_its_way(text: str) -> bool:
     """Whether one of a text's statements may end a transaction, and another one of it fail."""
-    found = statements_of(text)
-    return bool(found[1:]) and any(_ENDS.match(each) or _ROLLS_BACK.match(each) for each in found)
+    found = lexed(text).statements
+    return bool(found[1:]) and (rolls_back(text) or any(each.begins(_ENDS) for each in found))
 
 
 def begins_transaction(text: str) -> bool:
     """Whether one of a text's statements begins a transaction."""
-    return any(_BEGINS.match(each) for each in statements_of(text))
+    return any(each.begins(_BEGINS) for each in lexed(text).statements)
 
 
 def only_ends_transaction(text: str) -> bool:
     """Whether it does nothing else."""
-    return ends_transaction(text) and not statements_of(text)[1:]
+    return ends_transaction(text) and len(lexed(text).statements) == 1
 
 
 @dataclass
@@ -475,35 +457,34 @@ class Points:
                 table of that name; or the server has crashed since.
         """
         self._refuse_what_a_crash_has_emptied(session)
-        texts = [text for _, each in sorted(self._before.items()) for text in statements_of(each.statement)]
-        for place, text in enumerate(texts):
-            made = None if _DROPPED.search(text) else _TEMPORARY.match(text)
-            name = made and made["name"]
-            if not name or any(_DROPPED.search(each) and name in each for each in texts[place + 1 :]):
+        done = [each for _, of in sorted(self._before.items()) for each in lexed(of.statement).executed]
+        for place, each in enumerate(done):
+            name = "" if _drops(each) else _named(each, _TEMPORARY)
+            if not name or any(_drops(later) and later.names(plain(name)) for later in done[place + 1 :]):
                 continue
             if session.execute("select to_regclass(%s)", [f"pg_temp.{name}"]).fetchone() == (None,):
                 _, revision, direction = self._key
                 raise PointError(
                     f"Revision {revision} was interrupted after its step {max(self._before)}, and what it "
-                    f"has made for its session alone went with that: {shown(text)} Take back what is done, "
-                    f"and begin again: {way_back(direction)}; or, if all of it may be done twice, say so in "
-                    "the file: repeatable = True"
+                    f"has made for its session alone went with that: {shown(each.text)} Take back what is "
+                    f"done, and begin again: {way_back(direction)}; or, if all of it may be done twice, say "
+                    "so in the file: repeatable = True"
                 )
 
     def _refuse_what_a_crash_has_emptied(self, session: "psycopg.Connection[Any]") -> None:
-        filled: dict[str, tuple[str, bool]] = {}  # by the names that they were made with
+        filled: dict[str, bool] = {}  # by the names that they were made with
         for _, done in sorted(self._before.items()):
             has_rows = done.result.get("rowcount", 0) > 0
-            for text in statements_of(done.statement):
-                for name, (bare, _) in list(filled.items()):
-                    if bare in text and _EMPTIED.match(text):
+            for each in lexed(done.statement).executed:
+                for name in [name for name in filled if each.names(parts(name)[-1])]:
+                    if each.begins("drop | truncate | delete | alter"):
                         del filled[name]
-                    elif bare in text and has_rows:
-                        filled[name] = bare, True
-                made = _UNLOGGED.match(text)
+                    elif has_rows:
+                        filled[name] = True
+                made = _named(each, _UNLOGGED)
                 if made:
-                    filled[made["name"]] = made["bare"], has_rows
-        for name in [name for name, (_, has_rows) in filled.items() if has_rows]:
+                    filled[made] = has_rows
+        for name in [name for name, has_rows in filled.items() if has_rows]:
             if session.execute("select to_regclass(%s)", [name]).fetchone() == (None,):
                 continue
             if session.execute(f"select from {name} limit 1".encode(codec(session))).fetchone() is None:
@@ -563,17 +544,18 @@ class Points:
 
     def see_savepoint(self, statement: str) -> None:
         """Follow a SAVEPOINT, a RELEASE or a ROLLBACK TO: what that rolls back isn't done."""
-        match = _SAVEPOINT.match(statement)
-        if match is None:
+        text = lexed(statement)
+        found = text.begins(f"{{savepoint | release [savepoint] | {_BACK_TO} [savepoint]}} <name>")
+        if found is None:
             return
-        what, name = match["what"].lower(), plain(match["name"])
-        if what == "savepoint":
+        name = plain(found["name"])
+        if text.begins("savepoint"):
             self._savepoints.append((name, len(self._waiting)))
             return
         while self._savepoints:
             known, place = self._savepoints.pop()
             if known == name:
-                if what != "release":  # it can be rolled back to again
+                if not text.begins("release"):  # it can be rolled back to again
                     self._savepoints.append((known, place))
                     self._roll_back(place)
                 return
@@ -641,7 +623,16 @@ class Points:
 
 def _commits(statement: str) -> bool:
     """Whether a statement may have done a part of its work; that of an index is known otherwise."""
-    return bool(statement) and _INDEX.match(statement) is None
+    return bool(statement) and not lexed(statement).begins(_INDEX)
+
+
+def _named(statement: Lexed, forms: Iterable[str]) -> str:
+    """Return the name that a statement gives to what it makes in one of some forms, as SQL has it."""
+    return next((found["name"] for form in forms if (found := statement.begins(form))), "")
+
+
+def _drops(statement: Lexed) -> bool:
+    return statement.begins("drop") is not None or statement.has("on commit drop")
 
 
 @functools.lru_cache(maxsize=1)

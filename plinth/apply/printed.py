@@ -10,10 +10,7 @@ from plinth import alembic_command, settings
 from plinth.apply import phases, session
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer
-from plinth.apply.points import (
-    ends_transaction,
-    statements_of,
-)
+from plinth.apply.points import ends_transaction
 from plinth.apply.steps import (
     ApplyError,
     Options,
@@ -22,6 +19,7 @@ from plinth.apply.steps import (
     says_repeatable,
     with_callback,
 )
+from plinth.sql_text import lexed
 
 
 def offline(options: Options) -> Options:
@@ -93,7 +91,7 @@ def _parts(
 
     def static_output(text: str) -> None:
         nonlocal is_noted
-        ends = not is_noted and any(map(ends_transaction, statements_of(text)))
+        ends = not is_noted and any(ends_transaction(each.text) for each in lexed(text).statements)
         if ends and isinstance(step, RevisionStep) and not says_repeatable(step):
             is_noted = True
             context.execute(writer.offline_half_done(step.revision.revision, is_upgrade=step.is_upgrade))

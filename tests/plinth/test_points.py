@@ -630,7 +630,10 @@ LEFT = (
 FAILS = f"op.execute('{ADD}; commit; select 1 / count(*) from pass_on')"
 LEFT_BY_FAILURE = (FAILS, f"with op.get_context().autocommit_block():\n    {FAILS}")
 ELSEWHERE = "with op.get_bind().engine.begin() as other:\n    other.execute(sa.text('{}'))"
-ELSEWHERE_TOO = (ELSEWHERE.format(ADD), ELSEWHERE.format("select add_one()"))
+ELSEWHERE_TOO = tuple(
+    ELSEWHERE.format(each)
+    for each in (ADD, "select add_one()", f"with a as (select 1) select 1; {ADD}", f"/* /* */ */ {ADD}")
+)
 
 
 def test_what_fails_before_it_commits_is_rolled_back(
@@ -638,6 +641,26 @@ def test_what_fails_before_it_commits_is_rolled_back(
 ) -> None:
     do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
     table.add("b", "a", f"op.execute('{ADD}; select 1 / count(*) from pass_on; commit')")
+    with pytest.raises(CommandError, match="It was rolled back"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select n from t_a") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/* a /* b */ ; commit; */ {ADD}; select 1",
+        f"create function two() returns int begin atomic select 1; select 2; end; {ADD}",
+        f"create rule r as on delete to t_a do also (notify a; notify b); {ADD} -- ; commit",
+    ],
+)
+def test_what_only_looks_like_a_commit_leaves_nothing_half_done(
+    table: History, empty_engine: Engine, empty_url: URL, text: str
+) -> None:
+    do(empty_url, "alter table t_a add n int; insert into t_a values (1, 0)")
+    table.add("b", "a", f"op.execute({text!r})\n{STOP}")
     with pytest.raises(CommandError, match="It was rolled back"):
         command.upgrade(table.config(empty_engine), "head")
     let_pass(empty_url)
@@ -709,6 +732,24 @@ def test_indented_sql_is_read_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "only_reads"),
+    [
+        ("select 'x into y', \"into\" /* into */ from t -- into", True),
+        ("/* /* select 1 */ */ SET x = 1; Show\nx; (select $$setval('a')$$)", True),
+        ("select Setval ('a', 1)", False),
+        ("select \"nextval\"('a')", False),
+        ("select 1 /* x */ INTO t", False),
+        ("prepare /* x */ transaction 'a'", False),
+        ("rollback -- x\n to a", True),
+        ("/* select */", False),
+        ("values (';'); delete from t", False),
+    ],
+)
+def test_what_only_reads_is_told_by_its_words(text: str, only_reads: bool) -> None:
+    assert reads(text) is only_reads
+
+
+@pytest.mark.parametrize(
     ("first", "stays"),
     [
         (f'{CONCURRENTLY}op.execute("create table t_b ()")', "had finished before stays"),
@@ -765,7 +806,17 @@ def test_a_transaction_that_was_typed_by_hand_is_one(
     assert rows(empty_url, content) == [(1, 2), (2, 1), (3, 0)]
 
 
-TEMPORARY = ("create temp table t_t as select id from t_a", "select id into temporary t_t from t_a")
+TEMPORARY = (
+    "create temp table t_t as select id from t_a",
+    "select id into temporary t_t from t_a",
+    '/* x */ create table -- x\n pg_temp . "t_t" as select id from t_a',
+    "do $$ begin create temp table t_t as select id from t_a; end $$",
+    "create temp table t_t as select id from t_a; drop table if exists t_t2 /* on commit drop */",
+)
+DROPPED = (
+    *(f"{each}; /* x */ drop table if exists pg_temp.T_T" for each in TEMPORARY),
+    "create temp table t_t on commit drop as select id from t_a",
+)
 
 
 def test_a_text_about_a_temporary_table_is_none(table: History, empty_engine: Engine, empty_url: URL) -> None:
@@ -779,20 +830,21 @@ def test_a_text_about_a_temporary_table_is_none(table: History, empty_engine: En
     assert rows(empty_url, "select id from t_a") == [(1,)]
 
 
-@pytest.mark.parametrize("text", TEMPORARY)
-@pytest.mark.parametrize("end", ["", "; drop table t_t", " -- on commit drop"])
+@pytest.mark.parametrize(
+    ("text", "is_dropped"), [*((each, False) for each in TEMPORARY), *((each, True) for each in DROPPED)]
+)
 def test_another_table_is_not_taken_for_a_temporary_one_that_is_gone(
-    table: History, empty_engine: Engine, empty_url: URL, text: str, end: str
+    table: History, empty_engine: Engine, empty_url: URL, text: str, is_dropped: bool
 ) -> None:
     do(empty_url, "create table t_t (id int); insert into t_a values (1)")
-    first = f'op.execute("{text}{end}")\n{CONCURRENTLY}op.execute("create table t_b ()")'
+    first = f'op.execute({text!r})\n{CONCURRENTLY}op.execute("create table t_b ()")'
     table.add(
         "b", "a", f'{first}\n{STOP}\nop.execute("delete from t_a where id not in (select id from t_t)")'
     )
     with pytest.raises(CommandError):
         command.upgrade(table.config(empty_engine), "head")
     let_pass(empty_url)
-    if end:
+    if is_dropped:
         command.upgrade(table.config(empty_engine), "head")
         return
     with pytest.raises(CommandError, match=r"made for its session alone went with that.*downgrade -1"):
