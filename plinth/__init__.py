@@ -19,7 +19,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `catalog`: what a database's schema looks like, in PostgreSQL's own words.
 - `autogenerate`: from the models to revisions.
 - `up_to_date`: an upgrade that has nothing to do, seen without Alembic; `advisory`: the locks' numbers.
-- `libpq`: a few statements to a server, sent without psycopg; `sql_text`: reads statements as PostgreSQL does.
+- `libpq`: a few statements to a server, sent without psycopg; `sql_text`: reads them as PostgreSQL does.
 - `upgrading`: an upgrade that says what it did; `undo`: the last batch, the last change.
 - `configured`: what `env.py` says of each of its databases; `env_database`: which one it leads to.
 - `check`: whether models, revisions and database agree.
