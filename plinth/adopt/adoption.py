@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from plinth import settings
 from plinth.adopt import rewriting, source_file
 from plinth.adopt.baseline import write_baseline
 from plinth.adopt.env_file import EnvFile, read_env
-from plinth.adopt.origins import Found, Pictures, with_origins
+from plinth.adopt.origins import ALL, BY_HAND, CHAIN, MODELS, Found, Pictures, with_origins
 from plinth.adopt.seeing import Seen, on_its_database, see
+from plinth.adopt.undoing import undoing
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import ancestors
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
 from plinth.autogenerate.change.quoting import shown_names
-from plinth.autogenerate.compare.scope import in_scope
+from plinth.autogenerate.compare.scope import Scope, in_scope
 from plinth.catalog import Catalog, differences
 from plinth.check import Problem, Report, try_all
 from plinth.errors import PlinthError
@@ -72,6 +73,7 @@ class Adoption:
         problems: what is wrong with revisions, or with how far the database is.
         differences: in what database, revisions and models differ.
         left_alone: what was made by hand and no model knows.
+        undoing: SQL that makes the database as its revisions make it, where it alone differs.
         blocking: revisions that a busy database would feel.
         notes: what could not be looked at, and why; what to do next.
     """
@@ -92,6 +94,7 @@ class Adoption:
     problems: list[Problem] = field(default_factory=list)
     differences: list[Found] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
+    undoing: list[str] = field(default_factory=list)
     blocking: list[Blocking] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -348,11 +351,12 @@ class _Looking:
         seen, found, target, history = self.seen, self.found, self.target, self.history
         if self.standing is not None:
             copy_missing(engine, self.standing)
-        chain_to_models = []
+        chain_to_models, scope = [], Scope()
         with engine.connect() as connection:
             revisions_catalog(history, connection, found=without(made, below))
             if seen.has_models:
                 subject = seen.subject(connection)
+                scope = subject.scope
                 chain_to_models = differences(*in_scope(subject.database, subject.models, subject.scope))
         to_chain = to_models = None
         script = history.script
@@ -374,6 +378,20 @@ class _Looking:
             self._say_how_far(is_newest, bool(there.tables))
         pictures = Pictures(chain_to_models, to_models, to_chain)
         found.differences, found.left_alone = with_origins(pictures)
+        if self.standing is not None and to_chain is not None and (is_newest or not seen.heads):
+            goal = self._goal(then)
+            if goal is not None:
+                scope = replace(scope, old_tables=(), revisions=lambda: then)
+                found.undoing = undoing(target, *in_scope(there, goal, scope))
+
+    def _goal(self, made: Catalog) -> Catalog | None:
+        """Return the schema in which nothing is undone but what the database alone has or lacks."""
+        origins = {each.origin for each in self.found.differences}
+        if BY_HAND not in origins:
+            return None
+        if CHAIN not in origins:
+            return made
+        return None if origins & {MODELS, ALL} else self.seen.subject(self.target).models
 
     def _say_how_far(self, is_newest: bool, has_tables: bool) -> None:
         seen, found = self.seen, self.found
@@ -381,7 +399,7 @@ class _Looking:
             pending = found.revisions - len(ancestors(self.history.script, seen.heads))
             found.notes.append(
                 f"The database has not all revisions: {pending} to be applied. It was compared with what "
-                "those that it has make."
+                "those that it has make; if it has by hand what the others make: alembic stamp heads"
             )
         elif not seen.heads and found.revisions:
             words = (

@@ -1,6 +1,6 @@
 """In what database, revisions and models differ, and which of the three is alone with what it says."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from plinth.catalog import Difference
@@ -59,7 +59,8 @@ def with_origins(pictures: Pictures) -> tuple[list[Found], list[str]]:
     to_models = _by_key(pictures.database_to_models or ())
     found: list[Found] = []
     alone: list[str] = []
-    for key in sorted({*by_chain, *chain_to_models, *to_models}):
+    keys = {*by_chain, *chain_to_models, *to_models}
+    for key in sorted(keys):
         origin = _origin(
             key in by_chain,
             key in chain_to_models,
@@ -69,7 +70,7 @@ def with_origins(pictures: Pictures) -> tuple[list[Found], list[str]]:
             difference = chain_to_models[key]
         else:
             difference = by_chain.get(key) or chain_to_models.get(key) or to_models[key]
-        if comes_along(difference):
+        if comes_along(difference) or _is_said_by_its_column(difference, keys):
             continue
         if origin == BY_HAND and is_others(difference):
             alone.append(f"{difference.kind} {difference.name}")
@@ -83,6 +84,19 @@ def _origin(from_chain: bool, chain_to_models: bool, to_models: bool | None) -> 
     if to_models is not None and from_chain and chain_to_models:
         return ALL if to_models else CHAIN
     return BY_HAND if from_chain else MODELS
+
+
+def _is_said_by_its_column(difference: Difference, keys: Collection[_Key]) -> bool:
+    """Whether it is the constraint that PostgreSQL has for a column that refuses NULL."""
+    found = difference.actual or difference.wanted
+    if difference.kind != "constraint" or difference.attribute or found.type != "n":
+        return False
+    table = difference.name.removesuffix(f".{found.name}")
+    return any(
+        ("column", f"{table}.{column}", attribute) in keys
+        for column in found.columns
+        for attribute in ("", "not null")
+    )
 
 
 def _by_key(found: Iterable[Difference]) -> Mapping[_Key, Difference]:

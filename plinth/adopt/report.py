@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from plinth.adopt.adoption import Adoption
 from plinth.adopt.env_file import ADVANCED, FLASK, HAND_MADE, PLINTH, SEVERAL
-from plinth.adopt.origins import BY_HAND
+from plinth.adopt.origins import ALL, BY_HAND, CHAIN, MODELS
 from plinth.autogenerate.change.quoting import shown_names
 
 
@@ -74,10 +74,32 @@ def _of_differences(found: Adoption) -> Iterator[str]:
         yield f"Database, revisions and models differ in {_number(len(found.differences), 'respect')}:"
         for each in found.differences:
             yield f"  {each.message}"
+        yield from _of_ways(found)
     elif found.from_nothing and found.database and found.revisions:
         yield "Database, revisions and models agree."
     if found.left_alone:
         yield f"Made {BY_HAND}, known to no model, and left alone: {shown_names(found.left_alone)}."
+
+
+def _of_ways(found: Adoption) -> Iterator[str]:
+    """Yield what to do of each origin that a difference has."""
+    origins = {each.origin for each in found.differences}
+    by_revisions = "alembic -x compare=revisions revision --autogenerate"
+    if BY_HAND in origins:
+        yield "What the database alone has or lacks is kept by writing it into the models."
+    if found.undoing:
+        yield "Or it is undone, which nobody does but you:"
+        yield from (f"  {line}" for line in found.undoing)
+    if CHAIN in origins:
+        yield (
+            f"What the revisions alone lack or have gets one by: {by_revisions}. Each database that is so "
+            "already is told by alembic stamp head; the others get it by alembic upgrade head."
+        )
+    if MODELS in origins:
+        word = "alembic revision --autogenerate" if origins == {MODELS} else by_revisions
+        yield f"What the models alone say is written by: {word}"
+    if ALL in origins:
+        yield f"Where all three differ, say in the models what is right: {by_revisions}"
 
 
 def _of_blocking(found: Adoption) -> Iterator[str]:

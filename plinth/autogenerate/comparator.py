@@ -25,6 +25,7 @@ from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.change.refusals import going_on
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import filters, questions
+from plinth.autogenerate.compare.drift import has_it_already, in_what_revisions_make
 from plinth.autogenerate.compare.hints import kept_columns, kept_tables, read_hints
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
 from plinth.autogenerate.compare.models import models_catalog, not_valid_constraints
@@ -65,7 +66,8 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
     command = alembic_command.of_options(context.opts)
     use_renderers()
     with ExitStack() as stack, as_command_errors():
-        if _is_left_to_alembic(context):
+        said = _compared_with(context)
+        if said == "alembic":
             log.warning("This comparison is Alembic's own: it is neither exact nor proved, nor online.")
             context.comparators = PriorityDispatcher()
             Plugin.populate_autogenerate_priority_dispatch(
@@ -75,16 +77,28 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
             return PriorityDispatchResult.STOP
         others = take_others(context)
         connection = stack.enter_context(on_our_driver_too(given))
-        if command.name == "check":
-            _check(context, subject_of(context, connection, command))
-            others.ask(context, upgrade_ops)
-        else:
+
+        def look(place: Connection, made: Catalog | None = None) -> Comparison | None:
+            subject = subject_of(context, place, command, made)
+            if command.name == "check":
+                _check(context, subject)
+                return None
             with questions.collected(context):
-                comparison = _compare(context, connection, subject_of(context, connection, command))
-            if comparison:
-                upgrade_ops.ops.append(ComparedOp(comparison))
-            else:
-                others.ask(context, upgrade_ops)
+                found = _compare(context, place, subject)
+            if found and made:
+                there = history_of(context.migration_context).read(connection)
+                found = replace(found, stamped=has_it_already(there, subject))
+            return found
+
+        if said == "revisions":
+            comparison = in_what_revisions_make(connection, history_of(context.migration_context), look)
+        else:
+            comparison = look(connection)
+        if comparison:
+            upgrade_ops.ops.append(ComparedOp(comparison))
+        else:
+            others.ask(context, upgrade_ops)
+        if command.name != "check":
             # Whatever env.py says, this is what writes them; its own hook sees them before they are proved.
             then = context.migration_context.opts.get("process_revision_directives")
             hook = functools.partial(write_revisions, then=revision_names.in_turn(then), others=others)
@@ -92,28 +106,42 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
     return PriorityDispatchResult.STOP
 
 
-def _is_left_to_alembic(context: AutogenContext) -> bool:
-    """Return whether `-x compare=alembic` is said.
+def _compared_with(context: AutogenContext) -> str | None:
+    """Return what `-x compare=…` says; None where it says nothing.
 
     Raises:
         PlinthError: it says something else.
     """
     words = questions.said(context, "compare")
-    if words - {"alembic"}:
-        raise PlinthError(f"-x compare={' '.join(sorted(words))} means nothing: write -x compare=alembic.")
-    return bool(words)
+    if len(words) > 1 or words - {"alembic", "revisions"}:
+        raise PlinthError(
+            f"-x compare={' '.join(sorted(words))} means nothing: write -x compare=alembic, or "
+            "-x compare=revisions."
+        )
+    return next(iter(words), None)
 
 
-def subject_of(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
-    """Return what a comparison of the models with a database is about."""
+def subject_of(
+    context: AutogenContext, connection: Connection, command: AlembicCommand, made: Catalog | None = None
+) -> Subject:
+    """Return what a comparison of the models with a database is about.
+
+    Args:
+        context: Alembic's.
+        connection: to the database.
+        command: what is running.
+        made: what the revisions make, if that is known already: then the database has all of them.
+    """
     try:
         with collector.paused():
-            return _subject(context, connection, command)
+            return _subject(context, connection, command, made)
     except NoScratchError as error:
         raise NoScratchError(f"{error} {_ON_REQUEST}") from error
 
 
-def _subject(context: AutogenContext, connection: Connection, command: AlembicCommand) -> Subject:
+def _subject(
+    context: AutogenContext, connection: Connection, command: AlembicCommand, made: Catalog | None
+) -> Subject:
     metadata: MetaData | Sequence[MetaData] = context.metadata  # type: ignore[assignment]
     names: dict[str, Any] = {
         "version_table": context.opts.get("version_table") or "alembic_version",
@@ -124,7 +152,7 @@ def _subject(context: AutogenContext, connection: Connection, command: AlembicCo
         return read_catalog(connection, **names)
 
     database = read()
-    if command.name == "check":
+    if command.name == "check" and made is None:
         history = history_of(context.migration_context)
         heads = context.migration_context.get_current_heads()
         if phases.pending(history.script, heads):  # all of them come after the code, or this wouldn't run
@@ -138,6 +166,8 @@ def _subject(context: AutogenContext, connection: Connection, command: AlembicCo
 
     @cache
     def revisions() -> Catalog | None:
+        if made is not None:
+            return made
         try:
             return revisions_catalog(history_of(context.migration_context), connection, database)
         except (NoScratchError, RevisionError) as error:

@@ -39,11 +39,14 @@ class Comparison:
         change: from what is there, renames done, to what the models mean.
         renames: what comes first.
         subject: what was compared.
+        stamped: whether the database at hand has it already, and is to be told so; it was compared with
+            what the revisions make then.
     """
 
     change: Change
     renames: Sequence[Rename]
     subject: Subject
+    stamped: bool = False
 
 
 class ComparedOp(ops.OpContainer):

@@ -20,6 +20,7 @@ from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Waitin
 from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
+from plinth.autogenerate.compare.drift import drift
 from plinth.autogenerate.compare.hints import all_metadata, kept_tables
 from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
@@ -30,7 +31,7 @@ from plinth.autogenerate.objects.columns import WHY, waiting_for_new
 from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
-from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove
+from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove, shown_differences
 from plinth.autogenerate.write.cautions import cautions, moves
 from plinth.autogenerate.write.files import File, files
 from plinth.autogenerate.write.rendering import as_ours
@@ -104,10 +105,28 @@ def write_revisions(
         try:
             prove(context, directives, _claim(comparison))
         except ProofError as error:
-            raise ProofError(f"{error}{theirs}") from error
+            raise ProofError(f"{_of_drift(context, comparison)}{error}{theirs}") from error
     is_online = questions.is_online(context)
     mixes = not is_online and not written[-1].is_after and True in _phases(comparison)
     _tell(context, directives, comparison.change, is_online=is_online, mixes=mixes)
+    if comparison.stamped:
+        log.warning(
+            "The database has this already: alembic stamp head says so to it, and to each one that has it. "
+            "Where it is missing: alembic upgrade head."
+        )
+
+
+def _of_drift(context: MigrationContext, comparison: Comparison) -> str:
+    """Return what to say of new revisions that fail where the database isn't as its revisions make it."""
+    found = drift(context, comparison.subject)
+    if not found:
+        return ""
+    what = "The database isn't as its revisions make it, so what is written for it fails where they are run:"
+    ways = (
+        "plinth adopt shows how to undo that. To write what leads from the revisions to the models, whatever "
+        "the database is: alembic -x compare=revisions revision …"
+    )
+    return f"{shown_differences(what, found)}\n{ways}\n"
 
 
 def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[File]) -> None:

@@ -153,6 +153,64 @@ def test_each_difference_is_named_with_its_origin(shop: Existing, empty_url: URL
     text = "\n".join(lines(found))
     assert "index users.by_hand is too much (made by hand, the database alone differs)" in text
     assert "column users.age is missing (the revisions alone differ" in text
+    assert found.undoing == []  # which would undo what the revisions are to get
+
+
+def test_what_was_changed_by_hand_is_undone_by_the_sql_that_is_shown(
+    shop: Existing, empty_url: URL, look: Look
+) -> None:
+    users(shop, empty_url)
+    sql(
+        empty_url,
+        "create index by_hand on users (name)",
+        "alter table users add age int, alter name drop not null, alter name type varchar(80)",
+        "create type left_over as enum ('a')",
+    )
+    found = look()
+    assert {(each.kind, each.name, each.attribute) for each in found.differences} == {
+        ("index", "users.by_hand", ""),
+        ("column", "users.age", ""),
+        ("column", "users.name", "not null"),
+        ("column", "users.name", "type"),
+    }
+    assert found.left_alone == ["enum left_over"]
+    assert "-- with its values:\n  ALTER TABLE users DROP COLUMN age;" in "\n".join(lines(found))
+    sql(empty_url, "\n".join(found.undoing))
+    assert look().in_order
+
+
+@pytest.mark.slow
+def test_what_was_changed_by_hand_gets_a_revision(shop: Existing, empty_url: URL, look: Look) -> None:
+    revision(shop, "r1", None, USERS, 'op.drop_table("users")')
+    old = """op.execute("create type mood as enum ('a'); alter table users add mood mood")"""
+    revision(shop, "r2", "r1", old, 'op.execute("alter table users drop mood; drop type mood")')
+    gone = 'op.execute("alter table users drop mood")'
+    revision(shop, "r3", "r2", gone, 'op.execute("alter table users add mood mood")')
+    sql(empty_url, "create table users (id serial primary key, name varchar(50) not null)")
+    sql(empty_url, "create type mood as enum ('a')", "alter table users add age int")
+    stamp(empty_url, "r3")
+    look(write=True)
+
+    def written(*words: str) -> str:
+        return shop.ok("alembic", *words, "revision", "--autogenerate", "-m", "more", PYTHONPATH=SOURCE)
+
+    drift = r"so what is written for it fails where they are run:\s+column users.age is too much"
+    with pytest.raises(AssertionError, match=drift):
+        written()
+    by_revisions = ("-x", "compare=revisions")
+    shop.edit("models.py", "String(50))\n", "String(50))\n    age: Mapped[int | None]\n")
+    with pytest.raises(AssertionError, match=r"part of it already \(column users.age\).*\(enum mood\)"):
+        written(*by_revisions)
+    shop.edit("models.py", "    age: Mapped[int | None]\n", "")
+    written(*by_revisions)
+    shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
+    assert rows(empty_url, "select count(*) from pg_type where typname = 'mood'") == [(0,)]
+    shop.edit("models.py", "String(50))\n", "String(50))\n    age: Mapped[int | None]\n")
+    assert "The database has this already: alembic stamp head" in written(*by_revisions)
+    assert look().undoing == []
+    shop.ok("alembic", "stamp", "head", PYTHONPATH=SOURCE)
+    assert look().in_order
+    assert "No new upgrade" in shop.ok("alembic", *by_revisions, "check", PYTHONPATH=SOURCE)
 
 
 @pytest.mark.slow

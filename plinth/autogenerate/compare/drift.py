@@ -1,0 +1,93 @@
+"""A database that isn't as its revisions make it: somebody has changed it, or a revision, by hand.
+
+What leads from such a database to the models doesn't work where the revisions are run. So a revision is
+written from what they make, on request (`-x compare=revisions`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine
+
+from plinth.autogenerate.change.quoting import shown_names
+from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.compare.scope import in_scope
+from plinth.autogenerate.comparison import Subject
+from plinth.catalog import Catalog, Difference, differences
+from plinth.connecting import on_our_driver_too
+from plinth.scratch.baseline import on_baseline, revisions_catalog, without
+from plinth.scratch.databases import NoScratchError
+from plinth.scratch.revisions import History, RevisionError, copy_missing, history_of, upgrade
+
+T = TypeVar("T")
+
+
+def in_what_revisions_make(
+    target: Connection, history: History, look: Callable[[Connection, Catalog], T]
+) -> T:
+    """Return what is found in a scratch database in which all revisions are applied.
+
+    Args:
+        target: the database at hand.
+        history: the revisions.
+        look: is given a connection to the scratch database, and what the revisions made there.
+
+    Raises:
+        RevisionError: a revision fails.
+        NoScratchError: there is no place for it.
+    """
+    standing = history.read(target)
+
+    def found(engine: Engine, baseline: Catalog | None) -> T:
+        upgrade(engine, history)
+        with engine.connect() as connection:
+            made = without(history.read(connection, standing.default_schema), baseline)
+        copy_missing(engine, standing)
+        with engine.connect() as connection:
+            return look(connection, made)
+
+    return on_baseline(target, history, found)
+
+
+def has_it_already(there: Catalog, subject: Subject) -> bool:
+    """Return whether a database has what leads from the revisions to the models; it may have none of it.
+
+    Args:
+        there: its schema.
+        subject: the comparison of what the revisions make with the models.
+
+    Raises:
+        Refusal: it has a part of it: one revision could neither be applied there nor be said to be.
+    """
+
+    def to_models(catalog: Catalog) -> dict[tuple[str, str, str], Difference]:
+        found = differences(*in_scope(catalog, subject.models, subject.scope))
+        return {(each.kind, each.name, each.attribute): each for each in found}
+
+    all_of_it, lacking = to_models(subject.database), to_models(there)
+    has = [f"{each.kind} {each.name}" for key, each in all_of_it.items() if key not in lacking]
+    lacks = [f"{each.kind} {each.name}" for key, each in all_of_it.items() if key in lacking]
+    if has and lacks:
+        raise Refusal(
+            "drift",
+            f"The database has a part of it already ({shown_names(has)}), and lacks another "
+            f"({shown_names(lacks)}): one revision could neither be applied there nor be stamped. Let the "
+            "models say only the one, write that, apply or stamp it, and then the other.",
+        )
+    return bool(has)
+
+
+def drift(context: MigrationContext, subject: Subject) -> Sequence[Difference]:
+    """Return in what a command's database isn't as its revisions make it; nothing if they can't be run."""
+    given = context.connection
+    if not isinstance(given, Connection):
+        return []
+    try:
+        with on_our_driver_too(given) as target:
+            made = revisions_catalog(history_of(context), target, subject.database)
+    except (NoScratchError, RevisionError):
+        return []
+    scope = replace(subject.scope, old_tables=(), revisions=lambda: made)
+    return differences(*in_scope(subject.database, made, scope))
