@@ -159,6 +159,11 @@ class Lexed(Tokens):
         return found
 
     @functools.cached_property
+    def nested(self) -> "list[Lexed]":
+        """Itself, and what is in its strings, and in theirs: names, and bodies of functions."""
+        return [self, *(each for text in self.listed if text[0] == "'" for each in lexed(text[1:]).nested)]
+
+    @functools.cached_property
     def block(self) -> "Lexed | None":
         """What stands in it, if it is a DO block."""
         found = self.begins("do [language <language>] <block>")

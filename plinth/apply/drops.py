@@ -15,23 +15,12 @@ from sqlalchemy import Connection, text
 from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.listening import listening
+from plinth.sql_text import lexed, plain
 
 log = logging.getLogger(__name__)
 
 READ = 10_000  # rows of a table, at most
 
-_PART = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_NAME = rf"{_PART}(?:\s*\.\s*{_PART})?"
-_EXISTS = r"(?:IF\s+EXISTS\s+)?"
-_TABLES = re.compile(rf"\bDROP\s+TABLE\s+{_EXISTS}(?P<names>{_NAME}(?:\s*,\s*{_NAME})*)", re.IGNORECASE)
-_ALTER = re.compile(
-    rf"\bALTER\s+TABLE\s+{_EXISTS}(?:ONLY\s+)?(?P<table>{_NAME})(?P<actions>[^;]*)", re.IGNORECASE
-)
-_COLUMN = re.compile(
-    r"\bDROP\s+(?!(?:CONSTRAINT|DEFAULT|NOT|EXPRESSION|IDENTITY)\b)"
-    rf"(?:COLUMN\s+)?{_EXISTS}(?P<column>{_PART})",
-    re.IGNORECASE,
-)
 _TABLE = """
     select n.nspname || '.' || c.relname, greatest(c.reltuples, 0), s.null_frac,
            row_security_active(c.oid)
@@ -71,7 +60,7 @@ def announced(connection: Connection, is_upgrading: Callable[[], bool]) -> Itera
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         if "drop" not in statement.lower() or not is_upgrading():
             return
-        for table, column in dropped(statement):
+        for table, column in dropped(statement.replace("%%", "%")):  # as the driver makes of it
             if (table, column) not in said:
                 said.add((table, column))
                 words = _filled(conn, table, column)
@@ -84,23 +73,25 @@ def announced(connection: Connection, is_upgrading: Callable[[], bool]) -> Itera
 
 def dropped(statement: str) -> Iterator[tuple[str, str | None]]:
     """Yield the tables, and columns of tables, that a statement names to be dropped, as SQL has them."""
-    for match in _TABLES.finditer(statement):
-        yield from ((name, None) for name in re.findall(_NAME, match["names"]))
-    for match in _ALTER.finditer(statement):
-        for action in _COLUMN.finditer(match["actions"]):
-            yield match["table"], action["column"]
+    for each in lexed(statement).executed:
+        tables = each.begins("drop table [if exists]")
+        for table in tables.rest.elements() if tables else ():
+            yield from ((found["name"], None) for found in [table.begins("<name>")] if found)
+        altered = each.begins("alter table [if exists] [only] <table> [*]")
+        for action in altered.rest.elements() if altered else ():
+            column = action.begins("drop [column] [if exists] <name>")
+            if altered and column and not action.begins("drop constraint"):
+                yield altered["table"], column["name"]
 
 
 def _filled(connection: Connection, table: str, column: str | None) -> str | None:
     """Return a dropped table or column with the number of its rows; None when it has none, or isn't there."""
-    plain = column
-    if column is not None:
-        plain = column[1:-1].replace('""', '"') if column.startswith('"') else column.lower()
-    found = _ask(connection, _TABLE, {"table": table, "column": plain})
+    name = column and plain(column)
+    found = _ask(connection, _TABLE, {"table": table, "column": name})
     if found is None:
         return None
-    name, estimate, null_fraction, is_hidden = found
-    place = f"{'table' if plain is None else 'column'} {name if plain is None else f'{name}.{plain}'}"
+    shown, estimate, null_fraction, is_hidden = found
+    place = f"table {shown}" if name is None else f"column {shown}.{name}"
     if is_hidden:
         return f"{place} (row security hides how many rows)"
     some = f"select count(*), count({column or '*'}) from (select * from {table} limit {READ + 1}) r"  # noqa: S608

@@ -19,27 +19,12 @@ from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.listening import listening
-from plinth.sql_text import IDENTIFIER, plain
+from plinth.sql_text import lexed, parts, plain
 
 log = logging.getLogger(__name__)
 
-_NAME = rf"({IDENTIFIER}(?:\.{IDENTIFIER})?)"
-_RENAME = re.compile(
-    rf"\s*ALTER\s+TABLE\s+{_NAME}\s+RENAME\s+(?:COLUMN\s+)?{_NAME}\s+TO\s+{_NAME}\s*;?\s*", re.IGNORECASE
-)
-_KEEPING = rf'({IDENTIFIER}(?<=_kept|kept"))'  # `online.kept_names`
-_KEEP = re.compile(
-    rf"\s*CREATE\s+TRIGGER\s+{_KEEPING}\s+BEFORE\s+INSERT\s+OR\s+UPDATE\s+ON\s+{_NAME}.*",
-    re.IGNORECASE | re.DOTALL,
-)
-_DROP_TRIGGER = re.compile(rf"\s*DROP\s+TRIGGER\s+({IDENTIFIER})\s+ON\s+{_NAME}\s*;?\s*", re.IGNORECASE)
-_DROP_VIEW = re.compile(
-    rf"\s*DROP\s+(?:MATERIALIZED\s+)?VIEW\s+{_NAME}\s*;?\s*",
-    re.IGNORECASE,
-)
-_DROP = re.compile(
-    rf"\s*ALTER\s+TABLE\s+{_NAME}\s+DROP\s+(?:COLUMN\s+)?({IDENTIFIER})\s*;?\s*", re.IGNORECASE
-)
+_ALTER = "alter table [if exists] [only] <table>"
+_KEPT = "_kept"  # behind the names of triggers: `online.kept_names`
 # The table with its partitions, in each of which the columns are.
 _TABLES = """
     with tables as (
@@ -143,7 +128,7 @@ def looked_after(connection: Connection) -> Iterator[None]:
     Args:
         connection: the migrations'.
     """
-    left: dict[tuple[str, str], str] = {}
+    left: dict[tuple[str, ...], str] = {}
     kept: set[int] = set()
     exchanged: list[tuple[str, str, str]] = []
     states: dict[tuple[str, str], tuple[str, str]] = {}
@@ -151,30 +136,31 @@ def looked_after(connection: Connection) -> Iterator[None]:
     tables: set[str] = set()
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
-        statement = statement.replace("%%", "%")  # as the driver makes of it
-        if found := _RENAME.fullmatch(statement):
-            table, old, new = found.groups()
-            if _is_exchange(new, left.get((table, new), ""), old):
+        text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
+        if found := text.matches(f"{_ALTER} rename [column] <old> to <new>"):
+            table, old, new = found["table"], found["old"], found["new"]
+            if (aside := left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
                 session = driver_session(conn)
-                _refuse(session, table, new, left[table, new])
-                _carry_over(session, _CARRIED, table, left[table, new], old)
-                exchanged.append((table, left[table, new], new))
+                _refuse(session, table, new, aside)
+                _carry_over(session, _CARRIED, table, aside, old)
+                exchanged.append((table, aside, new))
                 tables.add(table)
-            left[table, old] = new
-        elif found := _KEEP.fullmatch(statement):
-            _refuse_heirs(driver_session(conn), found[2])
-        elif found := _DROP_VIEW.fullmatch(statement):
-            views[found[1]] = _View.read(driver_session(conn), found[1])
-        elif found := _DROP_TRIGGER.fullmatch(statement):
-            name, table = found.groups()
-            if plain(name).endswith("_kept"):
+            left[*parts(table), plain(old)] = new
+        elif found := text.begins("create trigger <name> before insert or update on <table>"):
+            if plain(found["name"]).endswith(_KEPT):
+                _refuse_heirs(driver_session(conn), found["table"])
+        elif found := text.matches("drop [materialized] view [if exists] <view>"):
+            views[found["view"]] = _View.read(driver_session(conn), found["view"])
+        elif found := text.matches("drop trigger [if exists] <name> on <table>"):
+            name, table = found["name"], found["table"]
+            if plain(name).endswith(_KEPT):
                 kept.add(_oid(driver_session(conn), table))
             if was := _state(driver_session(conn), table, name):
                 states[table, name] = was
-        elif (kept or exchanged) and (found := _DROP.fullmatch(statement)):
+        elif (kept or exchanged) and (found := text.matches(f"{_ALTER} drop [column] [if exists] <column>")):
             hand_on(conn)
-            if _oid(driver_session(conn), found[1]) in kept:
-                _refuse(driver_session(conn), found[1], found[2])
+            if _oid(driver_session(conn), found["table"]) in kept:
+                _refuse(driver_session(conn), found["table"], found["column"])
 
     def hand_on(conn: Connection) -> None:
         for each in exchanged:  # after the revision, which gives its own to the new column itself

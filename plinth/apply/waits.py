@@ -4,7 +4,6 @@ Without our bound the statement would have waited. What passes over its failure 
 OTHERS), because a thing may not be there, would have it counted as done.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from plinth.apply.points import reads
 from plinth.apply.retry import passes
 from plinth.listening import listening
+from plinth.sql_text import lexed, plain
 
-_BOUNDS = re.compile(r"\b(?:lock|statement)_timeout\b|\b(?:reset|discard)\s+all\b", re.IGNORECASE)
-_NOWAIT = re.compile(r"\bnowait\b", re.IGNORECASE)
-_SWALLOWS = re.compile(r"\b(?:when|or)\s+others\s+then\b", re.IGNORECASE)
+_BOUNDS = {"lock_timeout", "statement_timeout"}
 
 
 class Waits:
@@ -76,18 +74,34 @@ class Waits:
 
     def swallows(self, statement: str) -> bool:
         """Whether a statement goes on after errors, and has our bounds."""
-        return not self.are_own and _SWALLOWS.search(statement) is not None
+        return not self.are_own and any(
+            each.block.has("{when | or} others then") for each in lexed(statement).statements if each.block
+        )
 
     def _see(self, context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         if context.connection is self._connection and isinstance(error, DBAPIError) and passes(error):
-            has_ours = not self.are_own and not _NOWAIT.search(context.statement or "")
+            has_ours = not self.are_own and not any(
+                each.has("nowait") for each in lexed(context.statement or "").executed
+            )
             self._missed = self._missed or (error if has_ours else None)
 
     def _before(self, _conn: object, _cursor: object, statement: str, *_: object) -> None:
         if self._are_ours():
             return
-        if _BOUNDS.search(statement):
+        if _sets_bounds(statement):
             self.are_own = True
         if not reads(statement):  # a transaction, or a savepoint, may end
             self.refuse_missed()
+
+
+def _sets_bounds(statement: str) -> bool:
+    if "_timeout" not in statement.lower() and " all" not in statement.lower():
+        return False
+    for each in lexed(statement).executed:
+        own = [each.begins("{set | reset} [session | local] <name>"), *each.find("set_config ( <name>")]
+        if each.begins("{reset | discard} all") or any(
+            found and plain(found["name"].removeprefix("'")) in _BOUNDS for found in own
+        ):
+            return True
+    return False

@@ -522,6 +522,22 @@ OTHERS = {
         "select to_regclass('theirs')::text, (select conname from pg_constraint where conname ~ '^theirs')",
         [("theirs", "theirs_too")],
     ),
+    "a table that a comment has, and a body that isn't executed": (
+        "",
+        "alter table t_a add n int /* as if /* we */ create table notes (id int) */; "
+        "create function f() returns void language plpgsql as "
+        "'begin perform 1; create table notes (id int); drop table t cascade; end'",
+        "create table notes (id int); insert into notes values (1)",
+        "select * from notes",
+        [(1,)],
+    ),
+    "a table whose name is a part of one that is made": (
+        "",
+        'create table "notes of ours" (id int); create table "Notes" (id int)',
+        "create table notes (id int); insert into notes values (1)",
+        "select * from notes",
+        [(1,)],
+    ),
     "changes of what no statement names": (
         "create table orders (id int, old int default 3, kind int); insert into orders values (1, 2, 3)",
         "alter table t_a add n int references t_a (id) on delete cascade",

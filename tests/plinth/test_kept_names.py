@@ -381,3 +381,20 @@ def test_a_hint_that_says_nothing_is_refused(
     wanted.tables["people"].c.title.info = info
     with pytest.raises((Refusal, Refusals), match=said):
         write(history, empty_engine, wanted)
+
+
+def test_a_column_that_leaves_its_name_is_known_however_it_is_written(
+    project: Project, empty_engine: Engine
+) -> None:
+    history = clear(project)
+    do(
+        empty_engine.url,
+        'create table "T" (price int, price_new bigint); create view v as select price from "T"',
+    )
+    renames = (
+        'ALTER TABLE IF EXISTS ONLY /* x */ public . "T" RENAME "price" -- y\n TO Price_Old;',
+        'alter table public."T" rename column PRICE_NEW to price',
+    )
+    history.add("a", None, "\n".join(f"op.execute({each!r})" for each in renames))
+    with pytest.raises(CommandError, match=r'view v stands on public."T".price, and no revision knows of it'):
+        command.upgrade(history.config(empty_engine), "head")

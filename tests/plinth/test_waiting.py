@@ -210,6 +210,10 @@ SWALLOWED = {
     "except sa.exc.DBAPIError:\n    pass",
     "when others": f"op.execute('do $$ begin {DROP}; exception when others then null; end $$')",
 }
+SWALLOWED["when others, in other words"] = (
+    "op.execute('comment on table t_a is $$set lock_timeout = 1; nowait$$ -- reset all')\n"
+    + SWALLOWED["when others"].replace("when others then", "when /* x */ no_data_found OR OTHERS Then")
+)
 SWALLOWED["outside"] = CONCURRENTLY + SWALLOWED["when others"]
 SWALLOWED["before a point"] = f"{SWALLOWED['except']}\n{CONCURRENTLY}op.execute('create table u ()')"
 

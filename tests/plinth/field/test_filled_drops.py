@@ -34,19 +34,30 @@ def test_an_empty_one_is_nothing_to_speak_of(changing: Changing, caplog: pytest.
 def test_whatever_a_revision_written_by_hand_says(
     changing: Changing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tables = 'create table "My, t" ("A" int, b int, c int)', "create table other as select 1 as a"
+    tables = (
+        'create table "My, t" ("A" int, b int, c int, identity int)',
+        "create table other as select 1 as a",
+        "create table kept as select 1 as a",
+        'create table "50%" as select 1 as a',
+    )
     changing.history.add("a", None, "\n".join(f"op.execute({each!r})" for each in tables))
     changing.upgrade()
     with psql(changing.engine.url) as connection:
-        connection.execute('insert into "My, t" select 1, n, null from generate_series(1, 3) n')
-    sql = 'do $$ begin alter table only "My, t" drop "A" cascade, drop if exists c, drop column B; end $$'
-    changing.history.add(
-        "b", "a", f"op.execute({sql!r})\nop.execute('drop table if exists no, other, \"My, t\"')"
+        connection.execute('insert into "My, t" select 1, n, null, n from generate_series(1, 3) n')
+    sql = (
+        'do $$ begin alter table only "My, t" drop "A" cascade, drop if exists c, drop column B; end $$',
+        '-- drop table kept\nalter /* x */ table "My, t"* add d int check (d in (1, 2)), drop Identity',
+        "comment on table kept is 'drop table kept'; create function f() returns void as "
+        "'drop table kept' language sql; do 'begin execute $$drop table \"50%\"$$; end'",
+        'drop table if exists no, other, "My, t"',
     )
+    changing.history.add("b", "a", "\n".join(f"op.execute({each!r})" for each in sql))
     changing.upgrade()
     assert said(caplog) == [
         "This drops column public.My, t.A (3 rows).",
         "This drops column public.My, t.b (3 rows).",
+        "This drops column public.My, t.identity (3 rows).",
+        "This drops table public.50% (1 row).",
         "This drops table public.other (1 row).",
         "This drops table public.My, t (3 rows).",
     ]
