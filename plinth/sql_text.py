@@ -52,7 +52,7 @@ _DEEPER = {"(": 1, ")": -1}
 _OPENS = frozenset({"begin", "then", "else", "loop"})  # behind which a statement of PL/pgSQL begins
 
 _FORM = re.compile(r"<(?P<value>\w+)>|(?P<any>\.\.\.)|(?P<mark>[][{}|])|'(?P<string>[^']*)'|(?P<word>\w+|\S)")
-_MARKS = {"[": "(?:", "]": ")?+", "{": "(?:", "}": ")", "|": "|"}
+_MARKS = {"[": "(?:", "]": ")?", "{": "(?:", "}": ")", "|": "|"}
 _NAME = rf'[{_LETTER}"][^\0]*+'
 _VALUE = rf"(?:{_NAME}(?:\0\.\0{_NAME})*+|['0-9][^\0]*+)"
 
@@ -258,7 +258,7 @@ def _behind_comment(text: str, place: int) -> int:
 
 
 def _marked(tokens: Collection[str]) -> str:
-    return "".join(f"\0{each}" for each in tokens) + "\0"
+    return "\0".join(["", *tokens, ""])
 
 
 def _folded(text: str) -> str:

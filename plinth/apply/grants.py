@@ -6,7 +6,6 @@ transaction ends. What has only changed its name keeps its own privileges: they 
 """
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,23 +20,18 @@ from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.listening import listening
 from plinth.server_errors import words
+from plinth.sql_text import Lexed, lexed, parts
 
 log = logging.getLogger(__name__)
 
 _WORDS = ("drop", "rename", "revoke", "owner", "owned")  # one of which is in all that matters here
-_MAKES_ROOM = re.compile(r"\b(?:drop|rename)\b", re.IGNORECASE)
-_REVOKES = re.compile(r"\brevoke\b", re.IGNORECASE)
-_OWNS = re.compile(r"\bowner\s+to\b", re.IGNORECASE)
-_REASSIGNS = re.compile(r"\breassign\s+owned\s+by\b", re.IGNORECASE)
-
-_KIND = re.compile(r"\A(?:SEQUENCE|ROUTINE|TYPE) ")
-_PATH = "select quote_ident(unnest(current_schemas(false)))"
+_PATH = "select unnest(current_schemas(false))"
 _TYPE = "TYPE "  # holds no rows that somebody may not see
 _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
 # Objects and columns, with what others than their owner may do: who, what, and whether it may be passed on.
 # Each by its schema: what names alone lead to changes with the search path, which tenants set in turn.
 _GRANTED = f"""
-    select shown, coalesce(quote_ident(attname), ''), quote_ident(nspname), object, number, is_said,
+    select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
            case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
            privilege_type, is_grantable,
            case when exists (  -- a column's sequence belongs to whom its table does
@@ -83,14 +77,12 @@ class _Granted:
     """What was granted on one object or column.
 
     Args:
-        schema: in which it stands.
         identity: which it is.
         is_said: somebody has granted or revoked something.
         owner: the role; empty where the revision says itself who is to be it, or its table does.
         privileges: of others than its owner.
     """
 
-    schema: str
     identity: tuple[int, int]
     is_said: bool
     owner: str
@@ -121,19 +113,20 @@ class Grants:
             lowered = statement.lower()
             if not any(word in lowered for word in _WORDS):
                 return
-            statement = statement.replace("%%", "%")  # as the driver makes of it
-            if _REVOKES.search(statement):  # the revision says itself who may use what it names
-                for place in self._named(driver_session(conn), statement):
-                    del self._before[place]
-            elif _OWNS.search(statement):
-                for place in self._named(driver_session(conn), statement):
-                    self._before[place].owner = ""
-            elif _REASSIGNS.search(statement):
-                for each in self._before.values():
-                    each.owner = ""
-            elif not self._is_known and _MAKES_ROOM.search(statement):
+            text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
+            if not self._is_known and any(each.has("drop | rename") for each in text.executed):
                 self._before = _granted(driver_session(conn), columns=False) | self._before
                 self._is_known = True
+            for each in text.statements:
+                if _does(each, "revoke"):  # the revision says itself who may use what it names
+                    for place in self._named(driver_session(conn), each):
+                        del self._before[place]
+                elif _does(each, "alter ... owner to"):
+                    for place in self._named(driver_session(conn), each):
+                        self._before[place].owner = ""
+                elif _does(each, "reassign owned by"):
+                    for was in self._before.values():
+                        was.owner = ""
 
         def put_back(conn: Connection) -> None:
             self._is_known = False
@@ -150,20 +143,14 @@ class Grants:
         ):
             yield
 
-    def _named(self, session: "psycopg.Connection[Any]", statement: str) -> list[Place]:
+    def _named(self, session: "psycopg.Connection[Any]", statement: Lexed) -> list[Place]:
         """Return what a statement names: by its schema, or as the first of its name on the search path."""
         path = [schema for (schema,) in session.execute(_PATH)]
-        bare = {place: _bare(place).removeprefix(f"{each.schema}.") for place, each in self._before.items()}
-        first: dict[str, str] = {}
-        for schema in path:
-            for place, each in self._before.items():
-                if each.schema == schema:
-                    first.setdefault(bare[place], schema)
-        return [
-            place
-            for place, each in self._before.items()
-            if _names(statement, each.schema, bare[place], alone=first.get(bare[place]) == each.schema)
-        ]
+        names = {place: _name(place) for place in self._before}
+        known = {*names.values()}
+        said = {tuple(parts(found["name"])) for each in statement.nested for found in each.find("<name>")}
+        led = {(next((each for each in path if (each, name) in known), ""), name) for *_, name in said}
+        return [place for place, name in names.items() if name in said or (name in led and name[1:] in said)]
 
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
         has_columns = any(column and each.is_said for (_, column), each in self._before.items())
@@ -216,31 +203,22 @@ def _has_made_way(place: Place, now: Place) -> bool:
     return bool(column) and table == its_table and ending(column, called) == "old"
 
 
-def _bare(place: Place) -> str:
-    """Return an object's name with its schema, without its kind and a routine's arguments."""
-    name = _KIND.sub("", place[0])
-    return name.rpartition("(")[0] if place[0].startswith("ROUTINE ") else name
+def _name(place: Place) -> tuple[str, ...]:
+    """Return an object's schema and its own name, as the catalog has them."""
+    found = lexed(place[0]).begins("[sequence | routine | type] <name>")
+    return tuple(parts(found["name"])) if found else ()
 
 
-def _names(statement: str, schema: str, name: str, *, alone: bool) -> bool:
-    """Whether a statement names an object by its schema, or by its name alone if that leads to it."""
-    of_schema = rf"{_said(schema)}\s*\.\s*"
-    before = f"(?:{of_schema})?" if alone else of_schema
-    return re.search(rf'(?<![\w$".]){before}{_said(name)}(?![\w$"])', statement) is not None
-
-
-def _said(name: str) -> str:
-    """Return a pattern of a name in quotes, or as PostgreSQL reads it without."""
-    quoted = re.escape(name)
-    return quoted if '"' in name else rf'(?:(?i:{quoted})|"{quoted}")'
+def _does(statement: Lexed, form: str) -> bool:
+    return any(each.begins(form) for each in statement.executed)
 
 
 def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place, _Granted]:
     found: dict[Place, _Granted] = {}
-    for shown, column, schema, object_, number, is_said, who, what, passed_on, owner in session.execute(
+    for shown, column, object_, number, is_said, who, what, passed_on, owner in session.execute(
         _GRANTED.encode(), {"columns": columns}
     ):
-        one = found.setdefault((shown, column), _Granted(schema, (object_, number), is_said, owner))
+        one = found.setdefault((shown, column), _Granted((object_, number), is_said, owner))
         if what is not None:
             one.privileges.add((who, what, passed_on))
     return found

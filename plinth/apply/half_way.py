@@ -5,7 +5,6 @@ between any two schemas, and begins where the database is: interrupted itself, i
 """
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +25,8 @@ from plinth.apply.resuming import ways
 from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
-from plinth.sql_text import IDENTIFIER, plain
+from plinth.catalog.picture import Table
+from plinth.sql_text import Found, Tokens, lexed, parts, plain
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,8 @@ if TYPE_CHECKING:
     from plinth.autogenerate.change.way import Operations
 
 _BETWEEN = ";\n\n"  # the statements of a way back
-_ASIDE = re.compile(
-    rf'ALTER TABLE (?P<table>.+) RENAME (?:COLUMN (?P<column>.+) )?TO "[^"]*(?:""[^"]*)*{TAKEN}"'
-)
-_MAKES = re.compile(r"\s*(?:create|alter|drop|comment|grant|revoke)\b", re.IGNORECASE)
-_CHANGES = re.compile(
-    rf"\b(?:update(?=\s+[^;]*?\bset\b)(?P<set>)|insert\s+into|delete\s+from|merge\s+into|truncate(?:\s+table)?)"
-    rf"\s+(?:only\s+)?(?:{IDENTIFIER}\s*\.\s*)?(?P<table>{IDENTIFIER})",
-    re.IGNORECASE,
-)
+_MAKES = "create | alter | drop | comment | grant | revoke"
+_CHANGES = "{update | insert into | delete from | merge into | truncate [table]} [only] <table>"
 
 
 def take_back(
@@ -238,11 +231,11 @@ def _refuse_to_move_rows(found: Interrupted, connection: Connection, way: str, s
     Raises:
         PointError: it does.
     """
-    match = _ASIDE.fullmatch(way)
-    if match is None:
+    aside = lexed(way).matches("alter table <table> rename [column <column>] to <new>")
+    if aside is None or not plain(aside["new"]).endswith(TAKEN):
         return
-    table, column = match["table"], match["column"]
-    if column is None:
+    table, column = aside["table"], aside["column"]
+    if not column:
         is_lost = _has_rows(connection, table)
         what, why, way_out = f"table {table}", "has rows", "empty"
     else:
@@ -297,16 +290,29 @@ def _refuse_to_lose(
 def _changed_rows(found: Interrupted, before: Catalog) -> Iterator[str]:
     """Yield the statements that changed values which were there before, as a message has them."""
     tables = {name.name: table for name, table in before.tables.items()}
-    for statement in dict.fromkeys(found.statements):
-        if _MAKES.match(statement):
-            continue
-        for match in _CHANGES.finditer(statement):
-            table = tables.get(plain(match["table"]))
-            columns = [re.escape(each.name) for each in table.columns] if table else []
-            sets = rf'(?:\bset|,|\()\s*"?(?:{"|".join(columns)})"?\s*(?:=|,|\))'
-            is_new = match["set"] is not None and not re.search(
-                sets, statement[match.start() :], re.IGNORECASE
-            )
-            if table and not is_new:
-                yield shown(statement)
-                break
+    for text in dict.fromkeys(found.statements):
+        executed = (each for each in lexed(text).executed if not each.begins(_MAKES))
+        if any(
+            _changes_what_was_there(change, tables) for each in executed for change in each.find(_CHANGES)
+        ):
+            yield shown(text)
+
+
+def _changes_what_was_there(change: Found, tables: Mapping[str, Table]) -> bool:
+    table = tables.get(parts(change["table"])[-1])
+    sets = next(change.rest.find("set"), None)
+    if table is None or (change.has("update") and sets is None):  # SELECT … FOR UPDATE
+        return False
+    if sets is None or not change.has("update"):
+        return True
+    return any(table.column(name) is not None for name in _columns(sets.rest))
+
+
+def _columns(sets: Tokens) -> Iterator[str]:
+    """Yield the columns of `a = …, (b, c) = …`."""
+    for each in sets.elements():
+        several = each.begins("(")
+        for one in several.rest.elements() if several else [each]:
+            column = one.begins("<column>")
+            if column:
+                yield parts(column["column"])[0]

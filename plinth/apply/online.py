@@ -6,7 +6,6 @@ next run goes on from what it finds: an INVALID index is dropped and built again
 """
 
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,28 +42,15 @@ from plinth.apply.waits import Waits
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
-from plinth.sql_text import IDENTIFIER, SPACE, plain
+from plinth.sql_text import Found, lexed, plain
 
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
 CLEAN_UP_TIMEOUT = "10s"  # then the next run does it
 
-_NAME = rf"{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?"
-_START = rf"\A{SPACE}"
-_CREATE = re.compile(
-    rf"{_START}create\s+(?P<unique>unique\s+)?index\s+concurrently\s+(?P<tolerant>if\s+not\s+exists\s+)?"
-    rf"(?P<index>{IDENTIFIER})\s+on\s+(?:only\s+)?(?P<table>{_NAME})",
-    re.IGNORECASE | re.DOTALL,
-)
-_DROP = re.compile(
-    rf"{_START}drop\s+index\s+concurrently\s+(?P<tolerant>if\s+exists\s+)?(?P<index>{_NAME})\s*"
-    r"(?:cascade|restrict)?\s*;?\s*\Z",
-    re.IGNORECASE | re.DOTALL,
-)
-_CONCURRENT = re.compile(
-    rf"{_START}(?:(?:create|drop|reindex|refresh|alter)\b.*\bconcurrently\b)", re.IGNORECASE | re.DOTALL
-)
+_CREATE = "create [unique] index concurrently [if not exists] <index> on [only] <table>"
+_DROP = "drop index concurrently [if exists] <index> [cascade | restrict]"
 
 _INDEX = """
     select indrelid, indisvalid, quote_ident(nspname) || '.' || quote_ident(relname), indisunique
@@ -78,14 +64,10 @@ _NOTE = """
 _OF_ONE = "where version_table = %s and revision = %s and object = %s"
 _NOTED = f"select statement from plinth.unfinished {_OF_ONE}"  # noqa: S608 - a constant
 _FORGET = f"delete from plinth.unfinished {_OF_ONE}"  # noqa: S608 - a constant
-_TELLS = re.compile(rf"{_START}do\b.*\braise\s+debug\b", re.IGNORECASE | re.DOTALL)
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
 _COMMITTED = "2D000"
 _HAS_ITS_OWN = {ACTIVE_SQL_TRANSACTION, _COMMITTED}
-# It isn't tried in a transaction, for what no rollback takes back would happen twice: numbers of sequences.
-_COMMITS = re.compile(rf"{_START}do\b.*\bcommit\b", re.IGNORECASE | re.DOTALL)
-
 
 # In whose thread and task a revision runs: what an application does beside it by the same engine is its own.
 _watching: "ContextVar[OnlineStatements | None]" = ContextVar("watching", default=None)
@@ -453,7 +435,7 @@ class OnlineStatements:
     @contextmanager
     def _listening(self, session: "psycopg.Connection[Any]", statement: str) -> Iterator[None]:
         """Hear what a block tells (RAISE DEBUG) while it runs."""
-        if not _TELLS.match(statement):
+        if not _tells(statement):
             yield
             return
 
@@ -479,14 +461,18 @@ class OnlineStatements:
         """Run a statement outside of the revision's transactions: in one of its own, if it can be in one."""
         step.is_online = True
         session = cursor.connection
-        has_its_own = any(each.match(statement) for each in (_CREATE, _DROP, _COMMITS))
+        # It isn't tried in a transaction, for what no rollback takes back would happen twice: numbers of
+        # sequences.
+        has_its_own = (
+            lexed(statement).begins(_CREATE) or lexed(statement).matches(_DROP) or _commits(statement)
+        )
         if has_its_own and step.points:
             step.points.begin(session, statement)
         is_done = self._prepare(step, statement)
         if is_done:
             cursor.execute("select /* done by an earlier, interrupted run */")
         elif step.points is None or has_its_own:
-            with self._as_block(step, statement, commits=_COMMITS.match(statement) is not None):
+            with self._as_block(step, statement, commits=_commits(statement)):
                 run()
         else:
             session.execute("begin")
@@ -523,7 +509,7 @@ class OnlineStatements:
         if step.points is None or not commits:
             yield
             return
-        if self._noted(step, BLOCK) == statement and not _TELLS.match(statement):
+        if self._noted(step, BLOCK) == statement and not _tells(statement):
             log.warning(
                 "A block of revision %s that commits was interrupted, and is run again from its start: what "
                 "it had committed is done twice, unless its statements pass over that. %s",
@@ -566,49 +552,51 @@ class OnlineStatements:
 
     def _prepare(self, step: Step, statement: str) -> bool:
         """Prepare what a statement is about; return whether an interrupted run has done it already."""
-        concurrent = _CONCURRENT.match(statement) is not None
+        text = lexed(statement)
+        is_change = text.begins("create | drop | reindex | refresh | alter") is not None
+        concurrent = is_change and text.has("concurrently")
         if concurrent != self._unbounded:
             # A lock timeout would kill a build that waits for older transactions, which blocks nobody.
             self._set(*("0", "0") if concurrent else self.timeouts)
             self._unbounded = concurrent
-        if match := _CREATE.match(statement):
-            return self._is_created(step, statement, match)
-        if match := _DROP.match(statement):
-            return self._is_dropped(step, statement, match)
+        if found := text.begins(_CREATE):
+            return self._is_created(step, statement, found)
+        if found := text.matches(_DROP):
+            return self._is_dropped(step, statement, found)
         return False
 
-    def _is_created(self, step: Step, statement: str, match: re.Match[str]) -> bool:
+    def _is_created(self, step: Step, statement: str, index: Found) -> bool:
         table = self._one(
-            "select oid, relnamespace from pg_class where oid = to_regclass(%s)", match["table"]
+            "select oid, relnamespace from pg_class where oid = to_regclass(%s)", index["table"]
         )
         if table is None:
             return False
-        self._wait_for_other_builds(table[0], match["table"])
-        name, namespace = plain(match["index"]), table[1]
-        noted = self._noted(step, match["index"])
+        self._wait_for_other_builds(table[0], index["table"])
+        name, namespace = plain(index["index"]), table[1]
+        noted = self._noted(step, index["index"])
         found = self._index(name, namespace)
         if found and found[0] == table[0]:
             _, is_valid, full_name, is_unique = found
             # One that was made by hand meanwhile, while its rows were mended, is another one.
-            if is_valid and noted == statement and is_unique is (match["unique"] is not None):
+            if is_valid and noted == statement and is_unique is (index.has("unique")):
                 return True
-            if not is_valid or (noted and not match["tolerant"]):
+            if not is_valid or (noted and not index.has("if not exists")):
                 log.warning(
                     "Index %s is left over from an interrupted build: dropped, and built again.", name
                 )
                 self._run(f"drop index concurrently if exists {full_name}".replace("%", "%%"))
                 found = None
         if found is None:
-            self._note(step, match["index"], statement)
+            self._note(step, index["index"], statement)
             self._build = (name, namespace)
         return False
 
-    def _is_dropped(self, step: Step, statement: str, match: re.Match[str]) -> bool:
-        found = self._one("select to_regclass(%s)", match["index"])
+    def _is_dropped(self, step: Step, statement: str, index: Found) -> bool:
+        found = self._one("select to_regclass(%s)", index["index"])
         if found and found[0] is not None:
-            self._note(step, match["index"], statement)
+            self._note(step, index["index"], statement)
             return False
-        return not match["tolerant"] and self._noted(step, match["index"]) == statement
+        return not index.has("if exists") and self._noted(step, index["index"]) == statement
 
     def _see_build(self, step: Step, statement: str) -> None:
         """Return if an index that was built is valid.
@@ -616,7 +604,7 @@ class OnlineStatements:
         Raises:
             OnlineStepError: it isn't.
         """
-        if self._build and _CREATE.match(statement):
+        if self._build and lexed(statement).begins(_CREATE):
             name, namespace = self._build
             self._build = None
             found = self._index(name, namespace)
@@ -678,6 +666,18 @@ class OnlineStatements:
     def _run(self, sql: str, *parameters: object) -> CursorResult[Any]:
         with self.unwatched():
             return self.connection.exec_driver_sql(sql, parameters)
+
+
+def _tells(statement: str) -> bool:
+    """Whether a block says how far it is."""
+    block = lexed(statement).statements[0].block
+    return block is not None and block.has("raise debug")
+
+
+def _commits(statement: str) -> bool:
+    """Whether a block ends transactions by itself."""
+    first = lexed(statement).statements[0]
+    return any(each.begins("commit | rollback") for each in first.executed[1:])
 
 
 def _in_autocommit(connection: Connection) -> bool:

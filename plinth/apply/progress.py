@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from plinth.sql_text import lexed
+
 if TYPE_CHECKING:
     from rich.status import Status
 
@@ -83,14 +85,13 @@ def describe_fill(told: str) -> str:
 
 
 # Of a batch: the rows that it takes, or those that it passes over to find its last one.
-_SIZE = re.compile(r"\boffset\s+(?P<offset>\d+)\s+limit\s+1\b|\blimit\s+(?P<limit>\d+)", re.IGNORECASE)
-_UPDATED = re.compile(r'\bupdate\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[\w$.])+)', re.IGNORECASE)
+_SIZE = "offset <offset> limit 1 | limit <limit>"
 
 
 def table_of_batches(statement: str) -> str | None:
     """Return the table that a statement updates, as SQL has it."""
-    found = _UPDATED.search(statement)
-    return found[1] if found else None
+    found = next(lexed(statement).find("update [only] <table>"), None)
+    return found["table"] if found else None
 
 
 def describe_batches(statement: str, number: int, rows: int | None) -> str:
@@ -112,6 +113,7 @@ def batches(statement: str, rows: int | None) -> int | None:
         statement: as SQL; a limit of one row is no batch.
         rows: about how many the table has; None if that isn't known.
     """
-    sizes = (int(each["limit"] or int(each["offset"]) + 1) for each in _SIZE.finditer(statement))
-    size = next((each for each in sizes if each > 1), None)
+    found = lexed(statement).find(_SIZE)
+    sizes = [(each["limit"], 0) if each["limit"] else (each["offset"], 1) for each in found]
+    size = next((int(rows) + more for rows, more in sizes if rows.isdigit() and int(rows) + more > 1), None)
     return -(-rows // size) if size and rows and rows > 0 else None

@@ -1,22 +1,16 @@
 """What an interrupted revision has renamed gets its name back first: it isn't a drop and an add."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from psycopg.sql import Identifier
+from psycopg.sql import Identifier, Literal
 
 from plinth.catalog import Catalog, Name
-from plinth.sql_text import IDENTIFIER, plain
+from plinth.sql_text import Found, lexed, plain
 
-_VALUE = r"(?:'(?:[^']|'')*')"
-_ALTER = re.compile(
-    rf"(?:\A|;|\bbegin\b|\bthen\b)(?:\s|--[^\n]*\n)*alter\s+(?P<kind>table|index|sequence|type|domain|(?:materialized\s+)?view)"
-    rf"\s+(?:if\s+exists\s+)?(?:only\s+)?(?:(?P<schema>{IDENTIFIER})\s*\.\s*)?(?P<name>{IDENTIFIER})\s+"
-    rf"(?:rename\s+to\s+(?P<to>{IDENTIFIER})|set\s+schema\s+(?P<moved>{IDENTIFIER})"
-    rf"|rename\s+(?:(?P<part>column|constraint|value)\s+)?(?P<old>{IDENTIFIER}|{_VALUE})\s+"
-    rf"to\s+(?P<new>{IDENTIFIER}|{_VALUE}))\s*(?=;|\Z)",
-    re.IGNORECASE,
+_ALTER = (
+    "alter {table | index | sequence | type | domain | [materialized] view} [if exists] [only] <name> "
+    "{rename to <to> | set schema <moved> | rename [column | constraint | value] <old> to <new>}"
 )
 
 TAKEN = "_taken"  # behind the name of what has made room for one that comes back
@@ -189,36 +183,41 @@ def _room(
 
 
 def _renames(statements: Iterable[str], origins: dict[_Key, _Key], default: str) -> Iterator[_Renamed]:
-    for statement in statements:
-        in_block = statement.lstrip()[:2].upper() == "DO"
-        for match in _ALTER.finditer(statement):
-            each = _renamed(match, origins, default)
-            origins[each.new] = origins.pop(each.old, each.old)
-            # A block may have renamed it or not.
-            yield replace(each, back=_if_there(each.back), aside=None) if in_block else each
+    for statement in (each for text in statements for each in lexed(text).statements):
+        for place, each in enumerate(statement.executed):
+            found = each.matches(_ALTER)
+            if found:
+                renamed = _renamed(each.listed, found, origins, default)
+                origins[renamed.new] = origins.pop(renamed.old, renamed.old)
+                # A block may have renamed it or not.
+                yield replace(renamed, back=_if_there(renamed.back), aside=None) if place else renamed
 
 
-def _renamed(match: re.Match[str], origins: dict[_Key, _Key], default: str) -> _Renamed:
-    kind = " ".join(match["kind"].upper().split())
-    schema, name = _plain(match["schema"] or default), _plain(match["name"])
+def _renamed(words: list[str], found: Found, origins: dict[_Key, _Key], default: str) -> _Renamed:
+    kind = "MATERIALIZED VIEW" if words[1] == "materialized" else words[1].upper()
+    *schemas, bare = (each for each in lexed(found["name"]).listed if each != ".")
+    schema, name = plain(schemas[0]) if schemas else default, plain(bare)
     space = "type" if kind in {"TYPE", "DOMAIN"} else "relation"
-    prefix = f"{match['schema']}." if match["schema"] else ""
+    prefix = f"{schemas[0]}." if schemas else ""
     own: _Key = (space, None, Name(schema, name))
-    if match["to"]:
-        back = f"ALTER {kind} {prefix}{match['to']} RENAME TO {match['name']}"
-        aside = f"ALTER {kind} {_whole(prefix)}{_whole(match['name'])} RENAME TO {{}}"
-        return _Renamed(own, (space, None, Name(schema, _plain(match["to"]))), back, aside)
-    if match["moved"]:
-        home = match["schema"] or f'"{default}"'
-        back = f"ALTER {kind} {match['moved']}.{match['name']} SET SCHEMA {home}"
-        return _Renamed(own, (space, None, Name(_plain(match["moved"]), name)), back)
-    part = (match["part"] or "column").lower()
+    if found["to"]:
+        back = f"ALTER {kind} {prefix}{found['to']} RENAME TO {bare}"
+        aside = f"ALTER {kind} {_whole(prefix)}{_whole(bare)} RENAME TO {{}}"
+        return _Renamed(own, (space, None, Name(schema, plain(found["to"]))), back, aside)
+    if found["moved"]:
+        home = schemas[0] if schemas else Identifier(default).as_string()
+        back = f"ALTER {kind} {found['moved']}.{bare} SET SCHEMA {home}"
+        return _Renamed(own, (space, None, Name(plain(found["moved"]), name)), back)
+    old, new = found["old"], found["new"]
+    part = "value" if old.startswith("'") else "constraint" if found.has("rename constraint") else "column"
     owner = origins.get(own, own)[2]
     holder = owner if isinstance(owner, Name) else None
-    alter = f"ALTER {kind} {prefix}{match['name']} RENAME {part.upper()}"
-    back = f"{alter} {match['new']} TO {match['old']}"
-    room = f"{_whole(alter)} {_whole(match['old'])} TO {{}}" if part != "value" else None
-    return _Renamed((part, holder, _plain(match["old"])), (part, holder, _plain(match["new"])), back, room)
+    alter = f"ALTER {kind} {prefix}{bare} RENAME {part.upper()}"
+    if part == "value":
+        back = f"{alter} {Literal(new[1:]).as_string()} TO {Literal(old[1:]).as_string()}"
+        return _Renamed((part, holder, old[1:]), (part, holder, new[1:]), back)
+    room = f"{_whole(alter)} {_whole(old)} TO {{}}"
+    return _Renamed((part, holder, plain(old)), (part, holder, plain(new)), f"{alter} {new} TO {old}", room)
 
 
 def _whole(sql: str) -> str:
@@ -263,8 +262,3 @@ def _if_there(back: str) -> str:
     from plinth.autogenerate.change.quoting import do_block  # noqa: PLC0415
 
     return do_block([f"BEGIN {back};", "EXCEPTION WHEN undefined_object OR undefined_column THEN NULL;"])
-
-
-def _plain(name: str) -> str:
-    """Return a name as the catalog has it, or a value."""
-    return name[1:-1].replace("''", "'") if name[:1] == "'" else plain(name)

@@ -669,6 +669,25 @@ EDITS: dict[str, tuple[Callable[[str], str], bool]] = {
 PROCEDURE = "create procedure put() language plpgsql as " + LOOP.format(10).replace("do $$", "$$", 1)
 
 
+def test_a_block_that_only_speaks_of_a_commit_is_one_transaction(
+    history: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "create table pass_on (); alter table t_a add n int; insert into t_a values (1, 0)")
+    block = (
+        "/* x */ do $$ begin -- commit;\n update t_a set n = n + 1; raise notice 'commit; raise debug'; "
+        "perform 1 / count(*) from pass_on; end $$"
+    )
+    history.add("b", "a", f"{CONCURRENTLY}op.execute({block!r})")
+    with pytest.raises(CommandError):
+        command.upgrade(history.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(history.config(empty_engine), "head")
+    assert (heads(empty_url), rows(empty_url, "select n from t_a")) == ({"b"}, [(1,)])
+    assert not [each for each in caplog.messages if "is run again" in each]
+
+
 @pytest.mark.parametrize("call", ["do", "call"])
 @pytest.mark.parametrize("first", ["pass", "op.execute('alter table t_a add m int')"])
 def test_a_block_that_commits_and_is_run_again_is_named(  # noqa: PLR0917 - fixtures, and a case
@@ -737,6 +756,11 @@ def test_a_file_that_was_edited_in_its_first_step_is_refused(
         ("insert into t_a (id) values (7)", True),
         ("delete from t_a where id = 1", True),
         ("update t_a set m = n", False),
+        ("update t_a set m = (select max(n) from t_a), m2[1] = 1 from u_b", False),
+        ('with x as (UPDATE /* x */ t_a SET (m, "n") = (select 1, 2) returning 1) select from x', True),
+        ("do $$ begin execute 'update t_a set n = 1'; end $$", True),
+        ("select 'update t_a set n = 1' /* delete from t_a */ into b2", False),
+        ("insert into u_b select id from t_a for update", False),
         ("insert into u_b select id from t_a", False),
         ("do $$ begin update t_a set n = 7; commit; perform 1 / count(*) from pass_on; end $$", True),
     ],
@@ -754,7 +778,7 @@ def test_rows_that_are_not_taken_back_are_named(  # noqa: PLR0917 - fixtures, an
     half.add(
         "c",
         "b",
-        'op.execute("create table u_b (id int)")\nop.execute("alter table t_a add m int")\n'
+        'op.execute("create table u_b (id int)")\nop.execute("alter table t_a add m int, add m2 int[]")\n'
         f"{CONCURRENTLY}op.execute({statement!r})\n{STOP}",
     )
     with pytest.raises(CommandError):

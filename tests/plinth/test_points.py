@@ -317,6 +317,12 @@ def test_what_is_done_half_way_is_taken_back(
             'op.execute("create schema elsewhere")\nop.execute("alter table t_a set schema elsewhere")',
         ],
         [
+            'op.execute("""ALTER /* x */ TABLE IF EXISTS only t_a RENAME X TO value""")',
+            'op.execute("""alter table public."t_a" rename value -- y\n to "Z z" """)',
+            """op.execute("do 'begin execute $$alter table t_a rename constraint pk_t_a to k$$; end'")""",
+            """op.execute("alter type mood rename value 'well' to 'it''s so'; select 1")""",
+        ],
+        [
             'op.alter_column("t_a", "x", new_column_name="z", server_default=None)',
             'op.add_column("t_a", sa.Column("z_new", sa.Text))\nop.execute("update t_a set z_new = z")',
             'op.alter_column("t_a", "z", new_column_name="z_old")',
@@ -352,6 +358,7 @@ def test_what_is_done_half_way_is_taken_back(
         "table and column",
         "ring",
         "type, constraint and schema",
+        "in other words",
         "second column",
         "names that are lent",
         "drop",

@@ -259,6 +259,27 @@ def test_what_the_revision_revokes_stays_revoked(
     assert rows(empty_engine.url, MAY.format(reader, reader)) == [(may, False)]
 
 
+@pytest.mark.parametrize(
+    ("then", "may"),
+    [
+        ("-- revoke all on t_a from {}", True),
+        (
+            "; comment on table t_a is 'revoke all on t_a; owner to' /* /* */ ; revoke all on t_a from {} */",
+            True,
+        ),
+        ('; Revoke /* x */ all on public -- y\n . "t_a" from {}', False),
+        ("; do 'begin execute format($$revoke all on %I from {}$$, $$t_a$$); end'", False),
+    ],
+)
+def test_what_is_revoked_is_told_by_statements(
+    two: History, reader: str, empty_engine: Engine, then: str, may: bool
+) -> None:
+    text = f"drop table t_a; create table t_a (id int) {then.format(reader)}"
+    two.add("c", "b", f"op.execute({text!r})")
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(empty_engine.url, MAY.format(reader, reader)) == [(may, False)]
+
+
 def test_each_tenants_view_keeps_what_was_granted_on_it(
     two: History, reader: str, empty_engine: Engine
 ) -> None:
