@@ -58,7 +58,7 @@ class Baseline:
     Args:
         revision: its id.
         files: what was written or changed.
-        stamp: what the database must be told that it has (`alembic stamp`); None where it needn't.
+        stamp: how the database must be told that it has it (`alembic stamp …`); None where it needn't.
         unknown: tables that it makes, for other revisions lean on them, and that no model knows.
     """
 
@@ -130,6 +130,8 @@ def _written(
     unknown = set(wanted.tables) - set((_known_to_models(seen, target, wanted) or wanted).tables)
     # The ledger would miss a revision below those of which it knows that they are applied.
     stamp = None if seen.heads and not seen.entries else " ".join(seen.heads) or revision
+    if not roots and seen.heads:  # of revisions whose files are gone: this one stands in their place
+        stamp = f"--purge {revision}"
     return Baseline(revision, places, stamp, tuple(shown(each, wanted) for each in sorted(unknown)))
 
 
@@ -225,7 +227,7 @@ def _prove(history: History, script: ScriptDirectory, engine: Engine, seen: Seen
             f"With a baseline the revisions don't work, and nothing was written. {report.problems[0].message}"
         )
     heads = set(seen.heads) or set(history.script.get_heads())
-    if heads != set(history.script.get_heads()):
+    if history.script.get_bases() and heads != set(history.script.get_heads()):
         raise BaselineError(
             "The database hasn't all revisions, so a baseline can't be proved: upgrade it first."
         )

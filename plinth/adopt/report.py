@@ -76,7 +76,8 @@ def _of_differences(found: Adoption) -> Iterator[str]:
             yield f"  {each.message}"
         yield from _of_ways(found)
     elif found.from_nothing and found.database and found.revisions:
-        yield "Database, revisions and models agree."
+        is_compared = all(each.kind != "ahead" for each in found.problems)
+        yield f"{'Database, revisions' if is_compared else 'Revisions'} and models agree."
     if found.left_alone:
         yield f"Made {BY_HAND}, known to no model, and left alone: {shown_names(found.left_alone)}."
 

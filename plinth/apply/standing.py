@@ -215,11 +215,18 @@ def say_unknown(script: ScriptDirectory, head: str, entries: Mapping[str, Entry]
         else "down to the newest revision that is here, too"
     )
     anew = settings.to_type("db-reset", "plinth reset")
+    bases = script.get_bases()
+    squashed = ""
+    if len(bases) == 1 and not common:
+        squashed = (
+            f" If {bases[0]} was written in the place of older revisions, and the database has all that it "
+            f"makes: alembic stamp --purge {bases[0]}"
+        )
     return (
         f"The database is ahead of the code: it stands at {head}, which has no file here"
         f"{_by(entries.get(head))}. If it is another branch's, go back to that branch and undo it there "
         f"({back}), or make a development database anew ({anew}). If the code is "
-        "older than the database, use the code that has it."
+        f"older than the database, use the code that has it.{squashed}"
     )
 
 

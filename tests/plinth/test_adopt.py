@@ -419,6 +419,32 @@ def test_a_database_without_revisions_gets_a_first_one(shop: Existing, empty_url
 
 
 @pytest.mark.slow
+def test_a_revision_in_the_place_of_many_is_stamped_by_the_command_that_is_named(
+    shop: Existing, empty_url: URL, look: Look
+) -> None:
+    revision(shop, "r1", None, USERS, 'op.drop_table("users")')
+    revision(
+        shop, "r2", "r1", 'op.execute("alter table users add age int")', 'op.drop_column("users", "age")'
+    )
+    shop.edit("models.py", "String(50))\n", "String(50))\n    age: Mapped[int | None]\n")
+    look(write=True)
+    shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
+    sql(empty_url, "insert into users (name) values ('Ada')")
+    for each in (shop.root / "migrations" / "versions").glob("*.py"):
+        each.unlink()
+    found = look(baseline=True)
+    assert (found.revisions, found.from_nothing, found.in_order) == (1, True, False)
+    [command] = re.findall(r"told so by: alembic (stamp --purge \w+)", "\n".join(found.notes))
+    with pytest.raises(AssertionError, match=rf"has all that it makes: alembic {command}\s"):
+        shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
+    shop.ok("alembic", *command.split(), PYTHONPATH=SOURCE)
+    shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
+    assert look().in_order
+    assert rows(empty_url, "select name, age from users") == [("Ada", None)]
+    assert shop.run("plinth", "status", PYTHONPATH=SOURCE).returncode == 0
+
+
+@pytest.mark.slow
 def test_a_baseline_that_would_not_make_what_is_there_is_not_written(
     shop: Existing, empty_url: URL, look: Look
 ) -> None:
