@@ -91,7 +91,7 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
             migrate({**options, "dont_mutate": True, "fn": named_like(work, _reading(command, work))})
         elif callers:
             theirs = Callers(command, options, work)
-            with drops.announced(connection, lambda: theirs.is_upgrade):
+            with drops.announced(connection, lambda: not theirs.are_tried):
                 migrate(theirs.options())
         else:
             applier = _Applier(config, command, options, work)
@@ -155,6 +155,7 @@ class _Applier:
         self._heads: tuple[str, ...] | None = None  # as committed
         self._measured = 0  # steps of which is known what they lose
         self._objection: str | None = None  # to losing rows
+        self._is_measured = False  # what the running step loses
         self._step_began = 0.0
         self._prepares = True
         self._source: bytes | None = None  # what the revision's file said when it began
@@ -191,7 +192,7 @@ class _Applier:
             self._flushing = session.Flushing(connection)
             stack.callback(self._flushing.flush)
             stack.enter_context(self._online.watched())
-            stack.enter_context(drops.announced(connection, self._is_upgrading))
+            stack.enter_context(drops.announced(connection, lambda: not self._is_measured))
             stack.enter_context(self._grants.kept(connection))
             stack.enter_context(left_columns.looked_after(connection))
             watched = self._lock.migrating, timeouts[0], self._online.batches, self._display
@@ -489,7 +490,10 @@ class _Applier:
             points = self._points(context, step, half_way)
             # What is interrupted was measured when it began.
             self._online.waits.begin()
-            empty = [] if points and points.are_kept else self._refuse_losses(context, planned, number)
+            is_begun = points is not None and points.are_kept
+            self._is_measured = True  # nor is a trial's drop one
+            lost = losses.Losses() if is_begun else self._refuse_losses(context, planned, number)
+            self._is_measured = lost.measured > 0
             if number + 1 == len(planned):
                 self._flushing.resume()
             self._begin(step)
@@ -499,7 +503,7 @@ class _Applier:
             self._online.follow(running)
             self._online.waits.begin()
             self._step_began = time.monotonic()
-            self._look_after(step, empty)
+            self._look_after(step, lost.empty)
             yield step
             self._online.follow(None)
             self._running = None
@@ -549,9 +553,6 @@ class _Applier:
             self._online.waits.refuse_missed()
 
         step.migration_fn = looked_after
-
-    def _is_upgrading(self) -> bool:
-        return self._online.step is not None and self._online.step.is_upgrade
 
     def _begin(self, step: MigrationStep) -> None:
         self._running = name_of(step)
@@ -647,8 +648,8 @@ class _Applier:
 
     def _refuse_losses(
         self, context: MigrationContext, planned: Sequence[MigrationStep], number: int
-    ) -> list[losses.Empty]:
-        """Say what the next downgrades lose; return what the first may drop only while it is empty.
+    ) -> losses.Losses:
+        """Say what the next downgrades lose; return what is known of that.
 
         Where they may not, each is measured once more before it runs: meanwhile rows may have come.
 
@@ -656,8 +657,10 @@ class _Applier:
             SafetyError: they may not.
         """
         is_known = number < self._measured
-        if not undoes(planned[number]) or (is_known and not self._objection):
-            return []
+        if not undoes(planned[number]):
+            return losses.Losses()
+        if is_known and not self._objection:
+            return losses.Losses(measured=1)  # and said
         objection = self._objection = safety.objection_to_losses(self._connection)
         downgrades = [planned[number]] if is_known else list(itertools.takewhile(undoes, planned[number:]))
         lost = losses.measure(
@@ -671,8 +674,8 @@ class _Applier:
         if lost.found:
             log.warning("This loses %s.", ", ".join(lost.found))
         if objection and len(downgrades) > 1:
-            return self._refuse_losses(context, planned, number)  # what this one drops, of all
-        return lost.empty if objection else []
+            return self._refuse_losses(context, planned, number)  # this one's, of all
+        return lost if objection else losses.Losses(measured=lost.measured)
 
 
 def _names(context: MigrationContext) -> dict[str, Any]:

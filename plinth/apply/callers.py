@@ -41,7 +41,7 @@ class Callers:
         self._connection: Connection = options["connection"]
         self._writer: Writer
         self._step_began = 0.0
-        self.is_upgrade = False  # the step that runs
+        self.are_tried = False  # the downgrades
 
     def options(self) -> Options:
         """Return what is handed to `context.configure()`."""
@@ -76,7 +76,6 @@ class Callers:
                 )
 
             self._step_began = time.monotonic()
-            self.is_upgrade = step.is_upgrade
             with losses.instead_of_autocommit(context, refuse):
                 yield step
 
@@ -107,7 +106,9 @@ class Callers:
         objection = safety.objection_to_losses(self._connection) if downgrades else None
         if objection:
             tried: list[MigrationStep] = []
+            self.are_tried = True
             lost = losses.measure(context, self._connection, downgrades, tried.append, strictly=True)
+            self.are_tried = False
             refuse_losses(lost, name_of(tried[-1]) if tried else "", objection)
             losses.hold(self._connection, lost.empty)  # in the caller's transaction, which all of them share
 

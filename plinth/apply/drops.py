@@ -1,4 +1,4 @@
-"""What an upgrade drops although it has values: said before it happens, with their number.
+"""What is dropped although it has values: said before it happens, with their number.
 
 The work is bounded: some rows are read, and what PostgreSQL knows of larger tables is an estimate.
 """
@@ -48,17 +48,17 @@ _SUCCESSOR = """
 
 
 @contextmanager
-def announced(connection: Connection, is_upgrading: Callable[[], bool]) -> Iterator[None]:
+def announced(connection: Connection, is_unmeasured: Callable[[], bool]) -> Iterator[None]:
     """Say what is dropped as long as the block runs.
 
     Args:
         connection: the migrations'.
-        is_upgrading: whether an upgrade runs now; what a downgrade loses is measured before.
+        is_unmeasured: whether what runs now loses wasn't measured before, as that of most downgrades is.
     """
     said: set[tuple[str, str | None]] = set()
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if "drop" not in statement.lower() or not is_upgrading():
+        if "drop" not in statement.lower() or not is_unmeasured():
             return
         for table, column in dropped(statement.replace("%%", "%")):  # as the driver makes of it
             if (table, column) not in said:

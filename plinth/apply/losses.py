@@ -6,9 +6,11 @@ what is gone is counted once it is back.
 """
 
 import ast
+import math
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +25,12 @@ from sqlalchemy.pool import Pool
 from plinth import safety
 from plinth.apply import sequences, session
 from plinth.apply.points import rolls_back
+from plinth.apply.retry import QUERY_CANCELED
 from plinth.apply.sources import unseen
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, INSUFFICIENT_PRIVILEGE, sqlstate
 
+LOOK = 0.25  # seconds for a look at a table that is locked
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
 
 _TABLES = """
@@ -41,6 +45,11 @@ _TABLES = """
 _COLUMNS = """
     select attrelid, attnum, attname from pg_attribute
     where attrelid = any(cast(:tables as oid[])) and attnum > 0 and not attisdropped order by attrelid, attnum
+    """
+_DEFERRABLE = """
+    select distinct quote_ident(n.nspname) || '.' || quote_ident(c.conname) as name, c.condeferred
+    from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+    where c.condeferrable and n.oid <> pg_my_temp_schema()
     """
 _LARGE_OBJECTS = """
     select pg_stat_get_xact_tuples_deleted('pg_catalog.pg_largeobject_metadata'::regclass),
@@ -201,6 +210,7 @@ def measure(
         before = _Picture.of(connection)
         standing = sequences.read(connection)
         trial = _Trial(context, connection)
+        began = time.monotonic()
         for step in steps:
             begin(step)
             losses.blind = _ways_out(step, strictly=strictly) or trial.run(step)
@@ -211,19 +221,31 @@ def measure(
             losses.measured = 0
             return losses
         after = _Picture.of(connection)
-        suspects = [*_replaced(before, after), *_touched(before, after)]
-        left = [_content(connection, each.after) for each in suspects]
+        suspects = _by_table([*_replaced(before, after), *_touched(before, after)])
+        within = max(LOOK, time.monotonic() - began)  # as long as others wait anyway
+        left = [
+            _content(connection, table, [each.after.name for each in columns], within)
+            for (_, table), columns in suspects
+        ]
     finally:
         _undo(connection, in_callers=in_callers)
         if not connection.closed and not connection.invalidated:
             sequences.put_back(connection, standing)
-    had = [_content(connection, each.before) for each in suspects]
+    had = [
+        _content(connection, table, [each.before.name for each in columns]) if known else None
+        for ((table, _), columns), known in zip(suspects, left, strict=True)
+    ]
     losses.found = [
         *_gone(connection, before, after),
         *_lost_values(suspects, had, left),
         *_removed(before, after),
     ]
-    valued = {each.before.key for each, content in zip(suspects, had, strict=True) if content and content[0]}
+    valued = {
+        each.before.key
+        for (_, columns), content in zip(suspects, had, strict=True)
+        for each, (values, _) in zip(columns, content.columns if content else (), strict=False)
+        if values
+    }
     losses.empty = list(dict.fromkeys(_empty(before, after, valued)))
     if not in_callers:
         connection.rollback()
@@ -282,6 +304,7 @@ class _Trial:
         try:
             with self._watched():
                 step.migration_fn()
+                self._fire_what_is_deferred()
             if not self._left and self._id() == self._transaction:
                 return None
         except Exception as error:
@@ -295,6 +318,18 @@ class _Trial:
         else:
             self._go_back()
         return self.LEAVES
+
+    def _fire_what_is_deferred(self) -> None:
+        """Let deferred triggers and constraints do now what they would at the end of the transaction."""
+        found = self._connection.exec_driver_sql(_DEFERRABLE).all()
+        for mode, names in (
+            ("immediate", [each.name for each in found]),
+            ("deferred", [each.name for each in found if each.condeferred]),
+        ):
+            if names:
+                self._connection.exec_driver_sql(
+                    f"set constraints {', '.join(names)} {mode}".replace("%", "%%")
+                )
 
     def _id(self) -> str | None:
         found: str | None = self._connection.scalar(
@@ -377,7 +412,19 @@ class _Picture:
         return _Picture(tables, {column.key: column for column in columns}, (objects[0], objects[1]))
 
 
-_Content = tuple[int, object]  # how many values, and a checksum of them
+@dataclass(frozen=True)
+class _Content:
+    """What some columns of a table have.
+
+    Args:
+        rows: how many there are.
+        checksum: of the rows, in no order.
+        columns: of each, how many values it has, and their checksum.
+    """
+
+    rows: int
+    checksum: object
+    columns: Sequence[tuple[int, object]]
 
 
 @dataclass(frozen=True)
@@ -441,37 +488,85 @@ def _shown(connection: Connection, table: Table, kind: str, column: str | None =
         what = f"count({Identifier(column).as_string()})" if column else "count(*)"
         rows = int(_ask(connection, what, table).scalar_one())
         if rows:
-            yield f"{kind} {name} ({rows} row{'' if rows == 1 else 's'})"
+            yield f"{kind} {name} ({_rows(rows)})"
 
 
-def _content(connection: Connection, column: Column) -> _Content | None:
-    """Return how many values a column has, and a checksum of them as text; None when that takes too long."""
-    table = column.table
+def _by_table(suspects: Iterable[_Suspect]) -> list[tuple[tuple[Table, Table], list[_Suspect]]]:
+    """Return the columns by the tables that have them, before and after."""
+    found: dict[tuple[int, int], list[_Suspect]] = {}
+    for each in suspects:
+        found.setdefault((each.before.table.oid, each.after.table.oid), []).append(each)
+    return [((of[0].before.table, of[0].after.table), of) for of in found.values()]
+
+
+def _content(
+    connection: Connection, table: Table, columns: Sequence[str], within: float | None = None
+) -> _Content | None:
+    """Return what columns of a table have; None when that takes too long.
+
+    Args:
+        connection: in a transaction.
+        table: as it stands now.
+        columns: their names.
+        within: seconds, while others wait for the table.
+    """
     if table.hides_rows or table.estimate > COUNTED or not table.is_populated:
         return None
-    name = Identifier(column.name).as_string()
-    hashed = f'hashtextextended(cast({name} as text) collate "C", 0)'
-    row = _ask(connection, f"count({name}) as n, sum(cast({hashed} as numeric)) as hash", table).one()
-    return row.n, row.hash
+    names = [Identifier(each).as_string() for each in columns]
+    asked = ["count(*)", _checksum(f"row({', '.join(names)})")]
+    for name in names:
+        asked += [f"count({name})", _checksum(name)]
+    if within is None:
+        found = list(_ask(connection, ", ".join(asked), table).one())
+    else:
+        connection.exec_driver_sql("savepoint plinth_look")
+        connection.exec_driver_sql(f"set local statement_timeout = {math.ceil(within * 1000)}")
+        try:
+            found = list(_ask(connection, ", ".join(asked), table).one())
+        except DBAPIError as error:
+            if sqlstate(error) != QUERY_CANCELED:
+                raise
+            return None
+        finally:
+            connection.exec_driver_sql("rollback to savepoint plinth_look")
+    return _Content(found[0], found[1], list(zip(found[2::2], found[3::2], strict=True)))
+
+
+def _checksum(value: str) -> str:
+    return f'sum(cast(hashtextextended(cast({value} as text) collate "C", 0) as numeric))'
 
 
 def _lost_values(
-    suspects: Sequence[_Suspect], had: Sequence[_Content | None], left: Sequence[_Content | None]
+    suspects: Sequence[tuple[tuple[Table, Table], Sequence[_Suspect]]],
+    had: Sequence[_Content | None],
+    left: Sequence[_Content | None],
 ) -> Iterator[str]:
-    """Yield the columns that have other values than before."""
-    for suspect, then, now in zip(suspects, had, left, strict=True):
-        column = suspect.before
-        name = f"{column.table.full_name}.{column.name}"
+    """Yield the columns that have other values than before, and tables where rows have exchanged theirs."""
+    for ((table, _), columns), then, now in zip(suspects, had, left, strict=True):
         if then is None or now is None:
-            if column.table.hides_rows:
-                yield f"values of column {name} (rows that row security hides from this role)"
-            elif column.table.is_populated:
-                yield f"values of column {name} (up to about {round(column.table.estimate)} rows)"
-        elif then[0] > now[0]:
-            rows = then[0] - now[0]
-            yield f"column {name} ({rows} row{'' if rows == 1 else 's'})"
-        elif then != now:
-            yield f"values of column {name} (up to {then[0]} row{'' if then[0] == 1 else 's'})"
+            if table.hides_rows:
+                yield f"values of table {table.full_name} (rows that row security hides from this role)"
+            elif table.is_populated:
+                about = f"up to about {round(table.estimate)} rows" if table.estimate else "of many rows"
+                yield f"values of table {table.full_name} ({about})"
+            continue
+        said = list(_other_values(columns, then, now))
+        yield from said
+        if not said and then.rows == now.rows and then.checksum != now.checksum:
+            yield f"values of table {table.full_name} (up to {_rows(then.rows)})"
+
+
+def _other_values(columns: Sequence[_Suspect], then: _Content, now: _Content) -> Iterator[str]:
+    for suspect, had, has in zip(columns, then.columns, now.columns, strict=True):
+        name = f"{suspect.before.table.full_name}.{suspect.before.name}"
+        if had[0] > has[0]:
+            yield f"column {name} ({_rows(had[0] - has[0])})"
+        elif had != has:
+            yield f"values of column {name} (up to {_rows(had[0])})"
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'' if number == 1 else 's'}"
 
 
 def _removed(before: _Picture, after: _Picture) -> Iterator[str]:
@@ -480,7 +575,7 @@ def _removed(before: _Picture, after: _Picture) -> Iterator[str]:
         now = after.tables.get(oid)
         rows = now.deleted - then.deleted if now else 0
         if rows > 0:
-            yield f"{rows} row{'' if rows == 1 else 's'} of table {then.full_name}"
+            yield f"{_rows(rows)} of table {then.full_name}"
     unlinked = after.objects[0] - before.objects[0]
     changed = after.objects[1] - before.objects[1]
     if unlinked > 0 or changed > 0:

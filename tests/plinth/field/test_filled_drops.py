@@ -8,8 +8,9 @@ from sqlalchemy import Column, Text
 
 from plinth.apply import drops
 from tests.plinth.field.changing import Changing
-from tests.plinth.history import psql
+from tests.plinth.history import CONCURRENTLY, psql
 
+MAKE, DROP = "op.execute('create table t as select 1 as a')", "op.execute('drop table t')"
 SAID = "This drops column public.t.note (2 rows)."
 
 
@@ -108,3 +109,23 @@ def test_rows_that_this_role_may_not_see(changing: Changing, caplog: pytest.LogC
         with psql(changing.engine.url) as connection:
             connection.execute(f"reassign owned by {role} to current_user".encode())
             connection.execute(f"drop owned by {role}; drop role {role}".encode())
+
+
+@pytest.mark.parametrize("blind", ["import os\n", CONCURRENTLY])
+def test_a_downgrade_that_cannot_be_measured(
+    changing: Changing, caplog: pytest.LogCaptureFixture, blind: str
+) -> None:
+    changing.history.add("a", None, MAKE, f"{blind}{DROP}")
+    changing.upgrade()
+    command.downgrade(changing.history.config(changing.engine), "base")
+    assert said(caplog) == ["This drops table public.t (1 row)."]
+
+
+def test_a_downgrade_that_is_measured_says_it_once(
+    changing: Changing, caplog: pytest.LogCaptureFixture
+) -> None:
+    changing.history.add("a", None, MAKE, DROP)
+    changing.upgrade()
+    command.downgrade(changing.history.config(changing.engine), "base")
+    assert said(caplog) == []
+    assert "This loses table public.t (1 row)." in caplog.text

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from plinth.apply import losses
 from plinth.safety import write_marker
 from tests.plinth.history import CONCURRENTLY, History, acting_as, do, psql, rows
 from tests.plinth.test_safety import elsewhere
@@ -28,6 +29,19 @@ DOWNGRADES = {
     "truncate": (EXECUTE.format("truncate t"), r"column public\.t\.id \(100 rows\)"),
     "update to null": (EXECUTE.format("update t set v = null"), r"column public\.t\.v \(100 rows\)"),
     "update": (EXECUTE.format("update t set v = left(v, 1)"), r"values of column public\.t\.v"),
+    "exchange": (
+        EXECUTE.format("update t set id = 101 - id"),
+        r"values of table public\.t \(up to 100 rows\)",
+    ),
+    "deferred trigger": (
+        EXECUTE.format(
+            "create function f() returns trigger language plpgsql as "
+            "'begin delete from t; return null; end'; create table made (id int); "
+            "create constraint trigger later after insert on made deferrable initially deferred "
+            "for each row execute function f(); insert into made values (1)"
+        ),
+        r"100 rows of table public\.t",
+    ),
     "conversion": (
         EXECUTE.format("alter table t alter v type int using null"),
         r"column public\.t\.v \(100 rows\)",
@@ -129,6 +143,19 @@ def test_it_is_refused_before_it_loses_them(
         command.downgrade(filled.config(owner), "a")
     assert content(empty_url) == before
     assert rows(empty_url, "select version_num from alembic_version") == [("b",)]
+
+
+def test_a_look_while_others_wait_for_the_table_is_short(
+    filled: History, owner: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(empty_url, "insert into t select n, n || ' values' from generate_series(101, 300000) n")
+    monkeypatch.setattr(losses, "LOOK", 0)
+    filled.add("b", "a", "pass", "op.execute('update t set v = v where id = 1')")
+    command.upgrade(filled.config(owner), "b")
+    with pytest.raises(CommandError, match=r"lose values of table public\.t \(of many rows\)"):
+        command.downgrade(filled.config(owner), "a")
+    monkeypatch.setattr(losses, "LOOK", 60)
+    command.downgrade(filled.config(owner), "a")
 
 
 def test_rows_that_row_security_hides_count_as_lost(filled: History, owner: Engine, empty_url: URL) -> None:
