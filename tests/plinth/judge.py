@@ -11,7 +11,7 @@ import re
 import secrets
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -466,9 +466,10 @@ class Dump(dict[str, str]):
 _OBJECT = re.compile(r"^--\n-- (Name: .*; Type: .*; Schema: .*; Owner: .*)\n--\n", re.MULTILINE)
 
 
-def dump(url: URL, *, everything: bool = False) -> Dump:
+def dump(url: URL, *, everything: bool = False, owners: bool = False) -> Dump:
     """Return the schema of a database, without what Alembic and Plinth keep for themselves; or all of it."""
-    program = [str(client_program("pg_dump")), "--no-owner", *([] if everything else ["--schema-only"])]
+    program = [str(client_program("pg_dump")), *([] if everything else ["--schema-only"])]
+    program += [] if owners else ["--no-owner"]
     ours = [] if everything else ["--exclude-table=public.alembic_version", "--exclude-schema=plinth"]
     with (
         nullcontext() if everything else _heirs_aside(url),
@@ -607,7 +608,7 @@ def without_empty_schemas(found: Dump, expected: Dump) -> Dump:
     return Dump({name: body for name, body in found.items() if name not in empty})
 
 
-def difference(expected: Dump, found: Dump) -> str:
+def difference(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
     """Return a unified diff of two dumps; `+` is what the database has too much."""
     names = sorted(expected.keys() | found.keys())
     differing = [name for name in names if expected.get(name) != found.get(name)]

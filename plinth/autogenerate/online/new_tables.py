@@ -14,10 +14,10 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change import dependents, publications
 from plinth.autogenerate.change.backfills import copied
+from plinth.autogenerate.change.belongings import array, handed_on, lock_view
 from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.parts import keys_on, on_column
 from plinth.autogenerate.change.quoting import (
-    comment_sql,
     do_block,
     dollar_quoted,
     literal,
@@ -52,31 +52,43 @@ DECLARE said text; BEGIN
         FROM pg_class, aclexplode(relacl) WHERE oid = {new}::regclass AND grantee <> relowner
     LOOP EXECUTE said; END LOOP;
 """
-# What a database has by itself. What revisions know is named; the rest would go with the old table.
+# What can't go over, and no revision knows. The rest does, whoever made it (`belongings`).
 _LOOK = """
 DECLARE more text; BEGIN
-    SELECT string_agg(DISTINCT what, ', ') INTO more FROM (
+    WITH RECURSIVE own (class, id) AS (
+        SELECT 'pg_class'::regclass::oid, {old}::regclass::oid
+        UNION SELECT classid, objid FROM own JOIN pg_depend ON (refclassid, refobjid) = (class, id)
+        WHERE deptype IN ('a', 'i')
+    ), standing (class, id, relation) AS (
+        SELECT class, id, id FROM own WHERE id = {old}::regclass
+        UNION SELECT CASE rulename WHEN '_RETURN' THEN 'pg_class'::regclass ELSE classid END,
+            CASE rulename WHEN '_RETURN' THEN ev_class ELSE objid END,
+            CASE rulename WHEN '_RETURN' THEN ev_class END
+        FROM standing JOIN pg_class c ON c.oid = relation JOIN pg_type t ON t.oid = reltype
+        JOIN pg_depend ON (refclassid, refobjid) IN
+            (('pg_class'::regclass, c.oid), ('pg_type'::regclass, t.oid), ('pg_type'::regclass, typarray))
+        LEFT JOIN pg_rewrite r ON (classid, objid) = (r.tableoid, r.oid)
+        WHERE deptype = 'n' OR deptype = 'a' AND relkind <> 'r'
+    ) SELECT string_agg(DISTINCT what, ', ') INTO more FROM (
         SELECT 'index ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
         WHERE indrelid = {old}::regclass AND NOT EXISTS (
             SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
         UNION ALL SELECT 'constraint ' || conname FROM pg_constraint
         WHERE {old}::regclass IN (conrelid, confrelid) AND contype NOT IN ('n', 't') AND conparentid = 0
-        UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger
-        WHERE tgrelid = {old}::regclass AND NOT tgisinternal
-        UNION ALL SELECT 'policy ' || polname FROM pg_policy WHERE polrelid = {old}::regclass
-        UNION ALL SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class = {old}::regclass
-        UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxrelid = {old}::regclass
+        UNION ALL SELECT concat(type, ' ', object_names[cardinality(object_names)])
+        FROM standing, pg_identify_object_as_address(class, id, 0) WHERE (class, id) NOT IN (TABLE own)
+            AND class NOT IN ('pg_constraint'::regclass, 'pg_attrdef'::regclass)
+        UNION ALL SELECT 'extension ' || extname FROM own JOIN pg_depend ON (classid, objid) = (class, id)
+        JOIN pg_extension x ON (refclassid, refobjid) = (x.tableoid, x.oid) WHERE deptype IN ('e', 'x')
         UNION ALL SELECT 'publication ' || pubname FROM pg_publication_tables
         WHERE format('%I.%I', schemaname, tablename)::regclass = {new}::regclass
         UNION ALL SELECT 'a subscription' FROM pg_subscription_rel WHERE srrelid = {old}::regclass
-        UNION ALL SELECT 'table ' || inhrelid::regclass FROM pg_inherits WHERE inhparent = {old}::regclass
-        UNION ALL SELECT 'a security label' FROM pg_seclabel
-        WHERE classoid = 'pg_class'::regclass AND objoid = {old}::regclass
+        UNION ALL SELECT 'table ' || inhparent::regclass FROM pg_inherits WHERE inhrelid = {old}::regclass
         UNION ALL SELECT 'row security that hides rows from ' || current_user
         WHERE row_security_active({old})
-        UNION ALL SELECT 'a tablespace, access method or persistence'
+        UNION ALL SELECT 'a tablespace, access method, persistence or type'
         FROM pg_class WHERE oid IN ({old}::regclass, {new}::regclass)
-        GROUP BY reltablespace, relam, relpersistence HAVING count(*) = 1
+        GROUP BY reltablespace, relam, relpersistence, reloftype HAVING count(*) = 1
         UNION ALL SELECT 'column ' || attname FROM pg_attribute
         WHERE attrelid = {old}::regclass AND attnum > 0 AND NOT attisdropped
             AND attname <> ALL ({columns}::text[])
@@ -94,43 +106,17 @@ DECLARE more text; BEGIN
             'and make it anew then.', more, {old});
     END IF;
 """
-_GO_WITH_IT = """
+# By these it is the same table for whoever has it, before the old one goes.
+_SAME_OWNER = """
 DECLARE said text; BEGIN
     FOR said IN
-        WITH its AS (SELECT * FROM pg_class WHERE oid = {old}::regclass),
-        columns AS (SELECT * FROM pg_attribute
-            WHERE attrelid = {old}::regclass AND attnum > 0 AND NOT attisdropped)
-        SELECT format('OWNER TO %I', pg_get_userbyid(its.relowner))
-        FROM its JOIN pg_class c ON c.oid = {new}::regclass AND c.relowner <> its.relowner
-        UNION ALL SELECT format('SET (%s)', array_to_string(reloptions, ', '))
-        FROM its WHERE reloptions IS NOT NULL
-        UNION ALL SELECT format('SET (toast.%s)', array_to_string(c.reloptions, ', toast.'))
-        FROM its JOIN pg_class c ON c.oid = its.reltoastrelid AND c.reloptions IS NOT NULL
-        UNION ALL SELECT 'ENABLE ROW LEVEL SECURITY' FROM its WHERE relrowsecurity
-        UNION ALL SELECT 'FORCE ROW LEVEL SECURITY' FROM its WHERE relforcerowsecurity
-        UNION ALL SELECT CASE relreplident WHEN 'f' THEN 'REPLICA IDENTITY FULL'
-            ELSE 'REPLICA IDENTITY NOTHING' END FROM its WHERE relreplident IN ('f', 'n')
-        UNION ALL SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)
-        FROM columns WHERE attstattarget >= 0 AND attname <> ALL ({changed}::text[])
-        UNION ALL SELECT format('ALTER COLUMN %I SET (%s)', attname, array_to_string(attoptions, ', '))
-        FROM columns WHERE attoptions IS NOT NULL AND attname <> ALL ({changed}::text[])
-    LOOP EXECUTE format('ALTER TABLE %s %s', {new}::regclass, said); END LOOP;
-    FOR said IN
-        SELECT format('COMMENT ON TABLE %s IS %L', {new}::regclass, comment)
-        FROM obj_description({old}::regclass, 'pg_class') comment WHERE comment IS NOT NULL
+        SELECT format('ALTER TABLE %s OWNER TO %I', {new}::regclass, pg_get_userbyid(relowner))
+        FROM pg_class WHERE oid = {old}::regclass
         UNION ALL
         SELECT format('ALTER SEQUENCE %s OWNED BY %s.%I', objid::regclass, {new}::regclass, attname)
         FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
         WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype = 'a'
             AND refobjid = {old}::regclass AND objid IN (SELECT seqrelid FROM pg_sequence)
-        UNION ALL SELECT format('GRANT %s%s ON %s TO %s%s', privilege_type, part, {new}::regclass,
-            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
-            CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
-        FROM pg_class, (
-            SELECT '' AS part, relacl AS acl FROM pg_class WHERE oid = {old}::regclass
-            UNION ALL SELECT format(' (%I)', attname), attacl FROM pg_attribute
-            WHERE attrelid = {old}::regclass AND NOT attisdropped
-        ) given, aclexplode(acl) WHERE oid = {old}::regclass AND grantee <> relowner
     LOOP EXECUTE said; END LOOP;
 """
 
@@ -427,8 +413,13 @@ class NewTable:
         return self.old.primary_key.name
 
     @property
+    def _trigger_names(self) -> tuple[str, str]:
+        return self.keeper.name, temporary_name(self.keeper.name, "_all")
+
+    @property
     def _triggers(self) -> tuple[str, str]:
-        return quoted(self.keeper.name), quoted(temporary_name(self.keeper.name, "_all"))
+        one, other = map(quoted, self._trigger_names)
+        return one, other
 
     def _same(self, one: str, other: str) -> str:
         return " AND ".join(f"{one}.{quoted(each)} = {other}.{quoted(each)}" for each in self.key)
@@ -491,7 +482,6 @@ class NewTable:
         known = [f"{kinds[isinstance(each, Index)]} {each.name}" for each in self.old.parts]
         known += [f"constraint {key.name}" for _, key in self.keys]
         known += [f"{each.kind} {each.bare}" for each in self.gone]
-        known += [f"trigger {each}" for each in (self.keeper.name, temporary_name(self.keeper.name, "_all"))]
         numbered = [each.name for each in self.old.columns if each.identity]
         columns = [each.name for each in self.old.columns]
         lines = self._filled(_LOOK, known=known, columns=columns, numbered=numbered)
@@ -503,7 +493,7 @@ class NewTable:
         for key, name in (("old", self._sql), ("new", self._new)):
             block = block.replace(f"{{{key}}}", literal(name))
         for key, found in {"changed": self.changed, **names}.items():
-            block = block.replace(f"{{{key}}}", literal(_array(sorted(set(found)))))
+            block = block.replace(f"{{{key}}}", literal(array(sorted(set(found)))))
         return block.strip("\n").split("\n")
 
     # The exchange
@@ -514,21 +504,18 @@ class NewTable:
         names = {name, *(owner for owner, _ in self.keys)}
         names |= {key.reference.table for _, key in self.keys}
         names |= {each.table for each in self.gone if each.table and each.table in at.tables}
-        views = [each for each in self.gone if each.table not in at.tables]
-        if {node for each in self.gone if each not in views for node in each.needs} & {
-            each.node for each in views
-        }:
-            views = []
-        without_views, left = (dependents.without(at, each) for each in (views, self.gone))
-        # Views before their tables, as queries lock them.
-        found: list[ops.MigrateOperation] = [*self.way.up(at, without_views)]
-        found += [lock(in_order(names, at), at), self._look(), self._stop_at_rows_past()]
-        found += self.way.up(without_views, left)
+        shaken = {each.node for each in self._views}
+        # What is the table's own goes with it, and comes again as it is here (`belongings`).
+        made = [each for each in self.gone if each.table != name]
+        own = [each for each in self.gone if each.table == name and not each.needs.isdisjoint(shaken)]
+        found: list[ops.MigrateOperation] = [lock_view(each.name) for each in self._views]
+        found += [lock(in_order(names, at), at), self._look(), self._stop_at_rows_past(), self._hand_on()]
+        found += self.way.up(at, dependents.without(at, [*made, *own]))
         incoming = [(owner, key) for owner, key in self.keys if owner != name]
         found += [constraints.drop_op(key, at.tables[owner], at) for owner, key in incoming]
         found += [
             publications.unpublish_table(name, at),
-            SqlOp(do_block(self._filled(_GO_WITH_IT)), table=name),
+            SqlOp(do_block(self._filled(_SAME_OWNER)), table=name),
         ]
         found += [self._number(each) for each in self.goal.columns if each.identity]
         found.append(SqlOp(f"DROP TABLE {self._sql}", table=name, note=f"{self._new} has its rows"))
@@ -543,13 +530,12 @@ class NewTable:
         for piece in self.goal.constraints.values():
             if piece.type == "n" and self.changed.issuperset(piece.columns):
                 found.append(named_by_column(piece.name, self.goal, piece.columns[0], self._sql))
-        found += self._chosen()
-        found += self._comments_of_sequences()
         reached = self._with(self.goal)
-        bare = dependents.without(reached, self.gone)
-        found += self.way.up(bare, dependents.with_again(bare, self.gone, at))
+        bare = dependents.without(reached, made)
+        found += self.way.up(bare, dependents.with_again(bare, made, at))
         found += [op for owner, key in self.keys for op in self._add_key(owner, key)]
-        return [*found, publications.publish()]
+        found += [self._hand_on(), publications.publish()]
+        return found
 
     def _stop_at_rows_past(self) -> SqlOp:
         """Return what compares both once more, if something may have been written past the trigger."""
@@ -585,20 +571,15 @@ class NewTable:
         ]
         return SqlOp(do_block(lines), table=self.old.name)
 
-    def _comments_of_sequences(self) -> Iterator[SqlOp]:
-        for column in self.goal.columns:
-            sequence = self.at.sequences.get(column.sequence) if column.identity and column.sequence else None
-            if sequence and sequence.comment is not None:
-                on = f"SEQUENCE {sql_name(sequence.name, self.at)}"
-                yield SqlOp(comment_sql(on, sequence.comment), table=self.old.name)
+    def _hand_on(self) -> SqlOp:
+        """Return what notes all that the table has, and lets the new one have it under the same names."""
+        parts = (part.name for each in self.changed for part in on_column(self.goal, each))
+        names = [self._sql, *(each.name for each in self._views)]
+        return handed_on(names, {*self.changed, *parts, *self._trigger_names})
 
-    def _chosen(self) -> Iterator[SqlOp]:
-        """Yield what says by which index rows are told apart, or ordered."""
-        sql = f"ALTER TABLE {self._sql}"
-        if self.goal.replica_identity.startswith("USING INDEX"):
-            yield SqlOp(f"{sql} REPLICA IDENTITY {self.goal.replica_identity}", table=self.old.name)
-        if self.goal.clustered_on:
-            yield SqlOp(f"{sql} CLUSTER ON {quoted(self.goal.clustered_on)}", table=self.old.name)
+    @property
+    def _views(self) -> list[Other]:
+        return [each for each in self.gone if each.kind == "view"]
 
     def _add_key(self, owner: Name, key: Constraint) -> Iterator[ops.MigrateOperation]:
         """Yield what adds a foreign key for new rows; for those that are there, the old one held."""
@@ -628,12 +609,6 @@ def _is_looked_at(key: Constraint) -> bool:
 def replace_name(node: Node, name: Name) -> Node:
     """Return the same kind of object with another name."""
     return Node(node.kind, name)
-
-
-def _array(names: Collection[str]) -> str:
-    """Return names as a literal of an array has them."""
-    escaped = (each.replace("\\", "\\\\").replace('"', '\\"') for each in names)
-    return "{" + ",".join(f'"{each}"' for each in escaped) + "}"
 
 
 def _names(catalog: Catalog, schema: str) -> set[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
+from plinth.autogenerate.change.belongings import NOTED
 from plinth.autogenerate.change.steps import (
     NAMED_NOT_NULL,
     AutocommitOp,
@@ -169,7 +170,8 @@ def _with_names(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOpera
     names: dict[str, str] = {}
     for word, own in (
         ("fill", [each for each in repeated if "COMMIT;" in each]),
-        ("look", [each for each in repeated if "COMMIT;" not in each]),
+        ("hand_on", [each for each in repeated if NOTED in each]),
+        ("look", [each for each in repeated if "COMMIT;" not in each and NOTED not in each]),
     ):
         names |= {text: word if len(own) == 1 else f"{word}_{n}" for n, text in enumerate(own, 1)}
 

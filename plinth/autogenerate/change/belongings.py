@@ -1,0 +1,162 @@
+"""What a database has on tables, whoever made it: it is there again when another one takes the place.
+
+Models don't say it all, and each database may have more: comments, settings, privileges, policies, triggers.
+PostgreSQL's own dependencies (pg_depend) tell what belongs to a table. All of it is noted as the statements
+that make it, before the exchange. After it everything has its old name again: what is missing is made by
+these statements, and what is missing still stops the exchange by name.
+"""
+
+from collections.abc import Collection
+
+from plinth.autogenerate.change.quoting import do_block, literal
+from plinth.autogenerate.change.steps import SqlOp
+
+NOTED = "plinth.had"  # the statements, until they are executed or the transaction ends
+_LOCKS = "locks the view before its tables, as queries do"
+# What is said comes in the order of places: what is made may have a state, and all of it a comment.
+_PUT_BACK = """
+DECLARE had text[] := nullif(current_setting('{noted}', true), ''); has text[]; each text; BEGIN
+    FOR turn IN 1..2 LOOP
+        WITH RECURSIVE own (class, id) AS (
+            SELECT 'pg_class'::regclass::oid, its::oid FROM unnest({tables}::regclass[]) its
+            UNION SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+            WHERE confrelid = ANY ({tables}::regclass[])
+            UNION SELECT classid, objid FROM own JOIN pg_depend ON (refclassid, refobjid) = (class, id)
+            WHERE deptype IN ('a', 'i')
+        ), relations AS (
+            SELECT c.*, format('ALTER TABLE %s ', oid::regclass) AS alter
+            FROM own JOIN pg_class c ON oid = id
+            WHERE class = 'pg_class'::regclass AND relname <> ALL ({but}::text[])
+        ), columns AS (
+            SELECT a.*, relowner, format('%sALTER %I ', alter, attname) AS alter
+            FROM relations r JOIN pg_attribute a ON attrelid = r.oid
+            WHERE relkind IN ('r', 'v') AND attnum > 0 AND NOT attisdropped
+                AND attname <> ALL ({but}::text[])
+        ), said (place, what) AS (
+            SELECT 1, pg_get_triggerdef(t.oid)
+            FROM own JOIN pg_trigger t ON (class, id) = (t.tableoid, t.oid)
+            JOIN relations r ON r.oid = tgrelid
+            WHERE relkind = 'r' AND NOT tgisinternal AND tgname <> ALL ({but}::text[])
+            UNION ALL SELECT 1, pg_get_ruledef(e.oid)
+            FROM own JOIN pg_rewrite e ON (class, id) = (e.tableoid, e.oid)
+            JOIN relations r ON r.oid = ev_class
+            WHERE relkind = 'r'
+            UNION ALL SELECT 1, pg_get_statisticsobjdef(oid)
+            FROM own JOIN pg_statistic_ext ON (class, id) = (tableoid, oid)
+            UNION ALL SELECT 1, concat('CREATE POLICY ', quote_ident(polname), ' ON ', polrelid::regclass,
+                CASE WHEN NOT polpermissive THEN ' AS RESTRICTIVE' END, ' FOR ',
+                CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
+                    WHEN 'd' THEN 'DELETE' ELSE 'ALL' END, ' TO ',
+                (SELECT string_agg(CASE r WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r)) END,
+                    ', ') FROM unnest(polroles) r), ' USING (' || pg_get_expr(polqual, polrelid) || ')',
+                ' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')')
+            FROM own JOIN pg_policy ON (class, id) = (tableoid, oid)
+            UNION ALL SELECT CASE WHEN said ~ '^OWNER' THEN 0 ELSE 2 END, alter || said
+            FROM relations r LEFT JOIN pg_class t ON t.oid = r.reltoastrelid, LATERAL (VALUES
+                ('OWNER TO ' || quote_ident(pg_get_userbyid(r.relowner))),
+                ('SET (' || array_to_string(r.reloptions, ', ') || ')'),
+                ('SET (toast.' || array_to_string(t.reloptions, ', toast.') || ')'),
+                (CASE WHEN r.relrowsecurity THEN 'ENABLE ROW LEVEL SECURITY' END),
+                (CASE WHEN r.relforcerowsecurity THEN 'FORCE ROW LEVEL SECURITY' END),
+                ('REPLICA IDENTITY ' || CASE r.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' END)
+            ) it (said) WHERE r.relkind IN ('r', 'v')
+            UNION ALL SELECT 2, alter || said
+            FROM columns JOIN pg_type t ON t.oid = atttypid, LATERAL (VALUES
+                ('SET STATISTICS ' || nullif(attstattarget, -1)),
+                ('SET (' || array_to_string(attoptions, ', ') || ')'),
+                ('SET STORAGE ' || CASE nullif(attstorage, typstorage) WHEN 'p' THEN 'PLAIN'
+                    WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' WHEN 'x' THEN 'EXTENDED' END),
+                ('SET COMPRESSION ' || CASE attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END)
+            ) it (said)
+            UNION ALL SELECT 2, said FROM pg_index i JOIN relations r ON r.oid = indexrelid
+            JOIN relations t ON t.oid = indrelid, LATERAL (
+                VALUES (format('ALTER INDEX %s SET (', r.oid::regclass)
+                        || array_to_string(r.reloptions, ', ') || ')'),
+                    (CASE WHEN indisreplident THEN
+                        format('%sREPLICA IDENTITY USING INDEX %I', t.alter, r.relname) END),
+                    (CASE WHEN indisclustered THEN format('%sCLUSTER ON %I', t.alter, r.relname) END)
+                UNION ALL SELECT format('ALTER INDEX %s ALTER %s SET STATISTICS ', attrelid::regclass, attnum)
+                    || nullif(attstattarget, -1) FROM pg_attribute WHERE attrelid = r.oid
+            ) it (said)
+            UNION ALL SELECT 2, format('ALTER TABLE %s %s %s %I', relation::regclass,
+                CASE state WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA'
+                    ELSE 'ENABLE ALWAYS' END, kind, name)
+            FROM own JOIN (
+                SELECT tableoid, oid, tgrelid, 'TRIGGER', tgname, tgenabled
+                FROM pg_trigger WHERE NOT tgisinternal
+                UNION ALL SELECT tableoid, oid, ev_class, 'RULE', rulename, ev_enabled FROM pg_rewrite
+            ) it (tableoid, oid, relation, kind, name, state) ON (class, id) = (tableoid, oid)
+            WHERE state <> 'O' AND name <> ALL ({but}::text[])
+            UNION ALL SELECT 2, format('ALTER STATISTICS %I.%I ', nspname, stxname) || said
+            FROM own JOIN pg_statistic_ext s ON (class, id) = (s.tableoid, s.oid)
+            JOIN pg_namespace n ON n.oid = stxnamespace, LATERAL (VALUES
+                ('OWNER TO ' || quote_ident(pg_get_userbyid(stxowner))),
+                ('SET STATISTICS ' || nullif(stxstattarget, -1))) it (said)
+            UNION ALL SELECT 2, format('ALTER SEQUENCE %s OWNED BY %s.%I', r.oid::regclass,
+                refobjid::regclass, attname)
+            FROM relations r JOIN pg_depend ON (classid, objid) = ('pg_class'::regclass, r.oid)
+            JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+            WHERE relkind = 'S' AND deptype = 'a'
+            UNION ALL SELECT 2, format('GRANT %s%s ON %s%s TO %s%s', privilege_type, part, kind,
+                relation::regclass,
+                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+                CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
+            FROM (
+                SELECT oid, relowner, '', CASE relkind WHEN 'S' THEN 'SEQUENCE ' END, relacl FROM relations
+                WHERE relkind IN ('r', 'v', 'S')
+                UNION ALL SELECT attrelid, relowner, format(' (%I)', attname), '', attacl FROM columns
+            ) it (relation, owner, part, kind, acl), aclexplode(acl) WHERE grantee <> owner
+            UNION ALL SELECT 3, concat(said, ' ON ',
+                regexp_replace(i.type, '^(table|view) (?=co)| object$', '', 'g'), ' ', i.identity,
+                ' IS ', quote_literal(it.text))
+            FROM own, LATERAL (
+                SELECT 'COMMENT', objsubid, description FROM pg_description
+                WHERE (classoid, objoid) = (class, id)
+                UNION ALL SELECT 'SECURITY LABEL FOR ' || quote_ident(provider), objsubid, label
+                FROM pg_seclabel WHERE (classoid, objoid) = (class, id)
+            ) it (said, part, text), pg_identify_object(class, id, part) i,
+            pg_identify_object_as_address(class, id, part) a
+            WHERE a.object_names[cardinality(a.object_names)] <> ALL ({but}::text[])
+        ) SELECT coalesce(array_agg(what ORDER BY place, what), '{}') INTO has FROM said
+        WHERE what IS NOT NULL;
+        IF had IS NULL THEN
+            PERFORM set_config('{noted}', has::text, true);
+            RETURN;
+        END IF;
+        FOREACH each IN ARRAY had LOOP
+            CONTINUE WHEN each = ANY (has) OR turn = 2 AND each LIKE 'CREATE %';
+            IF turn = 2 THEN
+                RAISE '% is lost when another one takes the place. Take it back, run the same '
+                    'command again, and do it anew then.', each USING ERRCODE = '55000';
+            END IF;
+            EXECUTE each;
+        END LOOP;
+    END LOOP;
+    PERFORM set_config('{noted}', '', true);
+"""
+
+
+def handed_on(tables: Collection[str], but: Collection[str]) -> SqlOp:
+    """Return what notes all that tables and views have when it runs first, and then puts it back.
+
+    Args:
+        tables: their names, as SQL has them.
+        but: the names of columns, indexes, constraints and triggers of which it isn't put back.
+    """
+    block = _PUT_BACK.replace("{noted}", NOTED)
+    for word, found in (("tables", tables), ("but", but)):
+        block = block.replace(f"{{{word}}}", literal(array(sorted(set(found)))))
+    return SqlOp(do_block(block.strip("\n").split("\n")))
+
+
+def lock_view(view: str) -> SqlOp:
+    """Return what locks a view, as queries do before its tables; LOCK TABLE would lock all of those, too."""
+    owner = f"(SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = {literal(view)}::regclass)"  # noqa: S608
+    statement = literal(f"ALTER VIEW {view.replace('%', '%%')} OWNER TO %I")
+    return SqlOp(do_block([f"BEGIN EXECUTE format({statement}, {owner});"]), note=_LOCKS)
+
+
+def array(names: Collection[str]) -> str:
+    """Return names as a literal of an array has them."""
+    escaped = (each.replace("\\", "\\\\").replace('"', '\\"') for each in names)
+    return "{" + ",".join(f'"{each}"' for each in escaped) + "}"
