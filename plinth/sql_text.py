@@ -13,17 +13,12 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-# Patterns for what doesn't read tokens yet. SPACE may stand between words; it is possessive, for else what
-# comes next is looked for in each way to cut it up.
-SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)*+"
-IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-
 LONGEST = 63  # bytes of a name; PostgreSQL cuts off the rest
 
 _LETTER = r"A-Za-z_\x80-\U0010FFFF"  # what isn't ASCII is a letter, whatever it is
 _LINE = r"--[^\n\r]*+"
-_PART = r"'(?:[^']|'')*+(?:'|\Z)"
-_ESCAPED_PART = r"'(?:[^'\\]|''|\\.?)*+(?:'|\Z)"
+_PART = r"'[^']*+(?:''[^']*+)*+(?:'|\Z)"
+_ESCAPED_PART = r"'[^'\\]*+(?:(?:''|\\.?)[^'\\]*+)*+(?:'|\Z)"
 _ON = rf"[ \t\f\v]*+(?:{_LINE})?[\n\r](?:[ \t\n\r\f\v]|{_LINE}[\n\r])*+"  # between two parts of a string
 _OPERATOR = r"(?!--|/\*)[-+*/<>=]"
 _SPECIAL = r"[~!@#^&|`?%]"  # without one of these an operator of several characters doesn't end with + or -
@@ -33,7 +28,7 @@ _TOKEN = re.compile(
     rf"|(?P<string>(?:[bBxXnN]|[uU]&)?{_PART}(?:{_ON}{_PART})*+"
     rf"|[eE]{_ESCAPED_PART}(?:{_ON}{_ESCAPED_PART})*+"
     rf"|(?P<tag>\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$).*?(?:(?P=tag)|\Z))"
-    rf'|(?P<quoted>(?:[uU]&)?"(?:[^"]|"")*+(?:"|\Z))'
+    rf'|(?P<quoted>(?:[uU]&)?"[^"]*+(?:""[^"]*+)*+(?:"|\Z))'
     r"|(?P<comment>/\*)|(?P<end>\Z)"
     r"|(?P<other>[(),;]|\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_]|\.(?!\.))*+|\$[0-9]+|::|:=|\.\."
     rf"|(?:{_OPERATOR})*+{_SPECIAL}(?:{_OPERATOR}|{_SPECIAL})*+|(?:{_OPERATOR})*(?![-+]){_OPERATOR}|.))",
@@ -53,8 +48,8 @@ _OPENS = frozenset({"begin", "then", "else", "loop"})  # behind which a statemen
 
 _FORM = re.compile(r"<(?P<value>\w+)>|(?P<any>\.\.\.)|(?P<mark>[][{}|])|'(?P<string>[^']*)'|(?P<word>\w+|\S)")
 _MARKS = {"[": "(?:", "]": ")?", "{": "(?:", "}": ")", "|": "|"}
-_NAME = rf'[{_LETTER}"][^\0]*+'
-_VALUE = rf"(?:{_NAME}(?:\0\.\0{_NAME})*+|['0-9][^\0]*+)"
+_NAME = rf'[{_LETTER}"][^\x00]*+'
+_VALUE = rf"(?:{_NAME}(?:\x00\.\x00{_NAME})*+|['0-9][^\x00]*+)"
 
 
 @dataclass(frozen=True)
@@ -169,26 +164,36 @@ class Lexed(Tokens):
         found = self.begins("do [language <language>] <block>")
         return lexed(found["block"][1:]) if found and found["block"].startswith("'") else None
 
-    def with_block(self, change: "Callable[[Lexed], str | None]") -> str:
-        """Return a text with other statements in its DO blocks.
+    def with_statements(self, change: "Callable[[Lexed], str | None]") -> str:
+        """Return the text with other statements.
 
         Args:
-            change: returns what is to stand in the place of a statement, or None.
+            change: returns what is to stand in the place of a statement; None if it stays.
         """
+        return self._exchanged(change)
+
+    def with_blocks(self, change: "Callable[[Lexed], str | None]") -> str:
+        """Return the text with other statements in its DO blocks, as `with_statements` does."""
+
+        def in_block(statement: Lexed) -> str | None:
+            block = statement.block
+            changed = block._exchanged(change, _OPENS) if block else ""
+            if block is None or changed == block.text:
+                return None
+            string = next(each for each in _tokens(statement.text) if each["string"])
+            start, end = string.span("string")
+            tag = string["tag"]
+            quoted = f"{tag}{changed}{tag}" if tag else "'" + changed.replace("'", "''") + "'"
+            return statement.text[:start] + quoted + statement.text[end:]
+
+        return self._exchanged(in_block)
+
+    def _exchanged(self, change: "Callable[[Lexed], str | None]", words: Collection[str] = ()) -> str:
         text = self.text
-        for start, statement in reversed([*self._cut()]):
-            if statement.block is None:
-                continue
-            block = statement.block.text
-            for place, each in reversed([*statement.block._cut(_OPENS)]):
-                other = change(each)
-                if other is not None:
-                    block = block[:place] + other + block[place + len(each.text) :]
-            old = next(each for each in _tokens(statement.text) if each["string"])
-            begin, end = old.span("string")
-            tag = old["tag"]
-            new = f"{tag}{block}{tag}" if tag else "'" + block.replace("'", "''") + "'"
-            text = text[: start + begin] + new + text[start + end :]
+        for start, each in reversed([*self._cut(words)]):
+            other = change(each)
+            if other is not None:
+                text = text[:start] + other + text[start + len(each.text) :]
         return text
 
     def _cut(self, words: Collection[str] = ()) -> "Iterator[tuple[int, Lexed]]":
@@ -266,7 +271,7 @@ def _folded(text: str) -> str:
 
 
 def _cut_off(name: str) -> str:
-    return name.encode()[:LONGEST].decode(errors="ignore")
+    return name.encode(errors="surrogatepass")[:LONGEST].decode(errors="ignore")
 
 
 def _quoted(token: str) -> str:
@@ -306,11 +311,11 @@ def _pattern(form: str) -> re.Pattern[str]:
     found: list[str] = []
     for each in _FORM.finditer(form):
         if each["value"]:
-            found.append(rf"\0(?P<{each['value']}>{_VALUE})")
+            found.append(rf"\x00(?P<{each['value']}>{_VALUE})")
         elif each["any"]:
-            found.append(r"(?:\0(?!;\0)[^\0]*+)*?")
+            found.append(r"(?:\x00(?!;\x00)[^\x00]*+)*?")
         elif each["mark"]:
             found.append(_MARKS[each[0]])
         else:
-            found.append(r"\0" + re.escape(each["word"] or f"'{each['string']}"))
-    return re.compile(rf"(?:{''.join(found)})(?=\0)")
+            found.append(r"\x00" + re.escape(each["word"] or f"'{each['string']}"))
+    return re.compile(rf"(?:{''.join(found)})(?=\x00)")

@@ -1,6 +1,5 @@
 """Reads what is applied, what is pending, and what is wrong."""
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from plinth.apply.ledger import read as entries_of
 from plinth.apply.lock import is_held
 from plinth.apply.points import Interrupted
 from plinth.errors import PlinthError
+from plinth.sql_text import lexed, plain
 from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Problem, Status
 
 
@@ -143,7 +143,8 @@ def _missing(missing: Sequence[str], unknown: Sequence[str]) -> Iterator[Problem
 
 def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> Iterator[Problem]:
     """Yield what was left INVALID or NOT VALID, but for constraints that a revision half-way goes on with."""
-    done = "\n".join(each.statement for begun in half_way for each in begun.done.values())
+    statements = (each.statement for begun in half_way for each in begun.done.values())
+    done = [text for statement in statements for text in lexed(statement).nested]
     for index, table, kind in connection.execute(text(INVALID_INDEXES)):
         hint = (
             "it isn't attached to an index on each partition"
@@ -152,7 +153,7 @@ def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> It
         )
         yield Problem("invalid index", index, f"Index {index} on {table} is INVALID: {hint}.")
     for constraint, table in connection.execute(text(NOT_VALID_CONSTRAINTS)):
-        if re.search(rf"(?<![\w$]){re.escape(constraint)}(?![\w$])", done):
+        if any(each.names(plain(constraint)) for each in done):
             continue
         yield Problem(
             "not valid",

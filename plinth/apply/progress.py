@@ -90,8 +90,8 @@ _SIZE = "offset <offset> limit 1 | limit <limit>"
 
 def table_of_batches(statement: str) -> str | None:
     """Return the table that a statement updates, as SQL has it."""
-    found = next(lexed(statement).find("update [only] <table>"), None)
-    return found["table"] if found else None
+    found = (found for text in lexed(statement).nested for found in text.find("update [only] <table>"))
+    return next((each["table"] for each in found), None)
 
 
 def describe_batches(statement: str, number: int, rows: int | None) -> str:
@@ -113,7 +113,7 @@ def batches(statement: str, rows: int | None) -> int | None:
         statement: as SQL; a limit of one row is no batch.
         rows: about how many the table has; None if that isn't known.
     """
-    found = lexed(statement).find(_SIZE)
+    found = (found for text in lexed(statement).nested for found in text.find(_SIZE))
     sizes = [(each["limit"], 0) if each["limit"] else (each["offset"], 1) for each in found]
     size = next((int(rows) + more for rows, more in sizes if rows.isdigit() and int(rows) + more > 1), None)
     return -(-rows // size) if size and rows and rows > 0 else None

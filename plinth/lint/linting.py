@@ -3,7 +3,6 @@
 Only upgrades are looked at: they are what is deployed.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,23 +22,19 @@ from plinth.lint import rules
 from plinth.lint.exceptions import exceptions_in
 from plinth.lint.rendering import Rendered, Sql, render
 from plinth.lint.squawk import Complaint, complaints
-from plinth.plan.facts import ASKS, START, Revision, beginning_with
+from plinth.plan.facts import Revision, asks
 from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons
 from plinth.revision_files import refuse_unloadable
 from plinth.revision_names import LONGEST_ID
 from plinth.scratch.revisions import History, history_offline
+from plinth.sql_text import lexed
 
 REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 
-_NOTHING = re.compile(rf"{START}(?:--[^\n]*)?;?\s*\Z", re.DOTALL)
-_STORED = re.compile(r"\bgenerated\s+always\s+as\s*\(.*\)\s*stored\b", re.IGNORECASE | re.DOTALL)
-_NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
+_STORED = "generated always as ( ... ) stored"
 # What goes with a drop: constraints, indexes, defaults and types that were its own.
-_DROPS = beginning_with(
-    rf"drop|comment|alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(?:{_NAME}\.)?{_NAME}\s+"
-    rf"(?:drop|alter\s+(?:column\s+)?{_NAME}\s+drop)"
-)
+_DROPS = "drop | comment | alter table [if exists] [only] <table> {drop | alter [column] <column> drop}"
 
 
 @dataclass(frozen=True)
@@ -167,7 +162,7 @@ def _server() -> Any:  # noqa: ANN401
 def _statements(rendered: Rendered, measured: Revision | None) -> list[Sql] | None:
     """Return a revision's statements: as it sent them where it needs a database; None when it couldn't."""
     if rendered.statements is not None:
-        return [each for each in rendered.statements if not _NOTHING.match(each.text)]
+        return [each for each in rendered.statements if not {*lexed(each.text).listed} <= {";"}]
     if measured is not None:
         return [Sql(each.sql, each.in_transaction) for each in measured.statements]
     return None
@@ -243,7 +238,9 @@ def _of_measurement(
 
 def _in_other_words(rule: str, sql: str) -> str:
     """Return our rule where Squawk takes what generates a column for a default."""
-    return "stored-generated-column" if rule == "adding-field-with-default" and _STORED.search(sql) else rule
+    return (
+        "stored-generated-column" if rule == "adding-field-with-default" and lexed(sql).has(_STORED) else rule
+    )
 
 
 def _touches_nothing(measured: Revision, number: int, complaint: Complaint) -> bool:
@@ -264,13 +261,17 @@ def _of_text(statements: Sequence[Sql], said: Sequence[Complaint]) -> Iterator[F
 def _of_form(
     statements: Sequence[Sql], measured: Revision | None, said: Sequence[Complaint]
 ) -> Iterator[Finding]:
-    works = [each for each in statements if not ASKS.match(each.text)]
+    works = [each for each in statements if not asks(each.text)]
     drops = (
         measured.dropped if measured else [each for each in said if rules.ALIASES.get(each.rule) == "drops"]
     )
-    others = [each for each in works if not _DROPS.match(each.text)]
+    others = [each for each in works if not _only_drops(each.text)]
     if drops and others:
         yield _finding("drop-not-alone", sql=others[0].text)
+
+
+def _only_drops(sql: str) -> bool:
+    return all(each.begins(_DROPS) or asks(each.text) for each in lexed(sql).statements)
 
 
 def _most_telling(said: Sequence[Complaint]) -> list[Complaint]:
@@ -282,8 +283,8 @@ def _most_telling(said: Sequence[Complaint]) -> list[Complaint]:
 
 def _matching(statements: Sequence[Sql], measured: Revision) -> dict[int, int]:
     """Return which rendered statement is which measured one: they are sent in the same order."""
-    sent = [number for number, each in enumerate(measured.statements) if not ASKS.match(each.sql)]
-    written = [number for number, each in enumerate(statements) if not ASKS.match(each.text)]
+    sent = [number for number, each in enumerate(measured.statements) if not asks(each.sql)]
+    written = [number for number, each in enumerate(statements) if not asks(each.text)]
     if len(sent) == len(written):
         return dict(zip(written, sent, strict=True))
     by_text = {_plain(measured.statements[number].sql): number for number in sent}

@@ -3,19 +3,18 @@
 PostgreSQL's own plan says so, whatever words the statement has.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
 from psycopg.sql import Identifier
 
+from plinth.sql_text import lexed, parts
+
 Plan = dict[str, Any]
 
 _OID = "select cast(%s as regclass)::oid::bigint"
 _CONDITIONS = ("Index Cond", "TID Cond")
-_OF_ANOTHER = re.compile(r'[A-Za-z_]\w*"?\.')
-_EQUALS = re.compile(r"(?<![<>!])=")
 
 
 def gone_through(
@@ -80,7 +79,8 @@ def _is_limited(node: Plan, named: Mapping[str, Plan]) -> bool:
 
 def _names_rows(condition: str, alias: str) -> bool:
     """Whether a condition says which rows by constants, and not but where to begin, or by another table."""
-    own = condition.replace(f"{alias}.", "")
-    if _OF_ANOTHER.search(own):
+    text = lexed(condition)
+    if any(parts(each["table"]) != [alias] for each in text.find("<table> . <column>")):
         return False
-    return bool(_EQUALS.search(own) or ("<" in own and ">" in own))
+    said = {*text.listed}
+    return "=" in said or not (said.isdisjoint({"<", "<="}) or said.isdisjoint({">", ">="}))

@@ -1,10 +1,9 @@
 """What is known of a statement and of a revision."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from plinth.sql_text import SPACE
+from plinth.sql_text import lexed
 
 # From the weakest to the strongest: PostgreSQL's documentation, 13.3 "Explicit Locking".
 LOCKS = (
@@ -19,15 +18,11 @@ LOCKS = (
 )
 STRONG = frozenset(LOCKS[LOCKS.index("SHARE") :])  # those that make an application's INSERT wait
 
-START = rf"\A{SPACE}"  # of a statement, with what comes before its first word
 
-
-def beginning_with(words: str) -> re.Pattern[str]:
-    """Return what matches a statement that begins with one of some words, with "|" between them."""
-    return re.compile(rf"{START}(?:{words})\b", re.IGNORECASE | re.DOTALL)
-
-
-ASKS = beginning_with("select|show|set|reset|values|table|explain")
+def asks(sql: str) -> bool:
+    """Whether a statement only asks, or sets something; of several, each."""
+    words = "select | show | set | reset | values | table | explain"
+    return all(each.begins(words) for each in lexed(sql).statements)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ transaction first, looked at and rolled back: a block of PL/pgSQL without its co
 can hold is looked at by others.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,17 +17,13 @@ from sqlalchemy import Connection, Engine
 from plinth.apply.lock import second_session
 from plinth.listening import listening
 from plinth.plan.bounds import gone_through
-from plinth.plan.facts import ASKS, Revision, Statement, Table, Use, beginning_with, in_words, stronger
+from plinth.plan.facts import Revision, Statement, Table, Use, asks, in_words, stronger
 from plinth.plan.filling import clear, fill
 from plinth.plan.looking_on import LookingOn
 from plinth.plan.triggers import TRIGGERS
-from plinth.sql_text import IDENTIFIER, plain
+from plinth.sql_text import lexed, parts, plain
 
-_ROWS = beginning_with("select|insert|update|delete|merge|with|do|call|table")
-# A backfill in one block commits each batch, which it can't do in a transaction.
-_BLOCK = beginning_with("do")
-_COPIES = re.compile(r"\binsert\s+into\b[^;]*\bselect\b", re.IGNORECASE)
-_COMMITS = re.compile(r"\bcommit(?:\s+and\s+(?:no\s+)?chain)?\s*;", re.IGNORECASE)
+_ROWS = "select | insert | update | delete | merge | with | do | call | table"
 
 _RELATIONS = """
     select c.oid, n.nspname, c.relname, c.oid::regclass::text, c.relkind
@@ -273,7 +268,7 @@ class Recorder:
         if not self._recording:
             return
         raw = _raw(conn)
-        if _ROWS.match(statement):
+        if lexed(statement).begins(_ROWS):
             # A table of one page is read from end to end even where its index leads to the row.
             raw.execute("select set_config('enable_seqscan', 'off', false)")
         self._looked = self._transaction = self._gone_through = None
@@ -312,14 +307,14 @@ class Recorder:
         else:
             looked = self._looked or self._look(raw, self._before)
         sent = _Sent(
-            rows=_ROWS.match(statement) is not None,
+            rows=lexed(statement).begins(_ROWS) is not None,
             times=len(parameters) if executemany else 1,
             is_batch=raw.autocommit and (self._commits or self._gone_through is not None),
         )
         uses = self._uses(self._before, looked, sent)
-        if _ROWS.match(statement):
+        if lexed(statement).begins(_ROWS):
             raw.execute("select set_config('enable_seqscan', 'on', false)")
-        if uses or not ASKS.match(statement):
+        if uses or not asks(statement):
             shown = _shown(raw, statement, parameters[0] if executemany and parameters else parameters)
             number = self._number_of_transaction()
             self._statements.append(Statement(shown, not raw.autocommit, uses, seen, number))
@@ -359,7 +354,8 @@ class Recorder:
             raw.execute("rollback")
         if self._looked:
             return True
-        whole = _COMMITS.sub("NULL;", statement) if _BLOCK.match(statement) else statement
+        # A backfill in one block commits each batch, which it can't do in a transaction.
+        whole = lexed(statement).with_blocks(lambda each: "NULL" if each.begins("commit") else None)
         return whole != statement and self._try(raw, whole, parameters, executemany=executemany)
 
     @staticmethod
@@ -370,7 +366,7 @@ class Recorder:
         *,
         executemany: bool,
     ) -> set[int] | None:
-        if not _ROWS.match(statement):
+        if not lexed(statement).begins(_ROWS):
             return None
         return gone_through(raw, statement, parameters[0] if executemany and parameters else parameters)
 
@@ -446,16 +442,17 @@ class Recorder:
 
 def _are_copied(table: _Relation, said: Collection[str]) -> bool:
     """Whether a statement has put a table's rows into another one."""
-    reads = re.compile(rf"\bfrom\s+(?:only\s+)?{re.escape(table.shown)}(?![\w$.])", re.IGNORECASE)
-    return any(_COPIES.search(each) and reads.search(each) for each in said)
+    copies = (each for sql in said for each in lexed(sql).executed if each.has("insert into ... select"))
+    read = (parts(found["table"]) for each in copies for found in each.find("from [only] <table>"))
+    return parts(table.shown) in read
 
 
 def _later_name(column: str, said: Collection[str]) -> str | None:
     """Return the name that statements give a column of a table, if they do."""
-    name = rf'(?:"{re.escape(column)}"|{re.escape(column)})'
-    renames = re.compile(rf"\brename\s+(?:column\s+)?{name}\s+to\s+({IDENTIFIER})", re.IGNORECASE)
-    found = [match[1] for each in said for match in renames.finditer(each)]
-    return plain(found[-1]) if found else None
+    executed = (each for sql in said for each in lexed(sql).executed)
+    renames = (found for each in executed for found in each.find("rename [column] <old> to <new>"))
+    names = [plain(each["new"]) for each in renames if plain(each["old"]) == column]
+    return names[-1] if names else None
 
 
 def _changed_names(

@@ -4,13 +4,13 @@ Those that revisions made are tried with them. What fills a second column lets n
 no others.
 """
 
-import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from plinth.plan.facts import Revision, Statement, beginning_with
+from plinth.plan.facts import Revision, Statement
+from plinth.sql_text import lexed
 
 # Also in `measuring`'s scratch database. A partition's copy of its table's trigger isn't one by itself.
 TRIGGERS = """
@@ -25,13 +25,10 @@ _TREE = """
         select cast(to_regclass(:name) as oid) as id union
         select inhrelid from pg_inherits join tree on inhparent = id)
     """
-_CHANGES_ROWS = beginning_with("update|insert|delete|truncate|with|merge|do|copy")
+_CHANGES_ROWS = "update | insert | delete | truncate | with | merge | do | copy"
 _UPDATE = 16
 # By tgtype.
-_EVENTS = {
-    re.compile(rf"\b(?:{words})\b", re.IGNORECASE): event
-    for words, event in (("update", _UPDATE), ("insert|copy", 4), ("delete", 8), ("truncate", 32))
-}
+_EVENTS = {"update": _UPDATE, "insert | copy": 4, "delete": 8, "truncate": 32}
 
 
 class Trigger(NamedTuple):
@@ -60,13 +57,14 @@ def unknown(target: Connection, revision: Revision, known: Collection[tuple[str,
     """
     found: dict[tuple[str, str], None] = {}
     for statement in revision.statements:
-        events = sum(event for word, event in _EVENTS.items() if word.search(statement.sql))
+        texts = lexed(statement.sql).nested
+        events = sum(event for words, event in _EVENTS.items() if any(each.has(words) for each in texts))
         for table in _changed(statement):
             for each in _triggers(target, table, events):
                 is_meant = (
                     not each.updates
                     or not each.columns
-                    or any(_mentions(statement.sql, name) for name in each.columns)
+                    or any(text.names(name) for text in texts for name in each.columns)
                 )
                 if is_meant and each[:2] not in known:
                     found[each.table, each.name] = None
@@ -78,7 +76,7 @@ def unknown(target: Connection, revision: Revision, known: Collection[tuple[str,
 
 def _changed(statement: Statement) -> Iterator[str]:
     """Yield the tables whose rows a statement may change, by their names in the database at hand."""
-    if _CHANGES_ROWS.match(statement.sql):
+    if any(each.begins(_CHANGES_ROWS) for each in lexed(statement.sql).statements):
         for use in statement.uses:
             if (use.lock in {None, "ROW EXCLUSIVE"} or use.empties) and use.table.first_name:
                 yield use.table.first_name
@@ -93,7 +91,3 @@ def _triggers(target: Connection, table: str, events: int) -> list[Trigger]:
         Trigger(owner, name, tuple(columns), updates=kind & events == _UPDATE)
         for owner, name, columns, kind in found
     ]
-
-
-def _mentions(sql: str, name: str) -> bool:
-    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", sql) is not None

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from plinth.catalog import Catalog, Name
 from plinth.catalog.picture import Domain, Enum, Other
 from plinth.catalog.picture import Sequence as StandingSequence
+from plinth.sql_text import lexed, parts
 
 # Kinds of objects that a column, a default, a check or an index can lean on, as the picture names them.
 LEANED_ON = (
@@ -74,9 +75,9 @@ def makes(statements: str, needed: Prerequisite) -> bool:
 
 def asked_for(statements: Iterable[str]) -> set[str]:
     """Return the names, without their schemas, of the sequences that defaults name."""
-    asking = "\n".join(each for each in statements if "nextval" in each.lower())
-    found = re.findall(r"nextval\('((?:[^']|'')+)'", asking, re.IGNORECASE)
-    return {_bare(name.replace("''", "'")) for name in found}
+    asking = (lexed(each) for each in statements if "nextval" in each.lower())
+    found = (each["name"].removeprefix("'") for text in asking for each in text.find("nextval ( <name>"))
+    return {parts(name)[-1] for name in found}
 
 
 def make(connection: Connection, default_schema: str, needed: Iterable[Prerequisite]) -> None:

@@ -5,34 +5,18 @@ role that others have.
 """
 
 import logging
-import re
+from collections.abc import Callable
 from typing import Any
 
 from psycopg.sql import Identifier
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from plinth.sql_text import IDENTIFIER, SPACE, plain
+from plinth.sql_text import Lexed, lexed, plain
 
 log = logging.getLogger(__name__)
 
-_ABOUT = (
-    r"(create|alter|drop)\s+(?:role|group|user(?!\s+mapping\b))\s+(?:if\s+exists\s+)?"
-    rf"({IDENTIFIER}(?:\s*,\s*{IDENTIFIER})*)"
-)
-_COMMAND = re.compile(rf"\A{SPACE}{_ABOUT}", re.IGNORECASE | re.DOTALL)
-# In a block of PL/pgSQL, where a statement begins.
-_BLOCK = re.compile(rf"\A{SPACE}do\b", re.IGNORECASE | re.DOTALL)
-_WITHIN = re.compile(
-    rf"(?:(?<=;)|(?<=\bbegin)|(?<=\bthen)|(?<=\belse)){SPACE}{_ABOUT}(?:'[^']*'|[^;'])*",
-    re.IGNORECASE | re.DOTALL,
-)
-# Of the whole server, or of a database that is named: the scratch database's name no revision knows.
-_SHARED = re.compile(
-    rf"\A{SPACE}(?:alter\s+(?:system|database)|(?:grant|revoke|comment)\b[^;]*?\bon\s+database)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_MEMBERSHIP = re.compile(rf"\A{SPACE}(?:grant|revoke)\b(?![^;]*\bon\b)", re.IGNORECASE | re.DOTALL)
+_ABOUT = "{create | alter | drop} {role | group | user} [if exists]"
 _NOTHING = "select"  # it is a statement
 
 
@@ -72,38 +56,33 @@ class TrialRoles:
         parameters: Any,  # noqa: ANN401 - the driver's
         *_: object,
     ) -> tuple[str, Any]:
-        """Return the statement, or one that does nothing, where it is about a role of others'."""
+        """Return the statements, or such that do nothing, where they are about what is others'."""
         del connection
-        is_membership = _MEMBERSHIP.match(statement) and not any(name in statement for name in self.made)
-        if is_membership or _SHARED.match(statement):
-            return self._nothing(statement), parameters
-        if _BLOCK.match(statement):
 
-            def leave(found: re.Match[str]) -> str:
-                return " NULL" if self._is_others(cursor, found) else found[0]
+        def instead(other: str) -> Callable[[Lexed], str | None]:
+            return lambda each: other if self._is_others(cursor, each) else None
 
-            return _WITHIN.sub(leave, statement), parameters
-        found = _COMMAND.match(statement)
-        if found and self._is_others(cursor, found):
-            return self._nothing(statement), parameters
-        return statement, parameters
+        others = lexed(statement).with_statements(instead(_NOTHING))
+        return lexed(others).with_blocks(instead("NULL")), parameters
 
-    @staticmethod
-    def _nothing(statement: str) -> str:
-        log.debug("Left alone, for it is the whole server's: %s", statement)
-        return _NOTHING
-
-    def _is_others(self, cursor: Any, command: re.Match[str]) -> bool:  # noqa: ANN401 - psycopg's
-        there = {name: _oid(cursor, name) for name in _names(command)}
-        return any(oid is not None and self.made.get(name) != oid for name, oid in there.items())
+    def _is_others(self, cursor: Any, statement: Lexed) -> bool:  # noqa: ANN401 - psycopg's
+        if statement.begins("grant | revoke") and not statement.has("on"):  # a membership
+            is_others = not any(map(statement.names, self.made))
+        elif statement.begins("alter {system | database} | {grant | revoke | comment} ... on database"):
+            # Of the whole server, or of a database that is named: the scratch database's no revision knows.
+            is_others = True
+        else:
+            there = {name: _oid(cursor, name) for name in _roles(statement)}
+            is_others = any(oid is not None and self.made.get(name) != oid for name, oid in there.items())
+        if is_others:
+            log.debug("Left alone, for it is the whole server's: %s", statement.text)
+        return is_others
 
     def _after(self, connection: Connection, cursor: object, statement: str, *_: object) -> None:
         """Remember the roles that have been made."""
         del cursor
-        of = _WITHIN if _BLOCK.match(statement) else _COMMAND
-        for command in of.finditer(statement):
-            if command[1].lower() == "create":
-                name = _names(command)[0]
+        for each in lexed(statement).executed:
+            for name in _roles(each)[:1] if each.begins("create") else ():
                 oid = _oid(connection.connection.cursor(), name)
                 if oid is not None:
                     self.made[name] = oid
@@ -114,6 +93,11 @@ def _oid(cursor: Any, name: str) -> int | None:  # noqa: ANN401 - psycopg's
     return found and int(found[0])
 
 
-def _names(command: re.Match[str]) -> list[str]:
-    """Return the roles that a command is about."""
-    return [plain(each) for each in re.findall(IDENTIFIER, command[2])]
+def _roles(statement: Lexed) -> list[str]:
+    """Return the roles that a statement makes, alters or drops."""
+    about = statement.begins(_ABOUT)
+    if about is None or statement.begins("{create | alter | drop} user mapping"):
+        return []
+    names = (each.begins("<name>") for each in about.rest.elements())
+    found = [plain(each["name"]) for each in names if each]
+    return found if statement.begins("drop") else found[:1]

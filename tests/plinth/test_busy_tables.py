@@ -158,6 +158,12 @@ def test_an_application_notices_nothing(
             "trigger f on public.accounts uses whole rows",
         ),
         (
+            "create function f() returns trigger language plpgsql as "
+            "'begin raise notice ''-- /* %'', NEW; return new; end'; "
+            "create trigger f before insert on accounts for each row execute function f()",
+            "trigger f on public.accounts uses whole rows",
+        ),
+        (
             "create trigger f before update on accounts for each row "
             "execute function suppress_redundant_updates_trigger()",
             "what trigger f on public.accounts does can't be read",

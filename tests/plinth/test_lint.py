@@ -177,6 +177,15 @@ def test_drops_are_named_and_not_refused(history: History) -> None:
     assert Lint([found]).exit_code == 0
 
 
+def test_drops_are_known_however_they_are_written(history: History) -> None:
+    statements = (
+        '/* add */ ALTER TABLE IF EXISTS -- x\n ONLY public . "users" DROP old; drop view if exists v',
+        "set local work_mem = '8MB'; drop /* x */ table posts",
+    )
+    found = checked(history, execute(*statements))
+    assert {each.rule for each in found.findings} == {"drops"}
+
+
 @pytest.mark.parametrize(
     "extra", ["", 'op.add_column("users", sa.Column("n", sa.Integer()))'], ids=["alone", "beside"]
 )

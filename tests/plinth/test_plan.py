@@ -198,6 +198,12 @@ CHANGES = [
     ),
     (CONCURRENTLY + execute("update users set old = code where id >= 0 and id < 1000"), "online"),
     (
+        CONCURRENTLY
+        + execute('update users as "The u." set old = code where "The u.".id >= 0 and "The u.".id < 1000'),
+        "online",
+    ),
+    (CONCURRENTLY + execute("update users set old = code where id >= 0 or id <> 1000 and old > 1"), "blocks"),
+    (
         execute("update users set old = v.n from (values (1, 2), (3, 4)) v (id, n) where users.id = v.id"),
         "instant",
     ),
@@ -359,6 +365,8 @@ def test_a_plan_names_the_triggers_that_only_the_database_at_hand_has(
         ("insert into users (id) select 7", ["new"]),
         ("truncate users cascade", ["emptied"]),
         ("do 'begin delete from users; end'", ["gone"]),
+        ("-- insert\ndo 'begin /* truncate */ execute $$delete from users$$; end'", ["gone"]),
+        ("set local work_mem = '8MB'; delete from users where email <> 'insert'", ["gone", "new"]),
         ("select count(*) from users", []),
     ],
 )

@@ -107,9 +107,14 @@ def test_what_is_the_whole_servers_is_left_alone_however_it_is_said(
                 f"/* all */ grant connect on database {empty_url.database} to {standing}",
                 block.format(f"create role {new};", f"drop role if exists {standing};"),
                 f"grant {new} to {standing}",
+                f"set work_mem = '8MB'; ALTER /* x */ ROLE {standing} nologin; select 1",
+                f"do 'begin grant pg_monitor to {standing}; end'",
+                f"select 1; do $$ begin if true then -- x\n ALTER USER {standing} nologin; end if; end $$",
+                f"-- create role\ncreate table t (c text default 'drop role {standing}' /* ; alter role */)",
             ):
                 connection.exec_driver_sql(statement)
             connection.commit()
+            assert connection.exec_driver_sql("select to_regclass('t')::text").scalar() == "t"
             assert server.execute(found, [standing, new, standing]).fetchone() == (True, True, 1, None)
         assert server.execute(found, [standing, new, standing]).fetchone() == before
         server.execute(f"drop role {standing}".encode())

@@ -197,9 +197,11 @@ def test_statements_of_a_block_are_exchanged() -> None:
     def change(each: Lexed) -> str | None:
         return "NULL" if each.begins("commit") else None
 
-    assert lexed(BLOCK).with_block(change) == BLOCK.replace("      commit;", "      NULL;")
+    assert lexed(BLOCK).with_blocks(change) == BLOCK.replace("      commit;", "      NULL;")
     quoted = "select 1; do 'begin commit; raise notice ''it''''s''; end'"
-    assert lexed(quoted).with_block(change) == quoted.replace("commit", "NULL")
+    assert lexed(quoted).with_blocks(change) == quoted.replace("commit", "NULL")
+    assert lexed(quoted).with_statements(change) == quoted
+    assert lexed("-- x\ncommit; 'commit' ; Commit").with_statements(change) == "-- x\nNULL; 'commit' ; NULL"
 
 
 def test_forms() -> None:
@@ -213,4 +215,5 @@ def test_forms() -> None:
     assert not lexed("alter table x").begins("alter tab")
     assert not lexed("select 'drop table x', \"drop\" table").has("drop [table]")
     assert [each["name"] for each in lexed('f(g (1), "H"(2))').find("<name> (")] == ["f", "g", '"H"']
+    assert lexed("order by 1 offset 99 limit 1").has("offset <size> limit 1")
     assert [each.marked for each in lexed("a (b, c), d").elements()] == ["\0a\0(\0b\0,\0c\0)\0", "\0d\0"]

@@ -5,7 +5,6 @@ it. An operation waits for nothing else: what is needed is done just before, and
 of the kinds of objects that they make or drop.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -13,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import Change, Step
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Name, Node, Table
+from plinth.sql_text import lexed, plain
 
 Places = Mapping[Node, set[int]]  # in the list of operations
 
@@ -31,7 +31,6 @@ _WHOLES = ("table", "column", "type")  # what else is made or dropped with one i
 _KEYS = {"p", "u", "x"}  # constraints that have an index
 _ROUTINES = {"function", "procedure"}
 _PARTS = {"column", "default", "constraint", "index", "domain constraint", "trigger", "rule", "policy"}
-_WORD = re.compile(r'"[^"]+"|[A-Za-z_][\w$]*')
 
 
 def ordered(steps: Iterable[Step], change: Change) -> list[Step]:
@@ -209,11 +208,12 @@ def _mentioned(steps: Sequence[Step], change: Change) -> Iterator[tuple[int, int
 
 
 def _words(node: Node, catalog: Catalog) -> set[str]:
-    """Return the words in a function's definition, without quotes; none of what isn't a function."""
+    """Return the words in a function's definition, as names; none of what isn't a function."""
     if node.kind not in _ROUTINES or not isinstance(node.name, str):
         return set()
     other = catalog.others.get((node.kind, node.name))
-    return {word.strip('"') for word in _WORD.findall(other.definition)} if other else set()
+    texts = lexed(other.definition).nested if other else []
+    return {plain(word) for each in texts for word in each.listed}
 
 
 def _bare_name(node: Node, catalog: Catalog) -> str:

@@ -16,9 +16,9 @@ from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.quoting import LONGEST_NAME
 from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, Name, Other
+from plinth.sql_text import lexed
 
 _NOT_FILLING = f"current_setting('{FILLS}', true) IS DISTINCT FROM 'on'"
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _ROWS = {"new", "old"}
 
 
@@ -55,7 +55,8 @@ def _words(sql: str) -> list[str]:
 
 def _uses_whole_rows(function: Other) -> bool:
     """Whether a function uses NEW or OLD otherwise than for one of its columns, or as its result."""
-    words = [each.lower() for each in _words(_COMMENT.sub(" ", function.definition))]
+    *_, body = (each for each in lexed(function.definition).listed if each.startswith("'"))
+    words = lexed(body[1:]).listed
     for place, word in enumerate(words):
         follows = words[place + 1 : place + 3]
         is_column = follows[:1] == ["."] and follows[1:] != ["*"]

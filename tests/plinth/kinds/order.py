@@ -114,12 +114,14 @@ def _things(made: Callable[..., Any]) -> Models:
 
 
 ATOMIC = "create function atomic() returns bigint begin atomic select count(*) + f(1) from t; end"
+CAPITALS = "create function e(n int) returns int language sql as 'SELECT F(N) -- x'"
 TOUCH = "create function touch() returns trigger language plpgsql as $$ begin return new; end $$"
 INSTEAD = "create trigger touch instead of insert on v for each row execute function touch()"
 
 KINDS = [
     *both_ways("function_and_view", with_(), with_(VIEW, before=(F,)), "f v"),
     *both_ways("function_and_its_caller", with_(), with_(before=(F, G)), "f g"),
+    *both_ways("function_and_its_caller_in_capitals", with_(), with_(before=(F, CAPITALS)), "e f"),
     *both_ways(
         "function_of_rows",
         with_(),
