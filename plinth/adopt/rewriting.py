@@ -1,7 +1,9 @@
 """What an `env.py` becomes: one line more (`write`), or one call (`apply`)."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 
@@ -9,6 +11,8 @@ from plinth.adopt.env_file import PLINTH, SEVERAL, EnvFile, Obstacle, names_in, 
 
 WIDTH = 88
 
+# What linters and formatters are told of a line that goes.
+_OF_TOOLS = re.compile(r"#\s*(noqa|type:|pylint:|pyright:|mypy:|ruff:|fmt:|isort:|pragma:|nosec)")
 _IMPORT = "from plinth.env import run"
 _URL = """url = make_url({}).render_as_string(hide_password=False)
 context.config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))"""
@@ -112,7 +116,8 @@ def _with_run(env: EnvFile) -> str:
             ]
     comments = stock_comments()
     left = [line for line in lines if line is not None and line.strip() not in comments]
-    text = "\n".join([*left, "", *(f"{each}\n" for each in new)])
+    kept_comments = _comments_of_dropped(env, "\n".join(new))
+    text = "\n".join([*left, "", *(f"{each}\n" for each in new[:-1]), *kept_comments, f"{new[-1]}\n"])
     imports = [_IMPORT]
     if env.url:
         imports.append("from sqlalchemy.engine import make_url")
@@ -121,6 +126,18 @@ def _with_run(env: EnvFile) -> str:
     for each in imports:
         text = _with_import(text, each)
     return "\n".join(_spaced(text.splitlines())) + "\n"
+
+
+def _comments_of_dropped(env: EnvFile, new: str) -> list[str]:
+    """Return the project's own comments within what goes, in their order; those that `new` has are there."""
+    ranges = [range(each.lineno, (each.end_lineno or each.lineno) + 1) for each in env.dropped]
+    found = [
+        each.string.strip()
+        for each in tokenize.generate_tokens(io.StringIO(env.text).readline)
+        if each.type == tokenize.COMMENT and any(each.start[0] in lines for lines in ranges)
+    ]
+    stock = stock_comments()
+    return [each for each in found if each not in stock and each not in new and not _OF_TOOLS.match(each)]
 
 
 def _call(env: EnvFile) -> str:

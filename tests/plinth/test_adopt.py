@@ -664,6 +664,34 @@ def test_alembics_own_templates_become_one_call(name: str, in_pyproject: bool) -
     assert "run(target_metadata)" in rewritten(named, "apply")
 
 
+def test_comments_within_what_goes_stay() -> None:
+    text = template("generic").replace(
+        "    with connectable.connect() as connection:",
+        "    # the pooler in front of it is told to let us be\n"
+        "    with connectable.connect() as connection:  # noqa: SIM117",
+    )
+    text = text.replace(
+        "connection=connection, target_metadata=target_metadata",
+        "connection=connection, target_metadata=target_metadata,\n"
+        "            compare_type=True,  # since the incident of 2021, see OPS-12\n"
+        "            include_object=lambda each, name, *_: (\n"
+        "                # theirs\n"
+        '                name != "theirs"\n'
+        "            ),",
+    )
+    new = rewritten(read_env(text), "apply")
+    for each in (
+        "# the pooler in front of it is told to let us be",
+        "# since the incident of 2021, see OPS-12",
+    ):
+        assert new.count(each) == 1, new
+        assert new.index(each) < new.index("run(\n")
+    assert new.count("# theirs") == 1
+    assert "noqa" not in new
+    assert "calls to context" not in new.lower()
+    ast.parse(new)
+
+
 def test_several_databases_get_the_one_line_and_not_the_one_call() -> None:
     env = read_env(template("multidb"))
     assert env.template == "multidb"
