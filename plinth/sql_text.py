@@ -293,17 +293,17 @@ def _value(string: re.Match[str]) -> str:
 def _unescaped(found: re.Match[str]) -> str:
     octal, *hexadecimal, other = found.groups()
     if octal:
-        return chr(int(octal, 8))
+        return chr(int(octal, 8) or 32)
     code = next(filter(None, hexadecimal), None)
-    return chr(int(code, 16)) if code else _ESCAPES.get(other, other or "'")
+    return chr(int(code, 16) or 32) if code else _ESCAPES.get(other, other or "'")
 
 
 def _is_open(tokens: list[str]) -> bool:
     """Whether a statement has a body of others, BEGIN ATOMIC … END, and that hasn't ended."""
-    if tokens[:1] != ["create"] or "atomic" not in tokens:
+    if "atomic" not in tokens:
         return False
-    body = tokens[tokens.index("atomic") :]
-    return body.count("end") <= body.count("case")
+    _, begin, body = _marked(tokens).partition("\0begin\0atomic\0")
+    return begin != "" and body.split("\0").count("end") <= body.split("\0").count("case")
 
 
 @functools.cache

@@ -144,6 +144,7 @@ def test_a_text_is_as_many_statements_as_postgresql_answers(
         ("SELECT U&\"A\" N'b' X'c'", ["select", '"A"', "'b", "'c"]),
         ("'it''s' E'\\'\\x41\\u00e9\\101\\q'", ["'it's", "''A\u00e9Aq"]),
         ("'a' 'b'", ["'a", "'b"]),
+        ("E'\\000' b", ["' ", "b"]),
         ("'unterminated", ["'unterminate"]),
         ("/* never", []),
         ("", []),
@@ -168,7 +169,7 @@ def test_tokens(text: str, tokens: list[str]) -> None:
             2,
         ),
         ("create function f() returns int language sql as 'select 1; select 2'; select 1", 2),
-        ("begin; select 1; end", 3),
+        ("create table atomic (atomic int); begin; select 'end' as atomic; end", 4),
     ],
 )
 def test_statements(text: str, count: int) -> None:
