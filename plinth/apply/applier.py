@@ -198,6 +198,8 @@ class _Applier:
             watched = self._lock.migrating, timeouts[0], self._online.batches, self._display
             self._watcher = Watcher(self._lock.session, *watched)
             self._online.waits.were_seen = self._watcher.has_waited_long
+            self._online.may_try_again = self._may_try_again
+            self._online.reached_point = self._backoff.start_again
             stack.enter_context(self._watcher.looking())
             try:
                 while not self._attempt(migrate):
@@ -316,7 +318,6 @@ class _Applier:
         if session.is_lost(self._connection, error):
             raise self.lost(error) from error
         session.roll_back(self._connection)
-        blockers = "; ".join(map(str, self._watcher.blockers()))
         self._online.clean_up(self._lock.session)
         during = self._during()
         if is_about_rows(error) and self._running:
@@ -363,22 +364,34 @@ class _Applier:
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s%s", during, stays, self.standing(), self._too_old())
             raise error
-        why = words(error) + (f" Blocked by {blockers}." if blockers else "")
+        why = self._why_waiting(error)
         if self._online.step and self._online.step.is_half_done:
             raise ApplyError(
                 f"A lock didn't come{during}: {why} {self._what_stays()} It isn't tried again. "
                 f"{self.standing()} If it may be done twice, say so in the file: repeatable = True"
             ) from error
+        if self._may_try_again(error):
+            return False
+        limit = f"{self._settings.retry_limit.total_seconds():g} s"
+        raise ApplyError(
+            f"Gave up after {limit}: a lock didn't come{during}: {why} {self.standing()} "
+            "Run the same command again."
+        ) from error
+
+    def _why_waiting(self, error: Exception) -> str:
+        blockers = "; ".join(map(str, self._watcher.blockers()))
+        return words(error) + (f" Blocked by {blockers}." if blockers else "")
+
+    def _may_try_again(self, error: Exception) -> bool:
+        """Pause, and return whether what needed a lock may be tried again; not when the time is up."""
         pause = self._backoff.next_pause()
         if pause is None:
-            limit = f"{self._settings.retry_limit.total_seconds():g} s"
-            raise ApplyError(
-                f"Gave up after {limit}: a lock didn't come{during}: {why} {self.standing()} "
-                "Run the same command again."
-            ) from error
-        log.warning("A lock didn't come%s: %s Trying again in %.1f s.", during, why, pause)
+            return False
+        why = self._why_waiting(error)
+        log.warning("A lock didn't come%s: %s Trying again in %.1f s.", self._during(), why, pause)
         time.sleep(pause)
-        return False
+        self._lock.check()
+        return True
 
     def _is_wrong(self, error: Exception, said: str) -> ApplyError | None:
         """Return what to say when a revision is wrong; None to a program that runs the command itself."""

@@ -37,6 +37,7 @@ from plinth.apply.points import (
     settings_in,
     shown,
 )
+from plinth.apply.retry import passes
 from plinth.apply.session import codec, is_idle
 from plinth.apply.waits import Waits
 from plinth.errors import PlinthError
@@ -145,6 +146,9 @@ class OnlineStatements:
         self._other = other
         self.step: Step | None = None
         self.interrupt: Callable[[], None] | None = None  # called at the first statement behind each point
+        self.may_try_again: Callable[[psycopg.Error], bool] = lambda _: False  # pauses before it says so
+        self.reached_point: Callable[[], None] = lambda: None
+        self._is_first = False  # the statement, of its transaction
         self.told: str | None = None  # what the running block says of how far it is
         self._at_point = False
         self._unbounded = False
@@ -163,6 +167,7 @@ class OnlineStatements:
                 (connection.engine, "do_execute", self._execute),
                 (connection.engine, "do_execute_no_params", self._execute_no_params),
                 (connection.engine, "do_executemany", self._execute_many),
+                (connection, "before_cursor_execute", self._see_first),  # before others ask something
                 (connection, "commit", self._commit),
                 (connection, "rollback", self._rollback),
             ),
@@ -325,7 +330,7 @@ class OnlineStatements:
             if self._recall(points, cursor, statement, values, run):
                 return True
             if points.come_to(cursor.connection, statement, values, reads_only=is_elsewhere):
-                self._run_noted(step, points, cursor, run, outside=outside)
+                self._run_noted(step, points, context, run, outside=outside)
                 return True
         elif not reads(statement):
             self._run_step(step, cursor, statement, run, outside=outside)
@@ -354,21 +359,54 @@ class OnlineStatements:
         self,
         step: Step,
         points: Points,
-        cursor: "psycopg.Cursor[Any]",
+        context: ExecutionContext,
         run: Callable[[], object],
         *,
         outside: bool,
     ) -> None:
-        """Run the statement that was come to, and note what it answers."""
-        try:
-            if points.running.number:
-                self._run_step(step, cursor, points.running.statement, run, outside=outside)
+        """Run the statement that was come to, and note what it answers.
+
+        A lock that doesn't come is waited for here by the first statement of a transaction: the revision's
+        Python, which may not take the same way twice, goes on.
+        """
+        cursor: psycopg.Cursor[Any] = context.cursor  # type: ignore[assignment] # psycopg's
+        statement = points.running.statement
+        is_first = self._is_first and context.root_connection is self.connection and not step.has_left
+        may_wait = is_first and self.waits.has_ours(statement) and not may_end_on_its_way(statement)
+        while True:
+            try:
+                if points.running.number:
+                    self._run_step(step, cursor, statement, run, outside=outside)
+                else:
+                    run()
+                    points.done(cursor)
+            except psycopg.Error as error:
+                if not (may_wait and passes(error) and self._begins_again(points, context, error, outside)):
+                    points.failed(error)
+                    raise
             else:
-                run()
-                points.done(cursor)
-        except psycopg.Error as error:
-            points.failed(error)
-            raise
+                return
+
+    def _see_first(self, *_: object) -> None:
+        if not self._are_ours:
+            self._is_first = is_idle(self.connection)
+
+    def _begins_again(
+        self, points: Points, context: ExecutionContext, error: psycopg.Error, outside: bool
+    ) -> bool:
+        """Let a transaction begin anew after a pause, for those who listen to the connection too."""
+        connection = self.connection
+        connection.dispatch.rollback(connection)
+        driver_session(connection).rollback()
+        if not self.may_try_again(error):
+            return False
+        points.begin_again()
+        if not outside:
+            self.set_timeouts()  # they may have been set in what was rolled back
+        given = context.cursor, context.statement, context.parameters, context, context.executemany
+        for listener in connection.dispatch.before_cursor_execute:
+            listener(connection, *given)
+        return True
 
     def _run_step(
         self,
@@ -535,6 +573,8 @@ class OnlineStatements:
     def _keep(self, points: Points, session: "psycopg.Connection[Any]") -> bool:
         """Write down what was done, also what the step had left; the caller commits."""
         is_kept = points.keep(session)
+        if is_kept:
+            self.reached_point()
         if is_kept and self.step and self.step.has_left:
             self._forget_left(self.step, session)
         return is_kept

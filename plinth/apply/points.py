@@ -518,6 +518,12 @@ class Points:
             answer = {"rowcount": answer["rowcount"], "unknown": True}
         self._note(answer)
 
+    def begin_again(self) -> None:
+        """See that the statement which was come to was rolled back, and is about to run once more."""
+        if self._waiting and self._waiting[-1] is self.running:
+            self._waiting.pop()
+        self.running.stands = self.running.number > 0
+
     def failed(self, error: psycopg.Error) -> None:
         """Note that it failed: whoever catches that goes on."""
         if self._waiting and self._waiting[-1] is self.running:

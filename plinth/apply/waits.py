@@ -78,13 +78,14 @@ class Waits:
             each.block.has("{when | or} others then") for each in lexed(statement).statements if each.block
         )
 
+    def has_ours(self, statement: str) -> bool:
+        """Whether it is our bounds that a statement waits by."""
+        return not self.are_own and not any(each.has("nowait") for each in lexed(statement).executed)
+
     def _see(self, context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         if context.connection is self._connection and isinstance(error, DBAPIError) and passes(error):
-            has_ours = not self.are_own and not any(
-                each.has("nowait") for each in lexed(context.statement or "").executed
-            )
-            self._missed = self._missed or (error if has_ours else None)
+            self._missed = self._missed or (error if self.has_ours(context.statement or "") else None)
 
     def _before(self, _conn: object, _cursor: object, statement: str, *_: object) -> None:
         if self._are_ours():

@@ -1,4 +1,5 @@
 """Bounded waiting: a lock that won't come is asked for again, and nobody queues behind the one who waits."""
+# ruff: noqa: S608 - SQL in revisions' files, made of constants
 
 import threading
 import time
@@ -262,3 +263,66 @@ def test_a_revision_may_wait_as_it_likes_and_the_next_one_waits_as_ever(
         command.upgrade(table.config(empty_engine), "head")
     assert "Trying again in" not in caplog.text
     assert rows(empty_url, "select value from seen") == [("250ms",)]
+
+
+ADDED = 'op.add_column("t_a", sa.Column("b", sa.Text()))'
+BUILT = f'{CONCURRENTLY}op.create_index("ix", "t_a", ["id"], postgresql_concurrently=True)'
+BEHIND = {
+    "what the driver was told": f"""raw = op.get_bind().connection.cursor()
+with raw.copy("copy t_a from stdin") as copy:
+    copy.write_row([7])
+{BUILT}
+{ADDED}""",
+    "values that are made anew": f"""import uuid
+op.bulk_insert(sa.table("t_a", sa.column("id")), [{{"id": uuid.uuid4().int % 1_000_000}}])
+{BUILT}
+{ADDED}""",
+    "a build, a drop": f"""new = time.time_ns() % 1000
+op.execute(sa.text("insert into t_a values (:id)").bindparams(id=new))
+{BUILT}
+op.drop_table("t_a")""",
+    "a long answer": f"""found = op.get_bind().execute(
+    sa.text("select 7 as id, repeat('x', 2_000_000), clock_timestamp()")
+).all()
+op.execute("create table t_b (id int)")
+with op.get_context().autocommit_block():
+    op.execute("insert into t_b values (1)")
+    op.execute(sa.text("insert into t_a values (:id)").bindparams(id=found[0].id))
+{ADDED}""",
+}
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_the_first_statement_behind_a_point_waits_without_what_came_before_it(
+    kind: str, table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", BEHIND[kind])
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("lock table t_a in row exclusive mode" if "long" in kind else "select from t_a")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert heads(empty_url) == {"b"}
+    if "drop" not in kind:
+        assert rows(empty_url, "select count(*), count(b) from t_a") == [(1, 0)]
+    assert rows(empty_url, "select from plinth.points") == []
+
+
+def test_each_lock_has_its_own_time(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setenv("PLINTH_RETRY_LIMIT", "1500ms")
+    do(empty_url, "create table t_b ()")
+    statements = ("drop table t_a", "select pg_sleep(2)", "drop table t_b")
+    table.add("b", "a", CONCURRENTLY + "\n    ".join(f"op.execute({each!r})" for each in statements))
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as last:
+            last.execute("select from t_b")
+            with psql(empty_url, autocommit=False) as first:
+                first.execute("select from t_a")
+                wait_for_words(caplog, "query: select from t_a")
+            wait_for_words(caplog, "query: select from t_b")
+        upgrade.result()
+    assert heads(empty_url) == {"b"}
