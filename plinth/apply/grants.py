@@ -7,7 +7,7 @@ transaction ends. What has only changed its name keeps its own privileges: they 
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,12 +32,11 @@ _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth'
 # Each by its schema: what names alone lead to changes with the search path, which tenants set in turn.
 _GRANTED = f"""
     select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
-           case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
-           privilege_type, is_grantable,
+           grantee, privilege_type, is_grantable,
            case when exists (  -- a column's sequence belongs to whom its table does
                select from pg_depend where classid = 'pg_class'::regclass and objid = object
                and refclassid = 'pg_class'::regclass and refobjsubid > 0 and deptype in ('a', 'i')
-           ) and shown like 'SEQUENCE %%' then '' else quote_ident(pg_get_userbyid(owner)) end
+           ) and shown like 'SEQUENCE %%' then null else owner end
     from (
         select format('%%s%%I.%%I', case relkind when 'S' then 'SEQUENCE ' end, nspname, relname) shown,
                null::name attname, nspname, c.oid object, 0 number, relowner owner,
@@ -49,8 +48,8 @@ _GRANTED = f"""
         select format('%%I.%%I', nspname, relname), attname, nspname, c.oid, attnum, relowner,
                attacl is not null, attacl
         from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = c.oid
-        where attnum > 0 and not attisdropped and (attacl is not null or %(columns)s) and {_SCHEMAS}
-          and relkind in ('r', 'p', 'v', 'm', 'f')
+        where attnum > 0 and not attisdropped and {_SCHEMAS} and relkind in ('r', 'p', 'v', 'm', 'f')
+          and (attacl is not null or format('%%I.%%I', nspname, relname) = any(%(columns)s))
         union all
         select format('ROUTINE %%I.%%I(%%s)', nspname, proname, (
                    select string_agg(case a.nspname when 'pg_catalog' then format_type(t.oid, null)
@@ -69,7 +68,10 @@ _GRANTED = f"""
     """  # noqa: S608 - a constant
 
 Place = tuple[str, str]  # an object as GRANT names it, and a column of it or nothing
-Privilege = tuple[str, str, bool]  # who, what, and whether it may be passed on
+Privilege = tuple[int, str, bool]  # who, what, and whether it may be passed on
+Roles = dict[int, str]  # their names in SQL; what a role that is gone had, nobody has
+_PUBLIC = 0
+_ROLES = f"select {_PUBLIC}::oid, 'PUBLIC' union all select oid, quote_ident(rolname) from pg_roles"  # noqa: S608
 
 
 @dataclass
@@ -79,13 +81,13 @@ class _Granted:
     Args:
         identity: which it is.
         is_said: somebody has granted or revoked something.
-        owner: the role; empty where the revision says itself who is to be it, or its table does.
+        owner: the role; None where the revision says itself who is to be it, or its table does.
         privileges: of others than its owner.
     """
 
     identity: tuple[int, int]
     is_said: bool
-    owner: str
+    owner: int | None
     privileges: set[Privilege] = field(default_factory=set)
 
 
@@ -115,7 +117,7 @@ class Grants:
                 return
             text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
             if not self._is_known and any(each.has("drop | rename") for each in text.executed):
-                self._before = _granted(driver_session(conn), columns=False) | self._before
+                self._before = _granted(driver_session(conn)) | self._before
                 self._is_known = True
             for each in text.statements:
                 if _does(each, "revoke"):  # the revision says itself who may use what it names
@@ -123,10 +125,10 @@ class Grants:
                         del self._before[place]
                 elif _does(each, "alter ... owner to"):
                     for place in self._named(driver_session(conn), each):
-                        self._before[place].owner = ""
+                        self._before[place].owner = None
                 elif _does(each, "reassign owned by"):
                     for was in self._before.values():
-                        was.owner = ""
+                        was.owner = None
 
         def put_back(conn: Connection) -> None:
             self._is_known = False
@@ -153,17 +155,18 @@ class Grants:
         return [place for place, name in names.items() if name in said or (name in led and name[1:] in said)]
 
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
-        has_columns = any(column and each.is_said for (_, column), each in self._before.items())
-        now = _granted(session, columns=has_columns)
+        with_columns = {name for (name, column), each in self._before.items() if column and each.is_said}
+        now = _granted(session, with_columns)
+        roles: Roles = dict(session.execute(_ROLES.encode()).fetchall())
         standing = {each.identity: place for place, each in now.items()}
         for place, was in self._before.items():
             found = now.get(place)
             if found is None or found.identity == was.identity:
                 continue
-            statements = list(_statements(place, was, found)) if was.is_said else []
+            statements = list(_statements(place, was, found, roles)) if was.is_said else []
             is_anew = place[0].startswith(_TYPE) or was.identity not in standing
             if is_anew or _has_made_way(place, standing[was.identity]):
-                _give(session, place, was, found)  # first: what a role had as the owner goes over, too
+                _give(session, place, was, found, roles)  # first: what a role had as the owner goes over, too
                 for statement in statements:
                     session.execute(statement.encode(codec(session)))
                     log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
@@ -177,21 +180,24 @@ class Grants:
             was.identity = found.identity
 
 
-def _give(session: "psycopg.Connection[Any]", place: Place, was: _Granted, found: _Granted) -> None:
+def _give(
+    session: "psycopg.Connection[Any]", place: Place, was: _Granted, found: _Granted, roles: Roles
+) -> None:
     """Let what is made anew have the owner of what it was, with whose privileges a view or function works."""
     name, column = place
-    if column or not found.owner or was.owner in {"", found.owner}:
+    owner = roles.get(was.owner or 0)
+    if column or found.owner is None or was.owner in {None, found.owner} or owner is None:
         return
     kind, _, _ = name.partition(" ") if name.startswith((_TYPE, "ROUTINE ")) else ("TABLE", "", "")
     bare = name.removeprefix(f"{kind} ").removeprefix("SEQUENCE ")
-    statement = f"ALTER {kind} {bare} OWNER TO {was.owner}"
+    statement = f"ALTER {kind} {bare} OWNER TO {owner}"
     try:
         with session.transaction():  # a savepoint
             session.execute(statement.encode(codec(session)))
     except psycopg.errors.InsufficientPrivilege as error:
         log.warning(
             "%s is made anew, and belonged to %s, to which this role can't give it (%s): %s",
-            *(name, was.owner, words(error), statement),
+            *(name, owner, words(error), statement),
         )
     else:
         log.info("%s is made anew, and belongs to whom it did: %s", name, statement)
@@ -213,10 +219,11 @@ def _does(statement: Lexed, form: str) -> bool:
     return any(each.begins(form) for each in statement.executed)
 
 
-def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place, _Granted]:
+def _granted(session: "psycopg.Connection[Any]", with_columns: Collection[str] = ()) -> dict[Place, _Granted]:
+    """Return what is granted on each object, each column with privileges, and all columns of some tables."""
     found: dict[Place, _Granted] = {}
     for shown, column, object_, number, is_said, who, what, passed_on, owner in session.execute(
-        _GRANTED.encode(), {"columns": columns}
+        _GRANTED.encode(), {"columns": list(with_columns)}
     ):
         one = found.setdefault((shown, column), _Granted((object_, number), is_said, owner))
         if what is not None:
@@ -224,14 +231,16 @@ def _granted(session: "psycopg.Connection[Any]", *, columns: bool) -> dict[Place
     return found
 
 
-def _statements(place: Place, was: _Granted, found: _Granted) -> Iterator[str]:
+def _statements(place: Place, was: _Granted, found: _Granted, roles: Roles) -> Iterator[str]:
     """Yield what gives a new object the privileges of the old one, and takes from PUBLIC what it hadn't."""
     name, column = place
     of = f" ({column})" if column else ""
     missing: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    for who, what, passed_on in sorted(was.privileges - found.privileges):
-        missing[who, passed_on].append(f"{what}{of}")
-    for (who, passed_on), privileges in missing.items():
-        yield f"GRANT {', '.join(privileges)} ON {name} TO {who}{' WITH GRANT OPTION' if passed_on else ''}"
-    if any(who == "PUBLIC" for who, *_ in found.privileges - was.privileges):
+    gone = was.privileges - found.privileges
+    theirs = [(roles[who], what, passed_on) for who, what, passed_on in gone if who in roles]
+    for role, what, passed_on in sorted(theirs):
+        missing[role, passed_on].append(f"{what}{of}")
+    for (role, passed_on), privileges in missing.items():
+        yield f"GRANT {', '.join(privileges)} ON {name} TO {role}{' WITH GRANT OPTION' if passed_on else ''}"
+    if any(who == _PUBLIC for who, *_ in found.privileges - was.privileges):
         yield f"REVOKE ALL ON {name} FROM PUBLIC"

@@ -133,18 +133,16 @@ def looked_after(connection: Connection) -> Iterator[None]:
     exchanged: list[tuple[str, str, str]] = []
     states: dict[tuple[str, str], tuple[str, str]] = {}
     views: dict[str, _View] = {}
-    tables: set[str] = set()
+    aside_still: list[tuple[str, str, str]] = []  # unless the revision drops them in this transaction
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
         if found := text.matches(f"{_ALTER} rename [column] <old> to <new>"):
             table, old, new = found["table"], found["old"], found["new"]
             if (aside := left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
-                session = driver_session(conn)
-                _refuse(session, table, new, aside)
-                _carry_over(session, _CARRIED, table, aside, old)
+                _carry_over(driver_session(conn), _CARRIED, table, aside, old)
                 exchanged.append((table, aside, new))
-                tables.add(table)
+                aside_still.append((table, aside, new))
             left[*parts(table), plain(old)] = new
         elif found := text.begins("create trigger <name> before insert or update on <table>"):
             if plain(found["name"]).endswith(_KEPT):
@@ -171,7 +169,9 @@ def looked_after(connection: Connection) -> Iterator[None]:
         hand_on(conn)
         for (table, name), was in states.items():
             _carry_state(driver_session(conn), table, name, was)
-        for view, had in views.items() if tables else ():
+        for table, old, new in aside_still:
+            _refuse(driver_session(conn), table, new, old)
+        for view, had in views.items() if aside_still else ():
             had.refuse_loss(driver_session(conn), view)
         forget(conn)
 
@@ -181,7 +181,7 @@ def looked_after(connection: Connection) -> Iterator[None]:
         exchanged.clear()
         states.clear()
         views.clear()
-        tables.clear()
+        aside_still.clear()
 
     with listening(
         (connection, "before_cursor_execute", before),

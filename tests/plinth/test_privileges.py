@@ -280,6 +280,34 @@ def test_what_is_revoked_is_told_by_statements(
     assert rows(empty_engine.url, MAY.format(reader, reader)) == [(may, False)]
 
 
+def test_a_role_that_goes_or_is_renamed_is_not_missed(
+    history: History, empty_engine: Engine, empty_url: URL, roles: tuple[str, str]
+) -> None:
+    goes, stays = roles
+    do(empty_url, "create table t (a int); create view v as select a from t")
+    do(empty_url, f"grant select on v to {goes}, {stays}; alter view v owner to {goes}")
+    history.add(
+        "a",
+        None,
+        "op.execute('drop view v; create view v as select a, 1 as b from t')\n"
+        f"op.execute('drop owned by {goes}; drop role {goes}; alter role {stays} rename to {stays}_later')",
+    )
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_url, f"select has_table_privilege('{stays}_later', 'v', 'select')") == [(True,)]
+
+
+@pytest.fixture
+def roles(empty_url: URL) -> Iterator[tuple[str, str]]:
+    """The names of two roles, of which none need be there in the end."""
+    names = f"role_{secrets.token_hex(4)}", f"role_{secrets.token_hex(4)}"
+    for name in names:
+        do(empty_url, f"create role {name}")
+    yield names
+    for (name,) in rows(empty_url, "select rolname from pg_roles where rolname like 'role\\_%'"):
+        if name.startswith(names):
+            do(empty_url, f"drop owned by {name}; drop role {name}")
+
+
 def test_each_tenants_view_keeps_what_was_granted_on_it(
     two: History, reader: str, empty_engine: Engine
 ) -> None:
