@@ -199,15 +199,19 @@ class Lexed(Tokens):
     def _cut(self, words: Collection[str] = ()) -> "Iterator[tuple[int, Lexed]]":
         """Yield the statements, and where they begin; before each is a semicolon, or one of some words."""
         spans = [each.span(str(each.lastgroup)) for each in _tokens(self.text)]
-        begin = depth = 0
+        begin = depth = cases = 0
         for place, each in enumerate([*self.listed, ";"]):
             depth += _DEEPER.get(each, 0)
+            if each == "case" and place > begin and self.listed[place - 1] != "end":  # an expression
+                cases += 1
+            elif each == "end" and cases:
+                cases -= 1
             is_end = each in words or (each == ";" and not _is_open(self.listed[begin:place]))
-            if place == len(spans) or (is_end and depth <= 0):
+            if place == len(spans) or (is_end and depth <= 0 and not cases):
                 if place > begin:
                     start, end = spans[begin][0], spans[place - 1][1]
                     yield start, Lexed(_marked(self.listed[begin:place]), self.text[start:end])
-                begin, depth = place + 1, 0
+                begin, depth, cases = place + 1, 0, 0
 
 
 @functools.lru_cache(maxsize=16)

@@ -759,6 +759,7 @@ def test_a_file_that_was_edited_in_its_first_step_is_refused(
         ("update t_a set m = (select max(n) from t_a), m2[1] = 1 from u_b", False),
         ('with x as (UPDATE /* x */ t_a SET (m, "n") = (select 1, 2) returning 1) select from x', True),
         ("do $$ begin execute 'update t_a set n = 1'; end $$", True),
+        ("do $$ begin update t_a set m = case when id = 1 then 1 else 2 end, n = 7; end $$", True),
         ("select 'update t_a set n = 1' /* delete from t_a */ into b2", False),
         ("insert into u_b select id from t_a for update", False),
         ("insert into u_b select id from t_a", False),

@@ -194,6 +194,15 @@ def test_a_block_executes_statements() -> None:
     assert lexed("create function f() returns void language sql as 'drop table a'").executed[1:] == []
 
 
+def test_a_case_is_an_expression_or_a_statement_of_a_block() -> None:
+    block = """do $$ begin
+        if case when a then b else c end then update t set a = case b when 1 then 2 else 3 end, c = 4; end if;
+        case a when 1 then drop table a; else drop table b; end case; drop table c; end $$"""
+    found = [each.text for each in lexed(block).executed if each.begins("update | drop")]
+    assert found[0] == "update t set a = case b when 1 then 2 else 3 end, c = 4"
+    assert found[1:] == ["drop table a", "drop table b", "drop table c"]
+
+
 def test_statements_of_a_block_are_exchanged() -> None:
     def change(each: Lexed) -> str | None:
         return "NULL" if each.begins("commit") else None
