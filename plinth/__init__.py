@@ -12,6 +12,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `env`: a whole `env.py`; `alembic_plugin`: what Alembic calls when it compares.
 - `environment`: runs an `env.py`, whichever it is, in order to look.
 - `alembic_command`: which of Alembic's commands is running, and what it needs.
+- `quiet`: contexts of Alembic's that don't tell how they are set up.
 - `places`: the line of a project's file that an error comes from.
 - `revision_files`: those that can't be loaded; `collector`: paused while they, models or a schema are read.
 - `revision_names`: ids made of the time, messages that say something.

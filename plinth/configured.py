@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 
 from plinth import alembic_plugin, redirecting, settings
 from plinth.environment import look
+from plinth.quiet import quiet_context
 from plinth.scratch.databases import url_of
 from plinth.scratch.revisions import History, history_of
 
@@ -39,7 +40,7 @@ class Configured:
 
     def heads(self, connection: Connection) -> Sequence[str]:
         """Return the heads of a database."""
-        return MigrationContext.configure(connection, opts=dict(self.history.options)).get_current_heads()
+        return quiet_context(connection, opts=dict(self.history.options)).get_current_heads()
 
     def check(self, connection: Connection) -> None:
         """Compare a database with the models as `alembic check` does, with what `env.py` says but without it.

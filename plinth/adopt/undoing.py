@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from alembic.operations import Operations
 from alembic.operations.ops import AlterColumnOp, DropColumnOp, DropTableOp, MigrateOperation
-from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -14,6 +13,7 @@ from plinth.autogenerate.change.steps import Change, EachPartitionOp, leaves
 from plinth.autogenerate.directives import ordinary
 from plinth.autogenerate.objects.difference import difference
 from plinth.catalog import Catalog, differences
+from plinth.quiet import quiet_context
 
 _LOSES = {
     DropColumnOp: "-- with its values:",
@@ -49,5 +49,5 @@ def _sql(target: Connection, op: MigrateOperation) -> Iterator[str]:
         return
     printed = io.StringIO()
     options = {"as_sql": True, "output_buffer": printed, "literal_binds": True}
-    Operations(MigrationContext.configure(dialect=target.dialect, opts=options)).invoke(op)
+    Operations(quiet_context(dialect=target.dialect, opts=options)).invoke(op)
     yield from (line for line in printed.getvalue().splitlines() if line.strip())

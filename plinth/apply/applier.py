@@ -33,7 +33,7 @@ from plinth.apply.points import (
     interrupted,
     may_commit,
 )
-from plinth.apply.progress import display_on_terminal
+from plinth.apply.progress import display
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
 from plinth.apply.standing import refuse_heads, refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.steps import (
@@ -51,6 +51,7 @@ from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
 from plinth.own_schema import refuse_without_version_table
 from plinth.places import is_projects, line_in
+from plinth.quiet import quiet_context
 from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ class _Applier:
         self._running: str | None = None  # the revision
         self._left: list[HalfDone] = []  # by earlier runs
         self._was_half_done: HalfDone | None = None  # the running one
-        self._display = display_on_terminal()
+        self._display = display()
         self._writer: Writer
         self._lock: Lock
         self._watcher: Watcher
@@ -179,7 +180,7 @@ class _Applier:
         table = history_name(connection, self._options)
         if self._command.name in resuming.BACK:
             names = {name: value for name, value in self._options.items() if name.startswith("version_table")}
-            self._before = MigrationContext.configure(connection, opts=names).get_current_heads()
+            self._before = quiet_context(connection, opts=names).get_current_heads()
         connection.rollback()
         timeouts = self._settings.lock_timeout, self._settings.statement_timeout
         with ExitStack() as stack:
@@ -496,8 +497,7 @@ class _Applier:
             step = planned[number]
             self._lock.check()
             self._watcher.start()
-            if self._display:
-                self._display.line = f"revision {number + 1} of {len(planned)}: {step.doc or step.short_log}"
+            self._display.line = f"revision {number + 1} of {len(planned)}: {step.doc or step.short_log}"
             self._online.follow(None)
             self._source = checksum.read(step.revision.path) if isinstance(step, RevisionStep) else None
             points = self._points(context, step, half_way)

@@ -26,6 +26,7 @@ from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
 from plinth.catalog.picture import Table
+from plinth.quiet import quiet_context
 from plinth.sql_text import Found, Tokens, lexed, parts, plain
 
 log = logging.getLogger(__name__)
@@ -192,9 +193,7 @@ def _as_sql(connection: Connection, parts: "Iterable[Operations]") -> str:
 
     printed = StringIO()
     options = {"as_sql": True, "output_buffer": printed}
-    operations = alembic.operations.Operations(
-        MigrationContext.configure(dialect=connection.dialect, opts=options)
-    )
+    operations = alembic.operations.Operations(quiet_context(dialect=connection.dialect, opts=options))
     for op in leaves(chain.from_iterable(parts)):
         if isinstance(op, EachPartitionOp):  # asks which there are
             printed.writelines(f"{statement}{_BETWEEN}" for statement in op.on(connection))

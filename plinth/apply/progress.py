@@ -1,4 +1,7 @@
-"""What a terminal shows of a long upgrade: revision n of m, and how far an index build or backfill is."""
+"""What is shown of a long upgrade: revision n of m, and how far an index build or backfill is.
+
+A terminal has a line that is renewed; a log gets one now and then, ever more seldom.
+"""
 
 import logging
 import re
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
 
 QUIET = 0.5  # seconds: what is done by then needs no display
 INTERVAL = 0.2  # seconds
+FIRST_LINE, MOST_BETWEEN_LINES = 30.0, 600.0  # seconds: in a log, of one revision
+
+log = logging.getLogger("alembic.runtime.migration")  # where it tells of each revision, as it is set up
 
 
 class Display:
@@ -64,9 +70,40 @@ class Display:
                 handler.setStream(sys.stderr)
 
 
-def display_on_terminal() -> Display | None:
-    """Return a display, where somebody looks at a terminal."""
-    return Display() if sys.stderr.isatty() else None
+class LogLines:
+    """Lines in a log, by which a revision of hours is known to go on."""
+
+    def __init__(self) -> None:
+        self.line = ""
+        self._of = ""
+        self._due = 0.0
+        self._pause = FIRST_LINE
+
+    def is_due(self) -> bool:
+        """Whether it is time to say something."""
+        now = time.monotonic()
+        if self._of != self.line:
+            self._of, self._pause = self.line, FIRST_LINE
+            self._due = now + self._pause
+        return bool(self.line) and now >= self._due
+
+    def show(self, what: str | None) -> None:
+        """Say where the command is.
+
+        Args:
+            what: how far the revision is, in words, if that is known.
+        """
+        log.info("%s: %s", self.line[:1].upper() + self.line[1:], what or "it goes on")
+        self._pause = min(2 * self._pause, MOST_BETWEEN_LINES)
+        self._due = time.monotonic() + self._pause
+
+    def close(self) -> None:
+        """Nothing is left to take away."""
+
+
+def display() -> Display | LogLines:
+    """Return what shows how far a command is: on a terminal, if somebody looks at one, else in the log."""
+    return Display() if sys.stderr.isatty() else LogLines()
 
 
 def describe_build(phase: str, blocks: int, all_blocks: int, tuples: int, all_tuples: int) -> str:

@@ -14,7 +14,14 @@ from typing import Any
 
 import psycopg
 
-from plinth.apply.progress import Display, describe_batches, describe_build, describe_fill, table_of_batches
+from plinth.apply.progress import (
+    Display,
+    LogLines,
+    describe_batches,
+    describe_build,
+    describe_fill,
+    table_of_batches,
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +77,7 @@ class Watcher:
         lock_timeout: how long a revision waits; a blocker must be seen within it.
         batches: returns the statement that the revision repeats, and how often it ran; or what a block that
             runs has told of how far it is.
-        display: where progress is shown; None where nobody looks at a terminal.
+        display: where progress is shown.
     """
 
     def __init__(
@@ -79,7 +86,7 @@ class Watcher:
         pid: int,
         lock_timeout: timedelta,
         batches: Callable[[], tuple[str, int] | str | None],
-        display: Display | None,
+        display: Display | LogLines,
     ) -> None:
         self._session = session
         self._pid = pid
@@ -104,8 +111,7 @@ class Watcher:
             self._stop.set()
             if self._thread:
                 self._thread.join()
-            if self._display:
-                self._display.close()
+            self._display.close()
 
     def start(self) -> None:
         """Begin to look, if that hasn't been done."""
@@ -144,7 +150,7 @@ class Watcher:
                 self._told = True
         else:
             self._waiting_since, self._told = None, False
-        if self._display and self._display.is_due():
+        if self._display.is_due():
             self._display.show(self._progress())
 
     def _progress(self) -> str | None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError
 from psycopg import errors
@@ -22,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from plinth.autogenerate.change.quoting import shown
 from plinth.catalog import Catalog
 from plinth.errors import PlinthError
+from plinth.quiet import quiet_context
 from plinth.scratch import prerequisites
 from plinth.scratch.cache import remembered
 from plinth.scratch.copying import CopyError, copy_schema
@@ -130,7 +130,7 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
         CopyError: it can't be copied, or has revisions that there are no files of.
     """
     with undisturbed(target):
-        heads = MigrationContext.configure(target, opts=dict(history.options)).get_current_heads()
+        heads = quiet_context(target, opts=dict(history.options)).get_current_heads()
     with engine.connect() as connection:
         make_version_schema(connection, history)
     version_table = history.options.get("version_table") or "alembic_version"
@@ -143,7 +143,7 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
         with engine.begin() as connection:
             if not heads:
                 return
-            stamped = MigrationContext.configure(connection, opts=dict(history.options))
+            stamped = quiet_context(connection, opts=dict(history.options))
             stamped.stamp(history.script, heads)  # type: ignore[arg-type] # several are fine
     except CommandError as error:
         raise CopyError(f"The database's schema could not be copied: {error}") from error

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import io
-import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -27,6 +26,7 @@ from plinth.apply.points import Interrupted, Points, driver_session, erase, inte
 from plinth.catalog import Catalog, read_catalog
 from plinth.catalog.read import VERSION_TABLE
 from plinth.errors import PlinthError
+from plinth.quiet import quietly
 from plinth.scratch import prerequisites
 
 # What env.py may say of how revisions are recorded.
@@ -170,7 +170,7 @@ def run(
     Raises:
         RevisionError: a revision fails.
     """
-    with _quietly(), lent_proxies(), engine.connect() as connection:
+    with quietly(), lent_proxies(), engine.connect() as connection:
         make_version_schema(connection, history)
         with contextlib.closing(_Run(connection, history, walk, is_interrupted)) as going:
             going.go()
@@ -350,17 +350,6 @@ def _failure(script: ScriptDirectory, step: MigrationStep, error: Exception) -> 
     name = ", ".join(names)
     sentence = f"Revision {name}{doc} fails in its {direction}: {why}"
     return RevisionError(sentence, name, is_upgrade=step.is_upgrade)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    logger = logging.getLogger("alembic.runtime.migration")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from alembic import command
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
+from plinth.apply import progress
 from plinth.apply.progress import describe_batches, describe_build, describe_fill, table_of_batches
 from plinth.autogenerate.change.backfills import Fill, backfill
 from plinth.autogenerate.change.steps import SqlOp
@@ -198,7 +200,30 @@ def test_a_log_is_plain(slow: Project) -> None:
         "Running upgrade  -> a, make a",
         "Running upgrade a -> b, make b",
     ]
+    for command_line in (("downgrade", "-1"), ("upgrade", "head"), ("downgrade", "base")):
+        assert slow.run("alembic", *command_line).stderr.count("Context impl PostgresqlImpl.") == 1
     assert "of 2" not in log
+
+
+@pytest.mark.slow
+def test_a_log_says_now_and_then_that_a_revision_goes_on(
+    slow: Project, empty_engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.3)
+    monkeypatch.setattr(progress, "MOST_BETWEEN_LINES", 0.5)
+    history = History(slow.root / "alembic")
+    fill = """do $$ begin
+        for n in 1 .. 30 loop
+            perform pg_sleep(0.1); commit; raise debug '(%) of (30)', n;
+        end loop;
+    end $$"""
+    history.add("c", "b", CONCURRENTLY + f"op.execute({fill!r})")
+    caplog.set_level("INFO")
+    command.upgrade(history.config(empty_engine), "head")
+    said = [each.getMessage() for each in caplog.records if each.name == "alembic.runtime.migration"]
+    assert any(re.fullmatch(r"Revision 2 of 3: make b: building index: scanning .*", each) for each in said)
+    told = [each for each in said if re.fullmatch(r"Revision 3 of 3: make c: filling: key \d+ of 30", each)]
+    assert 2 <= len(told) <= 10, said
 
 
 def test_a_build_in_words() -> None:

@@ -19,6 +19,7 @@ from alembic.util import PriorityDispatcher
 from sqlalchemy import Connection
 
 from plinth import alembic_plugin
+from plinth.quiet import quiet_context
 
 log = logging.getLogger("alembic.autogenerate")
 
@@ -68,9 +69,7 @@ class Others:
     def ask_on(self, connection: Connection, options: MigrationContext) -> list[Found]:
         """Return what they find in another database than the one that a context is on."""
         opts = dict(options.opts)
-        on_it = MigrationContext.configure(
-            connection, environment_context=options.environment_context, opts=opts
-        )
+        on_it = quiet_context(connection, environment_context=options.environment_context, opts=opts)
         context, wanted = AutogenContext(on_it), ops.UpgradeOps([])
         self.ask(context, wanted)
         connection.rollback()

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TypeVar
 
 from alembic.operations import Operations, ops
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from plinth.autogenerate.change.quoting import (
@@ -27,6 +26,7 @@ from plinth.autogenerate.compare.hints import ENUM_RENAMES, RENAMED_FROM, Hints
 from plinth.autogenerate.objects import constraints, indexes, sequences
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Sequence, Table
+from plinth.quiet import quiet_context
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def apply_renames(
         after: what the models mean.
         read: reads what is there by now, as far as it is ours.
     """
-    operations = Operations(MigrationContext.configure(connection))
+    operations = Operations(quiet_context(connection))
     done: list[Rename] = []
     # Columns are looked for in tables that bear their new names already, and so on.
     for stage in (_tables, _columns, _values, _types, _parts):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import psycopg
 from alembic.operations import Operations
 from alembic.operations.ops import MigrateOperation
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -23,6 +22,7 @@ from plinth.autogenerate.compare.conversions import Conversion, Trial, enum_made
 from plinth.autogenerate.compare.renames import Rename
 from plinth.catalog.picture import ColumnName
 from plinth.plan.filling import fill, put
+from plinth.quiet import quiet_context
 
 # The table, and those that it refers to.
 _TABLES = """
@@ -137,7 +137,7 @@ def put_rows(engine: Engine, conversions: Sequence[Conversion], renames: Sequenc
 
 def _invoke(engine: Engine, wanted: Sequence[MigrateOperation]) -> None:
     with engine.begin() as connection:
-        operations = Operations(MigrationContext.configure(connection))
+        operations = Operations(quiet_context(connection))
         for each in wanted:
             operations.invoke(each)
 
