@@ -103,7 +103,7 @@ def write_revisions(
     _describe_steps(context, directives, written, comparison.change)
     with as_command_errors():
         try:
-            prove(context, directives, _claim(comparison))
+            prove(context, directives, _claim(context, comparison))
         except ProofError as error:
             raise ProofError(f"{_of_drift(context, comparison)}{error}{theirs}") from error
     is_online = questions.is_online(context)
@@ -172,7 +172,7 @@ def _add_what_others_find(
     revision_names.name_following(context, trial)
     _describe_steps(context, trial, written, comparison.change)
     with as_command_errors():
-        stages = asked_after(context, trial, _claim(comparison), others.ask_on)
+        stages = asked_after(context, trial, _claim(context, comparison), others.ask_on)
     if not stages:
         log.warning("Not asked what it finds: %s. There is no place to do so.", ", ".join(others.names))
         return ""
@@ -308,15 +308,25 @@ def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
     )
 
 
-def _claim(comparison: Comparison) -> Claim:
+def _claim(context: MigrationContext, comparison: Comparison) -> Claim:
     subject = comparison.subject
 
     def unexplained(actual: Catalog, wanted: Catalog) -> list[Difference]:
         return differences(*in_scope(actual, wanted, replace(subject.scope, old_tables=())))
 
-    changed = set(comparison.change.before.tables)
-    converted = tuple(changed_values(comparison.change))
-    return Claim(subject.models, subject.database, unexplained, changed, converted, comparison.renames)
+    def takes_up_drift() -> bool:
+        changed = {each.key for each in differences(comparison.change.before, comparison.change.after)}
+        return any(each.key in changed for each in drift(context, subject))
+
+    return Claim(
+        subject.models,
+        subject.database,
+        unexplained,
+        changed=set(comparison.change.before.tables),
+        takes_up_drift=takes_up_drift,
+        conversions=tuple(changed_values(comparison.change)),
+        renames=comparison.renames,
+    )
 
 
 def _take_comparison(script: ops.MigrationScript) -> Comparison | None:

@@ -44,6 +44,11 @@ class Difference:
     actual: Any = None
     wanted: Any = None
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What differs, whatever it is on either side."""
+        return self.kind, self.name, self.attribute
+
     def __str__(self) -> str:
         """Return it as a line of a message."""
         if not self.attribute:

@@ -64,7 +64,7 @@ def has_it_already(there: Catalog, subject: Subject) -> bool:
 
     def to_models(catalog: Catalog) -> dict[tuple[str, str, str], Difference]:
         found = differences(*in_scope(catalog, subject.models, subject.scope))
-        return {(each.kind, each.name, each.attribute): each for each in found}
+        return {each.key: each for each in found}
 
     all_of_it, lacking = to_models(subject.database), to_models(there)
     has = [f"{each.kind} {each.name}" for key, each in all_of_it.items() if key not in lacking]
