@@ -10,13 +10,14 @@ PostgreSQL's documentation, and found by whole tokens:
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 LONGEST = 63  # bytes of a name; PostgreSQL cuts off the rest
 
 _LETTER = r"A-Za-z_\x80-\U0010FFFF"  # what isn't ASCII is a letter, whatever it is
 _LINE = r"--[^\n\r]*+"
+_TAG = rf"\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$"
 _PART = r"'[^']*+(?:''[^']*+)*+(?:'|\Z)"
 _ESCAPED_PART = r"'[^'\\]*+(?:(?:''|\\.?)[^'\\]*+)*+(?:'|\Z)"
 _ON = rf"[ \t\f\v]*+(?:{_LINE})?[\n\r](?:[ \t\n\r\f\v]|{_LINE}[\n\r])*+"  # between two parts of a string
@@ -27,13 +28,14 @@ _TOKEN = re.compile(
     rf"(?P<word>(?![eEbBxXnN]'|[uU]&['\"])[{_LETTER}][{_LETTER}0-9$]*+)"
     rf"|(?P<string>(?:[bBxXnN]|[uU]&)?{_PART}(?:{_ON}{_PART})*+"
     rf"|[eE]{_ESCAPED_PART}(?:{_ON}{_ESCAPED_PART})*+"
-    rf"|(?P<tag>\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$).*?(?:(?P=tag)|\Z))"
+    rf"|(?P<tag>{_TAG}).*?(?:(?P=tag)|\Z))"
     rf'|(?P<quoted>(?:[uU]&)?"[^"]*+(?:""[^"]*+)*+(?:"|\Z))'
     r"|(?P<comment>/\*)|(?P<end>\Z)"
     r"|(?P<other>[(),;]|\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_]|\.(?!\.))*+|\$[0-9]+|::|:=|\.\."
     rf"|(?:{_OPERATOR})*+{_SPECIAL}(?:{_OPERATOR}|{_SPECIAL})*+|(?:{_OPERATOR})*(?![-+]){_OPERATOR}|.))",
     re.DOTALL,
 )
+_DOLLARS = re.compile(_TAG)
 _COMMENT = re.compile(r"/\*|\*/")
 _PARTS = re.compile(rf"({_PART})(?:{_ON})?")
 _ESCAPED_PARTS = re.compile(rf"({_ESCAPED_PART})(?:{_ON})?", re.DOTALL)
@@ -158,7 +160,7 @@ class Lexed(Tokens):
         """Itself, and what is in its strings, and in theirs: names, and bodies of functions."""
         return [self, *(each for text in self.listed if text[0] == "'" for each in lexed(text[1:]).nested)]
 
-    @functools.cached_property
+    @property
     def block(self) -> "Lexed | None":
         """What stands in it, if it is a DO block."""
         found = self.begins("do [language <language>] <block>")
@@ -180,9 +182,8 @@ class Lexed(Tokens):
             changed = block._exchanged(change, _OPENS) if block else ""
             if block is None or changed == block.text:
                 return None
-            string = next(each for each in _tokens(statement.text) if each["string"])
-            start, end = string.span("string")
-            tag = string["tag"]
+            start, end = next(span for token, span in _tokens(statement.text) if token.startswith("'"))
+            tag = (_DOLLARS.match(statement.text, start) or [""])[0]
             quoted = f"{tag}{changed}{tag}" if tag else "'" + changed.replace("'", "''") + "'"
             return statement.text[:start] + quoted + statement.text[end:]
 
@@ -198,38 +199,32 @@ class Lexed(Tokens):
 
     def _cut(self, words: Collection[str] = ()) -> "Iterator[tuple[int, Lexed]]":
         """Yield the statements, and where they begin; before each is a semicolon, or one of some words."""
-        spans = [each.span(str(each.lastgroup)) for each in _tokens(self.text)]
-        begin = depth = cases = 0
-        for place, each in enumerate([*self.listed, ";"]):
+        held: list[str] = []
+        start = end = depth = cases = 0
+        for each, (begin, behind) in _tokens(self.text):
             depth += _DEEPER.get(each, 0)
-            if each == "case" and place > begin and self.listed[place - 1] != "end":  # an expression
+            if each == "case" and held and held[-1] != "end":  # an expression
                 cases += 1
             elif each == "end" and cases:
                 cases -= 1
-            is_end = each in words or (each == ";" and not _is_open(self.listed[begin:place]))
-            if place == len(spans) or (is_end and depth <= 0 and not cases):
-                if place > begin:
-                    start, end = spans[begin][0], spans[place - 1][1]
-                    yield start, Lexed(_marked(self.listed[begin:place]), self.text[start:end])
-                begin, depth, cases = place + 1, 0, 0
+            is_end = each in words or (each == ";" and not _is_open(held))
+            if is_end and depth <= 0 and not cases:
+                if held:
+                    yield start, Lexed(_marked(held), self.text[start:end])
+                held, depth = [], 0
+            else:
+                start = start if held else begin
+                end = behind
+                held.append(each)
+        if held:
+            yield start, Lexed(_marked(held), self.text[start:end])
 
 
 @functools.lru_cache(maxsize=16)
 def lexed(text: str) -> Lexed:
     """Return a text with its tokens; what PostgreSQL would refuse, too."""
     text = text.replace("\0", " ")  # which PostgreSQL refuses
-    folded = _folded(text)
-    found: list[str] = []
-    for each in _tokens(text):
-        kind = each.lastgroup
-        if kind == "word":
-            start, end = each.span("word")
-            found.append(folded[start:end] if end - start < 16 else _cut_off(folded[start:end]))
-        elif kind == "other":
-            found.append(each["other"])
-        else:
-            found.append(_value(each) if kind == "string" else _quoted(each["quoted"]))
-    return Lexed(_marked(found), text)
+    return Lexed(_marked(token for token, _ in _tokens(text)), text)
 
 
 def plain(identifier: str) -> str:
@@ -244,16 +239,27 @@ def parts(name: str) -> list[str]:
     return [plain(each) for each in lexed(name).listed if each != "."]
 
 
-def _tokens(text: str) -> Iterator[re.Match[str]]:
+def _tokens(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the tokens, and where they begin and end."""
+    folded = _folded(text)
     place = 0
     while place < len(text):
         for found in _TOKEN.finditer(text, place):
-            if found.lastgroup == "comment":
+            kind = found.lastgroup
+            if kind == "word":
+                start, end = span = found.span("word")
+                yield folded[start:end] if end - start < 16 else _cut_off(folded[start:end]), span
+            elif kind == "other":
+                yield found["other"], found.span("other")
+            elif kind == "string":
+                yield _value(found), found.span("string")
+            elif kind == "quoted":
+                yield _quoted(found["quoted"]), found.span("quoted")
+            elif kind == "comment":
                 place = _behind_comment(text, found.end())
                 break
-            if found.lastgroup == "end":
+            else:
                 return
-            yield found
 
 
 def _behind_comment(text: str, place: int) -> int:
@@ -266,7 +272,7 @@ def _behind_comment(text: str, place: int) -> int:
     return len(text)
 
 
-def _marked(tokens: Collection[str]) -> str:
+def _marked(tokens: Iterable[str]) -> str:
     return "\0".join(["", *tokens, ""])
 
 
