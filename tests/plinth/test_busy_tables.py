@@ -330,7 +330,7 @@ def test_what_makes_an_application_wait_is_said_when_it_is_written(
         check="VALUE > 0",
         schema="archive",
     )
-    assert len(write(history, empty_engine, changed)) == 1
+    assert len(write(history, empty_engine, changed, "rewrite=stays.alone")) == 1
     said = [record.getMessage() for record in caplog.records if "# lint: allow" in record.getMessage()]
     assert [(text.partition(":")[0], text.partition("# lint: allow ")[2]) for text in said] == [
         (

@@ -182,7 +182,16 @@ FORMS = (
         "added; **no online form**: a virtual one writes nothing, from PostgreSQL 18 on",
         ("computed.without_key", "computed.under_a_materialized_view"),
     ),
-    Form("an exclusion constraint", "added; **no online form**", ("exclude.add",)),
+    Form(
+        "an exclusion constraint, new or another one of its name",
+        "a new table beside the old one, as for a stored generated column, which has it from its beginning",
+        ("exclude.add", "exclude.where_change"),
+    ),
+    Form(
+        "one that is deferrable, or on a table that no new one can take the place of",
+        "refused until `-x rewrite=…` accepts it; added; **no online form**",
+        ("exclude.deferrable",),
+    ),
     Form(
         "all else", "plainly, one transaction for each table", ("column.add", "default.change", "table.add")
     ),

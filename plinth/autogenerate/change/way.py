@@ -47,6 +47,7 @@ class Way:
         difference: finds what leads from one schema to another, in order.
         swapped: columns that get another type by a second column that takes their place.
         rebuilt: stored generated columns that come, or change, with a new table.
+        excluded: exclusion constraints that do, by their tables.
         split: the standing tables whose changes are taken apart; others change in one go.
         is_after: what follows takes away what running code may still use, and comes after the code.
         parts: so far.
@@ -59,6 +60,7 @@ class Way:
     difference: Callable[[Change], Sequence[Step]]
     swapped: set[ColumnName] = field(default_factory=set)
     rebuilt: set[ColumnName] = field(default_factory=set)
+    excluded: set[ColumnName] = field(default_factory=set)
     split: Collection[Name] = ()
     is_after: bool = False
     parts: list[Part] = field(default_factory=list)

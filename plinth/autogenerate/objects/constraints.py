@@ -38,7 +38,7 @@ from plinth.autogenerate.change.steps import (
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
 from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way
-from plinth.catalog.picture import Catalog, Constraint, Index, Name, Table
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _KINDS = {"p": "primary", "u": "unique", "f": "foreignkey", "c": "check"}
@@ -492,7 +492,7 @@ def drop_constraints(way: Way, name: Name, *, early: bool = False) -> None:
     for constraint in sorted(way.at.tables[name].constraints.values(), key=lambda each: each.type):
         if constraint.type not in {"c", "u", "p", "x"} or not goes_away(way, name, constraint):
             continue
-        if _successor(way, name, constraint) is not None:
+        if _successor(way, name, constraint) is not None or _stays_until_then(way, name, constraint):
             continue
         if _is_in_the_way(way, name, constraint) if early else constraint.name not in forced_constraints:
             drop_constraint(way, name, constraint)
@@ -521,6 +521,16 @@ def waits(constraint: Constraint, wanted: Constraint | None) -> bool:
     return constraint.definition == checked and constraint.type in {"c", "f"}
 
 
+def _stays_until_then(way: Way, name: Name, constraint: Constraint) -> bool:
+    """Whether an exclusion constraint holds until a new table, which has another one, takes the place.
+
+    Not where rows get values meanwhile.
+    """
+    place = ColumnName(name, constraint.name)
+    is_filled = any(each.table == name for each in way.change.backfills)
+    return place in way.excluded - way.forced.parts("constraint") and not is_filled
+
+
 def _successor(way: Way, name: Name, constraint: Constraint) -> Constraint | None:
     """Return the key that takes the place of one that goes, without a moment in which neither is there."""
     is_forced = (name, constraint.name) in way.forced.parts("constraint")
@@ -546,7 +556,7 @@ def _add_constraints(way: Way, name: Name) -> None:
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and waits(standing, constraint):
             validate(way, name, constraint, stood=True)
-        is_known = constraint.type in {"c", "u", "p", "x"}
+        is_known = constraint.type in {"c", "u", "p", "x"} and (name, constraint.name) not in way.excluded
         if not standing and is_known and not is_handed_on(way, name, constraint):
             add_constraint(way, name, constraint)
 
@@ -563,7 +573,7 @@ STAGES = (
         partial(drop_constraints, early=True),
         needs_of_all=["no foreign keys that go"],
     ),
-    TableStage("constraints", _add_constraints, ["indexes"]),
+    TableStage("constraints on the table", _add_constraints, ["indexes"]),
     # What says by which index rows are told apart lets go of an old one before.
     TableStage("no constraints that go", drop_constraints, ["chosen indexes"]),
 )

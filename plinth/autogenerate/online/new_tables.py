@@ -1,9 +1,9 @@
-"""A new table takes the place of one that gets a stored generated column, or another expression of one.
+"""A new table takes the place of one that gets a stored generated column or an exclusion constraint.
 
 No plain column can become such a one, and to add it PostgreSQL writes the table anew while nobody can use
-it. So a table that has it stands beside the old one, and a trigger keeps it equal. It is filled in batches,
-gets all indexes, and is compared with the old one, row by row. Then it takes over the name, in a transaction
-that changes the catalog only.
+it; for an exclusion constraint it reads all rows then. So a table that has it stands beside the old one, and
+a trigger keeps it equal. It is filled in batches, gets all indexes, and is compared with the old one, row by
+row. Then it takes over the name, in a transaction that changes the catalog only.
 """
 
 import textwrap
@@ -15,6 +15,7 @@ from alembic.operations import ops
 from plinth.autogenerate.change import dependents, publications
 from plinth.autogenerate.change.backfills import copied
 from plinth.autogenerate.change.belongings import array, handed_on, lock_view
+from plinth.autogenerate.change.heirs import is_constraint_inherited
 from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.parts import keys_on, on_column
 from plinth.autogenerate.change.quoting import (
@@ -27,6 +28,7 @@ from plinth.autogenerate.change.quoting import (
     sql_name,
     temporary_name,
 )
+from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way
@@ -122,7 +124,11 @@ DECLARE said text; BEGIN
 
 
 def with_new_tables(way: Way) -> None:
-    """Find which stored generated columns come, or change, with a new table; and why others don't."""
+    """Find what comes, or changes, with a new table: stored generated columns, exclusion constraints.
+
+    Raises:
+        Refusal: an exclusion constraint can't, and that isn't accepted.
+    """
     reasons: dict[Name, str] = {}
     for name in sorted(way.before.tables.keys() & way.change.after.tables.keys()):
         old, new = way.before.tables[name], way.change.after.tables[name]
@@ -132,7 +138,48 @@ def with_new_tables(way: Way) -> None:
             reasons[name] = why
         else:
             way.rebuilt |= places
+        way.excluded |= {ColumnName(name, each) for each in _to_exclude(way, name)}
     way.change = replace(way.change, written_anew=reasons)
+
+
+def _to_exclude(way: Way, name: Name) -> Iterator[str]:
+    """Yield the exclusion constraints of a table that come with a new one, and refuse those that can't."""
+    shown_table = shown(name, way.change.after)
+    tables = {f"{shown_table}.", f"{name}."}
+    # A word for one of its columns says it, too: nobody can use the table meanwhile.
+    is_accepted = any(each.startswith(tuple(tables)) for each in way.change.rewrites)
+    for each in _to_build(way, name):
+        of_columns = {place for place in way.rebuilt if place.table == name}
+        found = (*_objections(way, name, of_columns), *_objections_of_exclusion(way, name))
+        if not found:
+            yield each.name
+        elif not is_accepted:
+            place = f"{shown_table}.{each.name}"
+            refuse(
+                "rewrite",
+                f"The exclusion constraint {place} would read all rows and build its index while nobody can "
+                "use the table: PostgreSQL takes no index that was built before. There is no online form, "
+                f"for {found[0]}. If that is acceptable:",
+                f"rewrite={place}",
+            )
+
+
+def _to_build(way: Way, name: Name) -> list[Constraint]:
+    """Return the exclusion constraints of a standing table that come, or are made anew."""
+    old, new = way.before.tables[name], way.change.after.tables[name]
+    forced = way.forced.of(way.forced.parts("constraint"), name)
+    anew = [each for each in new.constraints.values() if each.type == "x" and each.name in forced]
+    return [
+        each
+        for each in {each.name: each for each in (*_exclusions(old, new), *anew)}.values()
+        if not is_constraint_inherited(way.change, name, each, way.change.after)
+    ]
+
+
+def _objections_of_exclusion(way: Way, name: Name) -> Iterator[str]:
+    for each in way.change.after.tables[name].constraints.values():
+        if each.type in _KEYS and each.deferrable:
+            yield f"{each.name} is deferrable, and its copy would be checked row by row"
 
 
 def _to_write(old: Table, new: Table) -> set[str]:
@@ -201,6 +248,16 @@ def _objections_of_dependents(catalog: Catalog, table: Table) -> Iterator[str]:
             yield f"a {node.kind} of another table stands on it"
 
 
+def _exclusions(old: Table, new: Table) -> list[Constraint]:
+    """Return the exclusion constraints that one table has and another one hasn't."""
+    found = [each for each in new.constraints.values() if each.type == "x"]
+    return [
+        each
+        for each in found
+        if (was := old.constraints.get(each.name)) is None or not constraints.is_kept(was, each)
+    ]
+
+
 def _columns(table: Table) -> set[ColumnName]:
     return {ColumnName(table.name, each.name) for each in table.columns}
 
@@ -217,8 +274,19 @@ def _take_place(way: Way, name: Name) -> None:
         columns[each] = replace(after[each], not_null=was is not None and was.not_null)
     parts = {part.name: part for each in names for part in on_column(after, each)}
     again = [parts[each.name] for each in table.parts if each.name in parts]
-    to = way.with_table(replace(table, columns=tuple(columns.values())).having(*again))
-    before = way.at
+    _go_on(way, replace(table, columns=tuple(columns.values())).having(*again))
+
+
+def _exclude(way: Way, name: Name) -> None:
+    """Go on by a new table that has the exclusion constraints."""
+    wanted = way.change.after.tables[name].constraints.values()
+    coming = [each for each in wanted if (name, each.name) in way.excluded]
+    if coming:
+        _go_on(way, way.at.tables[name].having(*coming))
+
+
+def _go_on(way: Way, goal: Table) -> None:
+    name, before, to = goal.name, way.at, way.with_table(goal)
     for part in _parts(way, name, before, to):
         way.step(to, part)
     back = replace(way, at=to, parts=[], change=replace(way.change, is_downgrade=True, backfills={}))
@@ -227,9 +295,10 @@ def _take_place(way: Way, name: Name) -> None:
 
 
 def _parts(way: Way, name: Name, before: Catalog, after: Catalog) -> list[Operations]:
-    """Return what leads from one schema to another in which a table has other generated columns."""
-    if _to_write(before.tables[name], after.tables[name]):
-        return NewTable(way, before.tables[name], after.tables[name]).parts()
+    """Return what leads from one schema to another, in which a table has what can't be added to it."""
+    old, new = before.tables[name], after.tables[name]
+    if _to_write(old, new) or _exclusions(old, new):
+        return NewTable(way, old, new).parts()
     return [way.up(before, after)]
 
 
@@ -239,7 +308,7 @@ class NewTable:
     Args:
         way: so far.
         old: the one that has the name.
-        goal: the same with other generated columns.
+        goal: the same with other generated columns or exclusion constraints.
     """
 
     def __init__(self, way: Way, old: Table, goal: Table) -> None:
@@ -258,6 +327,7 @@ class NewTable:
         self.keeper = Name(old.name.schema, free(old.name.name, "_kept"))
         self.waiting = Name(old.name.schema, free(old.name.name, "_wait"))
         self.changed = _to_write(old, goal)
+        self.exclusions = _exclusions(old, goal)
         pieces = [each for each in goal.parts if isinstance(each, Index) or each.type in _KEYS]
         self.until_then = {each.name: free(each.name, "_new") for each in pieces}
         self.columns = tuple(each.name for each in old.columns if not each.generated)
@@ -290,10 +360,14 @@ class NewTable:
     # Beside the work of the application
 
     def _make(self) -> Operations:
+        what = (
+            "stored generated column otherwise without writing it anew"
+            if self.changed
+            else "exclusion constraint otherwise without reading all rows"
+        )
         text = (
-            f"A new table takes the place of {shown(self.old.name, self.at)}: PostgreSQL adds no stored "
-            "generated column otherwise without writing it anew while nobody can use it. Until then a "
-            "trigger keeps the two equal."
+            f"A new table takes the place of {shown(self.old.name, self.at)}: PostgreSQL adds no {what} "
+            "while nobody can use it. Until then a trigger keeps the two equal."
         )
         like = self._with(self._picture(self.old))
         full = self._with(self._whole())
@@ -573,7 +647,8 @@ class NewTable:
 
     def _hand_on(self) -> SqlOp:
         """Return what notes all that the table has, and lets the new one have it under the same names."""
-        parts = (part.name for each in self.changed for part in on_column(self.goal, each))
+        parts = [part.name for each in self.changed for part in on_column(self.goal, each)]
+        parts += [each.name for each in self.exclusions]
         names = [self._sql, *(each.name for each in self._views)]
         return handed_on(names, {*self.changed, *parts, *self._trigger_names})
 
@@ -623,4 +698,7 @@ def _names(catalog: Catalog, schema: str) -> set[str]:
     return found | {each.bare for each in catalog.others.values()}
 
 
-STAGES = (TableStage("stored columns", _take_place, ["functions that parts call"]),)
+STAGES = (
+    TableStage("stored columns", _take_place, ["functions that parts call"]),
+    TableStage("constraints", _exclude, ["constraints on the table"]),
+)

@@ -68,7 +68,12 @@ KINDS = [
         having(("r", "&&"), room=BigInteger),
         **REWRITE,
     ),
-    change("deferrable", plain, having(("r", "&&"), deferrable=True, initially="DEFERRED")),
+    change(
+        "deferrable",
+        plain,
+        having(("r", "&&"), deferrable=True, initially="DEFERRED"),
+        x=("rewrite=t.ex_r",),
+    ),
     change("using_spgist", plain, having(("r", "&&"), using="spgist")),
     change("two_columns", plain, having(("room", "="), ("r", "&&")), prepare=BTREE_GIST),
     change("opclass", having(), having(("r", "&&"), ops={"r": "range_ops"})),
