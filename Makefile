@@ -14,7 +14,7 @@ help: ## list the targets
 
 .PHONY: install
 install: ## make .venv from requirements-dev.lock, if it isn't up to date
-	@$(PYTHON) -I install.py
+	@if [ -f "$(PYTHON)" ]; then exec "$(PYTHON)" -I install.py; else exec $(PYTHON) -I install.py; fi
 
 .PHONY: lock
 lock: ## pin the dependencies of pyproject.toml anew (needs uv)

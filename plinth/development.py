@@ -174,18 +174,25 @@ def alembic_config() -> "Config":
     It is ALEMBIC_CONFIG's; else `alembic.ini` here, in the project's folder, or in the one of its migrations,
     where Flask-Migrate puts it; else `pyproject.toml` alone. ALEMBIC_CONFIG may name one that Python makes,
     too: `module:name`, of a configuration or of a function that returns one.
+
+    Raises:
+        PlinthError: there is no such configuration, or it hasn't the section that is asked for.
     """
     from alembic.config import Config  # noqa: PLC0415
 
     file = settings.alembic_file()
     if file is None:
         return _made(*os.environ["ALEMBIC_CONFIG"].split(":"))
-    return Config(
+    section = os.environ.get("PLINTH_SECTION")
+    found = Config(
         os.environ.get("ALEMBIC_CONFIG") or str(file),
         toml_file=str(settings.root() / "pyproject.toml"),
-        ini_section=os.environ.get("PLINTH_SECTION") or "alembic",
+        ini_section=section or "alembic",
         cmd_opts=Namespace(x=None),  # as under the program `alembic`: see plinth/env.py
     )
+    if section and not found.file_config.has_section(section):
+        raise PlinthError(f"{found.config_file_name} has no section [{section}].")
+    return found
 
 
 def _made(module: str, name: str) -> "Config":

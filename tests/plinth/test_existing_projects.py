@@ -304,3 +304,11 @@ def test_all_commands_mean_the_database_that_env_py_leads_to(
     assert name in project.run("plinth", "environment", **said).stderr
     assert f"Database {name} is new and migrated" in project.ok("plinth", "reset", **said)
     assert len(rows(empty_url, "select version_num from alembic_version")) == 1
+
+
+def test_a_section_that_is_not_there_is_named(tmp_path: Path, empty_url: URL) -> None:
+    shop = init(tmp_path / "shop", empty_url)
+    shop.edit("alembic.ini", "[alembic]", "[shop]")
+    refused = shop.run("plinth", "-n", "stock", "status")
+    assert (refused.returncode, "alembic.ini has no section [stock]." in refused.stderr) == (2, True)
+    assert shop.run("plinth", "-n", "shop", "status").returncode == 0
