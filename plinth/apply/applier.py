@@ -185,9 +185,10 @@ class _Applier:
         timeouts = self._settings.lock_timeout, self._settings.statement_timeout
         with ExitStack() as stack:
             stack.enter_context(collector.rarely())
+            given = self._config.attributes.get("connection") is not None
             self._lock = stack.enter_context(one_applier(connection, table, self._command.name))
             self._online = OnlineStatements(connection, table, *timeouts, self._lock.session)
-            given = self._config.attributes.get("connection") is not None
+            self._online.is_shared = given
             bounds = self._online.timeouts
             stack.enter_context(session.prepared(connection, self._command.name, bounds, put_back=given))
             self._flushing = session.Flushing(connection)
@@ -451,7 +452,7 @@ class _Applier:
     def _what_stays(self) -> str:
         """Return a sentence that says what is left of the revision that failed."""
         step = self._online.step
-        if step and step.acts_elsewhere:
+        if step and step.elsewhere:
             return (
                 "It changed something by a connection of its own: what it had committed there stays, and may "
                 "not bear to be done twice."
@@ -560,7 +561,11 @@ class _Applier:
             try:
                 with self._online.unwatched():
                     losses.hold(self._connection, empty)
+                self._online.mark()
                 run(**arguments)
+            except BaseException:
+                self._online.settle()
+                raise
             finally:
                 self._online.look()
             self._online.waits.refuse_missed()
@@ -643,7 +648,7 @@ class _Applier:
             if running.points:
                 running.points.refuse_what_was_missed()
             running.is_written = True
-            if running.is_online or running.stands_half_way or running.is_half_done:
+            if running.is_online or running.stands_half_way or running.is_half_done or running.transaction:
                 self._writer.half_way.add(running.revision)
         self._writer.write(ctx, step, heads, time.monotonic() - self._step_began)
 

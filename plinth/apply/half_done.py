@@ -9,12 +9,20 @@ from dataclasses import dataclass
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from plinth import own_schema
 from plinth.apply.ledger import history_name, unfinished
 from plinth.apply.points import HALF_DONE
 from plinth.apply.steps import ApplyError
+
+# None of one that is too old, or was never here: the database may have been copied.
+_STATUS = text(
+    """
+    select case when number < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status(number) end
+    from (select cast(cast(:number as text) as xid8)) noted (number)
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,17 @@ def left_half_done(context: MigrationContext) -> list[HalfDone]:
         .where(unfinished.c.object.in_(ways))
         .order_by(unfinished.c.revision)
     )
-    return [HalfDone(name, ways[way], of_file) for name, way, of_file in connection.execute(noted)]
+    found = []
+    for name, way, said in connection.execute(noted).all():
+        of_file, *transactions = said.split(" ")
+        if not transactions or not _are_rolled_back(connection, transactions):
+            found.append(HalfDone(name, ways[way], of_file))
+    return found
+
+
+def _are_rolled_back(connection: Connection, transactions: Sequence[str]) -> bool:
+    """Whether all that was noted beforehand is known not to have been committed."""
+    return all(connection.scalar(_STATUS, {"number": each}) == "aborted" for each in transactions)
 
 
 def refuse_twice(

@@ -64,6 +64,8 @@ _NOTE = """
     """
 _OF_ONE = "where version_table = %s and revision = %s and object = %s"
 _NOTED = f"select statement from plinth.unfinished {_OF_ONE}"  # noqa: S608 - a constant
+_TRANSACTION = "select pg_current_xact_id()::text"
+_STATUS = "select pg_xact_status(%s::xid8)"
 _FORGET = f"delete from plinth.unfinished {_OF_ONE}"  # noqa: S608 - a constant
 # What PostgreSQL says of a statement that can't be in a transaction: ACTIVE SQL TRANSACTION of a concurrent
 # build, INVALID TRANSACTION TERMINATION of a block that commits.
@@ -89,7 +91,9 @@ class Step:
             (`repeatable = True`).
         has_left: it ended its transaction by itself, and not by `autocommit_block` or a COMMIT that stands
             alone; what it had done in it isn't noted.
-        acts_elsewhere: it changes something by another connection of the same engine; that isn't noted.
+        transaction: its number, where the step speaks to the driver itself and may end it unseen.
+        elsewhere: numbers of transactions in which it changes something by other connections of the same
+            engine, but for those known to be rolled back; empty of one that commits at once.
         is_written: it is, in the ledger.
         statements: how often each ran outside a transaction.
     """
@@ -100,14 +104,27 @@ class Step:
     wrote_in_transaction: bool = False
     is_online: bool = False
     has_left: bool = False
-    acts_elsewhere: bool = False
+    transaction: str | None = None
+    elsewhere: set[str] = field(default_factory=set)
     is_written: bool = False
     statements: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_half_done(self) -> bool:
         """Whether a failure now leaves it half done, and what is done isn't known."""
-        return (self.has_left or self.acts_elsewhere) and self.points is not None
+        return (self.has_left or bool(self.elsewhere)) and self.points is not None
+
+    @property
+    def half_done_note(self) -> str:
+        """What is noted beforehand: it is half done, unless all of these transactions are rolled back."""
+        numbers = {*self.elsewhere, *filter(None, [self.transaction])}
+        return " ".join([self.checksum, *([] if self._may_be_hidden or "" in numbers else sorted(numbers))])
+
+    @property
+    def _may_be_hidden(self) -> bool:
+        """Whether something of it may be committed in a transaction of which we don't know."""
+        rolls_back = self.points is not None and self.points.says("rollback")
+        return self.has_left or (self.transaction is not None and rolls_back)
 
     @property
     def checksum(self) -> str:
@@ -144,6 +161,7 @@ class OnlineStatements:
         self.version_table = version_table
         self.timeouts = (_milliseconds(lock_timeout), _milliseconds(statement_timeout))
         self._other = other
+        self.is_shared = True  # the engine, with others that use it in other threads
         self.step: Step | None = None
         self.interrupt: Callable[[], None] | None = None  # called at the first statement behind each point
         self.may_try_again: Callable[[psycopg.Error], bool] = lambda _: False  # pauses before it says so
@@ -212,14 +230,45 @@ class OnlineStatements:
     def look(self) -> None:
         """See whether the running step has ended its transaction by itself (COMMIT, ROLLBACK)."""
         step = self.step
-        if step is None or step.has_left or not is_idle(self.connection):
+        if step is None or step.has_left:
             return
-        if step.points:
+        if step.transaction and step.points:
+            became = self._became(step.transaction)
+            # An error aborts it at once. What rolls it back itself may have committed another one.
+            is_ours = became == "aborted" and not step.points.says("rollback")
+            step.has_left = not is_ours and became != "in progress"
+        elif not is_idle(self.connection):
+            return
+        elif step.points:
             step.has_left = step.points.has_unkept
         else:
             step.has_left = step.wrote_in_transaction and not step.is_online
         if step.has_left:
             self._note_half_done(step)
+
+    def mark(self) -> None:
+        """Note the transaction of a step beforehand that may end it by the driver itself, unseen."""
+        step = self.step
+        if step and step.points and step.points.unseen and self._other:
+            step.transaction = self._one(_TRANSACTION)[0]
+            self._note_half_done(step)
+
+    def settle(self) -> None:
+        """See what of a step is committed although it has failed."""
+        step = self.step
+        if step is None or not (step.elsewhere or step.transaction):
+            return
+        with suppress(psycopg.Error):  # what is noted holds
+            self.look()
+            step.elsewhere = {each for each in step.elsewhere if not each or self._became(each) != "aborted"}
+            step.transaction = None
+            if not step.is_half_done:
+                self._forget_left(step)
+
+    def _became(self, transaction: str) -> str | None:
+        """Return what became of a transaction: "in progress", "aborted", "committed"."""
+        found = self._other and self._other.execute(_STATUS, [transaction]).fetchone()
+        return found[0] if found else None
 
     def clean_up(self, session: "psycopg.Connection[Any]") -> None:
         """Drop the INVALID index that an unfinished build of the running step left behind, if it did.
@@ -313,10 +362,12 @@ class OnlineStatements:
         if not is_elsewhere:
             outside = self._is_outside()
             self._before(outside=outside)
-        elif _watching.get() is not self:
+        elif (is_thread := _watching.get() is not self) and self.is_shared:
             return False
         elif changes(cursor.connection, statement):
-            self._see_elsewhere(step)
+            self._see_elsewhere(step, cursor.connection, statement)
+            return False
+        elif is_thread:
             return False
         points = step.points
         if only_sets(statement):
@@ -451,15 +502,19 @@ class OnlineStatements:
         """Whether a statement is committed with its end: there may be a BEGIN that was typed by hand."""
         return _in_autocommit(self.connection) and is_idle(self.connection)
 
-    def _see_elsewhere(self, step: Step) -> None:
+    def _see_elsewhere(self, step: Step, session: "psycopg.Connection[Any]", statement: str) -> None:
         """Note that a step does something by another connection, which ends its transactions itself."""
-        if not step.acts_elsewhere:
-            step.acts_elsewhere = True
+        number = ""
+        if not (session.autocommit or ends_transaction(statement) or may_end_on_its_way(statement)):
+            row = session.execute(_TRANSACTION).fetchone()
+            number = row[0] if row else ""
+        if number not in step.elsewhere:
+            step.elsewhere.add(number)
             self._note_half_done(step)
 
     def _note_half_done(self, step: Step) -> None:
-        if step.is_half_done and self._other:
-            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), step.checksum))
+        if step.points and self._other:
+            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), step.half_done_note))
 
     def _before(self, *, outside: bool) -> None:
         if self._at_point and self.interrupt:
@@ -568,6 +623,9 @@ class OnlineStatements:
             step.points.forget()  # it is rolled back, whatever it is asked for
         elif step.points:
             self.waits.refuse_missed()  # behind a point it would be remembered that it didn't come
+            if step.transaction:
+                self.look()
+                step.points.see_unseen()
             self._at_point |= self._keep(step.points, session)
 
     def _keep(self, points: Points, session: "psycopg.Connection[Any]") -> bool:
@@ -575,7 +633,8 @@ class OnlineStatements:
         is_kept = points.keep(session)
         if is_kept:
             self.reached_point()
-        if is_kept and self.step and self.step.has_left:
+        if is_kept and self.step and (self.step.has_left or self.step.transaction):
+            self.step.transaction = None
             self._forget_left(self.step, session)
         return is_kept
 
@@ -583,7 +642,7 @@ class OnlineStatements:
         """Forget that a step has left its transaction: what it had done is noted, or rolled back."""
         step.has_left = False
         session = session or self._other
-        if session and not step.acts_elsewhere:
+        if session and not step.elsewhere:
             session.execute(_FORGET, self._key(step, HALF_DONE))
 
     def _rollback(self, _: Connection) -> None:

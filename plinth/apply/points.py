@@ -43,7 +43,8 @@ _INDEX = "{create | drop} [unique] index concurrently"
 _TEMPORARY = (
     "create [or replace] [local | global] {temp | temporary} [recursive] {table | view | sequence} "
     "[if not exists] [pg_temp .] <name>",
-    "create {table | view | sequence} [if not exists] pg_temp . <name>",
+    "create [or replace] {table | view | sequence | type | domain} [if not exists] pg_temp . <name>",
+    "create [or replace] {function | procedure | aggregate} pg_temp . <name>",
     "{select | with} ... into {temp | temporary} [table] <name>",
 )
 _UNLOGGED = (
@@ -51,6 +52,10 @@ _UNLOGGED = (
     "{select | with} ... into unlogged [table] <name>",
 )
 
+_IS_THERE = """
+    select where to_regclass(%(name)s) is not null or to_regtype(%(name)s) is not null
+        or exists (select from pg_proc where pronamespace = pg_my_temp_schema() and proname = %(bare)s)
+    """
 _MAY_WRITE = """
     select exists (
         select from pg_proc join pg_namespace n on n.oid = pronamespace
@@ -118,7 +123,8 @@ def sets_by_call(text: str) -> bool:
 
 
 def _sets_by_call(statement: Lexed) -> bool:
-    return statement.begins("select") is not None and statement.has("set_config (")
+    calls = "{set_config | pg_advisory_lock | pg_advisory_lock_shared | pg_advisory_unlock} ("
+    return statement.begins("select") is not None and statement.has(calls)
 
 
 def changes(session: "psycopg.Connection[Any]", text: str) -> bool:
@@ -325,11 +331,11 @@ class Points:
                 "since: what is done can't be told from what isn't. Put the file back as it was, and run the "
                 f"same command again; or take back what is done: {way_back(direction)}"
             )
-        by = unseen_in(source) if begun.done else None
-        if by:
+        self.unseen = unseen_in(source)
+        if begun.done and self.unseen:
             raise PointError(
                 f"Revision {revision} was interrupted after its step {begun.last}, and what it does by the "
-                f"driver's own {by} isn't seen: whether that is done isn't known. Take back what is "
+                f"driver's own {self.unseen} isn't seen: whether that is done isn't known. Take back what is "
                 f"done: {way_back(direction)}; or, if all of it may be done twice, say so in the file: "
                 "repeatable = True"
             )
@@ -426,6 +432,12 @@ class Points:
         """Count a statement that only ends a transaction: it is done again."""
         self._number += 1
 
+    def see_unseen(self) -> None:
+        """Count what is done by the driver itself until a transaction ends as a step."""
+        self._number += 1
+        said = f"({self.unseen}: what it does isn't seen)"
+        self._waiting.append(Done(self._number, said, {}, stands=True))
+
     def _refuse(self, what: str, then: str = "Take") -> NoReturn:
         _, revision, direction = self._key
         self._refusal = PointError(
@@ -462,7 +474,10 @@ class Points:
             name = "" if _drops(each) else _named(each, _TEMPORARY)
             if not name or any(_drops(later) and later.names(plain(name)) for later in done[place + 1 :]):
                 continue
-            if session.execute("select to_regclass(%s)", [f"pg_temp.{name}"]).fetchone() == (None,):
+            if (
+                session.execute(_IS_THERE, {"name": f"pg_temp.{name}", "bare": plain(name)}).fetchone()
+                is None
+            ):
                 _, revision, direction = self._key
                 raise PointError(
                     f"Revision {revision} was interrupted after its step {max(self._before)}, and what it "
@@ -537,6 +552,10 @@ class Points:
         self._room -= len(answer.get("rows", ""))
         self.running.result |= answer
         self._waiting.append(self.running)
+
+    def says(self, word: str) -> bool:
+        """Whether the revision's file has a word, or a module that it imports."""
+        return says(self._source, word)
 
     @property
     def checksum(self) -> str | None:
@@ -644,9 +663,13 @@ def _drops(statement: Lexed) -> bool:
 @functools.lru_cache(maxsize=1)
 def may_commit(source: bytes | None) -> bool:
     """Whether a revision may end its transaction before its end, as far as its text and its helpers' tell."""
-    if source is None or b"commit" in source.lower():
-        return True
-    return any(b"commit" in text.lower() for _, text in helpers(source))
+    return source is None or says(source, "commit")
+
+
+def says(source: bytes | None, word: str) -> bool:
+    """Whether a revision's file has a word, or a module that it imports."""
+    texts = ((source or b""), *(text for _, text in helpers(source)))
+    return any(word.encode() in text.lower() for text in texts)
 
 
 def way_back(direction: str) -> str:

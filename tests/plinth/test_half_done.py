@@ -1,7 +1,9 @@
 """A revision that had committed a part without a note, and then failed: nobody knows what of it is done."""
 
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
@@ -165,4 +167,77 @@ def test_a_downgrade_to_the_base_of_a_branch_is_finished_by_hand(
         with pytest.raises(CommandError, match=match):
             command.downgrade(history.config(empty_engine), "x@base")
     command.stamp(history.config(empty_engine), "x@base")
+    assert (heads(empty_url), rows(empty_url, NOTES)) == ({"b"}, [])
+
+
+RAW = "raw = op.get_bind().connection\ncur = raw.cursor()\n"
+ADD = "update t_a set id = id + 10"
+OURS = "from pg_stat_activity where datname = current_database() and application_name ~ '^alembic'"
+SLEEPS = f"{OURS} and query = 'select pg_sleep(600)'"
+WAIT = "(cur.execute if 'cur' in locals() else op.execute)('select pg_sleep(600)')"
+THREADS = f"""from concurrent.futures import ThreadPoolExecutor
+def work():
+    with engine.begin() as other:
+        other.execute(sa.text("{ADD}"))
+engine = op.get_bind().engine
+with ThreadPoolExecutor() as pool:
+    pool.submit(work).result()
+"""
+BY_ITSELF = {
+    "the driver's commit": (f"{RAW}cur.execute({ADD!r})\nraw.commit()\n", 11, False),
+    "of what is seen": (f"{RAW}op.execute({ADD!r})\nraw.commit()\ncur.execute('select')\n", 11, False),
+    "its second transaction": (f"{RAW}raw.rollback()\ncur.execute({ADD!r})\nraw.commit()\n", 11, False),
+    "its copy": (f"{RAW}cur.execute({ADD!r})\n", 1, True),
+    "threads": (THREADS, 11, False),
+    "what was rolled back elsewhere": (
+        f"other = op.get_bind().engine.connect()\nother.execute(sa.text({ADD!r}))\n"
+        "other.close()\n", 1, True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["", " when its session ends"])
+@pytest.mark.parametrize("way", BY_ITSELF)
+def test_what_is_committed_unseen_is_not_done_twice_and_what_is_rolled_back_is(  # noqa: PLR0917
+    history: History, empty_url: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    way: str, end: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DATABASE_URL", empty_url.render_as_string(hide_password=False))
+    body, done, goes_on = BY_ITSELF[way]
+    history.tables("a")
+    command.upgrade(history.config(), "head")
+    do(empty_url, "insert into t_a values (1)")
+    file = history.add("b", "a", body + (WAIT if end else WAIT.replace("pg_sleep(600)", "1 / 0")))
+    with ThreadPoolExecutor() as pool:
+        upgrade = pool.submit(command.upgrade, history.config(), "head")
+        while end and not upgrade.done() and not rows(empty_url, f"select {SLEEPS}"):
+            time.sleep(0.05)
+        while end and not upgrade.done():
+            rows(empty_url, f"select pg_terminate_backend(pid) {OURS}")
+            time.sleep(0.05)
+    said = f"{caplog.text} {upgrade.exception()}"
+    assert end or ("not bear to be done twice" in said) is not goes_on, said
+    assert rows(empty_url, "select id from t_a") == [(done,)]
+    if goes_on:
+        file.write_text(re.sub(r"select (pg_sleep\(600\)|1 / 0)", "select 1", file.read_text()))
+        command.upgrade(history.config(), "head")
+        assert heads(empty_url) == {"b"}
+    else:
+        with pytest.raises(CommandError, match="Revision b was left half done"):
+            command.upgrade(history.config(), "head")
+        assert rows(empty_url, "select id from t_a") == [(done,)]
+    assert bool(rows(empty_url, NOTES)) is not goes_on
+
+
+def test_rows_that_another_connection_refused_are_mended(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, INSERT)
+    history.add("b", "a", ELSEWHERE)
+    with pytest.raises(CommandError, match=r"nothing of it has changed the database.*Fix the rows"):
+        command.upgrade(history.config(empty_engine), "head")
+    do(empty_url, "delete from t_a")
+    command.upgrade(history.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, NOTES)) == ({"b"}, [])
