@@ -826,6 +826,41 @@ DROPPED = (
 )
 
 
+@pytest.mark.parametrize(
+    "what", ["function pg_temp.f() returns int language sql as 'select 1'", "type pg_temp.f as (n int)"]
+)
+def test_what_else_a_session_alone_has_is_said_to_be_gone_too(
+    what: str, table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.add(
+        "b", "a", f'op.execute("create {what}")\n{CONCURRENTLY}op.execute("create table t_b ()")\n{STOP}'
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    with pytest.raises(CommandError, match=r"made for its session alone went with that.*downgrade -1"):
+        command.upgrade(table.config(empty_engine), "head")
+    command.downgrade(table.config(empty_engine), "-1")
+    assert rows(empty_url, "select from pg_class where relname = 't_b'") == []
+
+
+def test_a_lock_that_lasts_with_its_session_is_held_behind_a_point(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    held = "select count(*)::int as n from pg_locks where locktype = 'advisory' and objid = 42"
+    table.add(
+        "b",
+        "a",
+        f'op.execute("select pg_advisory_lock(42)")\n{CONCURRENTLY}op.execute("create table t_b ()")\n'
+        f'{STOP}\nop.execute("create table held as {held}")',
+    )
+    with pytest.raises(CommandError):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select n from held") == [(1,)]
+
+
 def test_a_text_about_a_temporary_table_is_none(table: History, empty_engine: Engine, empty_url: URL) -> None:
     do(empty_url, "alter table t_a add t text")
     note = """op.execute("insert into t_a values (1, 'create temp table t_t ()')")"""
