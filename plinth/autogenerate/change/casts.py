@@ -5,7 +5,6 @@ expression that is made here casts to a type with a length, a scale or a precisi
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from sqlalchemy import Connection
 from plinth.autogenerate.change.quoting import quoted
 from plinth.autogenerate.change.types import base_name, numbers
 from plinth.catalog.picture import Catalog, Column
+from plinth.sql_text import lexed, parts
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ _STRINGS = {*_VARYING, "character"}
 # Their bare names mean a length of one.
 _WITHOUT_LENGTH = {"character": "bpchar", "bit": '"bit"'}
 _TIMESTAMPS = {"timestamp without time zone", "timestamp with time zone"}
-_UTC = r"""\s+AT\s+TIME\s+ZONE\s+'(?:Etc/)?(?:UTC|GMT)'"""
+_UTC = {"'UTC", "'GMT", "'ETC/UTC", "'ETC/GMT"}
 
 # What stands in pg_cast, and the casts through a type's text, which PostgreSQL does by itself on assignment.
 _CASTS = """
@@ -118,9 +118,9 @@ def is_a_matter_of_zone(before: Column, after: Column) -> bool:
 
 def keeps_stored_values(before: Column, after: Column, said: str | None) -> bool:
     """Whether a time gets or loses its zone, and UTC is said: what is stored stays as it is."""
-    bare = rf"(?:{re.escape(before.name)}|{re.escape(quoted(before.name))})"
-    is_utc = said is not None and re.fullmatch(rf"\s*{bare}{_UTC}\s*", said, re.IGNORECASE) is not None
-    return is_utc and is_a_matter_of_zone(before, after) and numbers(before.type) == numbers(after.type)
+    found = lexed(said or "").matches("<column> at time zone <zone>")
+    is_utc = found and parts(found["column"]) == [before.name] and found["zone"].upper() in _UTC
+    return bool(is_utc) and is_a_matter_of_zone(before, after) and numbers(before.type) == numbers(after.type)
 
 
 def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Casts) -> str | None:

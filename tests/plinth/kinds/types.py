@@ -714,6 +714,18 @@ KINDS = [
         ),
     ),
     Kind(
+        "type.timestamp_of_another_column_in_utc",
+        lambda m: t(m, Column("d", DateTime), Column("D", DateTime)),
+        lambda m: t(
+            m,
+            Column("d", DateTime),
+            Column("D", DateTime(timezone=True), info={"using": "d AT TIME ZONE 'UTC'"}),
+        ),
+        rows=("insert into t (d, \"D\") values ('2024-02-29 12:00', '2024-03-01 12:00')",),
+        checks=(check("select extract(day from \"D\" at time zone 'UTC')::int from t", up=29),),
+        x=("rewrite=t.D",),
+    ),
+    Kind(
         "type.swap_of_two_columns",
         lambda m: _two_columns(m, Integer),
         lambda m: _two_columns(m, BigInteger),
