@@ -27,7 +27,7 @@ from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
-from plinth.autogenerate.objects.columns import WHY, waiting_for_new
+from plinth.autogenerate.objects.columns import WAITING
 from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
@@ -299,13 +299,8 @@ def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
         return None
     if Name(op.schema or before.default_schema, op.table_name) not in before.tables:
         return None
-    computed = op.column.computed
-    return waiting_for_new(
-        f"{op.table_name}.{op.column.name}",
-        is_stored=computed is not None and bool(computed.persisted),
-        why=op.column.info.get(WHY),
-        has_numbers=op.column.identity is not None,
-    )
+    waiting: Waiting | None = op.column.info.get(WAITING)
+    return waiting
 
 
 def _claim(context: MigrationContext, comparison: Comparison) -> Claim:

@@ -85,7 +85,8 @@ class Column:
         is_local: it isn't merely inherited from a parent; not compared, as no statement changes that.
         uses: the columns of the table in the expression that generates it.
         has_privileges: something was granted on it alone; not compared, as no model says it.
-        has_volatile_default: its default is another one for each row; not compared, as the default is.
+        has_volatile_default: its default, or its domain's, is another one for each row; not compared, as the
+            default is.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
         default_needs: what its default stands on.
         published_by: the publications that name it, in a list of columns or a filter; not compared.

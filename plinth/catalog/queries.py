@@ -51,10 +51,10 @@ TABLES = f"""
     order by n.nspname, c.relname
     """
 
-# The functions that an expression calls stand in its tree.
+# The functions that an expression calls stand in its tree. A domain has the default of the one that it is made of.
 _CALLS_VOLATILE = r"""
-           d.adbin is not null and exists (
-               select from regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') call
+           exists (
+               select from regexp_matches(coalesce(d.adbin, b.typdefaultbin)::text, ':(?:op)?funcid (\d+)', 'g') call
                join pg_proc p on p.oid = call[1]::oid where p.provolatile = 'v')"""
 
 COLUMNS = f"""

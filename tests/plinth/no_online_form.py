@@ -69,6 +69,8 @@ NO_ONLINE_FORM = {
     ],
     ("rewrites",): [
         "domain.of_varchar",
+        "domain.volatile_default_and_check",
+        "domain.volatile_default_and_not_null",
         "fk.required_column_beside_a_deferred_one",
         "table.chain_to_logged",
         "table.chain_to_unlogged",

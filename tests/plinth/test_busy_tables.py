@@ -300,13 +300,16 @@ def test_rows_get_numbers_and_an_application_of_another_role_notices_nothing(
     assert rows(url, made) == [(True,)]
 
 
+POSITIVE = postgresql.DOMAIN("positive", sa.Integer, check="VALUE > 0")
+
+
 def ranges(
     *items: sa.schema.SchemaItem, check: str | None = None, schema: str | None = None, numbers: bool = False
 ) -> MetaData:
     metadata = MetaData()
     domain = postgresql.DOMAIN("price", sa.Integer, check=check, constraint_name=check and "is_positive")
     during: sa.Column[object] = sa.Column("during", postgresql.INT4RANGE)
-    sa.Table("stays", metadata, during, sa.Column("price", domain), *items)
+    sa.Table("stays", metadata, during, sa.Column("price", domain), sa.Column("nights", POSITIVE), *items)
     number = (sa.Column("number", sa.Integer, sa.Identity()),) if numbers else ()
     size = sa.Column("size", sa.Integer)
     sa.Table("rooms", metadata, size, *number, postgresql_partition_by="RANGE (size)")
@@ -326,6 +329,7 @@ def test_what_makes_an_application_wait_is_said_when_it_is_written(
         postgresql.ExcludeConstraint(("during", "&&"), name="alone"),
         sa.Column("first", sa.Integer, sa.Computed("lower(during)", persisted=True)),
         sa.Column("code", sa.Text, nullable=False, info={"backfill": "during::text"}),  # in batches
+        sa.Column("beds", POSITIVE),
         numbers=True,
         check="VALUE > 0",
         schema="archive",
@@ -338,6 +342,7 @@ def test_what_makes_an_application_wait_is_said_when_it_is_written(
             "adding-field-with-default: <why>",
         ),
         ("The generated column stays.first is stored", "stored-generated-column: <why>"),
+        ("The domain of stays.beds has a check, or refuses NULL", "rewrites: <why>"),
         (
             "The exclusion constraint alone reads stays and builds its index while nobody can use the table",
             "constraint-missing-not-valid: <why>",

@@ -52,13 +52,14 @@ from plinth.autogenerate.objects.sequences import (
 )
 from plinth.autogenerate.objects.values import (
     as_serial,
+    has_constrained_domain,
     is_filled,
     is_numbered,
     let_number,
 )
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
-WHY = "plinth: why its table is written anew"  # in a column's `info`
+WAITING = "plinth: what it makes queries wait for"  # in a column's `info`
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
 # What no server reads otherwise, however it takes backslashes.
 _PLAIN_TEXT = re.compile(r"'(?:[^'\\]|'')*'")
@@ -241,46 +242,40 @@ def _was_there(change: Change, table: Table, column: Column) -> bool:
 
 
 def _add_op(change: Change, table: Table, column: Column) -> ops.MigrateOperation:
-    native = native_column(column, table, change.after)
-    serial_without_key = is_serial(column, table, change.after)
-    if native is None or serial_without_key:
+    native, waiting = native_column(column, table, change.after), _waiting(change, table, column)
+    if native is None or is_serial(column, table, change.after):
         return SqlOp(
             f"ALTER TABLE {sql_name(table.name, change.after)} ADD COLUMN "
             f"{column_sql(column, table, change.after)}",
             f"add {table.name.name} {column.name}",
             table.name,
-            waiting=waiting_for_new(
-                f"{table.name.name}.{column.name}",
-                is_stored=column.generated == "s",
-                why=change.written_anew.get(table.name),
-                has_numbers=bool(column.identity) or serial_without_key,
-            ),
+            waiting=waiting,
         )
-    native.info[WHY] = change.written_anew.get(table.name)
+    native.info[WAITING] = waiting
     return ops.AddColumnOp(table.name.name, native, schema=schema_of(table.name, change.after))
 
 
-def waiting_for_new(place: str, *, is_stored: bool, has_numbers: bool, why: str | None) -> Waiting | None:
-    """Return what a new column makes queries wait for.
-
-    Args:
-        place: its table and name.
-        is_stored: it is generated, and stored.
-        why: no new table takes the place of its table.
-        has_numbers: a sequence numbers the rows that are there.
-    """
-    if is_stored:
+def _waiting(change: Change, table: Table, column: Column) -> Waiting | None:
+    """Return what a new column makes queries wait for."""
+    place, why = f"{table.name.name}.{column.name}", change.written_anew.get(table.name)
+    if column.generated == "s":
         return Waiting(
             f"The generated column {place} is stored: its table is written anew while nobody can use it"
             f"{f', for {why}' if why else ''}. A virtual one (persisted=False, from PostgreSQL 18 on) writes "
             "nothing",
             "stored-generated-column",
         )
-    if has_numbers:
+    if column.identity or is_serial(column, table, change.after):
         return Waiting(
             f"The rows that are there get their numbers in {place} while nobody can use the table: it is "
             "partitioned, or inherits, or another inherits from it",
             "adding-field-with-default",
+        )
+    if has_constrained_domain(change, column):
+        return Waiting(
+            f"The domain of {place} has a check, or refuses NULL: the table is written anew while nobody can "
+            "use it",
+            "rewrites",
         )
     return None
 

@@ -158,16 +158,6 @@ def _is_in_array(name: Name, catalog: Catalog) -> bool:
     return any(column.type.endswith("[]") for _, column in columns_of(name, catalog))
 
 
-def rewrites(way: Way, type_: Name | None) -> bool:
-    """Whether a new column of a type writes its table anew: it is a domain that has constraints by then."""
-    before, after = way.change.before.domains, way.change.after.domains
-    if type_ is None or type_ not in after:
-        return False
-    domain = after[type_]
-    has_checks = type_ in before and bool(before[type_].constraints)
-    return has_checks or domain.not_null or rewrites(way, domain.base)
-
-
 def add_checks(way: Way) -> None:
     """Go on by the transactions that give domains their new checks."""
     wanted = way.change.after

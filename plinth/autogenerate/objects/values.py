@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from plinth.autogenerate.change.backfills import Fill, backfill
-from plinth.autogenerate.change.expressions import default_sql, named
+from plinth.autogenerate.change.expressions import as_said, default_sql, named
 from plinth.autogenerate.change.heirs import is_column_inherited
 from plinth.autogenerate.change.quoting import (
     shown,
@@ -37,7 +37,18 @@ def is_filled(change: Change, table: Name, column: Column) -> bool:
         return is_numbered(change, table, column)
     if ColumnName(table, column.name) in change.backfills:
         return True
-    return column.has_volatile_default
+    return column.has_volatile_default and not has_constrained_domain(change, column)
+
+
+def has_constrained_domain(change: Change, column: Column) -> bool:
+    """Whether a new column writes its table anew, as its type is a domain that has constraints by then."""
+    before, after = change.before.domains, change.after.domains
+    name = None if column.type.endswith("[]") else column.named_type
+    while name is not None and name in after:
+        if after[name].not_null or (name in before and before[name].constraints):
+            return True
+        name = after[name].base
+    return False
 
 
 def fills(way: Way, name: Name) -> Iterator[tuple[str, str, bool]]:
@@ -74,7 +85,9 @@ def by_use(way: Way, name: Name, columns: Sequence[Column]) -> list[Column]:
 
 def _value(way: Way, name: Name, column: Column) -> str | None:
     """Return what gives rows their values in a column; one of identity numbers them whatever else is said."""
-    default = default_sql(as_serial(column, way.change.after))
+    default, domain = default_sql(as_serial(column, way.change.after)), way.change.after.domain_of(column)
+    if default is None and domain and domain.default is not None:
+        default = as_said(domain.default, domain.words)
     return default if column.identity else way.change.backfills.get(ColumnName(name, column.name), default)
 
 

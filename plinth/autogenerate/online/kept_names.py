@@ -20,9 +20,9 @@ from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects import constraints
 from plinth.autogenerate.objects.columns import alter_op, native_column, server_default
 from plinth.autogenerate.objects.constraints import drop_constraint
-from plinth.autogenerate.objects.domains import rewrites
 from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.objects.not_null import loosen
+from plinth.autogenerate.objects.values import has_constrained_domain
 from plinth.autogenerate.online.keepers import KeepingTrigger, lock, stop_at_rows_past
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
@@ -70,7 +70,7 @@ def _objections(way: Way, place: ColumnName, name: str) -> Iterator[str]:
     if new.has_volatile_default:
         yield "its default is another one each time"
     domain = way.change.after.domain_of(new)
-    if rewrites(way, new.named_type) or (domain and domain.default is not None):
+    if has_constrained_domain(way.change, new) or (domain and domain.default is not None):
         yield "its type is a domain with a default or constraints, which a second column has at once"
     if way.has_relatives(place.table):
         yield "the table is partitioned, or inherits"

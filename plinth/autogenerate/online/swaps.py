@@ -20,11 +20,11 @@ from plinth.autogenerate.objects import constraints, triggers
 from plinth.autogenerate.objects.columns import native_column
 from plinth.autogenerate.objects.constraints import drop_constraints, has_plain_index
 from plinth.autogenerate.objects.difference import forced
-from plinth.autogenerate.objects.domains import rewrites
 from plinth.autogenerate.objects.enums import goes_along, holder, places_of, rebuilt_enum
 from plinth.autogenerate.objects.indexes import drop_indexes
 from plinth.autogenerate.objects.others import goes_before_swaps
 from plinth.autogenerate.objects.partitions import own_of_partition
+from plinth.autogenerate.objects.values import has_constrained_domain
 from plinth.autogenerate.online import materialized
 from plinth.autogenerate.online.exchange import swap
 from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Table
@@ -184,7 +184,7 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
             yield f"what is said of it names {each.name}, which is generated, and no trigger sees its value"
     if native_column(new, after, way.change.after) is None:
         yield "SQLAlchemy has no name for its new type"
-    if rewrites(way, new.named_type):
+    if has_constrained_domain(way.change, new):
         yield "its new type is a domain with constraints, and no column of such a type is added without that"
     domain = way.before.domain_of(old)
     if domain and domain.default is None and way.before.refuses_null(domain):

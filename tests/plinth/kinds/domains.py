@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, String, Text, text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN
 
 from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
@@ -49,6 +49,21 @@ def filled(**options: Any) -> Models:
     """Return models with a new column whose rows get values of the others, and not its domain's default."""
     column = {"info": {"backfill": "'row ' || id"}, **options}
     return lambda m: t(m, Column("n", *SAID), Column("new", *SAID, **column))
+
+
+def volatile(name: str, **options: Any) -> Kind:
+    """Return a kind with a new column whose domain gives each row another value."""
+    domain = DOMAIN("u", Uuid, default=text("gen_random_uuid()"), **options)
+    return Kind(
+        f"domain.{name}",
+        lambda m: t(m, Column("n", domain)),
+        lambda m: t(m, Column("n", domain), Column("new", domain)),
+        rows=("insert into t select generate_series(1, 3)",),
+        checks=(
+            check("select count(distinct new) from t where new is not null", up=3),
+            check("insert into t (id) values (4) returning new is not null", up=True),
+        ),
+    )
 
 
 ZERO = {"base": BigInteger, "check": None, "default": text("0")}
@@ -109,6 +124,9 @@ KINDS = [
             check("insert into t default values returning new::text", up="x"),
         ),
     ),
+    volatile("volatile_default"),
+    volatile("volatile_default_and_check", check="VALUE <> '00000000-0000-0000-0000-000000000000'"),
+    volatile("volatile_default_and_not_null", not_null=True),
     Kind(
         "domain.required_without_value",
         plain(Integer),
