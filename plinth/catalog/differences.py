@@ -16,7 +16,7 @@ _NOT_COMPARED = {
     },
     "Index": {
         *("name", "keys", "key_columns", "include", "unique", "method", "where", "nulls_not_distinct"),
-        *("options", "columns"),
+        *("options", "tablespace", "columns"),
     },
     "Table": {"name", "columns", "constraints", "indexes"},
     "Sequence": {"name"},

@@ -162,6 +162,7 @@ class Constraint:
         include: further columns of its index.
         nulls_not_distinct: NULL equals NULL.
         options: storage parameters of its index.
+        tablespace: of its index, where it isn't the default.
         comment: if there is one.
         is_local: it isn't merely inherited from a parent; not compared, as no statement changes that.
         validated: it holds for all rows; a new one is checked against none of the old.
@@ -180,6 +181,7 @@ class Constraint:
     include: tuple[str, ...] = ()
     nulls_not_distinct: bool = False
     options: tuple[str, ...] = ()
+    tablespace: str | None = None
     comment: str | None = None
     is_local: bool = field(default=True, compare=False)
     validated: bool = True
@@ -219,7 +221,7 @@ class Index:
 
     Args:
         name: its name; its schema is its table's.
-        definition: as `pg_get_indexdef` prints it.
+        definition: as `pg_get_indexdef` prints it, with its tablespace.
         keys: each as it stands in the definition, with collation, operator class and order.
         key_columns: for each key its column's name, None for an expression.
         include: further columns.
@@ -228,6 +230,7 @@ class Index:
         where: its predicate.
         nulls_not_distinct: NULL equals NULL.
         options: storage parameters.
+        tablespace: where it isn't the default.
         comment: if there is one.
         valid: whether it is complete.
         columns: all that it mentions.
@@ -246,6 +249,7 @@ class Index:
     where: str | None = None
     nulls_not_distinct: bool = False
     options: tuple[str, ...] = ()
+    tablespace: str | None = None
     comment: str | None = None
     valid: bool = True
     columns: frozenset[str] = frozenset()

@@ -91,13 +91,14 @@ CONSTRAINTS = f"""
            k.confupdtype::text, k.confdeltype::text, k.confmatchtype::text, k.condeferrable, k.condeferred,
            case when i.indnatts > i.indnkeyatts then i.indkey::smallint[] end, i.indnkeyatts,
            case when k.contype = 'u' then {_NULLS_NOT_DISTINCT} else false end, coalesce(ic.reloptions, '{{}}'),
-           de.description, k.conislocal, k.convalidated
+           de.description, k.conislocal, k.convalidated, ts.spcname
     from pg_constraint k
     join pg_class c on c.oid = k.conrelid {_NAMESPACE} c.relnamespace
     left join pg_class f on f.oid = k.confrelid and k.contype = 'f'
     left join pg_namespace fn on fn.oid = f.relnamespace
     left join pg_index i on i.indexrelid = k.conindid and k.contype in ('p', 'u', 'x')
     left join pg_class ic on ic.oid = i.indexrelid
+    left join pg_tablespace ts on ts.oid = ic.reltablespace
     left join pg_description de on de.objoid = k.oid and de.classoid = 'pg_constraint'::regclass
     where k.contype in ('c', 'f', 'p', 'u', 'x', 'n') and c.relkind in ('r', 'p', 'f') and {_SCHEMAS}
       -- A foreign key to a partitioned table has another one to each partition.
@@ -105,16 +106,22 @@ CONSTRAINTS = f"""
     order by k.conrelid, k.conname
     """
 
+# pg_get_indexdef leaves out the tablespace, which stands before the predicate.
+_INDEX = """case when ts.oid is null then pg_get_indexdef(i.indexrelid) else (
+               select left(d, length(d) - length(w)) || ' TABLESPACE ' || quote_ident(ts.spcname) || w
+               from pg_get_indexdef(i.indexrelid) d, coalesce(' WHERE ' || pg_get_expr(i.indpred, i.indrelid), '') w) end"""
+
 INDEXES = f"""
-    select i.indrelid, i.indexrelid, c.relname, pg_get_indexdef(i.indexrelid), i.indkey::smallint[], i.indnkeyatts, i.indisunique, am.amname, pg_get_expr(i.indpred, i.indrelid),
+    select i.indrelid, i.indexrelid, c.relname, {_INDEX}, i.indkey::smallint[], i.indnkeyatts, i.indisunique, am.amname, pg_get_expr(i.indpred, i.indrelid),
            {_NULLS_NOT_DISTINCT}, coalesce(c.reloptions, '{{}}'),
            de.description, i.indisvalid, array(
                select array[a.attnum, a.attstattarget] from pg_attribute a
-               where a.attrelid = i.indexrelid and a.attstattarget >= 0 order by a.attnum)
+               where a.attrelid = i.indexrelid and a.attstattarget >= 0 order by a.attnum), ts.spcname
     from pg_index i
     left join pg_description de on de.objoid = i.indexrelid and de.classoid = 'pg_class'::regclass
         and de.objsubid = 0
     join pg_class c on c.oid = i.indexrelid {_NAMESPACE} c.relnamespace
+    left join pg_tablespace ts on ts.oid = c.reltablespace
     join pg_class t on t.oid = i.indrelid join pg_am am on am.oid = c.relam
     where t.relkind in ('r', 'p', 'f') and t.relpersistence <> 't' and not c.relispartition and {_SCHEMAS}
       and not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
@@ -170,6 +177,10 @@ DOMAINS = f"""
     """
 
 _RELATION = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
+
+# A column of a view or composite type, of the type b.
+_ATTRIBUTE = """quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
+           || coalesce(' COLLATE ' || nullif(a.attcollation, b.typcollation)::regcollation::text, '')"""
 
 # Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies,
 # its name alone.
@@ -234,9 +245,8 @@ OTHERS = f"""
     where {_SCHEMAS}
     union all
     select 'composite type', {_RELATION}, 'CREATE TYPE ' || c.reltype::regtype::text || ' AS (' || coalesce((
-               select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', '
-                                 order by a.attnum)
-               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || ')',
+               select string_agg({_ATTRIBUTE}, ', ' order by a.attnum)
+               from pg_attribute a join pg_type b on b.oid = a.atttypid where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || ')',
            n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass, c.relname
     from pg_class c {_NAMESPACE} c.relnamespace
     where c.relkind = 'c' and {_SCHEMAS} and {_not_of_extension("pg_type", "c.reltype")}
@@ -295,9 +305,7 @@ EXTENSIONS_THAT_STAY = "select oid from pg_extension where not extrelocatable"
 
 # The columns of views, in their order: CREATE OR REPLACE keeps them, and may add more.
 VIEW_COLUMNS = f"""
-    select r.oid, array_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
-                            || coalesce(' COLLATE ' || nullif(a.attcollation, b.typcollation)::regcollation::text, '')
-                            order by a.attnum)
+    select r.oid, array_agg({_ATTRIBUTE} order by a.attnum)
     from pg_class c {_NAMESPACE} c.relnamespace
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

@@ -239,7 +239,7 @@ def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
     for (
         table, _, name, type_, definition, keys, expression, other_oid, other_schema, other, other_keys,
         on_update, on_delete, match, deferrable, deferred, all_keys, key_count, nulls_not_distinct, options,
-        comment, is_local, validated,
+        comment, is_local, validated, tablespace,
     ) in rows(queries.CONSTRAINTS):  # fmt: skip
         columns = _names(numbers, table, keys or ())
         foreign_key = None
@@ -260,6 +260,7 @@ def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
                 include=_names(numbers, table, (all_keys or ())[key_count:]),
                 nulls_not_distinct=nulls_not_distinct,
                 options=tuple(sorted(options)),
+                tablespace=tablespace,
                 comment=comment,
                 is_local=is_local,
                 validated=validated,
@@ -277,7 +278,7 @@ def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int
     found: dict[int, list[Index]] = defaultdict(list)
     for (
         table, oid, name, definition, keys, key_count, unique, method, where, nulls_not_distinct, options,
-        comment, valid, statistics,
+        comment, valid, statistics, tablespace,
     ) in rows(queries.INDEXES):  # fmt: skip
         columns = [numbers.get((table, key)) for key in keys]  # an expression's key is 0
         definition = reread(definition)  # noqa: PLW2901
@@ -293,6 +294,7 @@ def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int
                 where=where and reread(where),
                 nulls_not_distinct=nulls_not_distinct,
                 options=tuple(options),
+                tablespace=tablespace,
                 comment=comment,
                 valid=valid,
                 columns=frozenset(expressions.get(oid, ())) | frozenset(filter(None, columns)),

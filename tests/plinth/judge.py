@@ -488,8 +488,10 @@ def dump(url: URL, *, everything: bool = False, owners: bool = False) -> Dump:
     objects.text = done.stdout
     _, *parts = _OBJECT.split(done.stdout.partition("\n--\n-- PostgreSQL database dump complete")[0])
     for name, body in zip(parts[::2], parts[1::2], strict=True):
-        key = name.partition("; Owner:")[0]
-        objects[key] = "\n".join([*filter(None, [objects.get(key)]), normalised(body.strip())])
+        key, _, owner = name.partition("; Owner:")
+        place = owner.partition("; Tablespace: ")[2]
+        said = [objects.get(key), normalised(body.strip()), place and f"-- In the tablespace {place}"]
+        objects[key] = "\n".join(filter(None, said))
     return objects
 
 

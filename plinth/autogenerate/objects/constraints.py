@@ -67,7 +67,7 @@ def foreign_key_tail(constraint: Constraint) -> str:
 def is_native(constraint: Constraint) -> bool:
     """Whether SQLAlchemy has words for all that the definition says."""
     definition, tail = constraint.definition, timing(constraint)
-    if constraint.options:
+    if constraint.options or constraint.tablespace:
         return False
     if constraint.type == "p":
         plain = definition.startswith("PRIMARY KEY (") and definition.endswith(f"){tail}")
@@ -86,12 +86,16 @@ def is_native(constraint: Constraint) -> bool:
 def sql_definition(constraint: Constraint) -> str:
     """Return a constraint as CREATE TABLE and ADD take it."""
     definition = constraint.definition
-    if constraint.options:
-        # Storage parameters stand before DEFERRABLE and the predicate of an exclusion.
+    if constraint.options or constraint.tablespace:
+        # What is said of the index stands before DEFERRABLE and the predicate of an exclusion.
         tail = timing(constraint)
         head = definition.removesuffix(tail)
         head, where, predicate = head.partition(" WHERE ")
-        definition = f"{head} WITH ({', '.join(constraint.options)}){where}{predicate}{tail}"
+        if constraint.options:
+            head += f" WITH ({', '.join(constraint.options)})"
+        if constraint.tablespace:
+            head += f" USING INDEX TABLESPACE {quoted(constraint.tablespace)}"
+        definition = f"{head}{where}{predicate}{tail}"
     return f"CONSTRAINT {quoted(constraint.name)} {as_said(definition, constraint.words)}"
 
 
@@ -218,6 +222,7 @@ def is_kept(before: Constraint, after: Constraint | None) -> bool:
         and before.type == after.type
         and before.definition == after.definition
         and before.options == after.options
+        and before.tablespace == after.tablespace
     )
 
 
@@ -453,6 +458,8 @@ def key_index(constraint: Constraint, table: Table) -> Index:
         definition += f" INCLUDE ({quoted_list(constraint.include)})"
     if constraint.nulls_not_distinct:
         definition += " NULLS NOT DISTINCT"
+    if constraint.tablespace:
+        definition += f" TABLESPACE {quoted(constraint.tablespace)}"
     return Index(
         constraint.name,
         definition,
@@ -461,6 +468,7 @@ def key_index(constraint: Constraint, table: Table) -> Index:
         include=constraint.include,
         unique=True,
         nulls_not_distinct=constraint.nulls_not_distinct,
+        tablespace=constraint.tablespace,
         columns=frozenset((*constraint.columns, *constraint.include)),
     )
 

@@ -39,8 +39,8 @@ def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
         options["postgresql_with"] = storage_options(index.options)
     if index.where is not None:
         options["postgresql_where"] = sa.text(without_binds(bare(index.where, index.words)))
-    if " TABLESPACE " in index.definition:
-        options["postgresql_tablespace"] = index.definition.partition(" TABLESPACE ")[2].split()[0].strip('"')
+    if index.tablespace is not None:
+        options["postgresql_tablespace"] = index.tablespace
     return ops.CreateIndexOp(
         conv(index.name),
         table.name.name,
@@ -105,6 +105,7 @@ def meaning(index: Index) -> tuple[object, ...]:
         index.where,
         index.nulls_not_distinct,
         index.options,
+        index.tablespace,
     )
 
 

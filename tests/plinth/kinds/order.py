@@ -208,6 +208,10 @@ KINDS = [
     ),
     changed("composite_type_grows", _pair("x integer"), _pair("x integer, y integer")),
     changed("composite_type_shrinks", _pair("x integer, y integer"), _pair("y integer")),
+    changed("composite_type_of_another_collation", _pair("x text"), _pair('x text collate "C"')),
+    changed(
+        "composite_type_grows_by_a_collation", _pair("x text"), _pair('x text, y text collate "C"', used=True)
+    ),
     changed("composite_type_of_another_type", _pair("x integer"), _pair("x text")),
     changed(
         "composite_type_under_a_function",
