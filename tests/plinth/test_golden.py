@@ -111,6 +111,9 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     "add_required_column": lambda: models(
         sa.Column("country", sa.String(2), nullable=False, info={"backfill": "'CH'"})
     ),
+    "add_stored_column": lambda: models(
+        sa.Column("shout", sa.Text, sa.Computed("upper(name)", persisted=True), index=True)
+    ),
     "add_identity_column": lambda: models(sa.Column("number", sa.BigInteger, sa.Identity())),
     "add_index": lambda: models(sa.Index("ix_users_name", "name")),
     "replace_unique_constraint": lambda: models(

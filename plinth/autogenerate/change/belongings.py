@@ -13,7 +13,8 @@ from plinth.autogenerate.change.steps import SqlOp
 
 NOTED = "plinth.had"  # the statements, until they are executed or the transaction ends
 _LOCKS = "locks the view before its tables, as queries do"
-# What is said comes in the order of places: what is made may have a state, and all of it a comment.
+# What is said comes in the order of places: what is made may have a state, and all of it a comment. A
+# publication has no list and no filter before PostgreSQL 15.
 _PUT_BACK = """
 DECLARE had text[] := nullif(current_setting('{noted}', true), ''); has text[]; each text; BEGIN
     FOR turn IN 1..2 LOOP
@@ -97,6 +98,14 @@ DECLARE had text[] := nullif(current_setting('{noted}', true), ''); has text[]; 
             FROM relations r JOIN pg_depend ON (classid, objid) = ('pg_class'::regclass, r.oid)
             JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
             WHERE relkind = 'S' AND deptype = 'a'
+            UNION ALL SELECT 2, concat('ALTER PUBLICATION ', quote_ident(p.pubname), ' ADD TABLE ONLY ',
+                prrelid::regclass, CASE WHEN to_jsonb(m) ->> 'prattrs' <> '' THEN (
+                    SELECT ' (' || string_agg(quote_ident(listed), ', ') || ')'
+                    FROM jsonb_array_elements_text(to_jsonb(t) -> 'attnames') it (listed)) END,
+                ' WHERE (' || (to_jsonb(t) ->> 'rowfilter') || ')')
+            FROM own JOIN pg_publication_rel m ON (class, id) = (m.tableoid, m.oid)
+            JOIN pg_publication p ON p.oid = prpubid JOIN pg_publication_tables t
+                ON t.pubname = p.pubname AND format('%I.%I', schemaname, tablename)::regclass = prrelid
             UNION ALL SELECT 2, format('GRANT %s%s ON %s%s TO %s%s', privilege_type, part, kind,
                 relation::regclass,
                 CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from plinth.autogenerate.change.quoting import dollar_quoted, literal, sql_name
 from plinth.autogenerate.change.steps import SqlOp
-from plinth.catalog.picture import Catalog, ColumnName, Name
+from plinth.catalog.picture import Catalog, ColumnName
 
 _SAID = "plinth.published"  # what takes the tables in again, until the transaction ends
 _UNPUBLISH = """
@@ -23,25 +23,6 @@ DECLARE it record; said text := ''; BEGIN
             SELECT objid FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
             WHERE classid = 'pg_publication_rel'::regclass AND refclassid = 'pg_class'::regclass
                 AND (attrelid, attname) IN ({places}))
-    LOOP
-        said := format('%s ALTER PUBLICATION %s ADD TABLE ONLY %s%s%s;',
-            said, it.publication, it.published, it.listed, it.filter);
-        EXECUTE format('ALTER PUBLICATION %s DROP TABLE ONLY %s', it.publication, it.published);
-    END LOOP;
-    PERFORM set_config('{said}', said, true);
-END
-"""
-# Before 15, publications name no columns.
-_UNPUBLISH_TABLE = """
-DECLARE it record; said text := ''; BEGIN
-    FOR it IN EXECUTE
-        'SELECT quote_ident(pubname) AS publication, prrelid::regclass AS published, ' || CASE
-            WHEN current_setting('server_version_num')::int < 150000 THEN 'NULL AS listed, NULL AS filter'
-            ELSE '(SELECT '' ('' || string_agg(quote_ident(attname), '', '' ORDER BY attnum) || '')''
-                  FROM pg_attribute WHERE attrelid = prrelid AND attnum = ANY (prattrs)) AS listed,
-                 '' WHERE ('' || pg_get_expr(prqual, prrelid) || '')'' AS filter' END ||
-        ' FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1'
-        USING {table}::regclass
     LOOP
         said := format('%s ALTER PUBLICATION %s ADD TABLE ONLY %s%s%s;',
             said, it.publication, it.published, it.listed, it.filter);
@@ -65,12 +46,6 @@ def unpublish(places: Collection[ColumnName], catalog: Catalog) -> SqlOp:
     )
     body = _UNPUBLISH.format(places=listed, said=_SAID).strip()
     return SqlOp(f"DO {dollar_quoted(f' {body} ')}")
-
-
-def unpublish_table(table: Name, catalog: Catalog) -> SqlOp:
-    """Return what takes a table out of its publications, before another one gets its name."""
-    body = _UNPUBLISH_TABLE.replace("{table}", literal(sql_name(table, catalog))).replace("{said}", _SAID)
-    return SqlOp(f"DO {dollar_quoted(f' {body.strip()} ')}", table=table)
 
 
 def publish() -> SqlOp:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.change import dependents, publications
+from plinth.autogenerate.change import dependents
 from plinth.autogenerate.change.backfills import copied
 from plinth.autogenerate.change.belongings import array, handed_on, lock_view
 from plinth.autogenerate.change.heirs import is_constraint_inherited
@@ -587,10 +587,7 @@ class NewTable:
         found += self.way.up(at, dependents.without(at, [*made, *own]))
         incoming = [(owner, key) for owner, key in self.keys if owner != name]
         found += [constraints.drop_op(key, at.tables[owner], at) for owner, key in incoming]
-        found += [
-            publications.unpublish_table(name, at),
-            SqlOp(do_block(self._filled(_SAME_OWNER)), table=name),
-        ]
+        found.append(SqlOp(do_block(self._filled(_SAME_OWNER)), table=name))
         found += [self._number(each) for each in self.goal.columns if each.identity]
         found.append(SqlOp(f"DROP TABLE {self._sql}", table=name, note=f"{self._new} has its rows"))
         found.append(SqlOp(f"DROP FUNCTION {sql_name(self.keeper, at)}()"))
@@ -608,8 +605,7 @@ class NewTable:
         bare = dependents.without(reached, made)
         found += self.way.up(bare, dependents.with_again(bare, made, at))
         found += [op for owner, key in self.keys for op in self._add_key(owner, key)]
-        found += [self._hand_on(), publications.publish()]
-        return found
+        return [*found, self._hand_on()]
 
     def _stop_at_rows_past(self) -> SqlOp:
         """Return what compares both once more, if something may have been written past the trigger."""
