@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import psycopg
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep, RevisionStep
 from alembic.util import CommandError
@@ -190,16 +191,17 @@ class _Applier:
             self._online = OnlineStatements(connection, table, *timeouts, self._lock.session)
             self._online.is_shared = given
             bounds = self._online.timeouts
-            stack.enter_context(session.prepared(connection, self._command.name, bounds, put_back=given))
+            settings = session.prepared(connection, self._command.name, bounds, put_back=given)
+            self._online.give_settings = stack.enter_context(settings)
             self._flushing = session.Flushing(connection)
             stack.callback(self._flushing.flush)
             stack.enter_context(self._online.watched())
             stack.enter_context(drops.announced(connection, lambda: not self._is_measured))
             stack.enter_context(self._grants.kept(connection))
             stack.enter_context(left_columns.looked_after(connection))
-            watched = self._lock.migrating, timeouts[0], self._online.batches, self._display
+            watched = self._lock.migrating, self._online.bound, self._online.batches, self._display
             self._watcher = Watcher(self._lock.session, *watched)
-            self._online.waits.were_seen = self._watcher.has_waited_long
+            self._online.waits.watcher = self._watcher
             self._online.may_try_again = self._may_try_again
             self._online.reached_point = self._backoff.start_again
             stack.enter_context(self._watcher.looking())
@@ -277,8 +279,7 @@ class _Applier:
         self._online.follow(None)
         self._running = None
         if self._planned is not None:  # another attempt: the one before may have lifted them
-            self._online.set_timeouts()
-            connection.commit()  # or Alembic takes this for a caller's transaction, and never commits
+            self._online.renew_settings()
         try:
             migrate(
                 {
@@ -289,8 +290,8 @@ class _Applier:
                 }
             )
             connection.commit()
-        except DBAPIError as error:
-            return self._judge(error)
+        except (DBAPIError, psycopg.Error) as error:  # also what the driver was told by the revision itself
+            return self._judge(self._online.waits.missed(error) or error)
         except (PlinthError, CommandError) as error:
             session.roll_back(connection)
             raise ApplyError(f"{error} {self.standing()}" if self._done else str(error)) from error
@@ -310,12 +311,13 @@ class _Applier:
             self._online.waits.begin()
         return True
 
-    def _judge(self, error: DBAPIError) -> bool:
+    def _judge(self, error: DBAPIError | psycopg.Error) -> bool:
         """Return after a pause if another attempt is worth it.
 
         Raises:
             ApplyError: it isn't, for want of locks, of a connection, or of rows that bear it.
             DBAPIError: it isn't, for the revision's own fault.
+            psycopg.Error: likewise, told by the driver.
         """
         if session.is_lost(self._connection, error):
             raise self.lost(error) from error
@@ -359,7 +361,8 @@ class _Applier:
                 "rename or drop what stands in its way."
             ) from error
         if not passes(error):
-            sql = f" [{error.statement}]" if error.statement else ""
+            statement = error.statement if isinstance(error, DBAPIError) else None
+            sql = f" [{statement}]" if statement else ""
             wrong = self._is_wrong(error, f"{words(error)}{sql}{self._too_old()}")
             if wrong:
                 raise wrong from error
@@ -497,7 +500,6 @@ class _Applier:
         for number in range(self._done, len(planned)):
             step = planned[number]
             self._lock.check()
-            self._watcher.start()
             self._display.line = f"revision {number + 1} of {len(planned)}: {step.doc or step.short_log}"
             self._online.follow(None)
             self._source = checksum.read(step.revision.path) if isinstance(step, RevisionStep) else None
@@ -521,12 +523,11 @@ class _Applier:
             yield step
             self._online.follow(None)
             self._running = None
-            if self._online.waits.are_own:  # the next one has ours
-                self._online.set_timeouts()
-                connection.commit()
             if not self._stamps:
                 self._heads = tuple(self._writer.heads)
                 self._done = number + 1
+                if self._done < len(planned):
+                    self._online.renew_settings()
             self._backoff.start_again()
 
     def _plan(self, heads: Sequence[str], context: MigrationContext) -> dict[str, Entry] | None:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
 from plinth.apply.answers import give
+from plinth.apply.elsewhere import Elsewhere, unbounded
 from plinth.apply.points import (
     BLOCK,
     HALF_DONE,
@@ -37,9 +38,9 @@ from plinth.apply.points import (
     settings_in,
     shown,
 )
-from plinth.apply.retry import passes
 from plinth.apply.session import codec, is_idle
-from plinth.apply.waits import Waits
+from plinth.apply.waits import Waits, is_by_our_bounds
+from plinth.apply.watch import LAST_RESORT
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
@@ -143,7 +144,8 @@ class OnlineStatements:
     Args:
         connection: the migrations'.
         version_table: whose revisions they are.
-        lock_timeout: holds for every statement but the concurrent ones.
+        lock_timeout: holds for every statement but the concurrent ones; the server's is longer, and ends what
+            nobody has seen waiting.
         statement_timeout: likewise.
         other: another session, in autocommit, by which it is noted at once that a revision has left its
             transaction; None: it isn't noted.
@@ -159,7 +161,9 @@ class OnlineStatements:
     ) -> None:
         self.connection = connection
         self.version_table = version_table
-        self.timeouts = (_milliseconds(lock_timeout), _milliseconds(statement_timeout))
+        self._lock_timeout = lock_timeout
+        longest = lock_timeout and lock_timeout + timedelta(seconds=LAST_RESORT)
+        self.timeouts = (_milliseconds(longest), _milliseconds(statement_timeout))
         self._other = other
         self.is_shared = True  # the engine, with others that use it in other threads
         self.step: Step | None = None
@@ -167,20 +171,21 @@ class OnlineStatements:
         self.may_try_again: Callable[[psycopg.Error], bool] = lambda _: False  # pauses before it says so
         self.reached_point: Callable[[], None] = lambda: None
         self._is_first = False  # the statement, of its transaction
+        self.give_settings: Callable[[], object] = lambda: None  # those of our own, to the session
         self.told: str | None = None  # what the running block says of how far it is
         self._at_point = False
         self._unbounded = False
         self._build: tuple[str, int] | None = None  # the index and its namespace
         self._are_ours = False  # the statements that run now: they aren't watched
-        self.waits = Waits(connection, lambda: self._are_ours)
+        self.waits = Waits(connection, self._bounds, lambda: self._are_ours)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Watch as long as the block runs."""
         connection = self.connection
         token = _watching.set(self)
+        elsewhere = Elsewhere(self._lock_timeout, self._is_the_revisions)
         with (
-            self.waits.watched(),
             listening(
                 (connection.engine, "do_execute", self._execute),
                 (connection.engine, "do_execute_no_params", self._execute_no_params),
@@ -188,22 +193,35 @@ class OnlineStatements:
                 (connection, "before_cursor_execute", self._see_first),  # before others ask something
                 (connection, "commit", self._commit),
                 (connection, "rollback", self._rollback),
+                (connection.engine, "checkout", elsewhere.bound),
+                (connection.engine, "checkin", elsewhere.put_back),
             ),
+            self.waits.watched(),
         ):
             try:
                 yield
             finally:
                 _watching.reset(token)
 
+    def _is_the_revisions(self) -> bool:
+        """Whether what is done with the engine now is done by a revision."""
+        return self.step is not None and (not self.is_shared or _watching.get() is self)
+
     def follow(self, step: Step | None) -> None:
         """Watch what another revision does from here on; None: nothing."""
         self.step = step
         self._at_point = False
 
-    def set_timeouts(self) -> None:
-        """Bound the waiting of this session's statements."""
-        self._set(*self.timeouts)
+    def renew_settings(self) -> None:
+        """Give the session the settings of our own, whatever a revision has set; there is no transaction."""
         self._unbounded = False
+        with self.unwatched():
+            self.give_settings()
+            self.connection.commit()  # or Alembic takes it for a caller's transaction, and never commits
+
+    def bound(self) -> timedelta:
+        """Return how long the statement that runs may wait for a lock."""
+        return self._lock_timeout if self.waits.are_bounded and not self._unbounded else timedelta()
 
     def batches(self) -> tuple[str, int] | str | None:
         """Return the statement that the running step repeats, and how often it ran; or what a block tells."""
@@ -322,17 +340,21 @@ class OnlineStatements:
         context: ExecutionContext,
         parameters: object = None,
     ) -> bool:
-        """Run a statement unless it is done already, and hear if it passes over a lock that didn't come."""
+        """Run a statement, unless it is done already."""
 
         def run() -> None:
-            self.waits.run(statement, execute)
+            self.waits.run(execute)
 
         if self._run_once(cursor, statement, run, context, parameters):
             return True
-        if self._are_ours or not self.waits.swallows(statement):
-            return False
-        run()
-        return True
+        if context.root_connection is self.connection:
+            run()
+            return True
+        if _is_concurrent(statement):
+            with unbounded(cursor.connection):
+                execute()
+            return True
+        return False
 
     def _execute_many(
         self,
@@ -341,10 +363,10 @@ class OnlineStatements:
         parameters: Any,  # noqa: ANN401
         context: ExecutionContext,
     ) -> bool:
-        def run() -> None:
+        def execute() -> None:
             cursor.executemany(statement.encode(codec(cursor.connection)), parameters)
 
-        return self._run_once(cursor, statement.replace("%%", "%"), run, context, parameters)
+        return self._run_bounded(cursor, statement.replace("%%", "%"), execute, context, parameters)
 
     def _run_once(
         self,
@@ -423,7 +445,7 @@ class OnlineStatements:
         cursor: psycopg.Cursor[Any] = context.cursor  # type: ignore[assignment] # psycopg's
         statement = points.running.statement
         is_first = self._is_first and context.root_connection is self.connection and not step.has_left
-        may_wait = is_first and self.waits.has_ours(statement) and not may_end_on_its_way(statement)
+        may_wait = is_first and not may_end_on_its_way(statement)
         while True:
             try:
                 if points.running.number:
@@ -432,7 +454,8 @@ class OnlineStatements:
                     run()
                     points.done(cursor)
             except psycopg.Error as error:
-                if not (may_wait and passes(error) and self._begins_again(points, context, error, outside)):
+                again = may_wait and is_by_our_bounds(error)
+                if not (again and self._begins_again(points, context, error, outside)):
                     points.failed(error)
                     raise
             else:
@@ -453,7 +476,8 @@ class OnlineStatements:
             return False
         points.begin_again()
         if not outside:
-            self.set_timeouts()  # they may have been set in what was rolled back
+            self._unbounded = False  # they may have been set in what was rolled back
+            self._set(*self._bounds())
         given = context.cursor, context.statement, context.parameters, context, context.executemany
         for listener in connection.dispatch.before_cursor_execute:
             listener(connection, *given)
@@ -522,7 +546,8 @@ class OnlineStatements:
             self.interrupt()
         if not outside:
             if self._unbounded:
-                self.set_timeouts()
+                self._unbounded = False
+                self._set(*self._bounds())
             self.look()
 
     @contextmanager
@@ -652,12 +677,11 @@ class OnlineStatements:
     def _prepare(self, step: Step, statement: str) -> bool:
         """Prepare what a statement is about; return whether an interrupted run has done it already."""
         text = lexed(statement)
-        is_change = text.begins("create | drop | reindex | refresh | alter") is not None
-        concurrent = is_change and text.has("concurrently")
+        concurrent = _is_concurrent(statement)
         if concurrent != self._unbounded:
             # A lock timeout would kill a build that waits for older transactions, which blocks nobody.
-            self._set(*("0", "0") if concurrent else self.timeouts)
             self._unbounded = concurrent
+            self._set(*self._bounds())
         if found := text.begins(_CREATE):
             return self._is_created(step, statement, found)
         if found := text.matches(_DROP):
@@ -743,6 +767,9 @@ class OnlineStatements:
     def _key(self, step: Step, what: str) -> tuple[str, str, str]:
         return self.version_table, step.revision, f"{'up' if step.is_upgrade else 'down'} {what}"
 
+    def _bounds(self) -> tuple[str, str]:
+        return ("0", "0") if self._unbounded else self.timeouts
+
     def _set(self, lock_timeout: str, statement_timeout: str) -> None:
         self._run(
             "select set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
@@ -777,6 +804,11 @@ def _commits(statement: str) -> bool:
     """Whether a block ends transactions by itself."""
     first = lexed(statement).statements[0]
     return any(each.begins("commit | rollback") for each in first.executed[1:])
+
+
+def _is_concurrent(statement: str) -> bool:
+    text = lexed(statement)
+    return text.begins("create | drop | reindex | refresh | alter") is not None and text.has("concurrently")
 
 
 def _in_autocommit(connection: Connection) -> bool:

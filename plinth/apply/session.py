@@ -1,7 +1,8 @@
 """The session that migrates."""
 
+import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from plinth.connecting import FORMATS, LIMITS
+from plinth.server_errors import sqlstate
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ _PREPARE = text(
     from before where value is not null
     """
 )
+_LOST = ("08", "57P", "25P03", "25P04")  # connection exceptions, a server that ends, limits of idle sessions
 _PUT_OFF = text(
     """
     with before as materialized (select current_setting('synchronous_commit') as value)
@@ -50,8 +53,10 @@ _PUT_OFF = text(
 @contextmanager
 def prepared(
     connection: Connection, command: str, timeouts: tuple[str, str], *, put_back: bool
-) -> Iterator[None]:
+) -> Iterator[Callable[[], object]]:
     """Give the session a name and the settings of our own, and let it end soon after its client is gone.
+
+    Yields what gives it these settings again, in the transaction that runs.
 
     Args:
         connection: the session's, without a transaction.
@@ -72,9 +77,11 @@ def prepared(
         before = _prepare(connection, wanted)
     except DBAPIError:  # the server's platform can't: what an orphan does, the next applier waits for
         connection.rollback()
-        before = _prepare(connection, wanted | {"client_connection_check_interval": None})
+        wanted["client_connection_check_interval"] = None
+        before = _prepare(connection, wanted)
+    connection.commit()
     try:
-        yield
+        yield functools.partial(_prepare, connection, wanted)
     finally:
         if put_back and not connection.closed and not connection.invalidated:
             connection.rollback()
@@ -151,9 +158,9 @@ def is_lost(connection: Connection, error: Exception) -> bool:
     """Whether an error means that a session has ended: this one, or the one that holds the lock."""
     if connection.invalidated or connection.closed:
         return True
-    return isinstance(error, psycopg.OperationalError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
+    if isinstance(error, psycopg.OperationalError):  # as a lock is that didn't come
+        return (sqlstate(error) or _LOST[0]).startswith(_LOST)
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def is_idle(connection: Connection) -> bool:
@@ -188,7 +195,6 @@ def roll_back(connection: Connection) -> None:
 def _prepare(connection: Connection, wanted: Mapping[str, str | None]) -> dict[str, str]:
     """Set what is wanted of what the server knows, and return what was set before."""
     rows = connection.execute(_PREPARE, {"names": list(wanted), "wanted": list(wanted.values())}).all()
-    connection.commit()
     return {name: value for name, value, _ in rows}
 
 

@@ -1,6 +1,11 @@
-"""A second session that looks on while a revision runs: who blocks it, and how far a build or backfill is.
+"""A second session that looks on while a revision runs, and ends what waits too long for a lock.
 
-Who blocks must be asked while the statement still waits: after its timeout there is nobody to name.
+A `lock_timeout` is an error that EXCEPTION WHEN OTHERS passes over, in a block or in a function; a cancel
+isn't. So this session cancels, and knows that it did. The server's own timeout is longer, for a client that
+stands still meanwhile.
+
+It also tells how far a build or backfill is, and who blocks: that must be asked while the statement still
+waits, for after that there is nobody to name.
 """
 
 import logging
@@ -14,6 +19,7 @@ from typing import Any
 
 import psycopg
 
+from plinth.apply.lock import LockError
 from plinth.apply.progress import (
     Display,
     LogLines,
@@ -22,24 +28,36 @@ from plinth.apply.progress import (
     describe_fill,
     table_of_batches,
 )
+from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
 
 SHORTEST_INTERVAL = 0.005  # seconds
 LONGEST_INTERVAL = 0.5  # seconds
 LONG_WAIT = 2.0  # seconds after which a wait without a timeout is worth a line
+LAST_RESORT = 10.0  # seconds that the server waits longer for a lock
 
+# As who has logged in: what another role's session does isn't shown, and not cancelled either. What is set by
+# the first statement of a text ends with the text.
+_AS_ONESELF = "set local role none"
 _BLOCKERS = """
     select blocker.pid, coalesce(nullif(b.application_name, ''), 'unknown program'), b.usename, b.state,
            to_char(coalesce(b.xact_start, b.backend_start), 'HH24:MI:SS'), b.query
-    from pg_stat_get_activity(%(pid)s) me
+    from pg_stat_get_activity({pid}) me
     cross join lateral (select distinct unnest(pg_blocking_pids(me.pid))) blocker (pid)
     left join pg_stat_activity b on b.pid = blocker.pid
     where me.wait_event_type = 'Lock'
     """
+_CANCEL = """
+    select pg_cancel_backend({pid})
+    from pg_locks
+    where pid = {pid} and not granted and waitstart < clock_timestamp() - interval '{timeout} seconds'
+      and exists (select from pg_stat_get_activity({pid}) where wait_event_type = 'Lock') -- it costs less
+    limit 1
+    """
 _BUILD = """
     select phase, blocks_done, blocks_total, tuples_done, tuples_total
-    from pg_stat_progress_create_index where pid = %(pid)s
+    from pg_stat_progress_create_index where pid = {pid}
     """
 _ROWS = "select reltuples::bigint from pg_class where oid = to_regclass(%(name)s)"
 
@@ -74,7 +92,7 @@ class Watcher:
     Args:
         session: its session.
         pid: the session that migrates.
-        lock_timeout: how long a revision waits; a blocker must be seen within it.
+        bound: returns how long the statement that runs may wait for one lock; 0 is for ever.
         batches: returns the statement that the revision repeats, and how often it ran; or what a block that
             runs has told of how far it is.
         display: where progress is shown.
@@ -84,13 +102,14 @@ class Watcher:
         self,
         session: "psycopg.Connection[Any]",
         pid: int,
-        lock_timeout: timedelta,
+        bound: Callable[[], timedelta],
         batches: Callable[[], tuple[str, int] | str | None],
         display: Display | LogLines,
     ) -> None:
         self._session = session
         self._pid = pid
-        self._timeout = lock_timeout.total_seconds()
+        self._bound = bound
+        self._timeout = bound().total_seconds()
         self._interval = min(max(self._timeout / 5, SHORTEST_INTERVAL), LONGEST_INTERVAL)
         self._batches = batches
         self._rows: dict[str, int | None] = {}  # of the table that a statement updates
@@ -99,12 +118,20 @@ class Watcher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._waiting_since: float | None = None
-        self._waited_long = 0.0  # when that was seen last
         self._told = False
+        self._looks = threading.Lock()
+        self._ended_a_wait = False
+        self._asked = 0.0  # when it was asked for that
+        self._looked = 0.0  # by a clock that goes on while the machine sleeps
+        self._looked_away = 0.0  # until when, for long
+        self._failure: psycopg.Error | None = None
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Look on as long as the block runs, from the first revision on."""
+        """Look on as long as the block runs."""
+        self._asked = self._looked = time.time()
+        self._thread = threading.Thread(target=self._run, name="plinth watcher", daemon=True)
+        self._thread.start()
         try:
             yield
         finally:
@@ -113,50 +140,88 @@ class Watcher:
                 self._thread.join()
             self._display.close()
 
-    def start(self) -> None:
-        """Begin to look, if that hasn't been done."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="plinth watcher", daemon=True)
-            self._thread.start()
-
     def blockers(self) -> list[Blocker]:
         """Return who was seen blocking a moment ago."""
         seen, found = self._blockers
         return found if time.monotonic() - seen <= self._timeout + 1 else []
 
-    def has_waited_long(self, since: float) -> bool:
-        """Whether the session was seen waiting, since a moment, for about as long as it does for one lock."""
-        return self._waited_long >= since
+    def has_ended_a_wait(self) -> bool:
+        """Whether a statement was cancelled for its waiting since that was asked last.
+
+        Raises:
+            LockError: there is nobody any more who would know.
+        """
+        now = time.time()
+        if not self._timeout or (not self._ended_a_wait and 0 <= now - self._asked < self._timeout):
+            return False  # none can have waited so long
+        with self._looks:  # one that has cancelled may not know it yet
+            ended, self._ended_a_wait, self._asked = self._ended_a_wait, False, now
+        if self._failure:
+            raise LockError(
+                "The session that looks on whether locks come in time has ended, so nobody knows: "
+                f"{words(self._failure)} Run the same command again."
+            ) from self._failure
+        return ended
+
+    def has_looked_on(self, since: float) -> bool:
+        """Whether no statement has waited unseen for so long that the server ended it.
+
+        Args:
+            since: when the statement began.
+        """
+        if time.time() - since < LAST_RESORT:
+            return True
+        with self._looks:
+            self._try_to_look()
+        return self._looked_away < since
+
+    def forget(self) -> None:
+        """Forget what was."""
+        self._ended_a_wait, self._asked = False, time.time()
 
     def _run(self) -> None:
+        while not self._stop.wait(self._interval) and not self._failure:
+            with self._looks:
+                self._try_to_look()
+
+    def _try_to_look(self) -> None:
         try:
-            while not self._stop.wait(self._interval):
-                self._look()
+            self._look()
         except psycopg.Error as error:
-            # The command itself notices when the server is gone; here only the names of blockers are lost.
+            # The command itself notices when the server is gone.
             log.debug("Stopped looking on: %s", error)
+            self._failure = error
 
     def _look(self) -> None:
-        rows = self._session.execute(_BLOCKERS, {"pid": self._pid}).fetchall()
+        is_bounded = bool(self._bound())
+        found, cancelled = self._ask(_BLOCKERS, _CANCEL if is_bounded else "select where false")
         now = time.monotonic()
-        if rows:
-            found = [Blocker(*row) for row in rows]
-            self._blockers = (now, found)
+        last, self._looked = self._looked, time.time()
+        if is_bounded and self._looked - last > LAST_RESORT / 2:
+            self._looked_away = self._looked
+        self._ended_a_wait |= bool(cancelled)
+        if found:
+            blockers = [Blocker(*row) for row in found]
+            self._blockers = (now, blockers)
             self._waiting_since = self._waiting_since or now
-            if now - self._waiting_since >= self._timeout / 2:
-                self._waited_long = now
             if not self._told and now - self._waiting_since > LONG_WAIT:
-                log.warning("Waiting, without blocking others, for %s", "; ".join(map(str, found)))
+                log.warning("Waiting, without blocking others, for %s", "; ".join(map(str, blockers)))
                 self._told = True
         else:
             self._waiting_since, self._told = None, False
-        if self._display.is_due():
+        if self._display.line and self._display.is_due():
             self._display.show(self._progress())
 
+    def _ask(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """Return the rows of queries."""
+        given = {"pid": self._pid, "timeout": self._timeout}
+        cursor = self._session.execute("; ".join([_AS_ONESELF, *queries]).format_map(given).encode())
+        return [cursor.fetchall() for _ in queries if cursor.nextset()]
+
     def _progress(self) -> str | None:
-        build = self._session.execute(_BUILD, {"pid": self._pid}).fetchone()
-        if build:
-            return describe_build(*build)
+        (builds,) = self._ask(_BUILD)
+        if builds:
+            return describe_build(*builds[0])
         repeated = self._batches()
         if isinstance(repeated, str):
             return describe_fill(repeated)

@@ -8,11 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
+from tests.plinth.far_away import FarAway
 from tests.plinth.history import (
     CONCURRENTLY,
     PATIENCE,
@@ -215,6 +218,28 @@ SWALLOWED["when others, in other words"] = (
     "op.execute('comment on table t_a is $$set lock_timeout = 1; nowait$$ -- reset all')\n"
     + SWALLOWED["when others"].replace("when others then", "when /* x */ no_data_found OR OTHERS Then")
 )
+SWALLOWED["when query_canceled, too"] = SWALLOWED["when others"].replace("when", "when query_canceled or")
+SWALLOWED["a function"] = (
+    "op.execute('create function away() returns void language plpgsql as "
+    f"$$ begin {DROP}; exception when others then null; end $$')\n"
+    "op.execute('select away()')\nop.execute('drop function away()')"
+)
+SWALLOWED["the driver"] = (
+    "session = op.get_bind().connection\ntry:\n    with session.transaction():\n"
+    f"        session.cursor().execute({DROP!r})\nexcept Exception:\n    pass"
+)
+SWALLOWED["the driver, without a savepoint"] = (
+    f"try:\n    op.get_bind().connection.cursor().execute({DROP!r})\nexcept Exception:\n    pass\n"
+    "op.execute('create table u ()')"
+)
+SWALLOWED["behind values with a setting's name"] = (
+    "op.execute('create table config (name text, value text)')\n"
+    "op.execute(\"insert into config values ('lock_timeout', '5s'), ('set lock_timeout', '5s')\")\n"
+) + SWALLOWED["when others"]
+SWALLOWED["behind a setting that ended with its block"] = (
+    "with op.get_bind().begin_nested() as block:\n"
+    "    op.execute(\"set local lock_timeout = '5s'\")\n    block.rollback()\n"
+) + SWALLOWED["except"]
 SWALLOWED["outside"] = CONCURRENTLY + SWALLOWED["when others"]
 SWALLOWED["before a point"] = f"{SWALLOWED['except']}\n{CONCURRENTLY}op.execute('create table u ()')"
 
@@ -232,6 +257,168 @@ def test_what_passes_over_a_lock_that_did_not_come_is_done_again(
         upgrade.result()
     assert heads(empty_url) == {"b"}
     assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
+
+
+def test_a_lock_that_did_not_come_to_a_role_that_acts_as_another_is_asked_for_again(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner, member = f"owner_{empty_url.database}", f"member_{empty_url.database}"
+    do(empty_url, f"create role {owner}; create role {member} login in role {owner}")
+    do(
+        empty_url,
+        f"alter role {member} set role = {owner}; grant create on database {empty_url.database} to {owner}",
+    )
+    do(empty_url, f"alter table t_a owner to {owner}; alter table t_a add constraint positive check (id > 0)")
+    try:
+        do(empty_url, f"grant all on schema public to {owner}; grant all on alembic_version to {owner}")
+        do(
+            empty_url,
+            f"grant all on schema plinth to {owner}; grant all on all tables in schema plinth to {owner}",
+        )
+        do(empty_url, f"grant all on all sequences in schema plinth to {owner}")
+        table.add("b", "a", SWALLOWED["when others"])
+        engine = create_engine(empty_url.set(username=member), poolclass=NullPool)
+        with upgrading(table, engine) as upgrade:
+            with psql(empty_url, autocommit=False) as blocker:
+                blocker.execute("select from t_a")
+                wait_for_words(caplog, "Trying again in")
+            upgrade.result()
+        assert "Blocked by pid" in caplog.text
+        assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
+    finally:
+        do(empty_url, f"reassign owned by {owner} to current_user; drop owned by {owner}")
+        do(empty_url, f"drop role {member}; drop role {owner}")
+
+
+@pytest.mark.slow
+def test_a_lock_that_did_not_come_from_far_away_is_asked_for_again(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", SWALLOWED["when others"])
+    do(empty_url, "alter table t_a add constraint positive check (id > 0)")
+    with (
+        FarAway(empty_url, seconds=0.12) as proxy,
+        upgrading(table, create_engine(proxy.url, poolclass=NullPool)) as upgrade,
+    ):
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
+
+
+def test_a_block_whose_locks_come_in_time_runs_once(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "3s")
+    do(
+        empty_url,
+        "alter table t_a add n int not null default 0; insert into t_a select generate_series(1, 5)",
+    )
+    table.add(
+        "b",
+        "a",
+        f'{CONCURRENTLY}op.execute("""do $$ declare r int; begin for r in 1..5 loop '
+        "begin update t_a set n = n + 1 where id = r; exception when others then raise; end; "
+        'commit; end loop; end $$""")',
+    )
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as one, psql(empty_url, autocommit=False) as other:
+            one.execute("select from t_a where id = 2 for update")
+            other.execute("select from t_a where id = 4 for update")
+            for blocker in (one, other):  # each comes in time, both together wouldn't
+                wait_until_blocked(empty_url)
+                time.sleep(2)
+                blocker.rollback()
+        upgrade.result()
+    assert "Trying again in" not in caplog.text
+    assert rows(empty_url, "select n, count(*) from t_a group by n") == [(1, 5)]
+
+
+def test_a_statement_that_took_too_long_is_not_passed_over(
+    table: History, empty_engine: Engine, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_STATEMENT_TIMEOUT", "100ms")
+    slow = "alter table t_a add b int default length(pg_sleep(1)::text)"
+    do(empty_url, "insert into t_a values (1)")
+    table.add("b", "a", SWALLOWED["except"].replace(DROP, slow))
+    with pytest.raises(CommandError, match=r"revision b was cancelled.*rolled back.*STATEMENT_TIMEOUT"):
+        command.upgrade(table.config(empty_engine), "head")
+    assert heads(empty_url) == {"a"}
+    own = "op.execute(\"set local statement_timeout = '50ms'\")\n"
+    table.add("b", "a", own + SWALLOWED["except"].replace(DROP, slow))
+    command.upgrade(table.config(empty_engine), "head")
+
+
+def test_a_revision_may_ask_for_its_lock_again_by_itself(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    table.add(
+        "b",
+        "a",
+        "op.execute('create table attempts ()')\n"
+        "for _ in range(100):\n    try:\n        with op.get_bind().begin_nested():\n"
+        "            op.execute('alter table t_a add b int')\n        break\n"
+        "    except sa.exc.OperationalError as error:\n"
+        "        assert error.orig.sqlstate == '55P03'\n        print('Once more')\n        time.sleep(0.1)\n"
+        "else:\n    raise RuntimeError('it never came')",
+    )
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_until_blocked(empty_url)
+            time.sleep(1)
+        upgrade.result()
+    assert "Trying again in" not in caplog.text
+    assert rows(empty_url, "select b from t_a") == []
+
+
+def test_a_lock_that_does_not_come_to_the_driver_is_no_lost_connection(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add(
+        "b",
+        "a",
+        "with op.get_bind().connection.cursor().copy('copy t_a (id) from stdin') as copy:\n"
+        "    copy.write_row((7,))",
+    )
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("lock table t_a in share mode")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert rows(empty_url, "select id from t_a") == [(7,)]
+
+
+ELSEWHERE = (
+    "with op.get_bind().engine.connect() as other:\n    other.execute(sa.text('alter table t_a add b int'))\n"
+    "    other.commit()"
+)
+
+
+def test_another_connection_of_the_engine_waits_no_longer(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", ELSEWHERE)
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert rows(empty_url, "select b from t_a") == []
+
+
+def test_a_pooled_connection_waits_afterwards_as_it_did(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.add("b", "a", ELSEWHERE)
+    engine = create_engine(empty_url, pool_size=1)
+    command.upgrade(table.config(engine), "head")
+    with engine.connect() as first, engine.connect() as second:
+        show = sa.text("show lock_timeout")
+        assert [first.scalar(show), second.scalar(show)] == ["0", "0"]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("kind", ["except", "when others"])
@@ -255,14 +442,36 @@ def test_a_revision_may_wait_as_it_likes_and_the_next_one_waits_as_ever(
 ) -> None:
     own = "op.execute(\"set lock_timeout = '1ms'\")\n" + SWALLOWED["except"]
     table.add("b", "a", own.replace(DROP, "lock table t_a"))
-    table.add(
-        "c", "b", "op.execute('create table seen as select current_setting(\\'lock_timeout\\') as value')"
-    )
-    with psql(empty_url, autocommit=False) as blocker:
-        blocker.execute("select from t_a")
-        command.upgrade(table.config(empty_engine), "head")
+    table.add("c", "b", ADD)
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert "during revision b" not in caplog.text
+    assert "A lock didn't come during revision c" in caplog.text
+
+
+OWN = {
+    "in the same text": "op.execute(\"set lock_timeout = '60s'; alter table t_a add b int\")",
+    "in a block": 'op.execute("do $$ begin set local lock_timeout = 0; alter table t_a add b int; end $$")',
+    "by a value": "op.get_bind().execute(sa.select(sa.func.set_config('lock_timeout', '60s', False)))\n"
+    + ADD,
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_revision_may_wait_longer(
+    kind: str, table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    table.add("b", "a", OWN[kind])
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_until_blocked(empty_url)
+            time.sleep(1)
+        upgrade.result()
     assert "Trying again in" not in caplog.text
-    assert rows(empty_url, "select value from seen") == [("250ms",)]
 
 
 ADDED = 'op.add_column("t_a", sa.Column("b", sa.Text()))'
@@ -326,3 +535,26 @@ def test_each_lock_has_its_own_time(
             wait_for_words(caplog, "query: select from t_b")
         upgrade.result()
     assert heads(empty_url) == {"b"}
+
+
+SETS = {
+    "by a value": "op.get_bind().execute(sa.select(sa.func.set_config('lock_timeout', '0', False)))",
+    "by the driver": 'op.get_bind().connection.cursor().execute("set lock_timeout = 0")',
+    "reset": "op.execute('reset all')",
+}
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_what_a_revision_sets_for_its_session_ends_with_it(
+    kind: str, table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    shows = (
+        'op.execute("create table {} as select name, setting from pg_settings where name in '
+        "('lock_timeout', 'row_security', 'datestyle', 'idle_in_transaction_session_timeout')\")"
+    )
+    do(empty_url, f"alter database {empty_url.database} set datestyle = 'SQL'")
+    do(empty_url, f"alter database {empty_url.database} set idle_in_transaction_session_timeout = '1h'")
+    table.add("b", "a", f"{shows.format('before')}\n{SETS[kind]}")
+    table.add("c", "b", shows.format("behind"))
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select * from behind except select * from before") == []
