@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth.__main__ import libpq_url, psql
 from tests.plinth.history import History, do, rows
+from tests.plinth.history import psql as psql_session
 from tests.plinth.judge import difference, dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
@@ -207,3 +208,25 @@ def test_what_cant_go_over_stops_by_name_before_anything_is_made(
     with pytest.raises(DBAPIError, match=f"{named} stands on goods, or differs there"):
         command.upgrade(history.config(empty_engine), "head")
     assert dump(url) == before
+
+
+def test_where_an_index_lies_stops_it_if_no_revision_says_so(
+    project: Project, empty_engine: Engine, url: URL
+) -> None:
+    space = f"plinth_{secrets.token_hex(4)}"
+    history = begun(project, empty_engine, models("price * 2"), FILL)
+    write(history, empty_engine, models("price * 3"))
+    with psql_session(url) as session:
+        if session.info.server_version < 150000:
+            pytest.skip("PostgreSQL 15")
+        session.execute("set allow_in_place_tablespaces = on")
+        session.execute(f"create tablespace {space} location ''".encode())
+    try:
+        do(url, f"alter index goods_code set tablespace {space}")
+        with pytest.raises(DBAPIError, match="the tablespace of goods_code stands on goods"):
+            command.upgrade(history.config(empty_engine), "head")
+        do(url, "alter index goods_code set tablespace pg_default")
+        command.upgrade(history.config(empty_engine), "head")
+    finally:
+        do(url, "alter index goods_code set tablespace pg_default")
+        do(url, f"drop tablespace {space}")

@@ -75,6 +75,8 @@ DECLARE more text; BEGIN
         SELECT 'index ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
         WHERE indrelid = {old}::regclass AND NOT EXISTS (
             SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
+        UNION ALL SELECT 'the tablespace of ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
+        WHERE indrelid = {old}::regclass AND reltablespace <> 0
         UNION ALL SELECT 'constraint ' || conname FROM pg_constraint
         WHERE {old}::regclass IN (conrelid, confrelid) AND contype NOT IN ('n', 't') AND conparentid = 0
         UNION ALL SELECT concat(type, ' ', object_names[cardinality(object_names)])
@@ -554,6 +556,7 @@ class NewTable:
         """Return what stops if the table has what would go with it, and nobody knows."""
         kinds = {True: "index", False: "constraint"}
         known = [f"{kinds[isinstance(each, Index)]} {each.name}" for each in self.old.parts]
+        known += [f"the tablespace of {each.name}" for each in self.old.parts if each.tablespace]
         known += [f"constraint {key.name}" for _, key in self.keys]
         known += [f"{each.kind} {each.bare}" for each in self.gone]
         numbered = [each.name for each in self.old.columns if each.identity]

@@ -170,6 +170,8 @@ def upgrade() -> None:
             SELECT 'index ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
             WHERE indrelid = 'users'::regclass AND NOT EXISTS (
                 SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
+            UNION ALL SELECT 'the tablespace of ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
+            WHERE indrelid = 'users'::regclass AND reltablespace <> 0
             UNION ALL SELECT 'constraint ' || conname FROM pg_constraint
             WHERE 'users'::regclass IN (conrelid, confrelid) AND contype NOT IN ('n', 't') AND conparentid = 0
             UNION ALL SELECT concat(type, ' ', object_names[cardinality(object_names)])
