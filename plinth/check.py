@@ -414,7 +414,8 @@ def _check_database(
     differing = [each for each in all_found if not is_others(each)]
     if differing:
         what = f"Database {name!r} is not as the revisions make it:"
-        report.add("database", name, shown_differences(what, differing))
+        way = "  To undo each by hand, or to keep it: plinth adopt"
+        report.add("database", name, f"{shown_differences(what, differing)}\n{way}")
 
 
 def is_others(difference: Difference) -> bool:
