@@ -39,6 +39,7 @@ def models(
     posts: str = "posts",
     key: Any = sa.Integer,  # noqa: ANN401
     seen: Any = sa.Integer,  # noqa: ANN401
+    ondelete: str = "CASCADE",
 ) -> MetaData:
     """Return users, posts, notes on users, and how often posts are seen each day.
 
@@ -51,6 +52,7 @@ def models(
         posts: what that table is called.
         key: the type of the users' key, and of what refers to it.
         seen: the type of the column that says which post is seen, in a partitioned table.
+        ondelete: what becomes of a user's notes.
     """
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     sa.Table(
@@ -74,7 +76,7 @@ def models(
         "notes",
         metadata,
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("user_id", key, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+        sa.Column("user_id", key, sa.ForeignKey("users.id", ondelete=ondelete), nullable=False, index=True),
     )
     sa.Table(
         "views",
@@ -131,6 +133,7 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
     ),
     "add_unique_constraint": lambda: models(sa.UniqueConstraint("name")),
     "add_foreign_key": lambda: models(author=[sa.Column("author_id", sa.ForeignKey("users.id"))]),
+    "change_foreign_key": lambda: models(sa.Index("ix_users_name", "name"), ondelete="RESTRICT"),
     "add_check": lambda: models(sa.CheckConstraint("name <> ''", name="name_not_empty")),
     "key_to_bigint": lambda: models(key=sa.BigInteger),
     "int_to_bigint": lambda: models(likes=sa.BigInteger),

@@ -73,6 +73,11 @@ FORMS = (
         ("index.change_columns",),
     ),
     Form(
+        "check or foreign key that changes under its name",
+        "the old one dropped and the new one added NOT VALID, in one transaction; validated",
+        ("check.change_expr", "fk.change_ondelete"),
+    ),
+    Form(
         "unique constraint of that name, or primary key, that changes",
         "the new index built; the old one dropped and the new one added with USING INDEX, in one transaction",
         ("unique.change_cols_same_name", "pk.widen"),

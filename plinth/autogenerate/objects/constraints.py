@@ -13,8 +13,8 @@ from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.change.expressions import as_said, bare
-from plinth.autogenerate.change.heirs import is_constraint_inherited, may_be_inherited
-from plinth.autogenerate.change.partitions import built, on_each
+from plinth.autogenerate.change.heirs import ancestors, is_constraint_inherited, may_be_inherited
+from plinth.autogenerate.change.partitions import built, on_each, settled
 from plinth.autogenerate.change.parts import is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import (
     comment_sql,
@@ -37,7 +37,7 @@ from plinth.autogenerate.change.steps import (
 )
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
-from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way
+from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way, is_of_filled
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -362,27 +362,32 @@ def add_constraint(way: Way, name: Name, constraint: Constraint, *, goes: bool =
     way.step(to, [], drop)
 
 
-def replace_key(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
-    """Let a unique constraint or primary key take the place of another one, its index being there before."""
+def replace_constraint(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
+    """Let a constraint take the place of another one in one transaction, so that there always is one.
+
+    A key's index is there before it, and rows that were there are looked at after it.
+    """
     table = way.at.tables[name]
-    ahead, back = (name_beside(each, table) for each in (new, old))
-    ahead_of = key_index(replace(new, name=ahead), table)
-    way.step(way.at, Outside(build_for_key(ahead_of, table, way.at)))
     to = way.with_table(table.without(old.name).having(new))
-    way.step(
-        to,
-        _take_turns(old, new, ahead, table, way.at),
-        _take_turns(new, old, back, table, way.at),
-    )
-    again = build_for_key(key_index(replace(old, name=back), table), table, way.at)
-    way.step(to, [], Outside(again))
+    up, down = (_take_turns(*pair, table, way.at) for pair in ((old, new), (new, old)))
+    for block in up:
+        way.step(to, block)
+    for block in reversed(down):
+        way.step(to, [], block)
 
 
-def _take_turns(
-    old: Constraint, new: Constraint, index: str, table: Table, catalog: Catalog
-) -> list[ops.MigrateOperation]:
-    """Return what drops a key and adds another one on an index that is there."""
-    return [drop_op(old, table, catalog), *added_on_index(new, index, table, catalog)]
+def _take_turns(old: Constraint, new: Constraint, table: Table, catalog: Catalog) -> list[Operations]:
+    """Return what drops a constraint and adds another one, with what comes before and after that."""
+    drop, ahead = drop_op(old, table, catalog), name_beside(new, table)
+    if has_plain_index(new):
+        index = key_index(replace(new, name=ahead), table)
+        on_index = added_on_index(new, ahead, table, catalog)
+        return [Outside(build_for_key(index, table, catalog)), [drop, *on_index]]
+    if _is_taken_over(new, table):
+        beside = _on_partitions(replace(new, name=ahead), table, catalog)
+        return [Outside([beside]), [drop, *added(new, table, catalog), *settled([new], table, catalog)]]
+    first, *rest = _form(new, table, catalog) or [added(new, table, catalog)]
+    return [[drop, *first], *rest]
 
 
 def added_on_index(
@@ -500,10 +505,28 @@ def drop_constraints(way: Way, name: Name, *, early: bool = False) -> None:
     for constraint in sorted(way.at.tables[name].constraints.values(), key=lambda each: each.type):
         if constraint.type not in {"c", "u", "p", "x"} or not goes_away(way, name, constraint):
             continue
-        if _successor(way, name, constraint) is not None or _stays_until_then(way, name, constraint):
+        if _stays_until_then(way, name, constraint):
             continue
-        if _is_in_the_way(way, name, constraint) if early else constraint.name not in forced_constraints:
+        new = successor(way, name, constraint)
+        if new is not None:
+            if early and is_of_filled(way, name, constraint):
+                make_way(way, name, constraint, new, can_come=has_columns(way, name, new))
+        elif _is_in_the_way(way, name, constraint) if early else constraint.name not in forced_constraints:
             drop_constraint(way, name, constraint)
+
+
+def make_way(way: Way, name: Name, old: Constraint, new: Constraint, *, can_come: bool) -> None:
+    """Go on without a constraint that rows' new values might break; its successor comes now, if it can."""
+    if can_come:
+        replace_constraint(way, name, old, new)
+    else:
+        drop_constraint(way, name, old)
+
+
+def has_columns(way: Way, name: Name, constraint: Constraint) -> bool:
+    """Whether a table has all columns of a constraint already, as they will be."""
+    places = [ColumnName(name, each) for each in (*constraint.columns, *constraint.include)]
+    return way.swapped.isdisjoint(places) and all(map(way.at.tables[name].column, constraint.columns))
 
 
 def _is_in_the_way(way: Way, name: Name, constraint: Constraint) -> bool:
@@ -539,16 +562,27 @@ def _stays_until_then(way: Way, name: Name, constraint: Constraint) -> bool:
     return place in way.excluded - way.forced.parts("constraint") and not is_filled
 
 
-def _successor(way: Way, name: Name, constraint: Constraint) -> Constraint | None:
-    """Return the key that takes the place of one that goes, without a moment in which neither is there."""
-    is_forced = (name, constraint.name) in way.forced.parts("constraint")
-    if is_forced or not has_plain_index(constraint) or is_kept_with(way, name, constraint):
+def successor(way: Way, name: Name, constraint: Constraint) -> Constraint | None:
+    """Return what takes the place of a constraint that goes, without a moment in which neither is there."""
+    place = ColumnName(name, constraint.name)
+    is_forced = place in way.forced.parts("constraint") | way.excluded
+    if is_forced or constraint.type == "n" or not goes_away(way, name, constraint):
         return None
     wanted = way.change.after.tables[name]
     found = wanted.primary_key if constraint.type == "p" else wanted.constraints.get(constraint.name)
-    if found is None or found.type != constraint.type or not has_plain_index(found):
+    if found is None or found.type != constraint.type or is_handed_on(way, name, found):
         return None
-    return None if is_kept(constraint, found) else found
+    return None if constraint.type == "c" and _has_heirs_own(way, name, constraint.name) else found
+
+
+def _has_heirs_own(way: Way, name: Name, check: str) -> bool:
+    """Whether what inherits from a table has a check of that name that doesn't go with the table's."""
+    return any(
+        name in ancestors(each.name, way.at)
+        and check in each.constraints
+        and each.constraints[check].is_local
+        for each in way.at.tables.values()
+    )
 
 
 # What comes
@@ -557,9 +591,9 @@ def _successor(way: Way, name: Name, constraint: Constraint) -> Constraint | Non
 def _add_constraints(way: Way, name: Name) -> None:
     wanted = way.change.after.tables[name]
     for key in list(way.at.tables[name].constraints.values()):
-        successor = _successor(way, name, key)
-        if successor is not None:
-            replace_key(way, name, key, successor)
+        new = None if key.type == "f" else successor(way, name, key)
+        if new is not None:
+            replace_constraint(way, name, key, new)
     for constraint in wanted.constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and waits(standing, constraint):

@@ -25,12 +25,17 @@ from plinth.autogenerate.objects.constraints import (
     drop_constraint,
     foreign_key_tail,
     goes_away,
+    has_columns,
     is_handed_on,
     is_kept,
+    make_way,
+    replace_constraint,
+    successor,
     validate,
     validate_op,
     waits,
 )
+from plinth.autogenerate.objects.indexes import is_of_filled
 from plinth.catalog.picture import Catalog, Constraint, Name, Table
 
 
@@ -171,8 +176,31 @@ def _drop_keys_to_unlogged(way: Way, name: Name) -> None:
 
 def _drop_keys(way: Way, name: Name) -> None:
     for key in list(way.at.tables[name].constraints.values()):
-        if key.type == "f" and goes_away(way, name, key) and not _goes_with_table(way, name, key):
+        if key.type != "f" or not goes_away(way, name, key) or _goes_with_table(way, name, key):
+            continue
+        new = _successor(way, name, key)
+        if new is None:
             drop_constraint(way, name, key)
+        elif is_of_filled(way, name, key) and _refers(key) != _refers(new):
+            make_way(way, name, key, new, can_come=_can_come(way, name, new))
+
+
+def _successor(way: Way, name: Name, key: Constraint) -> Constraint | None:
+    """Return the foreign key that takes the place of one that goes, when all that it refers to is there."""
+    if _goes_with_table(way, name, key) or not stands_firm(key, way.before, way.change.after):
+        return None
+    return successor(way, name, key)
+
+
+def _refers(key: Constraint) -> tuple[object, ...]:
+    return key.columns, key.reference.table, key.reference.columns
+
+
+def _can_come(way: Way, name: Name, key: Constraint) -> bool:
+    """Whether a foreign key can be added before rows get values."""
+    target = key.reference.table
+    is_there = target in way.at.tables and stands_firm(key, way.change.after, way.at)
+    return is_there and has_columns(way, name, key)
 
 
 def _goes_with_table(way: Way, name: Name, key: Constraint) -> bool:
@@ -196,6 +224,8 @@ def _add_foreign_keys(way: Way, name: Name, targets: Collection[Name] | None = N
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "f" and waits(standing, constraint):
             validate(way, name, constraint, stood=True)
+        elif standing and standing.type == "f" and _successor(way, name, standing):
+            replace_constraint(way, name, standing, constraint)
         elif constraint.type == "f" and standing is None:
             target = constraint.reference.table
             is_wanted = targets is None or target in targets

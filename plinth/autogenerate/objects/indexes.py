@@ -202,8 +202,12 @@ def is_in_the_way(way: Way, name: Name, part: Piece) -> bool:
     if any(part.name in {*each.constraints, *each.indexes} for each in tables):
         return True
     is_unique = part.unique if isinstance(part, Index) else True
-    filled = {each.name for each in becoming_required(way, name)}
-    return is_unique and not filled.isdisjoint(part.columns)
+    return is_unique and is_of_filled(way, name, part)
+
+
+def is_of_filled(way: Way, name: Name, part: Piece) -> bool:
+    """Whether an index or constraint has a column whose rows get values because it becomes required."""
+    return not {each.name for each in becoming_required(way, name)}.isdisjoint(part.columns)
 
 
 def drop_indexes(way: Way, name: Name, *, early: bool = False) -> None:
