@@ -197,7 +197,10 @@ def drop_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropC
 def comment_op(constraint: Constraint, table: Table, catalog: Catalog) -> SqlOp:
     """Return what puts a comment on a constraint, or takes it off."""
     on = f"CONSTRAINT {quoted(constraint.name)} ON {sql_name(table.name, catalog)}"
-    return SqlOp(comment_sql(on, constraint.comment), f"comment {constraint.name}", table.name)
+    comment = comment_sql(on, constraint.comment)
+    if constraint.type == "n":
+        return NotNullNamesOp([comment], table.name)
+    return SqlOp(comment, f"comment {constraint.name}", table.name)
 
 
 def rename_op(table: Name, old: Constraint, new: str, catalog: Catalog) -> SqlOp:
@@ -238,6 +241,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         Refusal: a NOT NULL constraint differs in more than its name.
     """
     before, after = change.before.tables[name], change.after.tables[name]
+    names = _not_null(before)
     for old in before.constraints.values():
         new = after.constraints.get(old.name)
         if is_constraint_inherited(change, name, old, change.before):
@@ -252,11 +256,11 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
                 drop.if_exists = True
             yield Step(drop).dropping(before.part("constraint", old.name))
     for new in after.constraints.values():
-        old_one = before.constraints.get(new.name)
-        if new.type == "n" or is_constraint_inherited(change, name, new, change.after):
+        old_one = names.get(new.columns) if new.type == "n" else before.constraints.get(new.name)
+        if is_constraint_inherited(change, name, new, change.after) or (new.type == "n" and not old_one):
             continue
         node = after.part("constraint", new.name)
-        is_new = old_one is None or node in forced.changed
+        is_new = new.type != "n" and (old_one is None or node in forced.changed)
         if is_new:
             yield Step(add_op(new, after, change.after)).making(node)
         if new.comment != (None if is_new or old_one is None else old_one.comment):
@@ -267,7 +271,7 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
 
 def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[Step]:
     """Yield what names NOT NULL anew where it isn't inherited any more, or not yet (PostgreSQL 18)."""
-    names = {each.columns: each for each in before.constraints.values() if each.type == "n"}
+    names = _not_null(before)
     for new in after.constraints.values():
         old = names.get(new.columns) if new.type == "n" else None
         if (
@@ -276,6 +280,11 @@ def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[S
             and not is_constraint_inherited(change, after.name, new, change.after)
         ):
             yield Step(rename_op(after.name, old, new.name, change.after), "comment")
+
+
+def _not_null(table: Table) -> dict[tuple[str, ...], Constraint]:
+    """Return the NOT NULL constraints of a table by their columns (PostgreSQL 18)."""
+    return {each.columns: each for each in table.constraints.values() if each.type == "n"}
 
 
 def used(constraint: Constraint) -> str:
@@ -608,6 +617,18 @@ def is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
     return is_constraint_inherited(way.change, name, constraint, way.change.after)
 
 
+def _comment(way: Way, name: Name) -> None:
+    """Say what is said of constraints that are as they should be: that takes nothing from running code."""
+    wanted, table = way.change.after.tables[name].constraints, way.at.tables[name]
+    said = {
+        each.name: replace(each, comment=wanted[each.name].comment)
+        if is_kept(each, wanted.get(each.name))
+        else each
+        for each in table.constraints.values()
+    }
+    way.go(way.with_table(replace(table, constraints=said)))
+
+
 STAGES = (
     # A key is dropped after all that refers to it.
     TableStage(
@@ -618,4 +639,5 @@ STAGES = (
     TableStage("constraints on the table", _add_constraints, ["indexes"]),
     # What says by which index rows are told apart lets go of an old one before.
     TableStage("no constraints that go", drop_constraints, ["chosen indexes"]),
+    TableStage("comments of constraints", _comment, ["foreign keys"]),
 )

@@ -20,6 +20,7 @@ from plinth.autogenerate.change.steps import (
     SqlOp,
     Step,
 )
+from plinth.autogenerate.objects.constraints import comment_ops
 from plinth.catalog.picture import Catalog, Table
 
 
@@ -51,28 +52,36 @@ def not_null_names(change: Change) -> Iterator[Step]:
 
 
 def not_null_name_ops(table: Table, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
-    """Return what gives a column's new NOT NULL constraint its name, if it hasn't got it yet.
+    """Return what gives a column's new NOT NULL constraint its name, if it hasn't got it yet, and a comment.
 
     It may be the usual one, and before PostgreSQL 18 there is none.
     """
     usual = _usual_name(table, column)
     place = sql_name(table.name, catalog)
     own = [
-        each.name
+        each
         for each in table.constraints.values()
         if each.type == "n" and each.columns == (column,) and each.is_local
     ]
+    said = [op for each in own for op in comment_ops(each, table, catalog)]
     if any(_usual_name(table, each.name) == usual for each in table.columns if each.name != column):
-        return [named_by_column(name, table, column, place) for name in own]
+        return [*(named_by_column(each.name, table, column, place) for each in own), *said]
     there = (
         f"SELECT FROM pg_constraint WHERE conname = {literal(usual)} "
         f"AND conrelid = {literal(place)}::regclass"
     )
     rename = f"IF EXISTS ({there}) THEN ALTER TABLE {place} RENAME CONSTRAINT {quoted(usual)}"
     return [
-        SqlOp(f"DO {dollar_quoted(f' BEGIN {rename} TO {quoted(name)}; END IF; END ')}", None, table.name)
-        for name in own
-        if name != usual
+        *(
+            SqlOp(
+                f"DO {dollar_quoted(f' BEGIN {rename} TO {quoted(each.name)}; END IF; END ')}",
+                None,
+                table.name,
+            )
+            for each in own
+            if each.name != usual
+        ),
+        *said,
     ]
 
 

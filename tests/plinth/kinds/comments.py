@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from tests.plinth.kinds.kind import Kind, Models, also, t
+from tests.plinth.kinds.kind import Kind, Models, also, nothing, t
 
 ODD = 'It\'s 100% "odd" :x \\n\nsecond line é'
 
@@ -56,6 +56,19 @@ def _odd(m: MetaData, comment: str | None) -> Table:
         name='T "x"',
         comment=comment,
     )
+
+
+def required(comment: str | None, *, null: bool = False, name: str | None = None) -> Models:
+    """Return models of a table with a NOT NULL constraint that has a comment (PostgreSQL 18)."""
+
+    def made(m: MetaData) -> None:
+        table = t(m, Column("n", Integer, nullable=null, info={"backfill": "1"}))
+        if name:
+            also(table, f"alter table t rename constraint t_n_not_null to {name}")
+        if comment:
+            also(table, f"comment on constraint {name or 't_n_not_null'} on t is '{comment}'")
+
+    return made
 
 
 KINDS = [
@@ -106,5 +119,13 @@ KINDS = [
     Kind("comment.constraint_validated", checked("why", "not valid"), checked("why")),
     Kind("comment.constraint_validated_change", checked("why", "not valid"), checked("why not")),
     Kind("comment.constraint_validated_drop", checked("why", "not valid"), checked(None)),
+    Kind("comment.not_null_add", required(None), required("why"), server=18),
+    Kind("comment.not_null_change", required("why"), required("why not"), server=18),
+    Kind("comment.not_null_drop", required("why", name="given"), required(None, name="given"), server=18),
+    Kind("comment.not_null_comes_with", required(None, null=True), required("why"), server=18),
+    Kind("comment.not_null_goes_with", required("why"), required(None, null=True), server=18),
+    Kind("comment.not_null_and_its_name", required(None, null=True), required("why", name="g"), server=18),
+    Kind("comment.not_null_of_new_column", t, required("why"), server=18),
+    Kind("comment.not_null_of_new_table", nothing, required("why"), server=18),
     Kind("comment.odd_names", lambda m: _odd(m, None), lambda m: _odd(m, "why")),
 ]
