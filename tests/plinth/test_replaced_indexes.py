@@ -8,7 +8,7 @@ from sqlalchemy.engine import URL
 
 from tests.plinth.history import History, psql, rows
 from tests.plinth.judge import dump
-from tests.plinth.kinds.kind import NAMING_CONVENTION
+from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import begun, write
 
@@ -114,3 +114,27 @@ def test_what_rows_new_values_would_break_goes_first(project: Project, empty_eng
     write(history, empty_engine, models(code, sa.UniqueConstraint("code", "id")))
     command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_engine.url, "select code from goods") == [("none",), ("none",)]
+
+
+def test_settings_change_where_the_index_stands(project: Project, empty_engine: Engine) -> None:
+    def filled(factor: int) -> MetaData:
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        table = sa.Table(
+            "goods",
+            metadata,
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("code", sa.Text),
+            sa.Index("ix_goods", "code", postgresql_with={"fillfactor": factor}),
+        )
+        also(table, f"alter table goods add constraint u unique (code) with (fillfactor = {factor})")
+        return metadata
+
+    history = begun(project, empty_engine, filled(70))
+    files = "select relname::text, relfilenode from pg_class where relname in ('u', 'ix_goods') order by 1"
+    stood = rows(empty_engine.url, files)
+    write(history, empty_engine, filled(80))
+    for go, revision, factor in (command.upgrade, "head", 80), (command.downgrade, "-1", 70):
+        go(history.config(empty_engine), revision)
+        assert rows(empty_engine.url, files) == stood
+        options = "select distinct reloptions from pg_class where relname in ('u', 'ix_goods')"
+        assert rows(empty_engine.url, options) == [([f"fillfactor={factor}"],)]

@@ -21,6 +21,7 @@ from plinth.autogenerate.change.quoting import (
     quoted,
     quoted_list,
     schema_of,
+    shown,
     sql_name,
     without_binds,
 )
@@ -219,13 +220,13 @@ def rename_part_op(table: Name, part: Constraint | Index, new: str, catalog: Cat
 
 
 def is_kept(before: Constraint, after: Constraint | None) -> bool:
-    """Whether a constraint is as it should be, its comment aside."""
+    """Whether a constraint is as it should be, its comment and its index's settings aside."""
     return (
         after is not None
         and before.type == after.type
         and before.definition == after.definition
-        and before.options == after.options
         and before.tablespace == after.tablespace
+        and indexes.are_settings(before.options, after.options)
     )
 
 
@@ -263,8 +264,8 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         is_new = new.type != "n" and (old_one is None or node in forced.changed)
         if is_new:
             yield Step(add_op(new, after, change.after)).making(node)
-        if new.comment != (None if is_new or old_one is None else old_one.comment):
-            yield Step(comment_op(new, after, change.after), "comment")
+        for op in _detail_ops(None if is_new else old_one, new, after, change.after):
+            yield Step(op, "comment")
     if before.parents != after.parents:
         yield from _renamed_not_null(change, before, after)
 
@@ -280,6 +281,33 @@ def _renamed_not_null(change: Change, before: Table, after: Table) -> Iterator[S
             and not is_constraint_inherited(change, after.name, new, change.after)
         ):
             yield Step(rename_op(after.name, old, new.name, change.after), "comment")
+
+
+def _detail_ops(
+    before: Constraint | None, after: Constraint, table: Table, catalog: Catalog
+) -> Iterator[SqlOp]:
+    """Yield what else is said of a constraint: its comment, and its index's settings.
+
+    Args:
+        before: what was said of it; None of a new one.
+        after: what should be.
+        table: whose.
+        catalog: the schema that should be.
+
+    Raises:
+        Refusal: it is a partitioned table's, whose indexes take no other settings.
+    """
+    if before and before.options != after.options:
+        if table.partition_key:
+            refuse(
+                "unknown change",
+                f"The index of constraint {after.name} of {shown(table.name, catalog)} gets other storage "
+                "parameters, and PostgreSQL changes none of a partitioned table's: change those of each "
+                "partition's index, by a revision written by hand.",
+            )
+        yield from indexes.setting_ops(before.options, after.options, after.name, table.name, catalog)
+    if after.comment != (before.comment if before else None):
+        yield comment_op(after, table, catalog)
 
 
 def _not_null(table: Table) -> dict[tuple[str, ...], Constraint]:
@@ -454,11 +482,7 @@ def added(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.Mi
 
 def has_plain_index(constraint: Constraint) -> bool:
     """Whether a constraint can stand on an index that was built before (ADD ... USING INDEX)."""
-    return (
-        constraint.type in {"u", "p"}
-        and not constraint.options
-        and " WITHOUT OVERLAPS" not in constraint.definition
-    )
+    return constraint.type in {"u", "p"} and " WITHOUT OVERLAPS" not in constraint.definition
 
 
 def key_index(constraint: Constraint, table: Table) -> Index:
@@ -472,6 +496,8 @@ def key_index(constraint: Constraint, table: Table) -> Index:
         definition += f" INCLUDE ({quoted_list(constraint.include)})"
     if constraint.nulls_not_distinct:
         definition += " NULLS NOT DISTINCT"
+    if constraint.options:
+        definition += f" WITH ({', '.join(constraint.options)})"
     if constraint.tablespace:
         definition += f" TABLESPACE {quoted(constraint.tablespace)}"
     return Index(
@@ -482,6 +508,7 @@ def key_index(constraint: Constraint, table: Table) -> Index:
         include=constraint.include,
         unique=True,
         nulls_not_distinct=constraint.nulls_not_distinct,
+        options=constraint.options,
         tablespace=constraint.tablespace,
         columns=frozenset((*constraint.columns, *constraint.include)),
     )
@@ -617,16 +644,15 @@ def is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
     return is_constraint_inherited(way.change, name, constraint, way.change.after)
 
 
-def _comment(way: Way, name: Name) -> None:
-    """Say what is said of constraints that are as they should be: that takes nothing from running code."""
+def _settle(way: Way, name: Name) -> None:
+    """Say what else is said of constraints that stay: that takes nothing from running code."""
     wanted, table = way.change.after.tables[name].constraints, way.at.tables[name]
-    said = {
-        each.name: replace(each, comment=wanted[each.name].comment)
-        if is_kept(each, wanted.get(each.name))
-        else each
+    said = [
+        replace(each, comment=new.comment, options=new.options)
         for each in table.constraints.values()
-    }
-    way.go(way.with_table(replace(table, constraints=said)))
+        if (new := wanted.get(each.name)) and is_kept(each, new)
+    ]
+    way.go(way.with_table(table.having(*said)))
 
 
 STAGES = (
@@ -639,5 +665,5 @@ STAGES = (
     TableStage("constraints on the table", _add_constraints, ["indexes"]),
     # What says by which index rows are told apart lets go of an old one before.
     TableStage("no constraints that go", drop_constraints, ["chosen indexes"]),
-    TableStage("comments of constraints", _comment, ["foreign keys"]),
+    TableStage("what is said of constraints", _settle, ["foreign keys"]),
 )

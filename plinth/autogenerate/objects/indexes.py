@@ -60,13 +60,49 @@ def storage_options(options: tuple[str, ...]) -> dict[str, int | float | bool | 
     return found
 
 
+# What holds for what is written from then on; other storage parameters say how an index is built.
+_SETTINGS = {
+    "fillfactor",
+    "deduplicate_items",
+    "buffering",
+    "fastupdate",
+    "gin_pending_list_limit",
+    "autosummarize",
+}
+
+
+def are_settings(before: tuple[str, ...], after: tuple[str, ...]) -> bool:
+    """Whether an index that stands can get other storage parameters (ALTER INDEX)."""
+    return all(option.partition("=")[0] in _SETTINGS for option in {*before} ^ {*after})
+
+
+def setting_ops(
+    before: tuple[str, ...], after: tuple[str, ...], index: str, table: Name, catalog: Catalog
+) -> Iterator[SqlOp]:
+    """Yield what gives an index other storage parameters.
+
+    Args:
+        before: those that it has.
+        after: those that it should have.
+        index: its name.
+        table: the index's.
+        catalog: the schema that should be.
+    """
+    old, new = (dict(option.split("=", 1) for option in each) for each in (before, after))
+    name = sql_name(Name(table.schema, index), catalog)
+    if gone := [option for option in old if option not in new]:
+        yield SqlOp(f"ALTER INDEX {name} RESET ({', '.join(gone)})", f"change {index}", table)
+    if changed := [f"{option} = {value}" for option, value in new.items() if old.get(option) != value]:
+        yield SqlOp(f"ALTER INDEX {name} SET ({', '.join(changed)})", f"change {index}", table)
+
+
 def drop_op(index: Index, table: Table, catalog: Catalog) -> ops.DropIndexOp:
     """Return what drops an index."""
     return ops.DropIndexOp(conv(index.name), table.name.name, schema=schema_of(table.name, catalog))
 
 
 def detail_ops(before: Index | None, after: Index, table: Name, catalog: Catalog) -> Iterator[SqlOp]:
-    """Yield what else is said of an index: its comment, and the statistics targets of its expressions.
+    """Yield what else is said of an index: its comment, settings, and statistics targets of its expressions.
 
     Args:
         before: what was said of it; None of a new one.
@@ -77,6 +113,8 @@ def detail_ops(before: Index | None, after: Index, table: Name, catalog: Catalog
     name = sql_name(Name(table.schema, after.name), catalog)
     if after.comment != (before.comment if before else None):
         yield SqlOp(comment_sql(f"INDEX {name}", after.comment), f"comment {after.name}", table)
+    if before:
+        yield from setting_ops(before.options, after.options, after.name, table, catalog)
     old, new = dict(before.statistics if before else ()), dict(after.statistics)
     for number in sorted({*old, *new}):
         if old.get(number) != new.get(number):
@@ -91,8 +129,24 @@ def rename_op(table: Name, old: str, new: str, catalog: Catalog) -> SqlOp:
 
 
 def is_kept(before: Index, after: Index | None) -> bool:
-    """Whether an index is as it should be, its comment aside."""
-    return after is not None and before.definition == after.definition and before.valid
+    """Whether an index is as it should be, its comment and settings aside."""
+    if after is None or not before.valid:
+        return False
+    return before.definition == after.definition or _is_set(before, after)
+
+
+def _is_set(before: Index, after: Index) -> bool:
+    """Whether indexes differ in settings alone; that of a partitioned table takes no others."""
+    heads = [each.definition.partition(" USING ")[0] for each in (before, after)]
+    is_same = replace(before, options=after.options, definition="") == replace(
+        after, definition="", comment=before.comment, statistics=before.statistics
+    )
+    return (
+        is_same
+        and heads[0] == heads[1]
+        and " ON ONLY " not in heads[0]
+        and are_settings(before.options, after.options)
+    )
 
 
 def meaning(index: Index) -> tuple[object, ...]:
@@ -230,6 +284,8 @@ def _add_indexes(way: Way, name: Name) -> None:
             add_index(way, name, index)
         elif not is_kept(old, index):
             replace_index(way, name, old, index)
+        else:
+            way.go(way.with_table(way.at.tables[name].having(index)))
 
 
 def _choose_index(way: Way, name: Name) -> None:

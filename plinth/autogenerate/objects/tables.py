@@ -621,7 +621,7 @@ STAGES = (
     Stage("new objects", _make_what_is_new, ["enums' new values"]),
     # The two before change what the tables are when the rest of the way begins.
     Stage("changes taken apart", _take_apart, ["columns beside old names"]),
-    Stage("the rest", _change_rest, ["what belongs to tables", "comments of constraints"]),
+    Stage("the rest", _change_rest, ["what belongs to tables", "what is said of constraints"]),
     Stage("no tables that go", _drop_tables, ["no columns that go"], is_after=True),
     Stage(
         "all",

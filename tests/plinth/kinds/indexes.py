@@ -165,6 +165,11 @@ KINDS = [
         having(on("name", postgresql_with={"fillfactor": 50})),
         having(on("name", postgresql_with={"fillfactor": 60})),
     ),
+    change(
+        "change_how_it_is_built",
+        having(on("b", **using("brin", postgresql_with={"pages_per_range": 16}))),
+        having(on("b", **using("brin", postgresql_with={"pages_per_range": 32}))),
+    ),
     change("reset_fillfactor", having(on("name", postgresql_with={"fillfactor": 50})), plain),
     change("brin_create", without, having(on("b", **using("brin"))), listed=True),
     change(

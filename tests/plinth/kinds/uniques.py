@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, String, UniqueConstraint, text
+from sqlalchemy import Column, Index, Integer, MetaData, String, UniqueConstraint, text
 
-from tests.plinth.kinds.kind import Kind, Models, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, kept, t
 
 ROWS = ("insert into t (name, n) values ('a', 1), ('b', 2), (null, 3)",)
 
@@ -17,6 +17,16 @@ def unique(*columns: str, **options: Any) -> Any:
     return lambda: UniqueConstraint(*(columns or ("name",)), **options)
 
 
+def filled(factor: int | None) -> Models:
+    """Return models of a unique constraint whose index is filled to a factor."""
+
+    def models(m: MetaData) -> None:
+        options = f"with (fillfactor = {factor})" if factor else ""
+        also(having()(m), f"alter table t add constraint u unique (name) {options}")
+
+    return models
+
+
 def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     return Kind(
         f"unique.{name}", before, after, rows=ROWS, checks=(kept("select count(*) from t", 3),), **options
@@ -24,6 +34,10 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
 
 
 KINDS = [
+    change("with_fillfactor", having(), filled(70)),
+    change("change_fillfactor", filled(70), filled(80)),
+    change("reset_fillfactor", filled(70), filled(None)),
+    change("with_fillfactor_changes", filled(70), having(unique("n", name="u"))),
     change("add", having(), having(unique())),
     change("drop", having(unique()), having(), listed=True),
     change(
