@@ -220,6 +220,7 @@ class Keeper:
             was = f"(SELECT {value} FROM ({row}) AS {quoted(self.turn.table.name)})"  # noqa: S608 - quoted names
         elif value != name:
             was = with_name(value, new.name, was)
+            was = f"({was})" if "||" in value else was  # a cast binds tighter
         cast = f"::{new.type}"
         # As text: json has no equality. A collation may take other values for equal.
         text = '::text COLLATE "C"' if new.collation or old.collation else "::text"

@@ -217,7 +217,7 @@ def _objections_of_key(way: Way, name: Name, columns: Collection[str]) -> Iterat
     elif not set(columns).isdisjoint(key.columns):
         yield "its primary key has the column"
     elif not has_plain_index(key):
-        yield "its primary key has settings, or is temporal"
+        yield "its primary key is temporal"
 
 
 def _objections_of_table(way: Way, name: Name) -> Iterator[str]:

@@ -139,9 +139,8 @@ def _written(blocks: Sequence[_Block], *, plainly: bool) -> Iterator[ops.Migrate
             yield AutocommitOp(_gathered(block.ops, plainly=plainly))
         else:
             if last and not last.is_outside:
-                yield AutocommitOp(
-                    [CommentOp("a commit, so that no lock is held on two tables"), TextOp("pass")]
-                )
+                yield CommentOp("a commit, so that no lock is held on two tables")
+                yield AutocommitOp([TextOp("pass")])
             yield from _gathered(block.ops, plainly=plainly)
         last = block
 

@@ -1,5 +1,6 @@
 """A type that holds less: nothing is cut or rounded without the author's word."""
 
+import re
 from typing import Any
 
 import pytest
@@ -69,3 +70,10 @@ def test_the_authors_word_cuts_old_rows_and_new_ones(changing: Changing) -> None
     assert changing.values("v") == ["plain", "also "]
     changing.downgrade("-1")  # the old column is there again, and nothing has changed since
     assert changing.values("v") == ["plainly too long", "also too long"]
+
+
+def test_the_way_back_compares_what_the_way_up_makes(changing: Changing) -> None:
+    changing.begin(Column("v", Text()), values=("'short'",))
+    text = re.sub(r'["\s]', "", "".join(changing.write(Column("v", String(5)))))
+    assert "(v||rpad('',char_length(v)-5,'.'))::charactervarying(5)" in text
+    assert "(NEW.v_old||rpad('',char_length(NEW.v_old)-5,'.'))::charactervarying(5)" in text

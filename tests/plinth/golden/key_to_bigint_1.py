@@ -30,8 +30,8 @@ def upgrade() -> None:
         "FUNCTION notes_user_id_new()"
     )
     op.execute("ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_new")
+    # a commit, so that no lock is held on two tables
     with op.get_context().autocommit_block():
-        # a commit, so that no lock is held on two tables
         pass
     op.add_column("users", sa.Column("id_new", sa.BigInteger(), nullable=True))
     op.execute(
@@ -190,8 +190,8 @@ def downgrade() -> None:
         "FUNCTION notes_user_id_old()"
     )
     op.execute("ALTER TABLE notes ENABLE ALWAYS TRIGGER notes_user_id_old")
+    # a commit, so that no lock is held on two tables
     with op.get_context().autocommit_block():
-        # a commit, so that no lock is held on two tables
         pass
     op.execute(
         "CREATE FUNCTION users_id_old() RETURNS trigger LANGUAGE plpgsql SET search_path FROM "

@@ -20,8 +20,8 @@ def upgrade() -> None:
     op.execute("ALTER TABLE articles RENAME CONSTRAINT posts_likes_not_null TO articles_likes_not_null")
     op.execute("ALTER TABLE articles RENAME CONSTRAINT posts_state_not_null TO articles_state_not_null")
     op.execute("ALTER TABLE articles RENAME CONSTRAINT pk_posts TO pk_articles")
+    # a commit, so that no lock is held on two tables
     with op.get_context().autocommit_block():
-        # a commit, so that no lock is held on two tables
         pass
     op.alter_column("users", "email", new_column_name="email_address")
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_address")
@@ -30,8 +30,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("ALTER TABLE users RENAME CONSTRAINT uq_users_email_address TO uq_users_email")
     op.alter_column("users", "email_address", new_column_name="email")
+    # a commit, so that no lock is held on two tables
     with op.get_context().autocommit_block():
-        # a commit, so that no lock is held on two tables
         pass
     op.execute("ALTER TABLE articles RENAME CONSTRAINT pk_articles TO pk_posts")
     op.execute("ALTER TABLE articles RENAME CONSTRAINT articles_state_not_null TO posts_state_not_null")
