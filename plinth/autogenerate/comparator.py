@@ -186,8 +186,13 @@ def _subject(
 
 
 def _name_unseen(models: Catalog, connection: Connection) -> None:
-    """Name what the models' own DDL makes and no revision will, unless the database has it already."""
-    found = models.unseen and models.unseen - unseen(connection)
+    """Name what the models' own DDL makes and no revision will, unless the database has it, and alike."""
+    there = unseen(connection) if models.unseen else {}
+    found = [
+        f"{name}, which differs" if name in there else name
+        for name, said in models.unseen.items()
+        if name not in there or there[name] != said
+    ]
     if found:
         log.warning(
             "Autogenerate writes no revision for this, which DDL in the models makes: %s. Write it by hand: "

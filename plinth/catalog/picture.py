@@ -565,7 +565,7 @@ class Catalog:
         others: by kind and name.
         leaned_on: of models: what was copied in before they were made, by name (others by kind and name,
             schemas as text); they don't make it. Not compared.
-        unseen: of models: what they make that isn't shown here. Not compared.
+        unseen: of models: what they make that isn't shown here, with what is said of each. Not compared.
     """
 
     default_schema: str
@@ -577,7 +577,7 @@ class Catalog:
     domains: Mapping[Name, Domain] = field(default_factory=dict)
     others: Mapping[tuple[str, str], Other] = field(default_factory=dict)
     leaned_on: frozenset[tuple[str, str] | str] = field(default=frozenset(), compare=False)
-    unseen: frozenset[str] = field(default=frozenset(), compare=False)
+    unseen: Mapping[str, str | None] = field(default_factory=dict, compare=False)
 
     def column(self, table: Name, name: str) -> Column | None:
         """Return the column of that name; None when there is none, or no such table."""

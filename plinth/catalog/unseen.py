@@ -1,10 +1,12 @@
 """What a database has that a picture of it doesn't show: all rows of all catalogs but those that it reads.
 
 Nothing is listed here but what the picture does show: a kind of object that comes with a later PostgreSQL is
-unseen until it is read.
+unseen until it is read. What such an object is like is told by its rows, with names in the place of the
+numbers that each database has its own of: PostgreSQL says which columns have them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -45,6 +47,30 @@ _SHOWN = f"""
     union all select 'pg_type'::regclass, reltype from pg_class where relkind = 'c'
     """  # noqa: S608 - texts of our own
 
+# What one catalog's columns are, and what the numbers in them mean.
+_COLUMNS = """
+    select a.attrelid, a.attname, a.atttypid::regtype::text from pg_attribute a
+    join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'pg_catalog'::regnamespace and c.relkind = 'r' and a.attnum > 0
+    """
+_REFERENCES = """
+    select fktable::oid, fkcols, pktable::oid::regclass::text from pg_get_catalog_foreign_keys()
+    """
+# A role's password is hidden; a relation's row has what is this database's own; pg_get_expr takes expressions
+# of one table only. The picture shows all of these but user mappings.
+_UNTOLD = ("pg_class", "pg_rewrite", "pg_trigger", "pg_user_mapping")
+_OF_THE_SERVER = ("pg_authid", "pg_database", "pg_tablespace")
+_CONTENT = """
+    select {classid}::oid classid, o.oid objid, concat_ws(chr(10), {values}) content from {catalog} o
+    where ({classid}::oid, o.oid) in (select classid, objid from unseen)
+    """
+_IDENTITY = "select i.type || ' ' || i.identity from pg_identify_object('{catalog}'::regclass, {oid}, 0) i"
+_GRANTED = """(
+    select string_agg(g, ', ' order by g) from aclexplode({acl}) a, concat(
+        case a.grantee when 0 then 'PUBLIC' else pg_get_userbyid(a.grantee) end, ' ', a.privilege_type,
+        case when a.is_grantable then ' WITH GRANT OPTION' end) g
+    where a.grantee <> a.grantor)"""
+
 # Facts of one catalog's rows.
 _OBJECTS = """
     select {classid}::oid classid, o.oid objid, {owner} as owner from {catalog} o where o.oid >= {first}
@@ -74,59 +100,152 @@ _UNSEEN = """
         where (o.classid, o.objid) not in (select classid, objid from extension)
     ),
     unseen as materialized (select * from ours where not is_covered),
-    facts(word, classid, objid, objsubid, more) as (
-        select '', classid, objid, 0, '' from unseen u
+    contents as materialized ({contents}),
+    roots as materialized (
+        select classid, objid from unseen u
         where not exists (
             select from pg_depend d join unseen o on o.classid = d.refclassid and o.objid = d.refobjid
             where d.classid = u.classid and d.objid = u.objid and d.deptype in ('i', 'a')
               and (o.classid, o.objid) <> (u.classid, u.objid))
+    ),
+    parts(root_class, root, classid, objid) as (
+        select classid, objid, classid, objid from roots
+        union select p.root_class, p.root, d.classid, d.objid from pg_depend d
+        join parts p on p.classid = d.refclassid and p.objid = d.refobjid and d.deptype in ('i', 'a')
+    ),
+    facts(word, classid, objid, objsubid, more, content) as (
+        select '', p.root_class, p.root, 0, '', string_agg(c.content, chr(10) order by c.content)
+        from parts p left join contents c using (classid, objid) group by p.root_class, p.root
         union all
-        select 'comment on ', o.classid, o.objid, d.objsubid, ''
+        select 'comment on ', o.classid, o.objid, d.objsubid, '', d.description
         from ours o join pg_description d on d.classoid = o.classid and d.objoid = o.objid
         where o.is_covered and (o.classid, o.objid) not in (select classid, objid from shown)
         union all
-        select 'security label on ', o.classid, o.objid, l.objsubid, ''
+        select 'security label on ', o.classid, o.objid, l.objsubid, '', concat(l.provider, ' ', l.label)
         from ours o join pg_seclabel l on l.classoid = o.classid and l.objoid = o.objid
         union all
-        select 'owner of ', classid, objid, 0, ', ' || pg_get_userbyid(owner)
+        select 'owner of ', classid, objid, 0, ', ' || pg_get_userbyid(owner), null
         from ours where owner <> (select oid from pg_roles where rolname = current_user)
             and (classid, objid) in (select classid, objid from shown)
         union all
-        select 'privileges on ', p.classid, p.objid, p.objsubid, coalesce((
-            select ' for ' || string_agg(distinct case a.grantee when 0 then 'PUBLIC'
-                                                  else pg_get_userbyid(a.grantee) end, ', ')
-            from aclexplode(p.acl) a where a.grantee <> a.grantor), '')
+        select 'privileges on ', p.classid, p.objid, p.objsubid,
+            ' for ' || case a.grantee when 0 then 'PUBLIC' else pg_get_userbyid(a.grantee) end,
+            -- Whom something was granted to may have lost what everybody had.
+            concat_ws(' PUBLIC: ', a.granted, max(a.granted) filter (where a.grantee = 0)
+                      over (partition by p.classid, p.objid, p.objsubid))
         from ({privileges}) p
         left join pg_init_privs i on i.classoid = p.classid and i.objoid = p.objid and i.objsubid = p.objsubid
+        left join lateral (
+            select a.grantee, string_agg(distinct concat(
+                a.privilege_type, case when a.is_grantable then ' WITH GRANT OPTION' end), ', ') granted
+            from aclexplode(p.acl) a
+            where a.grantee <> a.grantor and (a.grantee, a.privilege_type, a.is_grantable) not in (
+                select b.grantee, b.privilege_type, b.is_grantable from aclexplode(i.initprivs) b)
+            group by a.grantee
+        ) a on true
         where p.acl is distinct from i.initprivs and (p.objid < {first} or (p.classid, p.objid) in (
-            select classid, objid from ours where is_covered))
+            select classid, objid from ours where classid <> 'pg_default_acl'::regclass))
         union all
-        select 'rows of ', 'pg_class'::regclass, oid, 0, '' from pg_class
+        select 'rows of ', 'pg_class'::regclass, oid, 0, '', null from pg_class
         where relkind = 'r' and oid >= {first} and pg_relation_size(oid) > 0
     )
-    select f.word || i.type || ' ' || i.identity || f.more
+    select concat(f.word, i.type, ' ', i.identity, f.more), string_agg(f.content, chr(10) order by f.content)
     from facts f cross join lateral pg_identify_object(f.classid, f.objid, f.objsubid) i
     where coalesce(i.schema, i.identity) !~ '^(pg_(toast|temp)|information_schema$|plinth$)'
+    group by 1
     """
 
 
-def unseen(connection: Connection) -> frozenset[str]:
+@dataclass(frozen=True)
+class _References:
+    """What the numbers in one catalog's columns mean.
+
+    Args:
+        types: of the columns.
+        catalogs: of which columns have objects' numbers.
+        columns: those that have numbers of a table's columns, and the ones that have the table.
+    """
+
+    types: dict[str, str] = field(default_factory=dict)
+    catalogs: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+def unseen(connection: Connection) -> Mapping[str, str | None]:
     """Return what a database has that `read_catalog` doesn't show, each as PostgreSQL identifies it.
 
     Objects, comments, security labels, owners other than the session's role, privileges, and which tables
-    have rows. What belongs to an extension is left out.
+    have rows; with what is said of each, to be compared. What belongs to an extension is left out.
 
     Args:
         connection: in a transaction or not; its settings are left as they were.
     """
-    catalogs: Catalogs = [(*row,) for row in connection.exec_driver_sql(_CATALOGS)]
-    statement = _UNSEEN.format(
-        objects=" union all ".join(_objects(catalogs)),
-        shown=_SHOWN,
-        privileges=" union all ".join(_privileges(catalogs)),
-        first=_FIRST_OID,
-    )
-    return frozenset(connection.exec_driver_sql(statement.replace("%", "%%")).scalars())
+    was_in_transaction = connection.in_transaction()
+    savepoint = connection.begin_nested()
+    try:
+        connection.exec_driver_sql("select set_config('search_path', '', true)")  # all names are whole
+        catalogs: Catalogs = [(*row,) for row in connection.exec_driver_sql(_CATALOGS)]
+        statement = _UNSEEN.format(
+            objects=" union all ".join(_objects(catalogs)),
+            shown=_SHOWN,
+            contents=" union all ".join(_contents(catalogs, _references(connection))),
+            privileges=" union all ".join(_privileges(catalogs)),
+            first=_FIRST_OID,
+        )
+        return dict(map(tuple, connection.exec_driver_sql(statement.replace("%", "%%"))))
+    finally:
+        savepoint.rollback()  # the setting goes with it
+        if not was_in_transaction:
+            connection.rollback()
+
+
+def _references(connection: Connection) -> dict[int, _References]:
+    found: dict[int, _References] = {}
+    for catalog, column, type_ in connection.exec_driver_sql(_COLUMNS):
+        found.setdefault(catalog, _References()).types[column] = type_
+    for catalog, columns, other in connection.exec_driver_sql(_REFERENCES):
+        if len(columns) == 1:
+            found[catalog].catalogs[columns[0]] = other
+        elif other == "pg_attribute":
+            found[catalog].columns[columns[-1]] = columns[0]
+    return found
+
+
+def _contents(catalogs: Catalogs, references: Mapping[int, _References]) -> Iterator[str]:
+    for oid, name, owner, _ in catalogs:
+        if name not in _UNTOLD:
+            told = references[oid]
+            values = [
+                f"'{column}: ' || {value}"
+                for column in sorted(told.types.keys() - {"oid", owner})
+                if (value := _value(column, told, name))
+            ]
+            yield _CONTENT.format(classid=oid, catalog=name, values=", ".join(values))
+
+
+def _value(column: str, told: _References, catalog: str) -> str | None:
+    """Return SQL for what stands in a column, the same in each database; None where that can't be told."""
+    place, type_, other = f"o.{column}", told.types[column], told.catalogs.get(column)
+    if column in told.columns:
+        numbers = f"{place}::smallint[]" if type_ != "smallint" else f"array[{place}]"
+        names = f"select attname from pg_attribute where attrelid = o.{told.columns[column]}"  # noqa: S608
+        return f"array({names} and attnum = any({numbers}) order by attname)::text"
+    if other is not None:
+        if other in _OF_THE_SERVER:
+            return None
+        if type_ in {"oidvector", "oid[]"}:
+            each = _IDENTITY.format(catalog=other, oid="r.oid")
+            listed = f"unnest({place}::oid[]) with ordinality r(oid, place)"
+            return f"array(select ({each}) from {listed} order by r.place)::text"  # noqa: S608
+        return f"({_IDENTITY.format(catalog=other, oid=f'nullif({place}::oid, 0::oid)')})"
+    if type_ == "aclitem[]":
+        return _GRANTED.format(acl=place) if catalog == "pg_default_acl" else None
+    if type_ == "pg_node_tree":
+        relation = next((each for each, of in told.catalogs.items() if of == "pg_class"), None)
+        return relation and f"pg_get_expr({place}, o.{relation})"
+    if type_ == "text[]":
+        return f"array(select unnest({place}) order by 1)::text"
+    return f"{place}::text"
 
 
 def _objects(catalogs: Catalogs) -> Iterator[str]:

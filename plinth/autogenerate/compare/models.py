@@ -133,15 +133,15 @@ def models_catalog(
             prerequisites.make(connection, default, first)
             with engine.connect() as reader:
                 copied = read(reader, default)
-                others = unseen(reader) if is_copy else frozenset()
+                others = unseen(reader) if is_copy else {}
             for each in several:
                 # What an enum or a sequence is shared by may lie in another metadata.
                 each.create_all(connection, checkfirst=SHARED)
             prerequisites.give_sequences_back(connection, standing, first)
             with engine.connect() as reader:
                 made = read(reader, default)
-                further = unseen(reader) - others
-            own = in_words_of(several, _without(made, copied), target.dialect)
+                further = dict(unseen(reader).items() - others.items())
+            own = _granting_nothing(in_words_of(several, _without(made, copied), target.dialect))
             return replace(own, leaned_on=_leaned_on(copied, made), unseen=further)
 
     def make_on_copy(error: DBAPIError) -> Catalog:
@@ -192,6 +192,11 @@ def _without(made: Catalog, copied: Catalog) -> Catalog:
     }
     tables = {name: table for name, table in made.tables.items() if name not in copied.tables}
     return replace(made, tables=tables, others=others)
+
+
+def _granting_nothing(made: Catalog) -> Catalog:
+    """Return what models make without privileges: these are `unseen`, and granted by hand."""
+    return replace(made, others={key: replace(each, privileges=()) for key, each in made.others.items()})
 
 
 def _leaned_on(copied: Catalog, made: Catalog) -> frozenset[tuple[str, str] | str]:
