@@ -1,5 +1,6 @@
 """What an error of the server is about: its code, its words, and what to do if no statement is to blame."""
 
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -37,6 +38,9 @@ _ADVICE = {
 }
 
 
+_POINTED_AT = re.compile(r"^LINE \d+: .*\n *\^ *$", re.MULTILINE)
+_PART = re.compile(r"\n(?:DETAIL|HINT|CONTEXT):", re.MULTILINE)
+
 _ROWS_HIDDEN = (
     "Row security would hide rows from this role, and the revision would pass over them: let a role with "
     "BYPASSRLS migrate, or the table's owner without FORCE. A revision that means only the rows which it "
@@ -59,6 +63,13 @@ def words(error: BaseException) -> str:
     """Return PostgreSQL's own words, the detail among them, as one line that ends as a sentence does."""
     line = " ".join(str(origin(error)).split()).rstrip(".")
     return line if line.endswith("?") else f"{line}."
+
+
+def in_sentences(text: str) -> str:
+    """Return what PostgreSQL says in lines as sentences, without the place that it points at."""
+    parts = _PART.split(_POINTED_AT.sub("", text.strip()))
+    lines = (" ".join(each.split()) for each in parts)
+    return " ".join(each if each.endswith((".", "?", "!", ":")) else f"{each}." for each in lines if each)
 
 
 def advice(error: BaseException) -> str | None:

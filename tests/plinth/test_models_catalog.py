@@ -184,6 +184,14 @@ def test_what_a_listener_makes_is_not_copied_in_and_not_kept(target: Connection,
     [
         (sa.Column("broken", sa.Text, server_default=text("no_such_function()")), "no_such_function"),
         (sa.Column("broken", sa.types.NullType()), "broken"),
+        (
+            sa.Column("broken", CITEXT),
+            r'orders: type "citext" does not exist\. If an extension has it: op\.execute\(.CREATE EXTENSION',
+        ),
+        (
+            sa.Column("broken", sa.Text, server_default=text("upper(1)")),
+            r"orders: function upper\(integer\) does not exist\. No function matches .*\. If an extension",
+        ),
     ],
 )
 def test_an_error_names_the_object(target: Connection, column: "sa.Column[str]", words: str) -> None:

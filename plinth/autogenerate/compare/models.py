@@ -32,12 +32,18 @@ from plinth.scratch.cache import remembered
 from plinth.scratch.copying import CopyError, Entry, copy_schema
 from plinth.scratch.databases import place_of, scratch_database
 from plinth.scratch.prerequisites import Prerequisite
+from plinth.server_errors import in_sentences, sqlstate
 
 log = logging.getLogger(__name__)
 
 # What create_all() looks for before it makes it; SQLAlchemy 2.0 looks for all or nothing.
 SHARED: Any = ddl.CheckFirst.TYPES | ddl.CheckFirst.SEQUENCES if hasattr(ddl, "CheckFirst") else True
 
+_UNKNOWN = ("42704", "42883")  # a type, an operator class or the like; a function or operator
+_EXTENSION = (
+    "If an extension has it: op.execute('CREATE EXTENSION …') in a revision written by hand, applied before "
+    "this; or the same in the models, by DDL that listens to before_create."
+)
 _THERE_ALREADY = (
     errors.DuplicateObject,
     errors.DuplicateFunction,
@@ -213,8 +219,8 @@ def _explained() -> Iterator[None]:
         yield
     except DBAPIError as error:
         first = (error.statement or "").strip().partition("\n")[0].rstrip(" (")
-        words = f"{first}: {' '.join(str(error.orig).split())}"
-        raise ModelsError(f"The models can't be created. {words}") from error
+        words = f"The models can't be created. {first}: {in_sentences(str(error.orig))}"
+        raise ModelsError(f"{words} {_EXTENSION}" if sqlstate(error) in _UNKNOWN else words) from error
     except SQLAlchemyError as error:
         raise ModelsError(f"The models can't be created. {' '.join(str(error.args[0]).split())}") from error
 
