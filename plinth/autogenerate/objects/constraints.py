@@ -608,16 +608,19 @@ def successor(way: Way, name: Name, constraint: Constraint) -> Constraint | None
     found = wanted.primary_key if constraint.type == "p" else wanted.constraints.get(constraint.name)
     if found is None or found.type != constraint.type or is_handed_on(way, name, found):
         return None
-    return None if constraint.type == "c" and _has_heirs_own(way, name, constraint.name) else found
+    return None if constraint.type == "c" and _is_shared(way, name, constraint.name) else found
 
 
-def _has_heirs_own(way: Way, name: Name, check: str) -> bool:
-    """Whether what inherits from a table has a check of that name that doesn't go with the table's."""
-    return any(
-        name in ancestors(each.name, way.at)
-        and check in each.constraints
-        and each.constraints[check].is_local
-        for each in way.at.tables.values()
+def _is_shared(way: Way, name: Name, check: str) -> bool:
+    """Whether tables of which one inherits from the other each have a check of that name of their own.
+
+    All of them go before the first one comes: what is inherited is merged with what is there.
+    """
+    before = way.before
+    heirs = [table for table in before.tables.values() if name in ancestors(table.name, before)]
+    above = [before.tables[each] for each in ancestors(name, before) if each in before.tables]
+    return any(check in each.constraints for each in above) or any(
+        check in each.constraints and each.constraints[check].is_local for each in heirs
     )
 
 

@@ -81,7 +81,19 @@ def _inherited(*columns: str) -> Models:
     return made
 
 
+def _each(sql: str) -> Models:
+    """Return models of a table with a check, and of an heir without columns that has it as its own, too."""
+
+    def made(m: MetaData) -> None:
+        table = t(m, Column("n", Integer), CheckConstraint(sql, name="positive"))
+        heir = Table("heir", m, CheckConstraint(sql, name="positive"), postgresql_inherits="t")
+        heir.add_is_dependent_on(table)
+
+    return made
+
+
 KINDS = [
+    Kind("heir.check_of_the_heir_changes", _each("n > 0"), _each("n > 1"), convention=False),
     Kind(
         "heir.not_null_of_all",
         places(),
@@ -124,6 +136,17 @@ KINDS = [
         downgrade_may_stop=True,
     ),
     *both("check_of_all", places(), places(lambda: CheckConstraint("n > 0", name="positive"))),
+    *both(
+        "check_of_each_changes",
+        places(
+            lambda: CheckConstraint("n > 0", name="positive"),
+            cities=(lambda: CheckConstraint("n > 0", name="positive"),),
+        ),
+        places(
+            lambda: CheckConstraint("n > -1", name="positive"),
+            cities=(lambda: CheckConstraint("n > -1", name="positive"),),
+        ),
+    ),
     *both(
         "check_of_some",
         places(),
