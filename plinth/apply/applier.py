@@ -526,8 +526,6 @@ class _Applier:
             if not self._stamps:
                 self._heads = tuple(self._writer.heads)
                 self._done = number + 1
-                if self._done < len(planned):
-                    self._online.renew_settings()
             self._backoff.start_again()
 
     def _plan(self, heads: Sequence[str], context: MigrationContext) -> dict[str, Entry] | None:
@@ -561,6 +559,8 @@ class _Applier:
         def looked_after(**arguments: object) -> None:
             try:
                 with self._online.unwatched():
+                    if self._done:  # whatever the one before has set
+                        self._online.give_settings()
                     losses.hold(self._connection, empty)
                 self._online.mark()
                 run(**arguments)

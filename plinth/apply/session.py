@@ -71,7 +71,7 @@ def prepared(
         **dict([SEES_ALL_ROWS]),
         **dict(zip(("lock_timeout", "statement_timeout"), timeouts, strict=True)),
         "application_name": f"alembic {command}",
-        "client_connection_check_interval": "1s",
+        "client_connection_check_interval": "250ms",
     }
     try:
         before = _prepare(connection, wanted)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 SHORTEST_INTERVAL = 0.005  # seconds
 LONGEST_INTERVAL = 0.5  # seconds
 LONG_WAIT = 2.0  # seconds after which a wait without a timeout is worth a line
-LAST_RESORT = 10.0  # seconds that the server waits longer for a lock
+LAST_RESORT = 5.0  # seconds that the server waits longer for a lock
 
 # As who has logged in: what another role's session does isn't shown, and not cancelled either. What is set by
 # the first statement of a text ends with the text.
@@ -214,7 +214,8 @@ class Watcher:
 
     def _ask(self, *queries: str) -> list[list[tuple[Any, ...]]]:
         """Return the rows of queries."""
-        given = {"pid": self._pid, "timeout": self._timeout}
+        # Sooner by a look: it waits no longer than it may.
+        given = {"pid": self._pid, "timeout": self._timeout - self._interval}
         cursor = self._session.execute("; ".join([_AS_ONESELF, *queries]).format_map(given).encode())
         return [cursor.fetchall() for _ in queries if cursor.nextset()]
 
