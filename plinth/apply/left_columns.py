@@ -133,16 +133,18 @@ def looked_after(connection: Connection) -> Iterator[None]:
     exchanged: list[tuple[str, str, str]] = []
     states: dict[tuple[str, str], tuple[str, str]] = {}
     views: dict[str, _View] = {}
-    aside_still: list[tuple[str, str, str]] = []  # unless the revision drops them in this transaction
+    tables: set[str] = set()
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
         if found := text.matches(f"{_ALTER} rename [column] <old> to <new>"):
             table, old, new = found["table"], found["old"], found["new"]
             if (aside := left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
-                _carry_over(driver_session(conn), _CARRIED, table, aside, old)
+                session = driver_session(conn)
+                _refuse(session, table, new, aside)
+                _carry_over(session, _CARRIED, table, aside, old)
                 exchanged.append((table, aside, new))
-                aside_still.append((table, aside, new))
+                tables.add(table)
             left[*parts(table), plain(old)] = new
         elif found := text.begins("create trigger <name> before insert or update on <table>"):
             if plain(found["name"]).endswith(_KEPT):
@@ -169,9 +171,7 @@ def looked_after(connection: Connection) -> Iterator[None]:
         hand_on(conn)
         for (table, name), was in states.items():
             _carry_state(driver_session(conn), table, name, was)
-        for table, old, new in aside_still:
-            _refuse(driver_session(conn), table, new, old)
-        for view, had in views.items() if aside_still else ():
+        for view, had in views.items() if tables else ():
             had.refuse_loss(driver_session(conn), view)
         forget(conn)
 
@@ -181,7 +181,7 @@ def looked_after(connection: Connection) -> Iterator[None]:
         exchanged.clear()
         states.clear()
         views.clear()
-        aside_still.clear()
+        tables.clear()
 
     with listening(
         (connection, "before_cursor_execute", before),
@@ -268,7 +268,7 @@ def _refuse(session: "psycopg.Connection[Any]", table: str, column: str, left: s
             "go with it. Make it on the column of the other name, drop it, and run the same command again."
             if left is None
             else "stay with the old column, which nothing writes any more. Drop it, run the same command "
-            "again, and make it anew then."
+            "again, and make it anew then; or let the revision itself drop it before it renames the column."
         )
         raise LeftColumnError(
             f"{names} stands on {table}.{column}, and no revision knows of it: it would {what}"

@@ -352,10 +352,11 @@ class Recorder:
             self._looked = self._before  # it is going to fail again, where the revision sees it
         finally:
             raw.execute("rollback")
+        # A backfill in one block commits each batch, which it can't do in a transaction, if it finds rows.
+        whole = lexed(statement).with_blocks(lambda each: "NULL" if each.begins("commit") else None)
+        self._commits |= whole != statement
         if self._looked:
             return True
-        # A backfill in one block commits each batch, which it can't do in a transaction.
-        whole = lexed(statement).with_blocks(lambda each: "NULL" if each.begins("commit") else None)
         return whole != statement and self._try(raw, whole, parameters, executemany=executemany)
 
     @staticmethod

@@ -143,6 +143,8 @@ DECLARE had text[] := nullif(current_setting('{noted}', true), ''); has text[]; 
     END LOOP;
     PERFORM set_config('{noted}', '', true);
 """
+_LONG = 40  # characters of names in a line before a further one
+_BREAK = "\n" + 12 * " "
 
 
 def handed_on(tables: Collection[str], but: Collection[str]) -> SqlOp:
@@ -167,5 +169,10 @@ def lock_view(view: str) -> SqlOp:
 
 def array(names: Collection[str]) -> str:
     """Return names as a literal of an array has them."""
-    escaped = (each.replace("\\", "\\\\").replace('"', '\\"') for each in names)
-    return "{" + ",".join(f'"{each}"' for each in escaped) + "}"
+    found, length = "", 0
+    for each in names:
+        escaped = each.replace("\\", "\\\\").replace('"', '\\"')
+        is_long = length > _LONG  # what stands between names counts for nothing
+        found += f'{"," * bool(found)}{_BREAK * is_long}"{escaped}"'
+        length = len(escaped) + (0 if is_long else length)
+    return f"{{{found}}}"

@@ -105,9 +105,10 @@ DECLARE more text; BEGIN
         HAVING count(*) = 1
     ) found (what) WHERE what <> ALL ({known}::text[]);
     IF more IS NOT NULL THEN
-        RAISE USING ERRCODE = '55000', MESSAGE = format('%s stands on %s, or differs there, and no revision '
-            'knows of it: it would go when a new table takes its place. Drop it, run the same command again, '
-            'and make it anew then.', more, {old});
+        RAISE USING ERRCODE = '55000', MESSAGE = format(
+            '%s stands on %s, or differs there, and no revision knows of it: it would go when '
+            'a new table takes its place. Drop it, run the same command again, and make it anew then.',
+            more, {old});
     END IF;
 """
 # By these it is the same table for whoever has it, before the old one goes.

@@ -150,66 +150,77 @@ def upgrade() -> None:
         PERFORM set_config('plinth.had', '', true);
     END $$
     """
-    look = """
-    DO $$ DECLARE more text; BEGIN
-        WITH RECURSIVE own (class, id) AS (
-            SELECT 'pg_class'::regclass::oid, 'users'::regclass::oid
-            UNION SELECT classid, objid FROM own JOIN pg_depend ON (refclassid, refobjid) = (class, id)
-            WHERE deptype IN ('a', 'i')
-        ), standing (class, id, relation) AS (
-            SELECT class, id, id FROM own WHERE id = 'users'::regclass
-            UNION SELECT CASE rulename WHEN '_RETURN' THEN 'pg_class'::regclass ELSE classid END,
-                CASE rulename WHEN '_RETURN' THEN ev_class ELSE objid END,
-                CASE rulename WHEN '_RETURN' THEN ev_class END
-            FROM standing JOIN pg_class c ON c.oid = relation JOIN pg_type t ON t.oid = reltype
-            JOIN pg_depend ON (refclassid, refobjid) IN
-                (('pg_class'::regclass, c.oid), ('pg_type'::regclass, t.oid), ('pg_type'::regclass, typarray))
-            LEFT JOIN pg_rewrite r ON (classid, objid) = (r.tableoid, r.oid)
-            WHERE deptype = 'n' OR deptype = 'a' AND relkind <> 'r'
-        ) SELECT string_agg(DISTINCT what, ', ') INTO more FROM (
-            SELECT 'index ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
-            WHERE indrelid = 'users'::regclass AND NOT EXISTS (
-                SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
-            UNION ALL SELECT 'the tablespace of ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid
-            WHERE indrelid = 'users'::regclass AND reltablespace <> 0
-            UNION ALL SELECT 'constraint ' || conname FROM pg_constraint
-            WHERE 'users'::regclass IN (conrelid, confrelid) AND contype NOT IN ('n', 't') AND conparentid = 0
-            UNION ALL SELECT concat(type, ' ', object_names[cardinality(object_names)])
-            FROM standing, pg_identify_object_as_address(class, id, 0) WHERE (class, id) NOT IN (TABLE own)
-                AND class NOT IN ('pg_constraint'::regclass, 'pg_attrdef'::regclass)
-            UNION ALL SELECT 'extension ' || extname FROM own JOIN pg_depend ON (classid, objid) = (class, id)
-            JOIN pg_extension x ON (refclassid, refobjid) = (x.tableoid, x.oid) WHERE deptype IN ('e', 'x')
-            UNION ALL SELECT 'publication ' || pubname FROM pg_publication_tables
-            WHERE format('%I.%I', schemaname, tablename)::regclass = 'users_new'::regclass
-            UNION ALL SELECT 'a subscription' FROM pg_subscription_rel WHERE srrelid = 'users'::regclass
-            UNION ALL SELECT 'table ' || inhparent::regclass FROM pg_inherits
-                WHERE inhrelid = 'users'::regclass
-            UNION ALL SELECT 'row security that hides rows from ' || current_user
-            WHERE row_security_active('users')
-            UNION ALL SELECT 'a tablespace, access method, persistence or type'
-            FROM pg_class WHERE oid IN ('users'::regclass, 'users_new'::regclass)
-            GROUP BY reltablespace, relam, relpersistence, reloftype HAVING count(*) = 1
-            UNION ALL SELECT 'column ' || attname FROM pg_attribute
-            WHERE attrelid = 'users'::regclass AND attnum > 0 AND NOT attisdropped
-                AND attname <> ALL ('{"email","id","name"}'::text[])
-            UNION ALL SELECT 'column ' || attname FROM pg_attribute
-            LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-            WHERE attrelid IN ('users'::regclass, 'users_new'::regclass) AND attnum > 0 AND NOT attisdropped
-                AND attname <> ALL ('{"shout"}'::text[])
-            GROUP BY attname, atttypid, atttypmod, attcollation, attnotnull, attgenerated,
-                CASE WHEN attname <> ALL ('{}'::text[]) THEN attidentity END, pg_get_expr(adbin, adrelid)
-            HAVING count(*) = 1
-        ) found (what)
-            WHERE what <> ALL
-            ('{"constraint fk_notes_user_id_users","constraint pk_users","constraint uq_users_email","constraint users_id_not_null"}'::text[]);
-        IF more IS NOT NULL THEN
-            RAISE USING ERRCODE = '55000', MESSAGE =
-                format('%s stands on %s, or differs there, and no revision '
-                'knows of it: it would go when a new table takes its place. Drop it, run the same command again, '
-                'and make it anew then.', more, 'users');
-        END IF;
-    END $$
-    """
+    look = (
+        "DO $$ DECLARE more text; BEGIN\n"
+        "    WITH RECURSIVE own (class, id) AS (\n"
+        "        SELECT 'pg_class'::regclass::oid, 'users'::regclass::oid\n"
+        "        UNION SELECT classid, objid FROM own JOIN pg_depend ON (refclassid, refobjid) = "
+        "(class, id)\n"
+        "        WHERE deptype IN ('a', 'i')\n"
+        "    ), standing (class, id, relation) AS (\n"
+        "        SELECT class, id, id FROM own WHERE id = 'users'::regclass\n"
+        "        UNION SELECT CASE rulename WHEN '_RETURN' THEN 'pg_class'::regclass ELSE classid END,\n"
+        "            CASE rulename WHEN '_RETURN' THEN ev_class ELSE objid END,\n"
+        "            CASE rulename WHEN '_RETURN' THEN ev_class END\n"
+        "        FROM standing JOIN pg_class c ON c.oid = relation JOIN pg_type t ON t.oid = reltype\n"
+        "        JOIN pg_depend ON (refclassid, refobjid) IN\n"
+        "            (('pg_class'::regclass, c.oid), ('pg_type'::regclass, t.oid), "
+        "('pg_type'::regclass, typarray))\n"
+        "        LEFT JOIN pg_rewrite r ON (classid, objid) = (r.tableoid, r.oid)\n"
+        "        WHERE deptype = 'n' OR deptype = 'a' AND relkind <> 'r'\n"
+        "    ) SELECT string_agg(DISTINCT what, ', ') INTO more FROM (\n"
+        "        SELECT 'index ' || relname FROM pg_index JOIN pg_class ON oid = indexrelid\n"
+        "        WHERE indrelid = 'users'::regclass AND NOT EXISTS (\n"
+        "            SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))\n"
+        "        UNION ALL SELECT 'the tablespace of ' || relname FROM pg_index JOIN pg_class ON "
+        "oid = indexrelid\n"
+        "        WHERE indrelid = 'users'::regclass AND reltablespace <> 0\n"
+        "        UNION ALL SELECT 'constraint ' || conname FROM pg_constraint\n"
+        "        WHERE 'users'::regclass IN (conrelid, confrelid) AND contype NOT IN ('n', 't') "
+        "AND conparentid = 0\n"
+        "        UNION ALL SELECT concat(type, ' ', object_names[cardinality(object_names)])\n"
+        "        FROM standing, pg_identify_object_as_address(class, id, 0) WHERE (class, id) NOT "
+        "IN (TABLE own)\n"
+        "            AND class NOT IN ('pg_constraint'::regclass, 'pg_attrdef'::regclass)\n"
+        "        UNION ALL SELECT 'extension ' || extname FROM own JOIN pg_depend ON (classid, "
+        "objid) = (class, id)\n"
+        "        JOIN pg_extension x ON (refclassid, refobjid) = (x.tableoid, x.oid) WHERE deptype "
+        "IN ('e', 'x')\n"
+        "        UNION ALL SELECT 'publication ' || pubname FROM pg_publication_tables\n"
+        "        WHERE format('%I.%I', schemaname, tablename)::regclass = 'users_new'::regclass\n"
+        "        UNION ALL SELECT 'a subscription' FROM pg_subscription_rel WHERE srrelid = "
+        "'users'::regclass\n"
+        "        UNION ALL SELECT 'table ' || inhparent::regclass FROM pg_inherits WHERE inhrelid "
+        "= 'users'::regclass\n"
+        "        UNION ALL SELECT 'row security that hides rows from ' || current_user\n"
+        "        WHERE row_security_active('users')\n"
+        "        UNION ALL SELECT 'a tablespace, access method, persistence or type'\n"
+        "        FROM pg_class WHERE oid IN ('users'::regclass, 'users_new'::regclass)\n"
+        "        GROUP BY reltablespace, relam, relpersistence, reloftype HAVING count(*) = 1\n"
+        "        UNION ALL SELECT 'column ' || attname FROM pg_attribute\n"
+        "        WHERE attrelid = 'users'::regclass AND attnum > 0 AND NOT attisdropped\n"
+        '            AND attname <> ALL (\'{"email","id","name"}\'::text[])\n'
+        "        UNION ALL SELECT 'column ' || attname FROM pg_attribute\n"
+        "        LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum\n"
+        "        WHERE attrelid IN ('users'::regclass, 'users_new'::regclass) AND attnum > 0 AND "
+        "NOT attisdropped\n"
+        "            AND attname <> ALL ('{\"shout\"}'::text[])\n"
+        "        GROUP BY attname, atttypid, atttypmod, attcollation, attnotnull, attgenerated,\n"
+        "            CASE WHEN attname <> ALL ('{}'::text[]) THEN attidentity END, "
+        "pg_get_expr(adbin, adrelid)\n"
+        "        HAVING count(*) = 1\n"
+        '    ) found (what) WHERE what <> ALL (\'{"constraint fk_notes_user_id_users","constraint '
+        'pk_users",\n'
+        '            "constraint uq_users_email","constraint users_id_not_null"}\'::text[]);\n'
+        "    IF more IS NOT NULL THEN\n"
+        "        RAISE USING ERRCODE = '55000', MESSAGE = format(\n"
+        "            '%s stands on %s, or differs there, and no revision knows of it: it would go when '\n"
+        "            'a new table takes its place. Drop it, run the same command again, and make "
+        "it anew then.',\n"
+        "            more, 'users');\n"
+        "    END IF;\n"
+        "END $$"
+    )
     # A new table takes the place of users: PostgreSQL adds no stored generated column otherwise
     # without writing it anew while nobody can use it. Until then a trigger keeps the two equal.
     op.execute(
