@@ -79,11 +79,11 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
         connection = stack.enter_context(on_our_driver_too(given))
 
         def look(place: Connection, made: Catalog | None = None) -> Comparison | None:
-            subject = subject_of(context, place, command, made)
             if command.name == "check":
-                _check(context, subject)
+                _check(context, subject_of(context, place, command, made))
                 return None
             with questions.collected(context):
+                subject = subject_of(context, place, command, made)
                 found = _compare(context, place, subject)
             if found and made:
                 there = history_of(context.migration_context).read(connection)
