@@ -47,6 +47,7 @@ from plinth.apply.steps import (
     undoes,
     with_callback,
 )
+from plinth.apply.waits import LockTimeout
 from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
@@ -321,6 +322,8 @@ class _Applier:
         """
         if session.is_lost(self._connection, error):
             raise self.lost(error) from error
+        if is_cancelled(error) and self._watcher.has_ended_a_wait():
+            error = LockTimeout()  # a statement of our own, which nobody else has judged
         session.roll_back(self._connection)
         self._online.clean_up(self._lock.session)
         during = self._during()

@@ -111,6 +111,7 @@ class Watcher:
         self._bound = bound
         self._timeout = bound().total_seconds()
         self._interval = min(max(self._timeout / 5, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+        self._patience = self._timeout - self._interval  # the next look may come too late
         self._batches = batches
         self._rows: dict[str, int | None] = {}  # of the table that a statement updates
         self._display = display
@@ -152,7 +153,7 @@ class Watcher:
             LockError: there is nobody any more who would know.
         """
         now = time.time()
-        if not self._timeout or (not self._ended_a_wait and 0 <= now - self._asked < self._timeout):
+        if not self._timeout or (not self._ended_a_wait and 0 <= now - self._asked < self._patience):
             return False  # none can have waited so long
         with self._looks:  # one that has cancelled may not know it yet
             ended, self._ended_a_wait, self._asked = self._ended_a_wait, False, now
@@ -214,8 +215,7 @@ class Watcher:
 
     def _ask(self, *queries: str) -> list[list[tuple[Any, ...]]]:
         """Return the rows of queries."""
-        # Sooner by a look: it waits no longer than it may.
-        given = {"pid": self._pid, "timeout": self._timeout - self._interval}
+        given = {"pid": self._pid, "timeout": self._patience}
         cursor = self._session.execute("; ".join([_AS_ONESELF, *queries]).format_map(given).encode())
         return [cursor.fetchall() for _ in queries if cursor.nextset()]
 
