@@ -1,6 +1,7 @@
 """What a revision's source tells, and that of the modules that it imports, which act in its name."""
 
 import ast
+import functools
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 _KNOWN = {"alembic", "sqlalchemy", *sys.stdlib_module_names}
 
 
+@functools.lru_cache(maxsize=4)  # a revision's is asked for several things in turn
 def tree_of(source: bytes | None) -> ast.Module | None:
-    """Return a module's tree; None where there is none."""
+    """Return a module's tree, which nobody changes; None where there is none."""
     try:
         return None if source is None else ast.parse(source)
     except (SyntaxError, ValueError):
@@ -39,7 +41,8 @@ def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
 def unseen_in(source: bytes | None) -> str | None:
     """Return by what a revision, or what it imports, speaks to the driver itself; None if neither does."""
     for name, text in (("", source), *helpers(source)):
-        by = unseen(tree_of(text))
+        is_said = text is not None and (b"cursor" in text or b"_connection" in text)
+        by = unseen(tree_of(text)) if is_said else None
         if by:
             return f"{by} of {name}" if name else by
     return None
