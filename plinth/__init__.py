@@ -5,7 +5,8 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `settings`: what the environment, `.env` and `pyproject.toml` say (which database, which APP_ENV).
 - `local_server`: a PostgreSQL from a wheel in `.postgres/`, started when it is needed.
 - `connecting`: an engine for a URL; what goes wrong becomes a sentence.
-- `server_errors`: what the server refuses for reasons of its own.
+- `server_errors`: what the server refuses for reasons of its own; `errors`: those that are one sentence.
+- `migration_connection`: the one that Alembic's commands work on.
 - `own_schema`: the schema `plinth`, and what a role must be allowed there.
 - `safety`: which databases count as development, and the word that destructive commands need.
 - `scratch`: empty databases in which something is tried out, gone afterwards.

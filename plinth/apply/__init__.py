@@ -4,12 +4,16 @@
 once more after each lock that didn't come. Rooms, in the order in which they are entered:
 
 - `applier`, `callers`, `printed`: revisions in transactions of our own, in a caller's, and as SQL.
+- `steps`: what these have in common; `session`: its settings; `version_row`, `phases`: Alembic's row, and
+  what waits until the new code runs.
 - `lock`: one applier at a time; poolers that would make the lock meaningless.
-- `irreversible`, `losses`: what stops a downgrade before anything ran.
-- `retry`, `watch`, `progress`: waiting for other sessions, naming them, showing how far things are.
+- `standing`: where a database stands against the code.
+- `irreversible`, `losses`, `sequences`: what stops a downgrade before anything ran; `drops`: says the others.
+- `retry`, `watch`, `waits`, `elsewhere`, `progress`: waiting for other sessions, ending and naming that,
+  what became of it, the same for a revision's other connections, showing how far things are.
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
 - `answers`: what statements answered, to be given once more; `sources`: what a revision's source tells.
-- `grants`: privileges on what a revision makes anew.
+- `grants`: privileges on what a revision makes anew; `left_columns`: what is on columns that make way.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
 - `half_done`: those of which nobody knows how far they came, and which nothing passes over.
 - `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has.

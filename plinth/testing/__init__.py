@@ -7,7 +7,10 @@
 
     class TestMigrations(MigrationTests): ...
 
-in tests/test_migrations.py the tests. PYTEST_DONT_REWRITE: a conftest.py may have imported it before.
+in tests/test_migrations.py the tests (`migrations`). `databases` and `asynchronous` are the fixtures, on
+databases of the `server`, which `revisions` or a copy have `migrated`; `commits` refuses what would stay.
+
+PYTEST_DONT_REWRITE: a conftest.py may have imported it before.
 """
 
 import os

@@ -33,6 +33,19 @@ def test_the_base_knows_nothing_of_the_application() -> None:
     assert not {"app", "tests"} & imports_of("plinth")
 
 
+def test_the_map_of_each_room_has_all_that_is_in_it() -> None:
+    rooms = [path.parent for path in (ROOT / "plinth").rglob("__init__.py")]
+    missing = [
+        str(path.relative_to(ROOT))
+        for room in rooms
+        for path in room.iterdir()
+        if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
+        if f"`{path.stem}`" not in (ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "")
+    ]
+    assert len(rooms) > 10
+    assert missing == []
+
+
 def test_no_room_of_autogenerate_needs_one_above() -> None:
     rooms = [path.parent for path in (ROOT / "plinth" / "autogenerate").glob("*/__init__.py")]
     names = {room.name for room in rooms}

@@ -1,4 +1,4 @@
-"""New revisions are run before they are written.
+"""New revisions are run before they are written (`proof`).
 
-In a scratch database, with rows that have something to lose.
+In a scratch database, with `rows` that have something to lose.
 """

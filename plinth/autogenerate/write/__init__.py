@@ -1,1 +1,4 @@
-"""Files: `files` joins parts to one revision or two, `rendering` writes their Python within `margins`."""
+"""Files: `files` joins parts to one revision or two, `rendering` writes their Python within `margins`.
+
+`cautions` says what they mean for code that runs.
+"""
