@@ -47,7 +47,6 @@ from plinth.apply.steps import (
     undoes,
     with_callback,
 )
-from plinth.apply.waits import LockTimeout
 from plinth.apply.watch import Watcher
 from plinth.connecting import server_version
 from plinth.errors import PlinthError, as_command_errors
@@ -281,6 +280,7 @@ class _Applier:
         self._running = None
         if self._planned is not None:  # another attempt: the one before may have lifted them
             self._online.renew_settings()
+            connection.commit()  # or Alembic takes it for a caller's transaction, and never commits
         try:
             migrate(
                 {
@@ -322,8 +322,6 @@ class _Applier:
         """
         if session.is_lost(self._connection, error):
             raise self.lost(error) from error
-        if is_cancelled(error) and self._watcher.has_ended_a_wait():
-            error = LockTimeout()  # a statement of our own, which nobody else has judged
         session.roll_back(self._connection)
         self._online.clean_up(self._lock.session)
         during = self._during()
@@ -561,9 +559,9 @@ class _Applier:
         @functools.wraps(run)
         def looked_after(**arguments: object) -> None:
             try:
+                if self._done:  # whatever the one before has set
+                    self._online.renew_settings()
                 with self._online.unwatched():
-                    if self._done:  # whatever the one before has set
-                        self._online.give_settings()
                     losses.hold(self._connection, empty)
                 self._online.mark()
                 run(**arguments)

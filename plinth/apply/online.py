@@ -213,11 +213,10 @@ class OnlineStatements:
         self._at_point = False
 
     def renew_settings(self) -> None:
-        """Give the session the settings of our own, whatever a revision has set; there is no transaction."""
+        """Give the session the settings of our own, whatever a revision has set; in a transaction."""
         self._unbounded = False
         with self.unwatched():
             self.give_settings()
-            self.connection.commit()  # or Alembic takes it for a caller's transaction, and never commits
 
     def bound(self) -> timedelta:
         """Return how long the statement that runs may wait for a lock."""

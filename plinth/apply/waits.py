@@ -131,6 +131,8 @@ class Waits:
         is_cancelled = (
             isinstance(error, psycopg.errors.QueryCanceled) and "statement_timeout" not in self._own
         )
+        if is_cancelled and self.watcher and self.watcher.has_ended_a_wait():
+            error = LockTimeout()  # of a statement of our own: a revision's says so (`run`)
         if is_cancelled or is_by_our_bounds(error):
             self._missed = self._missed or error
             if self._missed is error:
