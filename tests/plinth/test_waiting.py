@@ -45,6 +45,16 @@ def wait_for_words(log: pytest.LogCaptureFixture, words: str) -> None:
         time.sleep(0.02)
 
 
+def upgrade_past_a_reader(history: History, engine: Engine, url: URL, log: pytest.LogCaptureFixture) -> None:
+    """Upgrade while somebody reads t_a, until a lock on it didn't come and is tried for again."""
+    with ThreadPoolExecutor(1) as pool:
+        with psql(url, autocommit=False) as reader:
+            reader.execute("select from t_a")
+            upgrade = pool.submit(command.upgrade, history.config(engine), "head")
+            wait_for_words(log, "Trying again in")
+        upgrade.result()
+
+
 class Pace(threading.Thread):
     """Queries of an application, and the longest of them."""
 
@@ -250,11 +260,7 @@ def test_what_passes_over_a_lock_that_did_not_come_is_done_again(
 ) -> None:
     table.add("b", "a", SWALLOWED[kind])
     do(empty_url, "alter table t_a add constraint positive check (id > 0)")
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    upgrade_past_a_reader(table, empty_engine, empty_url, caplog)
     assert heads(empty_url) == {"b"}
     assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
 
@@ -278,11 +284,7 @@ def test_a_lock_that_did_not_come_to_a_role_that_acts_as_another_is_asked_for_ag
         do(empty_url, f"grant all on all sequences in schema plinth to {owner}")
         table.add("b", "a", SWALLOWED["when others"])
         engine = create_engine(empty_url.set(username=member), poolclass=NullPool)
-        with upgrading(table, engine) as upgrade:
-            with psql(empty_url, autocommit=False) as blocker:
-                blocker.execute("select from t_a")
-                wait_for_words(caplog, "Trying again in")
-            upgrade.result()
+        upgrade_past_a_reader(table, engine, empty_url, caplog)
         assert "Blocked by pid" in caplog.text
         assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
     finally:
@@ -296,14 +298,8 @@ def test_a_lock_that_did_not_come_from_far_away_is_asked_for_again(
 ) -> None:
     table.add("b", "a", SWALLOWED["when others"])
     do(empty_url, "alter table t_a add constraint positive check (id > 0)")
-    with (
-        FarAway(empty_url, seconds=0.12) as proxy,
-        upgrading(table, create_engine(proxy.url, poolclass=NullPool)) as upgrade,
-    ):
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    with FarAway(empty_url, seconds=0.12) as proxy:
+        upgrade_past_a_reader(table, create_engine(proxy.url, poolclass=NullPool), empty_url, caplog)
     assert rows(empty_url, "select conname from pg_constraint where conname = 'positive'") == []
 
 
@@ -401,11 +397,7 @@ def test_another_connection_of_the_engine_waits_no_longer(
     table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
     table.add("b", "a", ELSEWHERE)
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    upgrade_past_a_reader(table, empty_engine, empty_url, caplog)
     assert rows(empty_url, "select b from t_a") == []
 
 
@@ -443,11 +435,7 @@ def test_a_revision_may_wait_as_it_likes_and_the_next_one_waits_as_ever(
     own = "op.execute(\"set lock_timeout = '1ms'\")\n" + SWALLOWED["except"]
     table.add("b", "a", own.replace(DROP, "lock table t_a"))
     table.add("c", "b", ADD)
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    upgrade_past_a_reader(table, empty_engine, empty_url, caplog)
     assert "during revision b" not in caplog.text
     assert "A lock didn't come during revision c" in caplog.text
 
