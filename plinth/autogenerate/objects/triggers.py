@@ -20,6 +20,7 @@ from plinth.sql_text import lexed
 
 _NOT_FILLING = f"current_setting('{FILLS}', true) IS DISTINCT FROM 'on'"
 _ROWS = {"new", "old"}
+_TRIGGER = "create [constraint] trigger <name>"
 
 
 def own_triggers(catalog: Catalog, names: Collection[Name]) -> list[Other]:
@@ -43,14 +44,10 @@ def objections(catalog: Catalog, trigger: Other) -> Iterator[str]:
         not re.search(r"^\s*LANGUAGE plpgsql\b", each.definition, re.MULTILINE) for each in functions
     ):
         yield f"what {name} does can't be read: its function isn't one in PL/pgSQL that revisions know"
-    elif "REFERENCING" in _words(trigger.definition) or any(map(_uses_whole_rows, functions)):
+    elif lexed(trigger.definition).has("referencing") or any(map(_uses_whole_rows, functions)):
         yield f"{name} uses whole rows, in which a second column would be seen"
     elif _is_before(trigger) and len(trigger.bare.encode()) > LONGEST_NAME - 2:
         yield f"no trigger could be called after {name}"
-
-
-def _words(sql: str) -> list[str]:
-    return [each for each in tokens(sql) if not each.isspace()]
 
 
 def _uses_whole_rows(function: Other) -> bool:
@@ -68,15 +65,13 @@ def _uses_whole_rows(function: Other) -> bool:
 
 def _is_before(trigger: Other) -> bool:
     """Whether it can change rows before they are written."""
-    words = _words(trigger.definition)
-    return "BEFORE" in words[3:5] and "ROW" in words
+    text = lexed(trigger.definition)
+    return text.begins(f"{_TRIGGER} before") is not None and text.has("for each row")
 
 
 def fires_on_each_update(trigger: Other) -> bool:
     """Whether a trigger fires whatever column an UPDATE changes."""
-    words = _words(trigger.definition)
-    events = words[3 : words.index("ON", 3)]
-    return "UPDATE" in events and "OF" not in events
+    return lexed(trigger.definition).begins(f"{_TRIGGER} ... update {{or | on}}") is not None
 
 
 def guarded(catalog: Catalog, names: Collection[Name]) -> Catalog:
