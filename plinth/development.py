@@ -191,7 +191,10 @@ def alembic_config() -> "Config":
         cmd_opts=Namespace(x=None),  # as under the program `alembic`: see plinth/env.py
     )
     if section and not found.file_config.has_section(section):
-        raise PlinthError(f"{found.config_file_name} has no section [{section}].")
+        raise PlinthError(
+            f"{found.config_file_name} has no section [{section}]. Behind -n, or in PLINTH_SECTION, write "
+            f"one of these: {', '.join(found.file_config.sections())}."
+        )
     return found
 
 

@@ -39,7 +39,8 @@ _ADVICE = {
 
 
 _POINTED_AT = re.compile(r"^LINE \d+: .*\n *\^ *$", re.MULTILINE)
-_PART = re.compile(r"\n(?:DETAIL|HINT|CONTEXT):", re.MULTILINE)
+_ENDS = (".", "?", "!", ":")  # of a sentence
+_PART = re.compile(r"\n(?:(?:DETAIL|HINT):|(?=CONTEXT:))")
 
 _ROWS_HIDDEN = (
     "Row security would hide rows from this role, and the revision would pass over them: let a role with "
@@ -60,16 +61,17 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def words(error: BaseException) -> str:
-    """Return PostgreSQL's own words, the detail among them, as one line that ends as a sentence does."""
-    line = " ".join(str(origin(error)).split()).rstrip(".")
-    return line if line.endswith("?") else f"{line}."
+    """Return PostgreSQL's own words, the detail among them, in sentences."""
+    return in_sentences(str(origin(error)))
 
 
 def in_sentences(text: str) -> str:
     """Return what PostgreSQL says in lines as sentences, without the place that it points at."""
     parts = _PART.split(_POINTED_AT.sub("", text.strip()))
-    lines = (" ".join(each.split()) for each in parts)
-    return " ".join(each if each.endswith((".", "?", "!", ":")) else f"{each}." for each in lines if each)
+    lines = [" ".join(each.split()) for each in parts]
+    # A statement to be typed ends so.
+    said = " ".join(each if each.endswith((*_ENDS, ")")) else f"{each}." for each in lines if each)
+    return said if said.endswith(_ENDS) else f"{said}."
 
 
 def advice(error: BaseException) -> str | None:

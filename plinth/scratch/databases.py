@@ -23,6 +23,7 @@ from plinth.advisory import number_of
 from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
 from plinth.scratch.roles import TrialRoles
+from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
 
@@ -306,8 +307,7 @@ def _create(server: Connection, name: str, facts: _Facts, *, on_own_server: bool
             change = SQL("alter database {} set {} = {}")
             _run(server, change.format(identifier, Identifier(setting), Literal(value)))
     except DBAPIError as error:
-        words = " ".join(str(error.orig).split())
-        raise NoScratchError(f"A scratch database could not be made: {words}") from error
+        raise NoScratchError(f"A scratch database could not be made: {words(error)}") from error
 
 
 def _like(database: dict[str, Any]) -> list[Composable]:

@@ -28,6 +28,7 @@ from plinth.catalog.read import VERSION_TABLE
 from plinth.errors import PlinthError
 from plinth.quiet import quietly
 from plinth.scratch import prerequisites
+from plinth.server_errors import in_sentences
 
 # What env.py may say of how revisions are recorded.
 _OPTIONS = ("version_table", "version_table_schema", "version_table_pk")
@@ -341,7 +342,7 @@ def _failure(script: ScriptDirectory, step: MigrationStep, error: Exception) -> 
     doc = f" ({revision.doc})" if revision and revision.doc else ""
     direction = "upgrade" if step.is_upgrade else "downgrade"
     if isinstance(error, DBAPIError):
-        words = " ".join(_without_cascade(str(error.orig)).split())
+        words = in_sentences(_without_cascade(str(error.orig))).removesuffix(".")
         statement = " ".join((error.statement or "").split())
         shown = statement if len(statement) <= 200 else f"{statement[:200]} …"
         why = f"{words} [{shown}]" if shown else words

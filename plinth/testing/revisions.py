@@ -19,6 +19,7 @@ from plinth.apply.standing import forks
 from plinth.development import alembic_config
 from plinth.errors import PlinthError, sentence_of
 from plinth.scratch.baseline import is_missing
+from plinth.server_errors import words
 
 WAY_ON = (
     "If they begin on what others made, let the fixture `baseline` return its SQL, as pg_dump --schema-only "
@@ -54,8 +55,9 @@ def upgrade(config: Config) -> None:
     except DBAPIError as error:
         if not is_missing(error):
             raise
-        words = " ".join(str(error.orig).split())
-        raise ChainError(f"The revisions don't build a database from nothing: {words}. {WAY_ON}") from error
+        raise ChainError(
+            f"The revisions don't build a database from nothing: {words(error)} {WAY_ON}"
+        ) from error
 
 
 def lay(baseline: str, url: URL) -> None:

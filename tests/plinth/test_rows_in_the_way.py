@@ -33,7 +33,7 @@ def filled(history: History, empty_engine: Engine, empty_url: URL) -> History:
     ("sql", "words"),
     [
         ("alter table child alter parent set not null", 'column "parent" of relation "child"'),
-        ("alter table child add unique (id)", r"DETAIL: Key \(id\)=\(1\) is duplicated\."),
+        ("alter table child add unique (id)", r"Key \(id\)=\(1\) is duplicated\."),
         ("alter table child add constraint positive check (id > 1)", '"positive"'),
         ("alter table child add foreign key (parent) references parent", r"Key \(parent\)=\(1\) is not"),
         ("alter table child alter name type int using name::int", 'integer: "one"'),

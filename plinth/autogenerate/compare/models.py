@@ -32,7 +32,7 @@ from plinth.scratch.cache import remembered
 from plinth.scratch.copying import CopyError, Entry, copy_schema
 from plinth.scratch.databases import place_of, scratch_database
 from plinth.scratch.prerequisites import Prerequisite
-from plinth.server_errors import in_sentences, sqlstate
+from plinth.server_errors import sqlstate, words
 
 log = logging.getLogger(__name__)
 
@@ -219,8 +219,8 @@ def _explained() -> Iterator[None]:
         yield
     except DBAPIError as error:
         first = (error.statement or "").strip().partition("\n")[0].rstrip(" (")
-        words = f"The models can't be created. {first}: {in_sentences(str(error.orig))}"
-        raise ModelsError(f"{words} {_EXTENSION}" if sqlstate(error) in _UNKNOWN else words) from error
+        said = f"The models can't be created. {first}: {words(error)}"
+        raise ModelsError(f"{said} {_EXTENSION}" if sqlstate(error) in _UNKNOWN else said) from error
     except SQLAlchemyError as error:
         raise ModelsError(f"The models can't be created. {' '.join(str(error.args[0]).split())}") from error
 
