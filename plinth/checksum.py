@@ -1,6 +1,7 @@
 """A checksum of what a revision file means: its code, and neither its layout nor its comments."""
 
 import ast
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,17 @@ def read(path: Path | str) -> bytes | None:
             return file.read()
     except OSError:
         return None
+
+
+@functools.lru_cache(maxsize=4)  # a revision's is asked for several things in turn
+def tree_of(source: str | bytes) -> ast.Module:
+    """Return the tree of Python source, which nobody changes.
+
+    Raises:
+        SyntaxError: it can't be parsed.
+        ValueError: likewise.
+    """
+    return ast.parse(source)
 
 
 def of(source: bytes | None) -> str | None:
@@ -43,7 +55,7 @@ def of_source(source: str | bytes) -> str:
         SyntaxError: it can't be parsed.
     """
     parts: list[str] = []
-    _write(ast.parse(source), parts.append)
+    _write(tree_of(source), parts.append)
     written = "\0".join([*parts, ""]).encode("utf-8", "surrogatepass")
     return hashlib.sha256(written).hexdigest()[:32]
 

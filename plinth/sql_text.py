@@ -15,9 +15,12 @@ from dataclasses import dataclass
 
 LONGEST = 63  # bytes of a name; PostgreSQL cuts off the rest
 
-_LETTER = r"A-Za-z_\x80-\U0010FFFF"  # what isn't ASCII is a letter, whatever it is
+# What isn't ASCII is a letter, whatever it is. Without these ranges the patterns take longer to be compiled.
+_LETTER = r"[^\x00-@[-^`{-\x7f]"
+_LETTER_OR_DIGIT = r"[^\x00-/:-@[-^`{-\x7f]"
+_GOES_ON = r"[^\x00-#%-/:-@[-^`{-\x7f]"  # with a dollar sign
 _LINE = r"--[^\n\r]*+"
-_TAG = rf"\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$"
+_TAG = rf"\$(?:{_LETTER}{_LETTER_OR_DIGIT}*+)?\$"
 _PART = r"'[^']*+(?:''[^']*+)*+(?:'|\Z)"
 _ESCAPED_PART = r"'[^'\\]*+(?:(?:''|\\.?)[^'\\]*+)*+(?:'|\Z)"
 _ON = rf"[ \t\f\v]*+(?:{_LINE})?[\n\r](?:[ \t\n\r\f\v]|{_LINE}[\n\r])*+"  # between two parts of a string
@@ -25,7 +28,7 @@ _OPERATOR = r"(?!--|/\*)[-+*/<>=]"
 _SPECIAL = r"[~!@#^&|`?%]"  # without one of these an operator of several characters doesn't end with + or -
 _TOKEN = re.compile(
     rf"(?:[ \t\n\r\f\v]++|{_LINE})*+(?:"
-    rf"(?P<word>(?![eEbBxXnN]'|[uU]&['\"])[{_LETTER}][{_LETTER}0-9$]*+)"
+    rf"(?P<word>(?![eEbBxXnN]'|[uU]&['\"]){_LETTER}{_GOES_ON}*+)"
     rf"|(?P<string>(?:[bBxXnN]|[uU]&)?{_PART}(?:{_ON}{_PART})*+"
     rf"|[eE]{_ESCAPED_PART}(?:{_ON}{_ESCAPED_PART})*+"
     rf"|(?P<tag>{_TAG}).*?(?:(?P=tag)|\Z))"
@@ -50,7 +53,7 @@ _OPENS = frozenset({"begin", "then", "else", "loop"})  # behind which a statemen
 
 _FORM = re.compile(r"<(?P<value>\w+)>|(?P<any>\.\.\.)|(?P<mark>[][{}|])|'(?P<string>[^']*)'|(?P<word>\w+|\S)")
 _MARKS = {"[": "(?:", "]": ")?", "{": "(?:", "}": ")", "|": "|"}
-_NAME = rf'[{_LETTER}"][^\x00]*+'
+_NAME = rf'(?:{_LETTER}|")[^\x00]*+'
 _VALUE = rf"(?:{_NAME}(?:\x00\.\x00{_NAME})*+|['0-9][^\x00]*+)"
 
 

@@ -170,6 +170,7 @@ class _Applier:
         self._watcher: Watcher
         self._online: OnlineStatements
         self._flushing: session.Flushing
+        self._ours: session.Settings
 
     def run(self, migrate: Migrate) -> None:
         """Run until all is done.
@@ -191,8 +192,8 @@ class _Applier:
             self._online = OnlineStatements(connection, table, *timeouts, self._lock.session)
             self._online.is_shared = given
             bounds = self._online.timeouts
-            settings = session.prepared(connection, self._command.name, bounds, put_back=given)
-            self._online.give_settings = stack.enter_context(settings)
+            ours = session.prepared(connection, self._command.name, bounds, put_back=given)
+            self._online.settings = self._ours = stack.enter_context(ours)
             self._flushing = session.Flushing(connection)
             stack.callback(self._flushing.flush)
             stack.enter_context(self._online.watched())
@@ -559,8 +560,9 @@ class _Applier:
         @functools.wraps(run)
         def looked_after(**arguments: object) -> None:
             try:
-                if self._done:  # whatever the one before has set
+                if self._done and not self._ours.hold:  # whatever the one before has set
                     self._online.renew_settings()
+                self._ours.hold = False  # unless it is seen
                 with self._online.unwatched():
                     losses.hold(self._connection, empty)
                 self._online.mark()
@@ -642,7 +644,10 @@ class _Applier:
             return False
         ids = {"old": old, "new": new}
         row = self._writer.row(step, self._source, time.monotonic() - self._step_began)
-        return self._writer.move(self._connection, ids, row, prepare=self._prepares)
+        moved = self._writer.move(self._connection, ids, row, self._ours.picture, prepare=self._prepares)
+        if moved and not self._options.get("on_version_apply"):  # nor does anybody else come behind it
+            self._ours.see(moved[0])
+        return moved is not None
 
     def _write(self, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: object) -> None:
         running = self._online.step

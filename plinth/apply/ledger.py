@@ -155,7 +155,7 @@ _MOVED = f"""
     select %(version_table)s::text, %(revision)s::text, %(direction)s::text, %(batch)s::integer,
         clock_timestamp(), %(duration)s::interval, session_user, %(application)s::text, %(checksum)s::text,
         %(change)s::text
-    from moved
+    from moved returning {{}}
     """  # noqa: S608 - a constant
 # The last batch, and the revisions of which something is noted.
 _BEGUN = text(
@@ -365,7 +365,6 @@ class Writer:
         self.heads: Sequence[str] = tuple(heads)
         self.half_way: set[str] = set()  # revisions of which something is noted
         self._moved: str | None = None  # the revision whose row is written
-        self._move = _MOVED.format(self._quoted_version_table)
         self.batches: dict[str, int] = {}
         self.batch = 0
         self.who = who()
@@ -456,31 +455,33 @@ class Writer:
         connection: Connection,
         ids: dict[str, str],
         row: dict[str, Any],
+        picture: str,
         *,
         prepare: bool,
-    ) -> bool:
+    ) -> tuple[str | None] | None:
         """Change the version table's row, and write the ledger's, in one statement.
 
         Args:
             connection: the migrations', on psycopg, in a transaction.
             ids: the "old" one, which stands there, and the "new" one, which shall.
             row: the ledger's (`row`).
+            picture: SQL for what to return.
             prepare: whether the server plans it once.
 
         Returns:
-            Whether there was one such row; else nothing may stay.
+            The picture, if there was one such row; else nothing may stay.
         """
-        given = row | ids
+        given, statement = row | ids, _MOVED.format(self._quoted_version_table, picture)
         session = driver_session(connection)
         threshold, session.prepare_threshold = session.prepare_threshold, 0
         try:
-            found = session.execute(self._move.encode(codec(session)), given, prepare=prepare).rowcount
+            found = session.execute(statement.encode(codec(session)), given, prepare=prepare).fetchall()
         except psycopg.Error as error:
-            connection._handle_dbapi_exception(error, self._move, given, None, None)  # as in SQLAlchemy's own
+            connection._handle_dbapi_exception(error, statement, given, None, None)  # as in SQLAlchemy's own
         finally:
             session.prepare_threshold = threshold
-        self._moved = row["revision"] if found == 1 else None
-        return found == 1
+        self._moved = row["revision"] if len(found) == 1 else None
+        return found[0] if len(found) == 1 else None
 
     def row(self, step: RevisionStep, source: bytes | None, took: float) -> dict[str, Any]:
         """Return the ledger's row of a step that has run.

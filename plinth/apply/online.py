@@ -38,7 +38,7 @@ from plinth.apply.points import (
     settings_in,
     shown,
 )
-from plinth.apply.session import codec, is_idle
+from plinth.apply.session import Settings, codec, is_idle
 from plinth.apply.waits import Waits, is_by_our_bounds
 from plinth.apply.watch import LAST_RESORT
 from plinth.errors import PlinthError
@@ -171,7 +171,7 @@ class OnlineStatements:
         self.may_try_again: Callable[[psycopg.Error], bool] = lambda _: False  # pauses before it says so
         self.reached_point: Callable[[], None] = lambda: None
         self._is_first = False  # the statement, of its transaction
-        self.give_settings: Callable[[], object] = lambda: None  # those of our own, to the session
+        self.settings: Settings | None = None  # of our own
         self.told: str | None = None  # what the running block says of how far it is
         self._at_point = False
         self._unbounded = False
@@ -215,8 +215,9 @@ class OnlineStatements:
     def renew_settings(self) -> None:
         """Give the session the settings of our own, whatever a revision has set; in a transaction."""
         self._unbounded = False
-        with self.unwatched():
-            self.give_settings()
+        if self.settings:
+            with self.unwatched():
+                self.settings.give()
 
     def bound(self) -> timedelta:
         """Return how long the statement that runs may wait for a lock."""

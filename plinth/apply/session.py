@@ -1,8 +1,7 @@
 """The session that migrates."""
 
-import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,13 +49,42 @@ _PUT_OFF = text(
 )
 
 
+class Settings:
+    """Our own settings, in a session where revisions may change them.
+
+    Args:
+        connection: the session's.
+        wanted: what they are.
+    """
+
+    def __init__(self, connection: Connection, wanted: Mapping[str, str | None]) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._given: str | None = None
+        self.hold = False  # as far as was seen
+        names = ", ".join(
+            f"current_setting('{name}', true)" for name, value in wanted.items() if value is not None
+        )
+        self.picture = f"concat_ws(' ', {names})"  # of what is set, in SQL
+
+    def give(self) -> None:
+        """Give the session these settings again, in the transaction that runs."""
+        _prepare(self._connection, self._wanted)
+        self._given = self._connection.exec_driver_sql(f"select {self.picture}").scalar()
+        self.hold = True
+
+    def see(self, picture: str | None) -> None:
+        """See what is set at the end of a revision."""
+        self.hold = self._given is not None and picture == self._given
+
+
 @contextmanager
 def prepared(
     connection: Connection, command: str, timeouts: tuple[str, str], *, put_back: bool
-) -> Iterator[Callable[[], object]]:
+) -> Iterator[Settings]:
     """Give the session a name and the settings of our own, and let it end soon after its client is gone.
 
-    Yields what gives it these settings again, in the transaction that runs.
+    Yields these settings, to be given again.
 
     Args:
         connection: the session's, without a transaction.
@@ -81,7 +109,7 @@ def prepared(
         before = _prepare(connection, wanted)
     connection.commit()
     try:
-        yield functools.partial(_prepare, connection, wanted)
+        yield Settings(connection, wanted)
     finally:
         if put_back and not connection.closed and not connection.invalidated:
             connection.rollback()

@@ -1,21 +1,21 @@
 """What a revision's source tells, and that of the modules that it imports, which act in its name."""
 
 import ast
-import functools
 import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from plinth import checksum
+
 _KNOWN = {"alembic", "sqlalchemy", *sys.stdlib_module_names}
 
 
-@functools.lru_cache(maxsize=4)  # a revision's is asked for several things in turn
 def tree_of(source: bytes | None) -> ast.Module | None:
     """Return a module's tree, which nobody changes; None where there is none."""
     try:
-        return None if source is None else ast.parse(source)
+        return None if source is None else checksum.tree_of(source)
     except (SyntaxError, ValueError):
         return None
 
@@ -23,7 +23,7 @@ def tree_of(source: bytes | None) -> ast.Module | None:
 def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
     """Yield the modules that a revision imports itself, with their texts, but for well-known libraries."""
     names: dict[str, None] = {}
-    for node in ast.walk(tree_of(source) or ast.Module([], [])):
+    for node in _statements(tree_of(source)):
         if isinstance(node, ast.Import):
             names |= dict.fromkeys(each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -36,6 +36,14 @@ def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
             spec = importlib.util.find_spec(name)
             if spec and spec.origin and spec.has_location:
                 yield name, Path(spec.origin).read_bytes()
+
+
+def _statements(node: ast.AST | None) -> Iterator[ast.AST]:
+    """Yield the statements in a module or in one of them."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for each in getattr(node, field, ()):
+            yield each
+            yield from _statements(each)
 
 
 def unseen_in(source: bytes | None) -> str | None:

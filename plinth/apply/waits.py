@@ -146,9 +146,12 @@ class Waits:
         own = _bounds_in(statement)
         self._own |= own
         self._may_be_own |= bool(own) or "set_config" in statement.lower()
-        is_again = self._by == (statement, repr(parameters)) or _is_savepoint(statement)
-        if self._missed and not is_again and not reads(statement):
+        if self._missed and not self._is_again(statement, parameters) and not reads(statement):
             self.refuse_missed()
+
+    def _is_again(self, statement: str, parameters: object) -> bool:
+        """Whether a revision tries again what failed, or comes to that."""
+        return self._by == (statement, repr(parameters)) or _is_savepoint(statement)
 
     def _after(self, _conn: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
         if self._missed and self._by == (statement, repr(parameters)) and not self._are_ours():

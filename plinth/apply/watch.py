@@ -40,6 +40,7 @@ LAST_RESORT = 5.0  # seconds that the server waits longer for a lock
 # As who has logged in: what another role's session does isn't shown, and not cancelled either. What is set by
 # the first statement of a text ends with the text.
 _AS_ONESELF = "set local role none"
+_WAITS = "select from pg_stat_get_activity({pid}) where wait_event_type = 'Lock'"  # it costs little
 _BLOCKERS = """
     select blocker.pid, coalesce(nullif(b.application_name, ''), 'unknown program'), b.usename, b.state,
            to_char(coalesce(b.xact_start, b.backend_start), 'HH24:MI:SS'), b.query
@@ -52,7 +53,6 @@ _CANCEL = """
     select pg_cancel_backend({pid})
     from pg_locks
     where pid = {pid} and not granted and waitstart < clock_timestamp() - interval '{timeout} seconds'
-      and exists (select from pg_stat_get_activity({pid}) where wait_event_type = 'Lock') -- it costs less
     limit 1
     """
 _BUILD = """
@@ -195,7 +195,7 @@ class Watcher:
 
     def _look(self) -> None:
         is_bounded = bool(self._bound())
-        found, cancelled = self._ask(_BLOCKERS, _CANCEL if is_bounded else "select where false")
+        found, cancelled = self._ask_of_waiting(is_bounded=is_bounded)
         now = time.monotonic()
         last, self._looked = self._looked, time.time()
         if is_bounded and self._looked - last > LAST_RESORT / 2:
@@ -212,6 +212,11 @@ class Watcher:
             self._waiting_since, self._told = None, False
         if self._display.line and self._display.is_due():
             self._display.show(self._progress())
+
+    def _ask_of_waiting(self, *, is_bounded: bool) -> list[list[tuple[Any, ...]]]:
+        """Return who blocks, and a row if that was waited for too long and was cancelled."""
+        (waits,) = self._ask(_WAITS)
+        return self._ask(_BLOCKERS, _CANCEL if is_bounded else "select where false") if waits else [[], []]
 
     def _ask(self, *queries: str) -> list[list[tuple[Any, ...]]]:
         """Return the rows of queries."""

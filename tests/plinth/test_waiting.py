@@ -529,6 +529,8 @@ SETS = {
     "by a value": "op.get_bind().execute(sa.select(sa.func.set_config('lock_timeout', '0', False)))",
     "by the driver": 'op.get_bind().connection.cursor().execute("set lock_timeout = 0")',
     "reset": "op.execute('reset all')",
+    "in a block": "op.execute(\"do 'begin perform set_config(''lock_timeout'', ''0'', false); end'\")",
+    "for its transaction": "op.execute('set local lock_timeout = 0')",
 }
 
 
@@ -542,7 +544,25 @@ def test_what_a_revision_sets_for_its_session_ends_with_it(
     )
     do(empty_url, f"alter database {empty_url.database} set datestyle = 'SQL'")
     do(empty_url, f"alter database {empty_url.database} set idle_in_transaction_session_timeout = '1h'")
-    table.add("b", "a", f"{shows.format('before')}\n{SETS[kind]}")
+    # Behind one that changes no setting the next one isn't given any.
+    quiet = "op.execute('comment on table t_a is null')"
+    table.add("q", "a", quiet)
+    table.add("r", "q", quiet)
+    table.add("b", "r", f"{shows.format('before')}\n{SETS[kind]}")
     table.add("c", "b", shows.format("behind"))
     command.upgrade(table.config(empty_engine), "head")
     assert rows(empty_url, "select * from behind except select * from before") == []
+
+
+def test_what_a_callback_of_the_project_sets_ends_with_its_revision(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    table.configure(
+        'on_version_apply=lambda ctx, **_: ctx.connection.exec_driver_sql("set lock_timeout = 0")'
+    )
+    show = "op.execute(\"create table t_{} as select current_setting('lock_timeout') as lock\")"
+    for below, name in ("ab", "bc", "cd"):
+        table.add(name, below, show.format(name))
+    command.upgrade(table.config(empty_engine), "head")
+    seen = "select * from t_b union all select * from t_c union all select * from t_d"
+    assert rows(empty_url, seen) == [("5250ms",)] * 3
