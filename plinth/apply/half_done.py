@@ -1,17 +1,21 @@
 """Revisions that were left half done: they had committed a part without a note, and failed behind it.
 
 What of such a one is done nobody knows. So it is neither done again nor undone before somebody has looked.
+Only where the numbers of all its transactions were noted, PostgreSQL may know that they were rolled back: on
+the server that gave them, for in a copy they are others'.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
 from sqlalchemy import Connection, select, text
 
-from plinth import own_schema
+from plinth import own_schema, safety
 from plinth.apply.ledger import history_name, unfinished
 from plinth.apply.points import HALF_DONE
 from plinth.apply.steps import ApplyError
@@ -23,6 +27,9 @@ _STATUS = text(
     from (select cast(cast(:number as text) as xid8)) noted (number)
     """
 )
+_SERVER = """
+    select concat_ws('/', system_identifier, timeline_id) from pg_control_system(), pg_control_checkpoint()
+    """
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,21 @@ class HalfDone:
         return is_same and step.is_upgrade is self.is_upgrade
 
 
+def note(session: "psycopg.Connection[Any]", checksum: str, transactions: Collection[str]) -> str:
+    """Return what is noted of a revision that may commit a part.
+
+    Args:
+        session: in autocommit.
+        checksum: of its file.
+        transactions: the numbers of all those in which it may; none where they aren't known.
+    """
+    try:
+        server = session.execute(_SERVER).fetchone() if transactions else None
+    except psycopg.errors.InsufficientPrivilege:
+        server = None
+    return " ".join([checksum, *server, *sorted(transactions)] if server else [checksum])
+
+
 def left_half_done(context: MigrationContext) -> list[HalfDone]:
     """Return the revisions that were left half done in a context's database, whatever its driver is."""
     connection = context.connection
@@ -60,14 +82,16 @@ def left_half_done(context: MigrationContext) -> list[HalfDone]:
     found = []
     for name, way, said in connection.execute(noted).all():
         of_file, *transactions = said.split(" ")
-        if not transactions or not _are_rolled_back(connection, transactions):
+        if not _are_rolled_back(connection, *transactions):
             found.append(HalfDone(name, ways[way], of_file))
     return found
 
 
-def _are_rolled_back(connection: Connection, transactions: Sequence[str]) -> bool:
+def _are_rolled_back(connection: Connection, server: str = "", *transactions: str) -> bool:
     """Whether all that was noted beforehand is known not to have been committed."""
-    return all(connection.scalar(_STATUS, {"number": each}) == "aborted" for each in transactions)
+    here = safety.identity(connection) if transactions else None
+    is_here = here is not None and server == f"{here.server}/{here.timeline}"
+    return is_here and all(connection.scalar(_STATUS, {"number": each}) == "aborted" for each in transactions)
 
 
 def refuse_twice(

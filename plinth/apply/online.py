@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
+from plinth.apply import half_done
 from plinth.apply.answers import give
 from plinth.apply.elsewhere import Elsewhere, unbounded
 from plinth.apply.points import (
@@ -116,16 +117,16 @@ class Step:
         return (self.has_left or bool(self.elsewhere)) and self.points is not None
 
     @property
-    def half_done_note(self) -> str:
-        """What is noted beforehand: it is half done, unless all of these transactions are rolled back."""
+    def transactions(self) -> set[str]:
+        """What is noted beforehand: it is half done, unless all of these are rolled back; none: it is."""
         numbers = {*self.elsewhere, *filter(None, [self.transaction])}
         return " ".join([self.checksum, *([] if self._may_be_hidden or "" in numbers else sorted(numbers))])
 
     @property
     def _may_be_hidden(self) -> bool:
         """Whether something of it may be committed in a transaction of which we don't know."""
-        rolls_back = self.points is not None and self.points.says("rollback")
-        return self.has_left or (self.transaction is not None and rolls_back)
+        rolls_back = self.transaction is not None and self.points is not None and self.points.may_roll_back
+        return self.has_left or rolls_back
 
     @property
     def checksum(self) -> str:
@@ -253,7 +254,7 @@ class OnlineStatements:
         if step.transaction and step.points:
             became = self._became(step.transaction)
             # An error aborts it at once. What rolls it back itself may have committed another one.
-            is_ours = became == "aborted" and not step.points.says("rollback")
+            is_ours = became == "aborted" and not step.points.may_roll_back
             step.has_left = not is_ours and became != "in progress"
         elif not is_idle(self.connection):
             return
@@ -538,7 +539,13 @@ class OnlineStatements:
 
     def _note_half_done(self, step: Step) -> None:
         if step.points and self._other:
-            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), step.half_done_note))
+            said = half_done.note(self._other, step.checksum, step.transactions)
+            self._other.execute(_NOTE, (*self._key(step, HALF_DONE), said))
+
+    def _settle(self) -> None:
+        """See to what the session alone has, between two transactions."""
+        if self.step and self.step.points and is_idle(self.connection):
+            self.step.points.settle(driver_session(self.connection))
 
     def _before(self, *, outside: bool) -> None:
         if self._at_point and self.interrupt:

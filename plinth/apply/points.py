@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 from plinth import checksum
 from plinth.apply.answers import MOST, Answer, answer_of, failure_of
 from plinth.apply.session import codec
-from plinth.apply.sources import helpers, unseen_in
+from plinth.apply.sources import calls_rollback, helpers, strings, tree_of, unseen_in
 from plinth.errors import PlinthError
 from plinth.sql_text import Lexed, lexed, parts, plain
 
@@ -553,9 +553,11 @@ class Points:
         self.running.result |= answer
         self._waiting.append(self.running)
 
-    def says(self, word: str) -> bool:
-        """Whether the revision's file has a word, or a module that it imports."""
-        return says(self._source, word)
+    @property
+    def may_roll_back(self) -> bool:
+        """Whether the revision's file, or a module that it imports, may take back all of a transaction."""
+        trees = [tree_of(text) for text in (self._source, *(text for _, text in helpers(self._source)))]
+        return any(calls_rollback(tree) or any(map(rolls_back, strings(tree))) for tree in trees)
 
     @property
     def checksum(self) -> str | None:
@@ -663,13 +665,8 @@ def _drops(statement: Lexed) -> bool:
 @functools.lru_cache(maxsize=1)
 def may_commit(source: bytes | None) -> bool:
     """Whether a revision may end its transaction before its end, as far as its text and its helpers' tell."""
-    return source is None or says(source, "commit")
-
-
-def says(source: bytes | None, word: str) -> bool:
-    """Whether a revision's file has a word, or a module that it imports."""
     texts = ((source or b""), *(text for _, text in helpers(source)))
-    return any(word.encode() in text.lower() for text in texts)
+    return source is None or any(b"commit" in text.lower() for text in texts)
 
 
 def way_back(direction: str) -> str:

@@ -64,3 +64,37 @@ def unseen(tree: ast.Module | None) -> str | None:
         if isinstance(node, ast.Attribute) and node.attr in {"driver_connection", "dbapi_connection"}:
             return f"{node.attr} in line {node.lineno}"
     return None
+
+
+def calls_rollback(tree: ast.Module | None) -> bool:
+    """Whether a module speaks of something's `rollback`, other than a savepoint's."""
+    savepoints: dict[str, bool] = {}
+    for node in ast.walk(tree) if tree else ():
+        for name, value in _named(node):
+            is_one = isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "begin_nested"
+            savepoints[name] = is_one and savepoints.get(name, True)
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr == "rollback"
+        and not (isinstance(node.value, ast.Name) and savepoints.get(node.value.id))
+        for node in (ast.walk(tree) if tree else ())
+    )
+
+
+def strings(tree: ast.Module | None) -> Iterator[str]:
+    """Yield a module's strings, but for its documentation."""
+    nodes = [*ast.walk(tree)] if tree else []
+    said = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
+            yield node.value
+
+
+def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield the names that a node gives, and what it gives them to, where that is seen."""
+    if isinstance(node, ast.withitem) and isinstance(node.optional_vars, ast.Name):
+        yield node.optional_vars.id, node.context_expr
+    elif isinstance(node, ast.Assign):
+        yield from ((each.id, node.value) for each in node.targets if isinstance(each, ast.Name))
+    elif isinstance(node, ast.arg):
+        yield node.arg, None

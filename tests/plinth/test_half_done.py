@@ -12,9 +12,10 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
-from plinth import undo
+from plinth import checksum, undo
+from plinth.apply.half_done import note
 from plinth.status import status
-from tests.plinth.history import CONCURRENTLY, History, do, heads, rows
+from tests.plinth.history import CONCURRENTLY, History, do, heads, psql, rows
 
 INSERT = "insert into t_a values (1)"
 ELSEWHERE = f'with op.get_bind().engine.begin() as other:\n    other.execute(sa.text("{INSERT}"))'
@@ -188,6 +189,13 @@ BY_ITSELF = {
     "of what is seen": (f"{RAW}op.execute({ADD!r})\nraw.commit()\ncur.execute('select')\n", 11, False),
     "its second transaction": (f"{RAW}raw.rollback()\ncur.execute({ADD!r})\nraw.commit()\n", 11, False),
     "its copy": (f"{RAW}cur.execute({ADD!r})\n", 1, True),
+    "its copy, and a savepoint": (
+        f"{RAW}# no rollback\nwith op.get_bind().begin_nested() as it:\n    it.rollback()\n"
+        f"op.execute('savepoint a')\nop.execute('rollback to a')\ncur.execute({ADD!r})\n", 1, True,
+    ),
+    "its second transaction, by a word": (
+        f"{RAW}cur.execute('rollback')\ncur.execute({ADD!r})\nraw.commit()\n", 11, False,
+    ),
     "threads": (THREADS, 11, False),
     "what was rolled back elsewhere": (
         f"other = op.get_bind().engine.connect()\nother.execute(sa.text({ADD!r}))\n"
@@ -241,3 +249,40 @@ def test_rows_that_another_connection_refused_are_mended(
     do(empty_url, "delete from t_a")
     command.upgrade(history.config(empty_engine), "head")
     assert (heads(empty_url), rows(empty_url, NOTES)) == ({"b"}, [])
+
+
+OTHERS = {
+    "of an older release": (r" \S+(?= \d+$)", ""),
+    "of another server": (r" \d+(?=/)", " 1"),
+    "of a copy that was promoted": (r"/\d+", "/1000"),
+}
+
+
+@pytest.mark.parametrize("whose", ["its own", *OTHERS])
+def test_the_numbers_of_another_servers_transactions_say_nothing(
+    history: History, empty_engine: Engine, empty_url: URL, whose: str
+) -> None:
+    history.tables("a")
+    command.upgrade(history.config(empty_engine), "head")
+    file = history.add("b", "a", f"op.execute({INSERT!r})")
+    with psql(empty_url) as session:
+        session.execute("begin")
+        [(number,)] = session.execute("select pg_current_xact_id()::text").fetchall()
+        session.execute("rollback")
+        noted = note(session, str(checksum.of_file(file)), {number})
+        said = re.sub(*OTHERS[whose], noted) if whose in OTHERS else noted
+        row = ("alembic_version", "b", "up (half done)", said)
+        session.execute("insert into plinth.unfinished values (%s, %s, %s, %s)", row)
+    if whose == "its own":
+        command.upgrade(history.config(empty_engine), "head")
+    else:
+        with pytest.raises(CommandError, match="Revision b was left half done"):
+            command.upgrade(history.config(empty_engine), "head")
+    assert len(rows(empty_url, "select from t_a")) == (whose == "its own")
+
+
+def test_no_numbers_are_noted_by_who_can_not_tell_a_server_from_its_copies(empty_url: URL) -> None:
+    do(empty_url, "revoke execute on function pg_control_checkpoint() from public")
+    with psql(empty_url) as session:
+        session.execute("set role pg_signal_backend")
+        assert note(session, "of its file", {"1", "2"}) == "of its file"
