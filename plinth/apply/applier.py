@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from plinth import alembic_command, checksum, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, half_done, left_columns, losses, phases, resuming, session, version_row
+from plinth.apply.belongings import Belongings
 from plinth.apply.callers import Callers, refuse_losses
 from plinth.apply.grants import Grants
 from plinth.apply.half_done import HalfDone
@@ -171,6 +172,7 @@ class _Applier:
         self._online: OnlineStatements
         self._flushing: session.Flushing
         self._ours: session.Settings
+        self._belongings: Belongings | None = None
 
     def run(self, migrate: Migrate) -> None:
         """Run until all is done.
@@ -499,6 +501,7 @@ class _Applier:
             connection.commit()
         half_way = self._settled(context)
         version_row.written_at_once(context, self._move)
+        self._belongings = self._belongings or Belongings(driver_session(connection))
         for number in range(self._done, len(planned)):
             step = planned[number]
             self._lock.check()
@@ -596,8 +599,11 @@ class _Applier:
                 from plinth.catalog import record_catalog  # noqa: PLC0415 - most revisions need no picture
 
                 begun.picture = record_catalog(self._connection, **_names(context))
-        found = Points(self._writer.version_table, begun, self._source)
-        found.refuse_what_is_gone(driver_session(self._connection))
+        driver = driver_session(self._connection)
+        if self._belongings and may_commit(self._source):
+            self._belongings.begin(driver, key)
+        found = Points(self._writer.version_table, begun, self._source, self._belongings)
+        found.refuse_what_is_gone(driver)
         return found
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:

@@ -36,14 +36,13 @@ from plinth.apply.points import (
     only_ends_transaction,
     only_sets,
     reads,
-    settings_in,
     shown,
 )
 from plinth.apply.session import Settings, codec, is_idle
 from plinth.apply.waits import Waits, is_by_our_bounds
 from plinth.apply.watch import LAST_RESORT
 from plinth.errors import PlinthError
-from plinth.listening import listening
+from plinth.listening import behind_commits, listening
 from plinth.server_errors import ACTIVE_SQL_TRANSACTION, words
 from plinth.sql_text import Found, lexed, plain
 
@@ -120,7 +119,7 @@ class Step:
     def transactions(self) -> set[str]:
         """What is noted beforehand: it is half done, unless all of these are rolled back; none: it is."""
         numbers = {*self.elsewhere, *filter(None, [self.transaction])}
-        return " ".join([self.checksum, *([] if self._may_be_hidden or "" in numbers else sorted(numbers))])
+        return set() if self._may_be_hidden or "" in numbers else numbers
 
     @property
     def _may_be_hidden(self) -> bool:
@@ -197,6 +196,7 @@ class OnlineStatements:
                 (connection.engine, "checkout", elsewhere.bound),
                 (connection.engine, "checkin", elsewhere.put_back),
             ),
+            behind_commits(connection, self._settle),
             self.waits.watched(),
         ):
             try:
@@ -395,7 +395,7 @@ class OnlineStatements:
         points = step.points
         if only_sets(statement):
             if points and not is_elsewhere:
-                points.see_savepoint(statement)
+                points.see_setting(statement)
         elif points and only_ends_transaction(statement):
             points.pass_by()
             self._commit(self.connection)
@@ -423,8 +423,6 @@ class OnlineStatements:
         known = points.recall(statement, values)
         if known is None:
             return False
-        for each in settings_in(cursor.connection, statement):
-            cursor.connection.execute(each.encode(codec(cursor.connection)))
         if not give(cursor, known.result, run):
             points.refuse_what_is_forgotten(known)
         return True
@@ -548,6 +546,7 @@ class OnlineStatements:
             self.step.points.settle(driver_session(self.connection))
 
     def _before(self, *, outside: bool) -> None:
+        self._settle()
         if self._at_point and self.interrupt:
             self._at_point = False
             self.interrupt()
@@ -606,6 +605,7 @@ class OnlineStatements:
                 step.points.done(cursor)
                 self._at_point = self._keep(step.points, session)
                 session.execute("commit")
+                self._settle()
             except BaseException as error:
                 with suppress(psycopg.Error):
                     session.execute("rollback")

@@ -6,8 +6,8 @@ any transaction is given one of its own, with its note, unless PostgreSQL says t
 
 The same revision run again takes the same way through its Python up to the last point, for nothing of that
 is run: each statement is answered as it was then, also what only read, what failed and what was rolled back,
-which are noted with the step that came next. Behind the last point everything runs. What only sets something
-for its session (SET, SAVEPOINT, …) always does, also as a part of a text of several statements.
+which are noted with the step that came next. Behind the last point everything runs, in a session that has
+what that one had. What only sets something for its session or transaction (SET, SAVEPOINT, …) always does.
 """
 
 import functools
@@ -24,38 +24,30 @@ from sqlalchemy import Connection
 
 from plinth import checksum
 from plinth.apply.answers import MOST, Answer, answer_of, failure_of
+from plinth.apply.belongings import NOTED, UNSETTLED, Belongings, Change
 from plinth.apply.session import codec
 from plinth.apply.sources import calls_rollback, helpers, strings, tree_of, unseen_in
 from plinth.errors import PlinthError
+from plinth.server_errors import words
 from plinth.sql_text import Lexed, lexed, parts, plain
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
 HALF_DONE = "(half done)"  # there too, in the place of an object's name
+_BY_HAND = "do by hand what is missing, and mark the revision as applied: alembic stamp"
 ROOM = 50 * MOST  # for the answers between two points: they are kept in memory until the second one
 
 # For its session, or its transaction.
 _BACK_TO = "rollback [work | transaction] to"
-_SETS = f"set | reset | savepoint | release | {_BACK_TO} | prepare | deallocate"
+_SETS = f"set | reset | savepoint | release | {_BACK_TO} | prepare | deallocate | listen | unlisten | load"
 _BEGINS = "begin | start"
 _ENDS = "commit | end"
 _READS = "[(] {select | show | values | table}"
 _INDEX = "{create | drop} [unique] index concurrently"
-_TEMPORARY = (
-    "create [or replace] [local | global] {temp | temporary} [recursive] {table | view | sequence} "
-    "[if not exists] [pg_temp .] <name>",
-    "create [or replace] {table | view | sequence | type | domain} [if not exists] pg_temp . <name>",
-    "create [or replace] {function | procedure | aggregate} pg_temp . <name>",
-    "{select | with} ... into {temp | temporary} [table] <name>",
-)
 _UNLOGGED = (
     "create unlogged table [if not exists] <name>",
     "{select | with} ... into unlogged [table] <name>",
 )
 
-_IS_THERE = """
-    select where to_regclass(%(name)s) is not null or to_regtype(%(name)s) is not null
-        or exists (select from pg_proc where pronamespace = pg_my_temp_schema() and proname = %(bare)s)
-    """
 _MAY_WRITE = """
     select exists (
         select from pg_proc join pg_namespace n on n.oid = pronamespace
@@ -74,6 +66,12 @@ _SELECT = """
     select revision, direction, number, statement, result, checksum from plinth.points
     where version_table = %s order by revision, direction, number
     """
+_SETTLE = f"""
+    update plinth.points set result = result - '{UNSETTLED}' || %s
+    where version_table = %s and revision = %s and direction = %s and number = (
+        select max(number) from plinth.points
+        where version_table = %s and revision = %s and direction = %s and not result ? 'begun')
+    """  # noqa: S608 - a constant
 _BEGUN = "select revision, object, statement from plinth.unfinished where version_table = %s"
 _GO_BACK = """
     update plinth.points set result = result || '{"goes_back": true}'
@@ -117,16 +115,6 @@ def _reads(statement: Lexed) -> bool:
     return is_query and _called(statement).isdisjoint({"nextval", "setval"})
 
 
-def sets_by_call(text: str) -> bool:
-    """Whether a statement that only reads sets something, too."""
-    return len(lexed(text).statements) == 1 and _sets_by_call(lexed(text))
-
-
-def _sets_by_call(statement: Lexed) -> bool:
-    calls = "{set_config | pg_advisory_lock | pg_advisory_lock_shared | pg_advisory_unlock} ("
-    return statement.begins("select") is not None and statement.has(calls)
-
-
 def changes(session: "psycopg.Connection[Any]", text: str) -> bool:
     """Whether a statement does more than read, or set something."""
     only_reads = all(_only_sets(each) or _reads(each) or _reads_with(each) for each in lexed(text).statements)
@@ -136,16 +124,6 @@ def changes(session: "psycopg.Connection[Any]", text: str) -> bool:
 def _reads_with(statement: Lexed) -> bool:
     writes = statement.has("insert | update | delete | merge | into")
     return statement.begins("with") is not None and not writes
-
-
-def settings_in(session: "psycopg.Connection[Any]", text: str) -> list[str]:
-    """Return those of a text of several statements that only set something for session or transaction."""
-    found = lexed(text).statements
-    return [
-        each.text
-        for each in (found if found[1:] else ())
-        if _sets(each) or (_sets_by_call(each) and not changes(session, each.text))
-    ]
 
 
 def calls_what_may_write(session: "psycopg.Connection[Any]", query: str) -> bool:
@@ -312,6 +290,7 @@ class Points:
         version_table: whose revision it is.
         begun: the revision; with what an earlier, interrupted run has done, and the picture from before it.
         source: what its file says; None where it isn't looked at.
+        belongings: of its session; None where it keeps its session.
 
     Raises:
         PointError: the file was edited since.
@@ -322,6 +301,7 @@ class Points:
         version_table: str,
         begun: "Interrupted",
         source: bytes | None,
+        belongings: Belongings | None = None,
     ) -> None:
         revision, direction = begun.revision, begun.direction
         if begun.needs_its_file and begun.checksum != checksum.of(source):
@@ -346,6 +326,10 @@ class Points:
         self._steps_ahead = sum(each.number > 0 for each in begun.way)
         self._asks_more = ""  # what that one didn't, since the last step
         self._refusal: PointError | None = None
+        self._belongings = belongings
+        noted = begun.done[begun.last].result if begun.done else {}
+        self._noted: Change | None = noted.get(NOTED)  # until it is given back
+        self._unsettled: list[str] = noted.get(UNSETTLED, [])
         self._about = {"picture": begun.picture, "batch": begun.batch}
         self._number = 0
         self.running: Done
@@ -367,6 +351,8 @@ class Points:
         """
         if self._refusal:  # the revision has caught it
             raise self._refusal
+        if self._belongings:
+            self._belongings.see(statement)
         for place, each in enumerate(self._ahead):
             if each.number:
                 if (each.statement, each.number) != (statement, self._number + 1):
@@ -420,7 +406,7 @@ class Points:
                     "take",
                 )
             self._ahead.clear()
-        elif sets_by_call(statement) or not self._notes_reads:
+        elif not self._notes_reads:
             return False
         elif self._steps_ahead:
             self._asks_more = statement
@@ -438,12 +424,11 @@ class Points:
         said = f"({self.unseen}: what it does isn't seen)"
         self._waiting.append(Done(self._number, said, {}, stands=True))
 
-    def _refuse(self, what: str, then: str = "Take") -> NoReturn:
+    def _refuse(self, what: str, then: str = "Take", or_else: str = _BY_HAND) -> NoReturn:
         _, revision, direction = self._key
         self._refusal = PointError(
             f"Revision {revision} was interrupted after its step {max(self._before, default=0)}, and {what} "
-            f"{then} back what is done, and begin again: {way_back(direction)}; or do by hand what is "
-            "missing, and mark the revision as applied: alembic stamp"
+            f"{then} back what is done, and begin again: {way_back(direction)}; or {or_else}"
         )
         raise self._refusal
 
@@ -462,29 +447,19 @@ class Points:
         self._refuse(f"{what} can't be passed over, for {why}: {shown(done.statement)}")
 
     def refuse_what_is_gone(self, session: "psycopg.Connection[Any]") -> None:
-        """Return if the temporary tables that what is done has made are there, and the rows of UNLOGGED ones.
+        """Return if what was made for the session alone is there, and the rows of UNLOGGED tables are.
 
         Raises:
             PointError: they aren't: a session before this one had them, and what is left would find another
                 table of that name; or the server has crashed since.
         """
         self._refuse_what_a_crash_has_emptied(session)
-        done = [each for _, of in sorted(self._before.items()) for each in lexed(of.statement).executed]
-        for place, each in enumerate(done):
-            name = "" if _drops(each) else _named(each, _TEMPORARY)
-            if not name or any(_drops(later) and later.names(plain(name)) for later in done[place + 1 :]):
-                continue
-            if (
-                session.execute(_IS_THERE, {"name": f"pg_temp.{name}", "bare": plain(name)}).fetchone()
-                is None
-            ):
-                _, revision, direction = self._key
-                raise PointError(
-                    f"Revision {revision} was interrupted after its step {max(self._before)}, and what it "
-                    f"has made for its session alone went with that: {shown(each.text)} Take back what is "
-                    f"done, and begin again: {way_back(direction)}; or, if all of it may be done twice, say "
-                    "so in the file: repeatable = True"
-                )
+        gone = self._belongings.gone(self._noted) if self._belongings and self._noted else []
+        if gone:
+            self._refuse(
+                f"what it has made for its session alone went with that: {', '.join(gone)}.",
+                or_else="if all of it may be done twice, say so in the file: repeatable = True",
+            )
 
     def _refuse_what_a_crash_has_emptied(self, session: "psycopg.Connection[Any]") -> None:
         filled: dict[str, bool] = {}  # by the names that they were made with
@@ -569,8 +544,10 @@ class Points:
         """Whether something was done since the last point."""
         return any(each.stands for each in self._waiting)
 
-    def see_savepoint(self, statement: str) -> None:
-        """Follow a SAVEPOINT, a RELEASE or a ROLLBACK TO: what that rolls back isn't done."""
+    def see_setting(self, statement: str) -> None:
+        """Follow a SET, a SAVEPOINT, a RELEASE or a ROLLBACK TO: what that rolls back isn't done."""
+        if self._belongings:
+            self._belongings.see(statement)
         text = lexed(statement)
         found = text.begins(f"{{savepoint | release [savepoint] | {_BACK_TO} [savepoint]}} <name>")
         if found is None:
@@ -621,6 +598,8 @@ class Points:
             return False
         if others:
             rows[-1][2]["after"] = others
+        if self._belongings:
+            rows[-1][2].update(self._belongings.noted(session))
         of_file = self.checksum
         noted: list[tuple[object, ...]] = [
             (*self._key, number, text, Jsonb(result), of_file) for number, text, result in rows
@@ -632,6 +611,33 @@ class Points:
         self.are_kept = True
         self._forget_waiting()
         return True
+
+    def settle(self, session: "psycopg.Connection[Any]") -> None:
+        """Between two transactions, see to what the session alone has: what is there, and what should be.
+
+        Raises:
+            PointError: it had something else at the last point, and that can't be given back.
+        """
+        if self._belongings is None:
+            return
+        settled = self._belongings.settled(session)
+        if settled is not None:
+            session.execute(_SETTLE, (Jsonb({NOTED: settled}), *self._key, *self._key))
+            if not session.autocommit:
+                session.commit()
+        if self._noted is not None and not self._steps_ahead:
+            self._give_back(session, self._belongings, self._noted)
+
+    def _give_back(self, session: "psycopg.Connection[Any]", belongings: Belongings, noted: Change) -> None:
+        try:
+            unknown = belongings.give_back(session, noted, self._unsettled)
+        except (psycopg.DataError, psycopg.errors.InsufficientPrivilege) as error:
+            self._refuse(f"what its session had can't be given back: {words(error)}")
+        if unknown:
+            self._refuse(
+                f"whether its session had this for that transaction alone isn't known: {', '.join(unknown)}."
+            )
+        self._noted = None
 
     def forget(self) -> None:
         """See that what was done since the last point was rolled back."""
@@ -656,10 +662,6 @@ def _commits(statement: str) -> bool:
 def _named(statement: Lexed, forms: Iterable[str]) -> str:
     """Return the name that a statement gives to what it makes in one of some forms, as SQL has it."""
     return next((found["name"] for form in forms if (found := statement.begins(form))), "")
-
-
-def _drops(statement: Lexed) -> bool:
-    return statement.begins("drop") is not None or statement.has("on commit drop")
 
 
 @functools.lru_cache(maxsize=1)

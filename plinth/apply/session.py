@@ -22,6 +22,7 @@ _CHANGED = (
     "application_name",
     "synchronous_commit",
 )
+OWN = (*_CHANGED, "client_min_messages")  # what is ours, whatever a revision makes of it
 # What a policy hides from the role would be passed over without a word, and go with what is dropped next.
 SEES_ALL_ROWS = ("row_security", "off")
 _SET = text(
