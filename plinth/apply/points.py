@@ -12,6 +12,7 @@ what that one had. What only sets something for its session or transaction (SET,
 
 import functools
 import hashlib
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ _SETS = f"set | reset | savepoint | release | {_BACK_TO} | prepare | deallocate 
 _BEGINS = "begin | start"
 _ENDS = "commit | end"
 _READS = "[(] {select | show | values | table}"
+_MAY_COMMIT = re.compile(rb"(?i)commit|\b(open|read\w*|get_data)\s*\(")
 _INDEX = "{create | drop} [unique] index concurrently"
 _UNLOGGED = (
     "create unlogged table [if not exists] <name>",
@@ -337,7 +339,6 @@ class Points:
         self._room = ROOM
         self._savepoints: list[tuple[str, int]] = []
         self.are_kept = begun.is_noted  # in the database
-        self._notes_reads = may_commit(source)  # or there is no point
 
     def recall(self, statement: str, values: str | None) -> Done | None:
         """Return what is known of a statement if it was asked before the last point, and go on behind it.
@@ -406,8 +407,6 @@ class Points:
                     "take",
                 )
             self._ahead.clear()
-        elif not self._notes_reads:
-            return False
         elif self._steps_ahead:
             self._asks_more = statement
         result = {} if values is None else {"values": values}
@@ -666,9 +665,9 @@ def _named(statement: Lexed, forms: Iterable[str]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def may_commit(source: bytes | None) -> bool:
-    """Whether a revision may end its transaction before its end, as far as its text and its helpers' tell."""
+    """Whether a revision may end its transaction before its end: it says so, or reads its SQL from a file."""
     texts = ((source or b""), *(text for _, text in helpers(source)))
-    return source is None or any(b"commit" in text.lower() for text in texts)
+    return source is None or any(_MAY_COMMIT.search(text) for text in texts)
 
 
 def way_back(direction: str) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -261,6 +262,24 @@ def test_nothing_is_remembered_of_a_revision_of_one_transaction(
         command.upgrade(table.config(empty_engine), "head")
     assert rows(empty_url, POINTS) == []
     assert sa.inspect(empty_engine).has_table("t_b") is False
+
+
+def test_a_commit_that_is_read_from_a_file_is_a_point(
+    table: History, empty_engine: Engine, empty_url: URL, tmp_path: Path
+) -> None:
+    (tmp_path / "some.sql").write_text("insert into t_a values (1); commit;")
+    body = (
+        'found = op.get_bind().scalar(sa.text("select count(*) from t_a"))\n'
+        f'from pathlib import Path\nfor each in Path("{tmp_path}/some.sql").read_text().split("; "):\n'
+        "    op.execute(each)\n"
+        f'{STOP}\nif not found:\n    op.execute("insert into t_a values (2)")'
+    )
+    table.add("b", "a", body)
+    with pytest.raises(CommandError, match="goes on behind it"):
+        command.upgrade(table.config(empty_engine), "head")
+    let_pass(empty_url)
+    command.upgrade(table.config(empty_engine), "head")
+    assert rows(empty_url, "select id from t_a order by id") == [(1,), (2,)]
 
 
 SHAPE = (
