@@ -62,6 +62,7 @@ _IN_FUNCTIONS = """
     where pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
     """
 _IN_TEXT = re.compile(_OWN_NAMES.replace(r"\m", r"\b").replace(r"\M", r"\b"))
+_SEED = "seed of random()"
 _MADE_ANEW = ("setting ", "lock ")
 
 
@@ -75,6 +76,7 @@ class Belongings:
     def __init__(self, session: "psycopg.Connection[Any]") -> None:
         self._names: set[str] = set()  # of settings that pg_settings doesn't have
         self._local: set[str] = set()  # what a statement has set for the running transaction
+        self._unseen: Has = {}  # what no catalog tells
         self._base: Has = {}
         self._base = self._began = self._settled = self._read(session)
         self._found = self._base  # when the revision began, or was tried again
@@ -88,6 +90,8 @@ class Belongings:
             session: the command's.
             of: which revision.
         """
+        self._local.clear()
+        self._unseen.clear()
         if of == self._of:
             self._found = self._read(session)
             self._bring(session, self._found, self._began)
@@ -96,13 +100,13 @@ class Belongings:
             self._names |= {name for (name,) in session.execute(_IN_FUNCTIONS, [_OWN_NAMES])}
             self._found = self._began = self._read(session)
         self._settled, self._is_in_question = self._began, False
-        self._local.clear()
 
     def see(self, statement: str) -> None:
         """See what a statement says of settings."""
         if "set" not in statement.lower():
             return
         self._names |= {name.lower() for name in _IN_TEXT.findall(statement)}
+        self._unseen |= {_SEED: ""} if "setseed" in statement.lower() else {}
         for each in lexed(statement).executed:
             found = each.begins("set local <name>")
             self._local |= {f"setting {plain(found['name'])}"} if found else set()
@@ -161,7 +165,7 @@ class Belongings:
         # Else psycopg may forget what it has prepared itself, and with that what the revision has.
         (found,) = session.execute(_READ, given, prepare=False).fetchall()
         ours = {what: value for what, value in self._base.items() if what.startswith("lock ")}
-        has: Has = found[0] | ours
+        has: Has = found[0] | ours | self._unseen
         return has
 
     @staticmethod

@@ -399,6 +399,9 @@ class OnlineStatements:
         elif points and only_ends_transaction(statement):
             points.pass_by()
             self._commit(self.connection)
+            run()
+            self._settle()
+            return True
         elif points:
             values = checksum_of_values(cursor.connection, parameters)
             if self._recall(points, cursor, statement, values, run):

@@ -1,6 +1,8 @@
 """What a session alone has, behind a point too: a revision that is resumed has another session."""
 # ruff: noqa: S608 - SQL in revisions' files, made of constants
 
+from pathlib import Path
+
 import pytest
 from alembic import command
 from alembic.util import CommandError
@@ -64,6 +66,28 @@ def test_where_a_session_looks_for_names_it_does_when_it_is_resumed(
         schemas, empty_engine, empty_url, f'{first}\n{POINT}\n{STOP}\nop.execute("insert into t values (1)")'
     )
     assert rows(empty_url, "select tableoid::regclass::text from other.t") == [("other.t",)]
+
+
+ENDS = {
+    "typed": "op.execute('commit')\n{}",
+    "a block begins": "with op.get_context().autocommit_block():\n    {}",
+    "a statement outside": "with op.get_context().autocommit_block():\n    op.execute('analyze t')\n    {}",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_it_is_looked_at_as_soon_as_a_transaction_has_ended(
+    schemas: History, empty_engine: Engine, empty_url: URL, end: str, tmp_path: Path
+) -> None:
+    stop = ENDS[end].format(f"Path('{tmp_path}/let_pass').unlink()")
+    first = "op.execute(\"select public.goes('search_path', 'other, public', false)\")"
+    insert = "op.execute('insert into t values (1)')"
+    schemas.add("b", "a", f"from pathlib import Path\n{first}\n{stop}\n{insert}")
+    with pytest.raises(FileNotFoundError):
+        command.upgrade(schemas.config(empty_engine), "head")
+    (tmp_path / "let_pass").touch()
+    command.upgrade(schemas.config(empty_engine), "head")
+    assert rows(empty_url, "select from other.t") == [()]
 
 
 BACK = {
@@ -137,6 +161,7 @@ def test_what_a_session_has_is_given_back(schemas: History, empty_url: URL, what
 
 
 GONE = {
+    "seed of random": "select setseed(0.5)",
     "table made": "do $$ begin create temp table made as select 1; end $$",
     "cursor made": "declare made cursor with hold for select 1",
     "function made": "do $$ begin execute 'create function pg_temp.made() returns int return 1'; end $$",
@@ -147,7 +172,7 @@ GONE = {
 def test_what_can_not_be_given_back_is_named(
     schemas: History, empty_engine: Engine, empty_url: URL, what: str
 ) -> None:
-    with pytest.raises(CommandError, match=f"went with that: {what}.*downgrade -1.*repeatable = True"):
+    with pytest.raises(CommandError, match=f"went with that: .*{what}.*downgrade -1.*repeatable = True"):
         interrupt(schemas, empty_engine, empty_url, f'op.execute("{GONE[what]}")\n{POINT}\n{STOP}')
     command.downgrade(schemas.config(empty_engine), "-1")
     assert rows(empty_url, "select from pg_class where relname = 'point'") == []
