@@ -8,5 +8,6 @@ Alembic calls it as one of its plug-ins (`plinth.alembic_plugin`). Data goes one
 - `objects`: a room for each kind of object: its steps, and its stages for a busy database.
 - `online`: goes the way of a change by all stages, with what concerns several kinds.
 - `write`: joins them to one revision, and a second one for what comes after the code.
-- `directives`: gives these to Alembic, named, when they are proved (`prove`).
+- `directives`: gives these to Alembic, named, when they are proved (`prove`); says what makes queries wait
+  (`waiting`).
 """

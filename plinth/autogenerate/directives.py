@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from plinth import revision_names, settings
 from plinth.alembic_command import of_options
 from plinth.autogenerate.change.refusals import Refusal
-from plinth.autogenerate.change.steps import AutocommitOp, Change, SqlOp, Waiting, leaves
+from plinth.autogenerate.change.steps import AutocommitOp, Change, leaves
 from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions
 from plinth.autogenerate.compare.conversions import changed_values
@@ -27,15 +27,15 @@ from plinth.autogenerate.compare.renames import in_turns
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
-from plinth.autogenerate.objects.columns import WAITING
 from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove, shown_differences
+from plinth.autogenerate.waiting import waiting
 from plinth.autogenerate.write.cautions import cautions, moves
 from plinth.autogenerate.write.files import File, files
 from plinth.autogenerate.write.rendering import as_ours
-from plinth.catalog import Catalog, Difference, Name, differences
+from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
 from plinth.revision_names import Hook
 
@@ -273,7 +273,7 @@ def _tell(
     done = [op for each in directives for op in each.upgrade_ops_list[-1].ops] if is_online else []
     for sentence in (*moves(change), *(cautions(change) if is_online else ())):
         log.warning(sentence)
-    found = [_waiting(op, change.before) for op in leaves(done)]
+    found = [waiting(op, change.before) for op in leaves(done)]
     for each in filter(None, dict.fromkeys(found)):
         log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
     config = context.config
@@ -289,18 +289,6 @@ def _tell(
                 "Two revisions: running code may still use what the second one takes away, so that comes "
                 'after the code (deploy = "after"). For a single one: alembic -x online=no revision …'
             )
-
-
-def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
-    """Return what an operation makes queries wait for; nobody waits for a table that wasn't there."""
-    if isinstance(op, SqlOp):
-        return op.waiting if op.table is None or op.table in before.tables else None
-    if not isinstance(op, ops.AddColumnOp):
-        return None
-    if Name(op.schema or before.default_schema, op.table_name) not in before.tables:
-        return None
-    waiting: Waiting | None = op.column.info.get(WAITING)
-    return waiting
 
 
 def _claim(context: MigrationContext, comparison: Comparison) -> Claim:

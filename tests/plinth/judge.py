@@ -7,6 +7,7 @@ and compared with what a plain `metadata.create_all()` makes elsewhere.
 
 import argparse
 import difflib
+import logging
 import re
 import secrets
 import subprocess
@@ -145,7 +146,7 @@ def try_change(
     schemas_may_stay: bool = False,
     downgrade_may_stop: bool = False,
     begin_with_sql: bool = False,
-    written: Callable[[Config, str], None] | None = None,
+    written: Callable[[Config, str, set[str]], None] | None = None,
 ) -> Outcome:
     """Take a database from the models `before` to the models `after`, back, and there again.
 
@@ -166,7 +167,8 @@ def try_change(
         keeps_rows: columns that keep their name and type must keep their values too.
         schemas_may_stay: a schema that has become empty may stay.
         downgrade_may_stop: the downgrade may end with a sentence, if its revision then has changed nothing.
-        written: looks at the change's revisions, given Alembic's configuration and the revision before them.
+        written: looks at the change's revisions, given Alembic's configuration, the revision before them, and
+            the rules of lint that autogenerate has named when it wrote them.
         begin_with_sql: take `before` from `create_all()`'s own SQL, for a judgement of the change alone.
     """
     trial = _Trial(history, engine, before, after, list(prepare), list(handmade), list(foreign))
@@ -182,7 +184,7 @@ def try_change(
             return Outcome(refusal=str(error))
         trial.in_reference = list(in_reference)
         if written is not None:
-            written(trial.config(), trial.place)
+            written(trial.config(), trial.place, trial.told)
         trial.change(checks, known, keeps_rows, schemas_may_stay, downgrade_may_stop)
     except _Failed as failed:
         return Outcome(failed.step, failed.detail, revisions=trial.texts(known))
@@ -203,6 +205,23 @@ def start_change(
     trial = _Trial(history, engine, before, after, list(prepare), list(handmade), list(foreign))
     trial.stand(with_sql=False)
     return trial
+
+
+@contextmanager
+def told() -> Iterator[set[str]]:
+    """Yield the rules of lint that autogenerate names as long as the block runs."""
+    found: set[str] = set()
+
+    def see(record: logging.LogRecord) -> bool:
+        found.update(re.findall(r"# lint: allow (\S+):", record.getMessage()))
+        return True
+
+    log = logging.getLogger("alembic.autogenerate")
+    log.addFilter(see)
+    try:
+        yield found
+    finally:
+        log.removeFilter(see)
 
 
 @dataclass
@@ -228,6 +247,7 @@ class _Trial:
     foreign: list[str]
     in_reference: list[str] = field(default_factory=list, init=False)
     place: str = field(default="base", init=False)  # where `before` stands
+    told: set[str] = field(default_factory=set, init=False)  # rules of lint named by the last autogenerate
 
     def begin(self, *, with_sql: bool) -> None:
         """Bring the empty database to `before`, and see that it is."""
@@ -318,7 +338,8 @@ class _Trial:
             _Failed: it fails.
         """
         try:
-            command.revision(self.config(models, x), message=message, autogenerate=True)
+            with told() as self.told:
+                command.revision(self.config(models, x), message=message, autogenerate=True)
         except CommandError:
             raise
         except Exception as error:

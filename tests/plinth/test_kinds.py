@@ -87,7 +87,11 @@ def test_kind_on_oldest_server(kind: Kind, oldest: URL, tmp_path: Path) -> None:
 
 
 def try_kind(
-    kind: Kind, server: URL, folder: Path, *x: str, written: Callable[[Config, str], None] | None = None
+    kind: Kind,
+    server: URL,
+    folder: Path,
+    *x: str,
+    written: Callable[[Config, str, set[str]], None] | None = None,
 ) -> None:
     """Try a kind on a server, with further arguments of `-x`; fail unless it goes as the kind says.
 

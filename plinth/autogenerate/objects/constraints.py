@@ -42,6 +42,11 @@ from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+_RULES = {
+    "p": "adding-serial-primary-key-field",
+    "u": "disallowed-unique-constraint",
+    "x": "constraint-missing-not-valid",
+}
 _KINDS = {"p": "primary", "u": "unique", "f": "foreignkey", "c": "check"}
 
 
@@ -160,7 +165,7 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
             f"ALTER TABLE {sql_name(table.name, catalog)} ADD {sql_definition(constraint)}",
             f"add constraint {constraint.name}",
             table.name,
-            waiting=_waiting(constraint, table) if constraint.type == "x" else None,
+            waiting=_waiting(constraint, table),
         )
     columns = list(constraint.columns)
     if constraint.type == "p":
@@ -179,12 +184,15 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
     )
 
 
-def _waiting(exclusion: Constraint, table: Table) -> Waiting:
-    return Waiting(
-        f"The exclusion constraint {exclusion.name} reads {table.name.name} and builds its index while "
-        "nobody can use the table: PostgreSQL takes no index that was built before",
-        "constraint-missing-not-valid",
+def _waiting(constraint: Constraint, table: Table) -> Waiting | None:
+    """Return what a constraint makes queries wait for that PostgreSQL adds in one way only."""
+    rule = _RULES.get(constraint.type)
+    what = "exclusion constraint" if constraint.type == "x" else "constraint"
+    why = (
+        f"The {what} {constraint.name} reads {table.name.name} and builds its index while "
+        "nobody can use the table: PostgreSQL takes no index that was built before"
     )
+    return Waiting(why, rule) if rule else None
 
 
 def drop_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:

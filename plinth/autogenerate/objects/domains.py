@@ -16,6 +16,11 @@ from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects.enums import columns_of, rebuild
 from plinth.catalog.picture import Catalog, Domain, DomainConstraint, Name, Node
 
+_WAITING = (
+    "{} lets those wait who write to tables that have it, while rows are looked at: PostgreSQL has no "
+    "other way"
+)
+
 
 def create_sql(domain: Domain, catalog: Catalog) -> str:
     """Return the statement that makes a domain."""
@@ -98,7 +103,9 @@ def _alter(change: Change, before: Domain, after: Domain, forced: set[str]) -> I
         if action == "SET NOT NULL" or (" CHECK " in action and not action.endswith(" NOT VALID")):
             refuse_in_arrays(change.before, change.after, name)
         sql = f"ALTER DOMAIN {sql_name(name, change.after)} {action}"
-        return Step(SqlOp(sql, f"change {name.name}"), "type")
+        is_read = action == "SET NOT NULL" and columns_of(name, change.before)
+        waiting = Waiting(_WAITING.format(f"SET NOT NULL of the domain {name.name}"), "blocks")
+        return Step(SqlOp(sql, f"change {name.name}", waiting=waiting if is_read else None), "type")
 
     for check in before.constraints.values():
         if not is_kept(check, after.constraints.get(check.name)) or check.name in forced:
@@ -205,11 +212,7 @@ def _validate(way: Way, name: Name, check: DomainConstraint) -> None:
             f"ALTER DOMAIN {place} VALIDATE CONSTRAINT {quoted(check.name)}",
             f"validate {check.name}",
             note="those who write to tables that have it wait meanwhile: PostgreSQL has no other way",
-            waiting=Waiting(
-                f"The check {check.name} of the domain {place} lets those wait who write to tables that have "
-                "it, while rows are looked at: PostgreSQL has no other way",
-                "blocks",
-            ),
+            waiting=Waiting(_WAITING.format(f"The check {check.name} of the domain {place}"), "blocks"),
         )
     ]
     if check.comment is not None:

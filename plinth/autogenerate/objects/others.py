@@ -12,9 +12,10 @@ from plinth.autogenerate.change.order import mentioned
 from plinth.autogenerate.change.quoting import comment_sql, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.steps import Change, FillOp, Forced, SqlOp, Step
+from plinth.autogenerate.change.steps import Change, FillOp, Forced, SqlOp, Step, Waiting
 from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other, only
+from plinth.sql_text import lexed
 
 _ROUTINES = {"function", "procedure"}
 _GRANTED = {"view", "materialized view"}
@@ -115,7 +116,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
     for key, new in after.items():
         found = None if key in remade else before.get(key)
         if found is None or found.definition != new.definition:
-            yield from _make(change, found, new)
+            yield from _make(change, found, new, is_remade=key in remade)
         for op in _detail_ops(found, new, before.get(key)):
             yield Step(op, "type").making(new.node) if new.kind in _FIRST else Step(op, "other")
         if key in remade and new.kind == "statistics" and new.table:
@@ -182,7 +183,10 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
     for detail in after.details:
         if detail not in old:
             for statement in detail.statements:
-                yield SqlOp(statement, f"change {after.bare}", after.table)
+                is_index = before is not None and lexed(statement).begins("create [unique] index") is not None
+                why = f"An index of the {after.kind} {after.name} is built while nobody can refresh it"
+                waiting = Waiting(why, "require-concurrent-index-creation") if is_index else None
+                yield SqlOp(statement, f"change {after.bare}", after.table, waiting=waiting)
     if after.comment != (before.comment if before else None):
         summary = f"comment {after.bare}" if before else None
         yield SqlOp(comment_sql(address(after), after.comment), summary, after.table)
@@ -191,7 +195,7 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
             yield SqlOp(statement)
 
 
-def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
+def _make(change: Change, old: Other | None, new: Other, *, is_remade: bool) -> Iterator[Step]:
     """Yield what makes an object, or changes the one that is there."""
     if new.kind == "aggregate":
         refuse("aggregate", f"Aggregate {new.name} must be made by a revision written by hand.")
@@ -219,7 +223,13 @@ def _make(change: Change, old: Other | None, new: Other) -> Iterator[Step]:
     if old and new.kind == "view":
         sql = sql.replace("CREATE", "CREATE OR REPLACE", 1)
     is_filled = new.kind == "materialized view" and not sql.endswith(" WITH NO DATA")
-    create = (FillOp if is_filled else SqlOp)(sql, f"create {new.kind} {new.bare}", new.table)
+    why = f"The {new.kind} {new.name} is filled anew while nobody can read it"
+    create = (FillOp if is_filled else SqlOp)(
+        sql,
+        f"create {new.kind} {new.bare}",
+        new.table,
+        waiting=Waiting(why, "blocks") if is_filled and is_remade else None,
+    )
     about = None
     if new.kind in _FIRST:
         about = "schema" if new.kind == "extension" else "type"

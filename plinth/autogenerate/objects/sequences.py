@@ -13,7 +13,7 @@ from plinth.autogenerate.change.quoting import (
     sql_name,
     temporary_name,
 )
-from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
+from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step, Waiting
 from plinth.catalog.differences import changed_fields
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name, Node, Sequence, Table
 
@@ -107,10 +107,14 @@ def continue_sequence(change: Change, sequence: Sequence, table: Table, column: 
     farthest, reaches = ("max", ">=") if sequence.increment > 0 else ("min", "<=")
     value = f"{farthest}({quoted(column.name)})"
     name = sql_name(sequence.name, change.after)
+    firsts = {each.key_columns[:1] for each in table.indexes.values() if each.where is None}
+    firsts |= {each.columns[:1] for each in table.constraints.values() if each.type in {"p", "u"}}
+    why = f"All rows of {table.name.name} are read for {farthest}({column.name}) while nobody can use it"
     return SqlOp(
         f"SELECT setval({literal(name)}, {value}) FROM {sql_name(table.name, change.after)} "  # noqa: S608
         f"HAVING {value} {reaches} (SELECT last_value FROM {name})",
         table=table.name,
+        waiting=None if (column.name,) in firsts else Waiting(f"{why}: no index begins with it", "blocks"),
     )
 
 

@@ -21,7 +21,7 @@ from plinth.autogenerate.change.quoting import (
 )
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.steps import Change, SqlOp, Step
+from plinth.autogenerate.change.steps import Change, SqlOp, Step, Waiting
 from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.columns import (
@@ -362,8 +362,13 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     def step(action: str) -> Step:
         return Step(SqlOp(f"{sql} {action}", summary, name), "table")
 
+    def rewritten(action: str) -> Step:
+        why = f"Table {shown(name, change.after)} is written anew while nobody can use it ({action})"
+        waiting = None if after.partition_key else Waiting(why, "rewrites")  # it has no rows itself
+        return Step(SqlOp(f"{sql} {action}", summary, name, waiting=waiting), "table")
+
     if before.persistence != after.persistence:
-        yield step("SET UNLOGGED" if after.persistence == "u" else "SET LOGGED")
+        yield rewritten("SET UNLOGGED" if after.persistence == "u" else "SET LOGGED")
     old, new = _options(before.options), _options(after.options)
     gone = [option for option in old if option not in new]
     if gone:
@@ -372,9 +377,11 @@ def alter_steps(change: Change, name: Name) -> Iterator[Step]:
     if changed:
         yield step(f"SET ({', '.join(changed)})")
     if before.access_method != after.access_method:
-        yield step(f"SET ACCESS METHOD {quoted(after.access_method) if after.access_method else 'DEFAULT'}")
+        yield rewritten(
+            f"SET ACCESS METHOD {quoted(after.access_method) if after.access_method else 'DEFAULT'}"
+        )
     if before.tablespace != after.tablespace:
-        yield step(f"SET TABLESPACE {quoted(after.tablespace or 'pg_default')}")
+        yield rewritten(f"SET TABLESPACE {quoted(after.tablespace or 'pg_default')}")
     for parent in before.parents:
         if parent not in after.parents and not before.partition_bound:
             op = SqlOp(f"{sql} NO INHERIT {sql_name(parent, change.before)}", summary, name)

@@ -1,0 +1,55 @@
+"""What of a revision makes queries wait, as far as its operations tell."""
+
+from alembic.operations import ops
+
+from plinth.autogenerate.change.steps import SqlOp, Waiting
+from plinth.autogenerate.objects.columns import WAITING
+from plinth.catalog.picture import Catalog, Name
+
+
+def waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
+    """Return what an operation makes queries wait for; nobody waits for a table that wasn't there.
+
+    Args:
+        op: of a revision for a busy database.
+        before: the schema before it.
+    """
+    found, table = op.waiting if isinstance(op, SqlOp) else _of_native(op), _table(op, before)
+    return found if table is None or table in before.tables else None
+
+
+def _of_native(op: ops.MigrateOperation) -> Waiting | None:
+    match op:
+        case ops.AddColumnOp():
+            found: Waiting | None = op.column.info.get(WAITING)
+            return found
+        case ops.CreateIndexOp() if not op.kw.get("postgresql_concurrently"):
+            why = f"The index {op.index_name} is built while nobody can write to {op.table_name}"
+            return Waiting(why, "require-concurrent-index-creation")
+        case ops.CreateCheckConstraintOp() if not op.kw.get("postgresql_not_valid"):
+            return _reads(op.constraint_name, op.table_name)
+        case ops.CreateForeignKeyOp() if not op.kw.get("postgresql_not_valid"):
+            return _reads(op.constraint_name, op.source_table)
+        case ops.CreatePrimaryKeyOp():
+            return _builds(op.constraint_name, op.table_name, "adding-serial-primary-key-field")
+        case ops.CreateUniqueConstraintOp():
+            return _builds(op.constraint_name, op.table_name, "disallowed-unique-constraint")
+    return None
+
+
+def _reads(name: object, table: str) -> Waiting:
+    why = f"The constraint {name} reads all rows of {table} while nobody can use it"
+    return Waiting(why, "constraint-missing-not-valid")
+
+
+def _builds(name: object, table: str, rule: str) -> Waiting:
+    return Waiting(f"The constraint {name} builds its index while nobody can use {table}", rule)
+
+
+def _table(op: ops.MigrateOperation, catalog: Catalog) -> Name | None:
+    """Return the table that an operation is about, if any."""
+    if isinstance(op, SqlOp):
+        return op.table
+    schema = getattr(op, "schema", None) or getattr(op, "kw", {}).get("source_schema")
+    name = getattr(op, "table_name", None) or getattr(op, "source_table", None)
+    return Name(schema or catalog.default_schema, name) if name else None
