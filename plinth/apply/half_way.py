@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from plinth.autogenerate.change.way import Operations
 
 _BETWEEN = ";\n\n"  # the statements of a way back
+_SET_PATH = """
+    select proname from pg_proc
+    where strpos(lower(prosrc), 'search_path') > 0 and pronamespace <> 'pg_catalog'::regnamespace
+    """
 _MAKES = "create | alter | drop | comment | grant | revoke"
 _CHANGES = "{update | insert into | delete from | merge into | truncate [table]} [only] <table>"
 
@@ -89,7 +93,8 @@ def take_back(
 
     if not found.goes_back:
         now = read_catalog(connection, default_schema=before.default_schema, **names)
-        _refuse_to_guess(context, found, scope, now)
+        if _sets_path(context, connection, found, said):
+            _refuse_to_guess(found, scope, now)
         with _transaction(connection) as session:
             for way in ways_back((each.statement for each in found.done.values()), before, now):
                 _refuse_to_move_rows(found, connection, way, said)
@@ -120,14 +125,22 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
         yield driver_session(connection)
 
 
-def _refuse_to_guess(context: MigrationContext, found: Interrupted, scope: Scope, now: Catalog) -> None:
-    """Return if a revision has done nothing where its statements don't lead any more.
+def _sets_path(context: MigrationContext, connection: Connection, found: Interrupted, said: Said) -> bool:
+    """Whether a revision may have set the search path: by its text, or by a function that it names."""
+    source = context.script and checksum.read(context.script.get_revision(found.revision).path)
+    texts = (source or b"", *(each.encode() for each in found.statements))
+    if any(b"search_path" in each.lower() for each in texts):
+        return True
+    return any(said.names(name) for name in connection.exec_driver_sql(_SET_PATH).scalars())
+
+
+def _refuse_to_guess(found: Interrupted, scope: Scope, now: Catalog) -> None:
+    """Return if a revision that sets the search path has done nothing where its statements don't lead by now.
 
     Raises:
-        PointError: it may have, for it sets the search path: for one tenant after the other, for instance.
+        PointError: it may have: for one tenant after the other, for instance.
     """
-    source = context.script and checksum.read(context.script.get_revision(found.revision).path)
-    elsewhere = sorted(scope.elsewhere(now)) if b"search_path" in (source or b"").lower() else []
+    elsewhere = sorted(scope.elsewhere(now))
     if elsewhere:
         forth, _ = ways(found)
         raise PointError(

@@ -373,17 +373,22 @@ def test_sql_stops_where_one_stands_half_way(
     assert (heads(empty_url), tables(empty_url)) == ({"b"}, ["t_a", "t_b", "t_c"])
 
 
+@pytest.mark.parametrize("set_path", ["set search_path to {}", "select public.lead('{}')"])
 def test_what_was_done_by_another_search_path_is_not_forgotten(
-    history: History, empty_engine: Engine, empty_url: URL
+    history: History, empty_engine: Engine, empty_url: URL, set_path: str
 ) -> None:
+    lead = "begin execute format('set search_path to %s', $1); end"
+    do(empty_url, f"create function lead(text) returns void language plpgsql as $${lead}$$")
     for schema in ("one", "two", "other"):
         do(empty_url, f"create schema {schema}; create table {schema}.t (id int)")
     do(empty_url, "create table pass_on ()")
     history.tables("a")
     each = 'op.execute("alter table t add n int")\nop.execute("create view v as table t")'
-    tenants = f'for schema in ("one", "two"):\n    op.execute(f"set search_path to {{schema}}")\n{each}'
+    path = set_path.format("{schema}")
+    tenants = f'for schema in ("one", "two"):\n    op.execute(f"{path}")\n{each}'
     loop = tenants.replace("\nop.", "\n    op.")
-    then = f'op.execute("reset search_path")\n{CONCURRENTLY}op.execute("create table t_b ()")\n{STOP}'
+    reset = set_path.format("default")
+    then = f'op.execute("{reset}")\n{CONCURRENTLY}op.execute("create table t_b ()")\n{STOP}'
     history.add("b", "a", f"{loop}\n{then}")
     with pytest.raises(CommandError):
         command.upgrade(history.config(empty_engine), "head")
