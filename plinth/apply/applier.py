@@ -494,6 +494,7 @@ class _Applier:
         entries = self._plan(heads, context) if self._planned is None else None
         self._prepare(heads, context, entries)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
+        self._belongings = self._belongings or Belongings(driver_session(connection))
         planned = self._planned or []
         if not self._stamps:
             if self._done + 1 < len(planned):
@@ -501,7 +502,6 @@ class _Applier:
             connection.commit()
         half_way = self._settled(context)
         version_row.written_at_once(context, self._move)
-        self._belongings = self._belongings or Belongings(driver_session(connection))
         for number in range(self._done, len(planned)):
             step = planned[number]
             self._lock.check()
@@ -604,6 +604,7 @@ class _Applier:
             self._belongings.begin(driver, key)
         found = Points(self._writer.version_table, begun, self._source, self._belongings)
         found.refuse_what_is_gone(driver)
+        session.roll_back(self._connection)  # the revision's first statement begins its transaction
         return found
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:

@@ -505,6 +505,20 @@ def test_the_first_statement_behind_a_point_waits_without_what_came_before_it(
     assert rows(empty_url, "select from plinth.points") == []
 
 
+def test_the_first_statement_of_a_revision_with_points_waits_alone(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert = 'op.execute(f"insert into t_a values ({len(ran)})")'
+    table.add("b", "a", f"ran.append(1)\n{ADDED}\n{BUILT}\n{insert}", extra="ran = []")
+    table.add("c", "b", "pass")
+    with upgrading(table, empty_engine) as upgrade:
+        with psql(empty_url, autocommit=False) as blocker:
+            blocker.execute("select from t_a")
+            wait_for_words(caplog, "Trying again in")
+        upgrade.result()
+    assert rows(empty_url, "select id from t_a") == [(1,)]
+
+
 def test_each_lock_has_its_own_time(
     table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
