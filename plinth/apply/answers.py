@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.postgres import types as own_types
 from psycopg.pq import DiagnosticField, Format
 from psycopg.pq.abc import PGresult
@@ -18,31 +19,61 @@ MOST = 1_000_000  # characters of one answer that are remembered; of a longer on
 _MADE_OF_OTHERS = {"record"}  # PostgreSQL reads none of them back
 
 
+class Stream(psycopg.ServerCursor[Any]):
+    """A cursor whose rows come little by little, and are put into its answer then."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - whatever psycopg has
+        super().__init__(*args, **named)
+        self._answer: Answer = {}
+        self._room = 0
+
+    def tell(self, answer: Answer, most: int = MOST) -> None:
+        """Put the rows that come into an answer, as long as they aren't too long.
+
+        What is noted of it when its transaction ends is what was fetched: the stream ends then, too.
+        """
+        self._answer, self._room = answer, most
+
+    def _fetch_gen(self, num: int | None) -> PQGen[list[Any]]:
+        found = yield from super()._fetch_gen(num)
+        result, rows = self.pgresult, self._answer.get("rows")
+        if result is not None and rows is not None:
+            encoding = codec(self.connection)
+            come = [_row(result, number, encoding) for number in range(result.ntuples)]
+            rows += come
+            self._room -= sum(map(_size, come))
+            if self._room < 0:
+                del self._answer["rows"]
+                self._answer["unknown"] = True
+        return found
+
+
 def answer_of(cursor: "psycopg.Cursor[Any]", most: int = MOST) -> Answer:
     """Return what a statement has answered, for a later run that doesn't run it.
 
     Returns:
         The number of rows (`{"rowcount": n}`); where there are rows, "columns" and "rows" too, or a
-        "checksum" of what is too long or of a type that can't be given once more; "unknown" where it isn't
-        there yet.
+        "checksum" of what is too long or of a type that can't be given once more; "unknown" of such a
+        stream. The rows of others come later.
     """
     found: Answer = {"rowcount": cursor.rowcount}
-    if isinstance(cursor, psycopg.ServerCursor):
+    if isinstance(cursor, psycopg.ServerCursor) and not isinstance(cursor, Stream):
         return found | {"unknown": True}
     result = cursor.pgresult
     if cursor.description is None or result is None:
         return found
     types = [_type(cursor, column.type_code) for column in cursor.description]
+    columns = [[each.name, type_] for each, type_ in zip(cursor.description, types, strict=True)]
+    if isinstance(cursor, Stream):
+        return found | ({"unknown": True} if "" in types else {"columns": columns, "rows": []})
     encoding = codec(cursor.connection)
     rows, size = [], most + 1 if "" in types else 0
-    places = range(len(types))
     for number in range(result.ntuples):
-        row = [_text(result.get_value(number, place), encoding) for place in places]
-        size += sum(len(value or "") + 1 for value in row)
+        row = _row(result, number, encoding)
+        size += _size(row)
         if size > most:
             return found | {"checksum": _checksum(result)}
         rows.append(row)
-    columns = [[each.name, type_] for each, type_ in zip(cursor.description, types, strict=True)]
     return found | {"columns": columns, "rows": json.dumps(rows, ensure_ascii=False)}
 
 
@@ -96,8 +127,13 @@ def _type(cursor: "psycopg.Cursor[Any]", oid: int) -> str | None:
     return f"pg_catalog.{known.name}{'[]' if oid == known.array_oid else ''}"
 
 
-def _text(value: bytes | None, encoding: str) -> str | None:
-    return None if value is None else value.decode(encoding)
+def _row(result: PGresult, number: int, encoding: str) -> list[str | None]:
+    values = (result.get_value(number, place) for place in range(result.nfields))
+    return [None if value is None else value.decode(encoding) for value in values]
+
+
+def _size(row: Sequence[str | None]) -> int:
+    return sum(len(value or "") + 1 for value in row)
 
 
 def _checksum(result: PGresult) -> str:

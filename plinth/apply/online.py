@@ -21,7 +21,7 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import ExecutionContext
 
 from plinth.apply import half_done
-from plinth.apply.answers import give
+from plinth.apply.answers import Stream, give
 from plinth.apply.elsewhere import Elsewhere, unbounded
 from plinth.apply.points import (
     BLOCK,
@@ -199,10 +199,13 @@ class OnlineStatements:
             behind_commits(connection, self._settle),
             self.waits.watched(),
         ):
+            session = driver_session(connection)
+            before, session.server_cursor_factory = session.server_cursor_factory, Stream
             try:
                 yield
             finally:
                 _watching.reset(token)
+                session.server_cursor_factory = before
 
     def _is_the_revisions(self) -> bool:
         """Whether what is done with the engine now is done by a revision."""

@@ -24,7 +24,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from plinth import checksum
-from plinth.apply.answers import MOST, Answer, answer_of, failure_of
+from plinth.apply.answers import MOST, Answer, Stream, answer_of, failure_of
 from plinth.apply.belongings import NOTED, UNSETTLED, Belongings, Change
 from plinth.apply.session import codec
 from plinth.apply.sources import calls_rollback, helpers, strings, tree_of, unseen_in
@@ -441,7 +441,7 @@ class Points:
         why = (
             "its answer was too long to be remembered, and is another one by now"
             if "checksum" in done.result
-            else "its answer is not remembered (too long, or streamed)"
+            else "its answer is not remembered, for it was too long"
         )
         self._refuse(f"{what} can't be passed over, for {why}: {shown(done.statement)}")
 
@@ -506,6 +506,8 @@ class Points:
         if "checksum" in answer and changes(cursor.connection, self.running.statement):
             answer = {"rowcount": answer["rowcount"], "unknown": True}
         self._note(answer)
+        if isinstance(cursor, Stream):
+            cursor.tell(self.running.result)
 
     def begin_again(self) -> None:
         """See that the statement which was come to was rolled back, and is about to run once more."""

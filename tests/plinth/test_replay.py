@@ -397,22 +397,43 @@ def test_what_is_too_long_is_asked_again_and_has_to_be_the_same(  # noqa: PLR091
     assert rows(empty_url, "select max(id) from t_a") == [(200000,)]
 
 
+STREAMS = {
+    "all of them": (".all()", [(1,), (2,), (3,), (4,), (11,), (12,), (13,), (14,)]),
+    "one after the other": ("", [(1,), (2,), (3,), (4,), (11,), (12,), (13,), (14,)]),
+    "the first": (".fetchmany(2)", [(1,), (2,), (3,), (4,), (11,), (12,)]),
+}
+
+
+@pytest.mark.parametrize("way", STREAMS)
 @pytest.mark.parametrize("query", ["select id from t_a", "with w as (select id from t_a) select id from w"])
-def test_what_is_streamed_is_not_taken_for_no_rows(
-    table: History, empty_engine: Engine, empty_url: URL, query: str
+def test_what_is_streamed_is_remembered_as_far_as_it_was_read(
+    table: History, empty_engine: Engine, empty_url: URL, query: str, way: str
 ) -> None:
+    read, expected = STREAMS[way]
+    do(empty_url, "insert into t_a select generate_series(2, 4)")
     body = (
-        f'{BIND}query = sa.text("{query}")\n'
-        'found = bind.execute(query, execution_options={"stream_results": True}).scalars().all()\n'
+        f'{BIND}query = sa.text("{query} order by id")\n'
+        'result = bind.execute(query, execution_options={"yield_per": 2}).scalars()\n'
+        f"found = list(result{read})\nresult.close()\n"
         f"{BLOCK}for each in found:\n"
-        '    op.execute(f"insert into t_a values ({each} + 1)")'
+        '    op.execute(f"insert into t_a values ({each} + 10)")'
     )
     stopped(table, empty_engine, empty_url, body)
-    with pytest.raises(CommandError, match=r"not remembered \(too long, or streamed\).*downgrade -1"):
-        command.upgrade(table.config(empty_engine), "head")
-    command.downgrade(table.config(empty_engine), "-1")
     command.upgrade(table.config(empty_engine), "head")
-    assert rows(empty_url, "select id from t_a order by id") == [(1,), (2,)]
+    assert rows(empty_url, "select id from t_a order by id") == expected
+
+
+def test_a_stream_that_is_too_long_is_not_taken_for_no_rows(
+    table: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    body = (
+        f"{BIND}query = sa.text(\"select repeat('x', 500000) from generate_series(1, 3)\")\n"
+        'found = bind.execute(query, execution_options={"stream_results": True}).scalars().all()\n'
+        f'{BLOCK}op.execute("insert into t_a values (2)")'
+    )
+    stopped(table, empty_engine, empty_url, body)
+    with pytest.raises(CommandError, match=r"not remembered, for it was too long.*downgrade -1"):
+        command.upgrade(table.config(empty_engine), "head")
 
 
 DROPPED = {
