@@ -66,22 +66,25 @@ class Way:
     parts: list[Part] = field(default_factory=list)
 
     def go(self, to: Catalog, *, through: Catalog | None = None) -> None:
-        """Go on by one transaction, if there is anything to do; `through` a schema on the way."""
+        """Go on by one transaction, if there is anything to do; up `through` a schema on the way."""
         stops = [self.at, *([through] if through else []), to]
-        found = [self.between(*pair) for pair in pairwise(stops)]
-        up = [op for part in found for op in part.up]
-        self.step(to, up, [op for part in reversed(found) for op in part.down])
+        up = [op for pair in pairwise(stops) for op in self.up(*pair)]
+        self.step(to, up, self.down(self.at, to))
 
     def up(self, before: Catalog, after: Catalog) -> Operations:
         """Return what leads from one schema to another."""
         change = replace(self.change, before=before, after=after, goal=self.change.after)
         return [step.op for step in self.difference(change)]
 
-    def between(self, before: Catalog, after: Catalog) -> Part:
-        """Return the one transaction that leads from one schema to another."""
+    def down(self, before: Catalog, after: Catalog) -> Operations:
+        """Return what leads back to one schema from another."""
         back = replace(self.change, before=after, after=before, goal=self.change.before)
         back = replace(back, backfills={}, is_downgrade=True)
-        return Part(self.up(before, after), [step.op for step in self.difference(back)])
+        return [step.op for step in self.difference(back)]
+
+    def between(self, before: Catalog, after: Catalog) -> Part:
+        """Return the one transaction that leads from one schema to another."""
+        return Part(self.up(before, after), self.down(before, after))
 
     def step(self, to: Catalog, up: Operations, down: Operations = ()) -> None:
         """Go on by a part that is written already, if there is anything in it."""

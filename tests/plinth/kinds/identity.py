@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Identity,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
 
 from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
 
@@ -38,6 +48,17 @@ def change(name: str, before: Models, after: Models, **options: Any) -> Kind:
     )
 
 
+def numbered(m: MetaData) -> Table:
+    """Return a table with a key of a bigger type, and an identity column beside it."""
+    key = Column("id", BigInteger, primary_key=True)
+    return Table("t", m, key, Column("name", Text), Column("no", Integer, Identity(), nullable=False))
+
+
+# Numbers are gone with their column.
+NUMBERED = (
+    kept("select sum(id) from t", 3),
+    check("select sum((to_jsonb(t) ->> 'no')::int) from t", 3, None),
+)
 NEXT = "insert into t (name) values ('c') returning id"
 KEPT_KEYS = (kept("select sum(id) from t", 3), check(NEXT, up=3, down=4))
 
@@ -166,6 +187,7 @@ KINDS = [
     change(
         "serial_type_down", keyed(kind=BigInteger), keyed(kind=Integer), checks=KEPT_KEYS, x=("rewrite=t.id",)
     ),
+    change("bigger_key_and_a_new_one", keyed(), numbered, checks=NUMBERED),
     change("defaults_written_out", keyed(ident()), keyed(ident(start=1, increment=1, minvalue=1, cache=1))),
     change(
         "negative_increment",
