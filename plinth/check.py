@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
 from plinth.autogenerate.prove.proof import shown_differences, title
 from plinth.catalog import Catalog, Difference, differences
-from plinth.configured import Configured, configured, on_scratch
+from plinth.configured import Configured, at_hand, configured, on_scratch
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
 from plinth.migration_connection import migration_connection
@@ -140,16 +140,9 @@ def check(config: Config) -> Report:
         _check_without_database(config, error, report)
         return report
     for each in found:
-        with _at_hand(config, each) as target:
+        with at_hand(config, each) as target:
             _check_one(each, target, report)
     return report
-
-
-def _at_hand(config: Config, found: Configured) -> AbstractContextManager[Connection]:
-    """Return a connection of ours to a database that `env.py` leads to, or the one that was handed over."""
-    if config.attributes.get("connection") is not None or found.url is None:
-        return migration_connection(config)
-    return connect(found.url)
 
 
 def _check_one(found: Configured, target: Connection, report: Report) -> None:
@@ -268,7 +261,7 @@ def _tried(
 ) -> tuple[Catalog | None, Report]:
     """Try all revisions; return what they make, or None when they can't be applied, and what was found."""
     report, history, metadata = Report(), found.history, found.options.get("target_metadata")
-    if not try_all(engine, history, report, is_empty=baseline is None):
+    if not try_all(engine, history, report):
         report.notes.append("What comes after it was not tried, and models and database were not compared.")
         return None, report
     with engine.connect() as connection:
@@ -291,14 +284,14 @@ def _tried(
     return made, report
 
 
-def try_all(engine: Engine, history: History, report: Report, *, is_empty: bool = True) -> bool:
+def try_all(engine: Engine, history: History, report: Report) -> bool:
     """Return whether all revisions could be applied.
 
     Args:
-        engine: of a scratch database, which has all of them afterwards.
+        engine: of a scratch database, which has all of them afterwards. It is made anew behind a downgrade
+            that leaves something.
         history: the revisions.
         report: gets what is wrong with them.
-        is_empty: nothing was in it, so that it can be made anew behind a downgrade that leaves something.
     """
     steps = all_steps(history.script)
     with engine.connect() as connection:
@@ -334,7 +327,7 @@ def try_all(engine: Engine, history: History, report: Report, *, is_empty: bool 
         try:
             run(engine, history, walk)
         except RevisionError as error:
-            if error.is_upgrade and is_empty and error.revision in undone - proven:
+            if error.is_upgrade and error.revision in undone - proven:
                 _say_it_stays_undone(error, report)
                 begin_again(engine)
                 names = [step.revision.revision for step in steps]

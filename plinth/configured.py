@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
 from plinth import alembic_plugin, redirecting, settings
+from plinth.connecting import connect
 from plinth.environment import look
+from plinth.migration_connection import migration_connection
 from plinth.quiet import quiet_context
 from plinth.scratch.databases import url_of
 from plinth.scratch.revisions import History, history_of
@@ -107,6 +109,13 @@ def _url(place: Any) -> URL:  # noqa: ANN401 - the user's
         return url_of(place)
     text = place.engine.url.render_as_string(hide_password=False)
     return settings.parse_url(text, "The URL of what was handed over")
+
+
+def at_hand(config: Config, found: Configured) -> contextlib.AbstractContextManager[Connection]:
+    """Return a connection of ours to a database that `env.py` leads to, or the one that was handed over."""
+    if config.attributes.get("connection") is not None or found.url is None:
+        return migration_connection(config)
+    return connect(found.url)
 
 
 def on_scratch(config: Config, engine: Engine) -> Configured:

@@ -257,7 +257,8 @@ def _write_baseline(seen: Seen, target: Connection, found: Adoption) -> list[str
     found.written += map(_shown, made.files)
     notes = [
         f"Revision {made.revision} is written, with what no revision made: {_shown(made.files[0])}. It was "
-        "proved before: from nothing, all revisions made what is in the database, went down, and up again."
+        "proved before: from nothing, all revisions made what is in the database; and it went down and up "
+        "again."
     ]
     if made.unknown:
         notes.append(
@@ -339,10 +340,9 @@ class _Looking:
             self.found.not_made = named(standing)
             return
         report = Report()
-        with scratch_database(self.target) as engine:
-            below = standing_below(self.target, engine, self.history)
+        with standing_below(self.target, self.history) as (engine, below):
             self.found.not_made = named(below)
-            is_done = try_all(engine, self.history, report, is_empty=False)
+            is_done = try_all(engine, self.history, report)
             self._count(report)
             if is_done:
                 self._compare(engine, self._read(engine), below)

@@ -88,11 +88,13 @@ def write_baseline(seen: Seen, target: Connection) -> Baseline:
             "The database isn't marked with any of the revisions, so it isn't known what it has of them: "
             "alembic stamp REVISION says it."
         )
-    with scratch_database(target) as engine:
-        with engine.connect() as connection:
-            _make_version_schema(connection, history)
-            nothing = history.read(connection)
-        standing = standing_below(target, engine, history) if roots else history.read(target)
+    with scratch_database(target) as engine, engine.connect() as connection:
+        _make_version_schema(connection, history)
+        nothing = history.read(connection)
+    standing = history.read(target)
+    if roots:
+        with standing_below(target, history) as (_, standing):
+            pass
     nothing = replace(nothing, default_schema=standing.default_schema)
     known = _known_to_models(seen, target, standing)
     if known is not None:  # a filter may leave out public, too, which every database has
@@ -124,7 +126,7 @@ def _written(
             place = _in_other(Path(root.path), {folder: copied for copied, folder in folders.items()})
             source_file.write(place, _on_top_of(source_file.read(place), written))
             changed.append(place)
-        _prove(history, copy, engine, seen, target)
+        _prove(history.with_script(read_anew(copy, copy._version_locations)), engine, seen, target)
         revision = _revision(copy, written)
         places = tuple(_put_back(each, folders) for each in changed)
     unknown = set(wanted.tables) - set((_known_to_models(seen, target, wanted) or wanted).tables)
@@ -217,14 +219,18 @@ def _on_top_of(source: str, below: Path) -> str:
     return line.sub(lambda found: f"{found[1]}{name[1]}{name[2]}{name[1]}", source)
 
 
-def _prove(history: History, script: ScriptDirectory, engine: Engine, seen: Seen, target: Connection) -> None:
-    """Return if all revisions, the new one first, make from nothing what is there, and go down and up."""
-    fresh = history.with_script(read_anew(script, script._version_locations))
-    report = Report()
+def _prove(fresh: History, engine: Engine, seen: Seen, target: Connection) -> None:
+    """Return if all revisions, the new one first, make from nothing what is there, and that one goes down."""
+    history, report = seen.history, Report()
     try_all(engine, fresh, report)
-    if report.problems:
+    # What is wrong with the downgrade of a standing revision is so without a baseline, too.
+    wrong = [
+        each for each in report.problems if each.kind == "upgrade" or each.name in fresh.script.get_bases()
+    ]
+    if wrong:
         raise BaselineError(
-            f"With a baseline the revisions don't work, and nothing was written. {report.problems[0].message}"
+            f"With a baseline the revisions don't work, and nothing was written. {wrong[0].message} "
+            "When that is mended: plinth adopt --write-baseline"
         )
     heads = set(seen.heads) or set(history.script.get_heads())
     if history.script.get_bases() and heads != set(history.script.get_heads()):

@@ -16,6 +16,7 @@ from plinth.apply.ledger import ancestors
 from plinth.apply.phases import AFTER, phase_of
 from plinth.apply.sources import unseen_in
 from plinth.apply.standing import refuse_long_id
+from plinth.configured import at_hand, configured
 from plinth.connecting import connect
 from plinth.errors import PlinthError
 from plinth.lint import rules
@@ -120,7 +121,7 @@ def lint(config: Config, since: str | None = None) -> Lint:
     for each in chosen:
         refuse_long_id(each.revision, LONGEST_ID)
     history = history_offline(config, script)
-    measured = _measured(history, applied)
+    measured = _measured(config, history, applied)
     found = {each.revision: each for each in measured.revisions}
     rendered = render(history, {each.revision for each in chosen})
     statements = {
@@ -129,24 +130,47 @@ def lint(config: Config, since: str | None = None) -> Lint:
     said = _complaints({name: sql for name, sql in statements.items() if sql})
     return Lint(
         [
-            _checked(each, statements[each.revision], said.get(each.revision, []), found.get(each.revision))
+            _checked(
+                each,
+                statements[each.revision],
+                said.get(each.revision, []),
+                found.get(each.revision),
+                measured.failure,
+            )
             for each in chosen
         ],
         measured.failure,
     )
 
 
-def _measured(history: History, applied: Sequence[str]) -> Measured:
+def _measured(config: Config, history: History, applied: Sequence[str]) -> Measured:
     """Measure on the server of the tests: nobody's data are near, and CI has it."""
     try:
         with _server() as target:
-            return measure(history, target, applied)
+            found = measure(history, target, applied)
+        return _on_what_stands(config, history, applied, found) if found.is_missing else found
     except ImportError:
         return Measured(
             [], "There is no local PostgreSQL here to measure on. Run: pip install 'alembic-plinth[local]'"
         )
     except PlinthError as error:
         return Measured([], str(error))
+
+
+def _on_what_stands(config: Config, history: History, applied: Sequence[str], found: Measured) -> Measured:
+    """Measure on a copy of what no revision makes, which the database at hand may have."""
+    try:
+        with at_hand(config, configured(config)[0]) as target:
+            then = measure(history, target, applied)
+            name = target.engine.url.database
+    except Exception as error:  # of any driver
+        where = f"The database at hand may have it, and can't be asked. {error}"
+    else:
+        if not then.is_missing:
+            return then
+        where = f"Database {name!r} hasn't it either."
+    why = f"{found.failure} {where} A revision that makes it is written by: plinth adopt --write-baseline"
+    return replace(found, failure=why)
 
 
 def _server() -> Any:  # noqa: ANN401
@@ -181,11 +205,15 @@ def _complaints(statements: Mapping[str, Sequence[Sql]]) -> dict[str, list[Compl
 
 
 def _checked(
-    revision: Script, statements: Sequence[Sql] | None, said: Sequence[Complaint], measured: Revision | None
+    revision: Script,
+    statements: Sequence[Sql] | None,
+    said: Sequence[Complaint],
+    measured: Revision | None,
+    failure: str | None,
 ) -> Checked:
     file = Path(revision.path)
     if statements is None:
-        found = [_finding("not-checked")]
+        found = [_finding("not-checked", f"It was not measured ({str(failure).rstrip('.')})")]
     else:
         found = [
             *(_of_measurement(measured, statements, said) if measured else _of_text(statements, said)),

@@ -21,12 +21,14 @@ class Measured:
     Args:
         revisions: those that were measured, in order.
         failure: why the next one couldn't be; None when all were.
+        is_missing: something isn't there on which that one leans.
         triggers: tables and names of those that fire for changed rows, and that earlier revisions made.
     """
 
     revisions: Sequence[Revision]
     failure: str | None = None
     triggers: Collection[tuple[str, str]] = ()
+    is_missing: bool = False
 
 
 def measure(history: History, target: Connection, applied: Sequence[str]) -> Measured:
@@ -78,8 +80,9 @@ def _measure(
         except RevisionError as error:
             done = {each.revision for each in recorder.revisions}
             failed = recorder.running if recorder.running not in done else None
-            found = Measured(recorder.revisions, str(error), recorder.triggers), failed
-            if baseline is None and is_missing(error):
+            lacks = is_missing(error)
+            found = Measured(recorder.revisions, str(error), recorder.triggers, lacks), failed
+            if baseline is None and lacks:
                 first = found
                 raise
             return found

@@ -6,8 +6,10 @@ their own downgrades take away what they have made.
 """
 
 import ast
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +28,7 @@ from plinth.scratch import prerequisites
 from plinth.scratch.cache import remembered
 from plinth.scratch.copying import CopyError, copy_schema
 from plinth.scratch.databases import place_of, scratch_database, undisturbed
+from plinth.scratch.left_behind import drop_left_behind
 from plinth.scratch.revisions import (
     History,
     RevisionError,
@@ -93,9 +96,9 @@ def on_baseline(target: Connection, history: History, do: Callable[[Engine, Cata
             if not is_missing(error):
                 raise
             first = error
-    with scratch_database(target) as engine:
+    with contextlib.ExitStack() as stack:
         try:
-            baseline = standing_below(target, engine, history)
+            engine, baseline = stack.enter_context(standing_below(target, history))
         except CopyError as error:
             if first is None:
                 raise
@@ -149,21 +152,27 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
         raise CopyError(f"The database's schema could not be copied: {error}") from error
 
 
-def standing_below(target: Connection, engine: Engine, history: History) -> Catalog:
-    """Make in an empty database what stands below the revisions and none of them makes, and return it.
+@contextmanager
+def standing_below(target: Connection, history: History) -> Iterator[tuple[Engine, Catalog]]:
+    """Yield a scratch database with what stands below the revisions and none of them makes, and that.
 
     What stands below a revision that can't be undone isn't tried.
 
     Raises:
         CopyError: the database can't be copied.
+        NoScratchError: there is no place for it.
     """
-    copy_standing(target, engine, history)
-    try:
-        downgrade(engine, history)
-    except RevisionError as error:
-        log.warning("What stands below revision %s was not tried: %s", error.revision, error)
-    with engine.connect() as connection:
-        return history.read(connection)
+    with scratch_database(target) as below:
+        copy_standing(target, below, history)
+        try:
+            downgrade(below, history)
+        except RevisionError as error:
+            log.warning("What stands below revision %s was not tried: %s", error.revision, error)
+        drop_left_behind(below, history, lambda: scratch_database(target, like=below))
+        with below.connect() as connection:
+            found = history.read(connection)
+        with scratch_database(target, like=below) as engine:
+            yield engine, found
 
 
 def revisions_catalog(

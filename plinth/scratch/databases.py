@@ -83,7 +83,7 @@ class _Facts:
 
 
 @contextmanager
-def scratch_database(target: Connection) -> Iterator[Engine]:
+def scratch_database(target: Connection, *, like: Engine | None = None) -> Iterator[Engine]:
     """Yield an engine on a new empty database, which is dropped when the block ends, however it ends.
 
     Those that killed programs left behind are dropped first.
@@ -91,10 +91,12 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
     Args:
         target: the database in question, whose server, encoding and search_path count. Its transaction, if
             it is in one, goes on undisturbed.
+        like: another scratch database, of which it is to be a copy; no connection to that one is in use.
 
     Raises:
         NoScratchError: there is no place for one.
     """
+    template = None if like is None else str(like.url.database)
     facts = _facts(target)
     objection = _objection(target, facts)
     place = _other_server(facts, objection) if objection else url_of(target)
@@ -105,11 +107,11 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
             _try_lock(server, name)
             drop_leftovers(server)
             with _dropped_at_the_end(server, place, name) as roles:
-                _create(server, name, facts, on_own_server=objection is None)
+                _create(server, name, facts, on_own_server=objection is None, template=template)
                 scratch = engine(place.set(database=name))
                 roles.watch(scratch)
                 # It isn't made: revisions may do that.
-                scratch = scratch.execution_options(default_schema=facts.default_schema)
+                scratch = scratch.execution_options(default_schema=facts.default_schema, template=template)
                 try:
                     yield scratch
                 finally:
@@ -119,7 +121,7 @@ def scratch_database(target: Connection) -> Iterator[Engine]:
 
 
 def begin_again(scratch: Engine) -> None:
-    """Make a scratch database anew: empty, and with the settings that it had.
+    """Make a scratch database anew, as it was in the beginning.
 
     Args:
         scratch: its engine, of which no connection is in use.
@@ -130,7 +132,8 @@ def begin_again(scratch: Engine) -> None:
     with connect_to_maintenance_database(scratch.url) as server:
         name = str(scratch.url.database)
         _run(server, SQL("drop database {} with (force)").format(Identifier(name)))
-        _create(server, name, facts, on_own_server=True)
+        template = scratch.get_execution_options().get("template")
+        _create(server, name, facts, on_own_server=True, template=template)
 
 
 def objection_to_scratch(target: Connection) -> str | None:
@@ -290,10 +293,12 @@ def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[T
                 log.debug("Scratch database %s is dropped at the next use: %s", name, error)
 
 
-def _create(server: Connection, name: str, facts: _Facts, *, on_own_server: bool) -> None:
+def _create(
+    server: Connection, name: str, facts: _Facts, *, on_own_server: bool, template: str | None
+) -> None:
     # template0: what an administrator added to template1 is none of ours.
-    options: list[Composable] = [SQL("template template0")]
-    if on_own_server:
+    options: list[Composable] = [SQL("template {}").format(Identifier(template or "template0"))]
+    if on_own_server and template is None:
         options += _like(facts.database)
     identifier = Identifier(name)
     try:

@@ -1,0 +1,113 @@
+"""Projects that begin on what no revision makes, and whose downgrades leave what they made: enums."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.plinth.history import rows
+from tests.plinth.test_adopt import revision, sql
+from tests.plinth.test_existing_projects import Existing, init
+
+MODELS = """
+from sqlalchemy import Enum
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "users"
+    __table_args__ = {"schema": "billing"}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str | None] = mapped_column(Enum("admin", "user", name="role"))
+    age: Mapped[int | None]
+"""
+USERS = """op.create_table(
+        "users",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("role", sa.Enum("admin", "user", name="role"), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        schema="billing",
+    )"""
+AGE = """op.add_column("users", sa.Column("age", sa.Integer()), schema="billing")"""
+LINE = "    op.execute('DROP TYPE role')"
+
+
+def existing(folder: Path, url: URL, models: str = MODELS, **options: str) -> Existing:
+    """Return a project as `alembic init` makes it, with models, and options for `context.configure()`."""
+    project = init(folder, url)
+    project.edit("migrations/env.py", "import plinth\n", "")
+    given = "connection=connection, target_metadata=target_metadata"
+    more = "".join(f", {name}={value}" for name, value in options.items())
+    project.edit("migrations/env.py", given, given + more)
+    (project.root / "models.py").write_text(models)
+    return project
+
+
+@pytest.fixture
+def billing(tmp_path: Path, empty_url: URL) -> Existing:
+    """A project with a schema that was made by hand, an enum, and rows."""
+    project = existing(tmp_path / "shop", empty_url, include_schemas="True")
+    revision(project, "r1", None, USERS, 'op.drop_table("users", schema="billing")')
+    revision(project, "r2", "r1", AGE, 'op.drop_column("users", "age", schema="billing")')
+    sql(empty_url, "create schema billing")
+    project.ok("alembic", "upgrade", "head")
+    sql(empty_url, "insert into billing.users (role, age) values ('admin', 3)")
+    return project
+
+
+def test_an_enum_that_a_downgrade_leaves_is_no_part_of_what_no_revision_makes(billing: Existing) -> None:
+    found = billing.run("plinth", "adopt").stdout
+    assert "They don't build a database from nothing. No revision makes schema billing." in found
+    assert "1 of 2." in found
+    assert LINE in found, "the line that drops it"
+    assert 'type "role" already exists' in found, "what came of it when the revision was applied again"
+
+    checked = billing.run("plinth", "check")
+    said = checked.stdout + checked.stderr
+    assert checked.returncode == 1
+    assert LINE in said
+    assert 'schema "billing" does not exist' not in said
+    assert "No revision makes this, so they were tried on a copy of it: schema billing." in said
+
+    billing.edit("migrations/versions/r1.py", ', schema="billing")\n', ', schema="billing")\n' + LINE + "\n")
+    assert "agree (2 revisions, each tried up and down)" in billing.ok("plinth", "check")
+
+
+@pytest.mark.slow
+def test_a_baseline_is_written_below_a_revision_whose_downgrade_leaves_an_enum(
+    billing: Existing, empty_url: URL
+) -> None:
+    found = billing.run("plinth", "adopt", "--write-baseline").stdout
+    assert "with what no revision made" in found
+    assert "They build a database from nothing." in found
+    assert LINE in found
+    assert "2 of 3." in found
+    [new] = (billing.root / "migrations" / "versions").glob("*_baseline.py")
+    assert "CREATE SCHEMA billing" in new.read_text()
+    assert "role" not in new.read_text()
+    billing.edit("migrations/versions/r1.py", ', schema="billing")\n', ', schema="billing")\n' + LINE + "\n")
+    assert "agree (3 revisions, each tried up and down)" in billing.ok("plinth", "check")
+    assert rows(empty_url, "select role::text, age from billing.users") == [("admin", 3)]
+
+
+@pytest.mark.slow
+def test_the_lint_measures_on_what_no_revision_makes_and_names_what_is_missing(
+    billing: Existing, empty_url: URL
+) -> None:
+    revision(
+        billing, "r3", "r2", "op.get_bind().execute(sa.text('select count(*) from billing.users')).scalar()"
+    )
+    found = billing.run("plinth", "lint").stdout
+    assert "not measured" not in found
+    assert "where nothing was measured" not in found
+    sql(empty_url, "drop schema billing cascade")
+    found = " ".join(billing.run("plinth", "lint").stdout.split())
+    assert 'schema "billing" does not exist' in found
+    assert f"Database '{empty_url.database}' hasn't it either." in found
+    assert "plinth adopt --write-baseline" in found
+    assert "alembic-plinth[local]" not in found
