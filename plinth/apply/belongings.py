@@ -25,35 +25,34 @@ Change = dict[str, str | None]  # None of what isn't there any more
 NOTED = "session"  # in the result of a point's last step: the change since the command began
 UNSETTLED = "unsettled"  # and what of it may have ended with the transaction
 
+# It is asked at each point: little to plan, and tables are read only where there is something temporary.
 _READ = """
-    select coalesce(jsonb_object_agg(what, value), '{}') from (
-        select 'setting ' || name, setting from pg_settings
-        where source = 'session' and name <> all(%(own)s) and name !~ '^transaction_(is|read|def)'
-        union all
-        select 'setting ' || name, current_setting(name, true) from unnest(%(names)s::text[]) name
-        where current_setting(name, true) <> ''
-        union all
-        values ('setting session_authorization', session_user::text),
-            ('setting role', current_setting('role'))
-        union all
-        select concat_ws(' ', 'lock', case objsubid when 1 then (classid::bigint << 32 | objid::bigint)::text
-            else concat_ws(', ', classid::bigint::bit(32)::int, objid::bigint::bit(32)::int) end, mode), ''
-        from pg_locks
-        where pid = pg_backend_pid() and locktype = 'advisory' and granted
-          and database = (select oid from pg_database where datname = current_database())
-        union all
-        select 'prepared ' || name, statement from pg_prepared_statements where from_sql
-        union all
-        select 'cursor ' || name, '' from pg_cursors where is_holdable
-        union all
-        select 'table ' || relname, '' from pg_class
-        where relnamespace = pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
-        union all
-        select 'function ' || proname, '' from pg_proc where pronamespace = pg_my_temp_schema()
-        union all
-        select 'type ' || typname, '' from pg_type left join pg_class c on c.oid = typrelid
-        where typnamespace = pg_my_temp_schema() and typcategory <> 'A' and coalesce(relkind = 'c', true)
-    ) found (what, value)
+    select 'setting ' || name, setting from pg_settings
+    where source = 'session' and name <> all(%(own)s) and name !~ '^transaction_(is|read|def)'
+    union all
+    select 'setting ' || name, current_setting(name, true) from unnest(%(names)s::text[]) name
+    where current_setting(name, true) <> ''
+    union all
+    values ('setting session_authorization', session_user::text), ('setting role', current_setting('role')),
+        ('temporary', nullif(pg_my_temp_schema(), 0)::text)
+    union all
+    select concat_ws(' ', 'lock', case objsubid when 1 then (classid::bigint << 32 | objid::bigint)::text
+        else concat_ws(', ', classid::bigint::bit(32)::int, objid::bigint::bit(32)::int) end, mode), ''
+    from pg_locks
+    where pid = pg_backend_pid() and locktype = 'advisory' and granted
+    union all
+    select 'prepared ' || name, statement from pg_prepared_statements where from_sql
+    union all
+    select 'cursor ' || name, '' from pg_cursors where is_holdable
+    """
+_READ_TEMPORARY = """
+    select 'table ' || relname, '' from pg_class
+    where relnamespace = pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
+    union all
+    select 'function ' || proname, '' from pg_proc where pronamespace = pg_my_temp_schema()
+    union all
+    select 'type ' || typname, '' from pg_type left join pg_class c on c.oid = typrelid
+    where typnamespace = pg_my_temp_schema() and typcategory <> 'A' and coalesce(relkind = 'c', true)
     """
 # pg_settings has none that no library knows; what functions say of them is found in their sources.
 _OWN_NAMES = r"(?i)(?:set_config\s*\(\s*'|\mset\s+(?:session\s+)?)(\w+\.\w+)(?:'|\s*=|\s+to\M)"
@@ -162,11 +161,12 @@ class Belongings:
 
     def _read(self, session: "psycopg.Connection[Any]") -> Has:
         given = {"own": [*OWN], "names": sorted(self._names)}
-        # Else psycopg may forget what it has prepared itself, and with that what the revision has.
-        (found,) = session.execute(_READ, given, prepare=False).fetchall()
+        # Prepared, psycopg might forget it, and with it what the revision has prepared.
+        has = dict(session.execute(_READ, given, prepare=False).fetchall())
+        if has.pop("temporary"):
+            has.update(session.execute(_READ_TEMPORARY, prepare=False).fetchall())
         ours = {what: value for what, value in self._base.items() if what.startswith("lock ")}
-        has: Has = found[0] | ours | self._unseen
-        return has
+        return has | ours | self._unseen
 
     @staticmethod
     def _bring(session: "psycopg.Connection[Any]", now: Has, wanted: Has) -> None:
