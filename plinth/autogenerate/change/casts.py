@@ -101,6 +101,17 @@ def is_automatic(before: Column, after: Column, old: Catalog, new: Catalog, cast
     return cast is not None and cast.context in {"a", "i"} and not cast.depends_on_session
 
 
+def is_possible(before: Column, after: Column, casts: Casts) -> bool:
+    """Whether PostgreSQL has a cast at all: each type has those from text and to it (CREATE CAST, notes)."""
+    if before.named_type or after.named_type:
+        return True
+    names = source, target = (
+        base_name(before.type.removesuffix("[]")),
+        base_name(after.type.removesuffix("[]")),
+    )
+    return source == target or names in casts or not _STRINGS.isdisjoint(names)
+
+
 def is_related(before: Column, after: Column, old: Catalog, new: Catalog, casts: Casts) -> bool:
     """Whether values of one type may have been meant to go on as values of another; as for `is_automatic`."""
     if before.type.endswith("[]") != after.type.endswith("[]"):

@@ -6,6 +6,7 @@ It is dropped before the columns exchange their names, and made anew after it, i
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from plinth.autogenerate.change.refusals import ALONE
 from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, ColumnName, Node, Other
 
@@ -57,7 +58,7 @@ def objections(way: Way, place: ColumnName, goes_before: Collection[Node]) -> It
             wanted = after.others.get((each.kind, each.name))
             if catalog is before and wanted and not _can_be_made(way, each, wanted):
                 name = f"{each.kind} {each.name}"
-                yield f"{name}, which stands on it, changes as well: that is a revision of its own"
+                yield f"{name}, which stands on it, changes as well: {ALONE}"
         nodes = {each.node for each in found}
         for node in catalog.nodes if nodes else ():
             if node not in nodes and not catalog.needs(node).isdisjoint(nodes):

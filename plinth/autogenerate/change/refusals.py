@@ -7,6 +7,9 @@ from contextvars import ContextVar
 
 from alembic.util import CommandError
 
+# Behind what can't change together with something else.
+ALONE = "let autogenerate write one of the two first, with the other left out of the models until then"
+
 
 class Refusal(CommandError):  # noqa: N818 - that is what it is
     """A change that is refused; the message says what to write.

@@ -165,7 +165,7 @@ def _ask(connection: Connection, change: Change, each: Conversion) -> None:
         refuse(
             "conversion",
             f"{what} by an expression of yours, and the way back needs one too. Say it beside the other: "
-            f'info={{"using": …, "using_back": {_text(_suggested(each.back))}}}',
+            f'info={{"using": …, "using_back": {_text(_suggested(change, each.back))}}}',
         )
     elif each.is_of_enums:
         _refuse_labels(connection, change, each, what)
@@ -244,19 +244,24 @@ def _why(change: Change, each: Conversion) -> str:
     found = change.casts.get((names[0], names[1]))
     if found is not None and found.depends_on_session and found.context != "e":
         return "what becomes of a value depends on the session (its TimeZone, for instance)"
+    if not casts.is_possible(each.before, each.after, change.casts):
+        return (
+            f"PostgreSQL has no cast from {names[0]} to {names[1]} (for values that are new, add a column of "
+            "another name, and drop this one when nothing uses it)"
+        )
     return "PostgreSQL doesn't do that by itself"
 
 
 def _hint(change: Change, each: Conversion) -> str:
     if casts.is_a_matter_of_zone(each.before, each.after):
-        return f'info={{"using": {_text(_suggested(each))}}}, with the zone of the times'
-    said = f'"using": {_text(_suggested(each))}'
+        return f'info={{"using": {_text(_suggested(change, each))}}}, with the zone of the times'
+    said = f'"using": {_text(_suggested(change, each))}'
     if _has_way_back(change, each.back):
         return f"info={{{said}}}"
-    return f'info={{{said}, "using_back": {_text(_suggested(each.back))}}}'
+    return f'info={{{said}, "using_back": {_text(_suggested(change, each.back))}}}'
 
 
-def _suggested(each: Conversion) -> str:
+def _suggested(change: Change, each: Conversion) -> str:
     column, source, target = quoted(each.place.column), each.before.type, each.after.type
     if casts.is_a_matter_of_zone(each.before, each.after):
         return f"{column} AT TIME ZONE 'UTC'"
@@ -264,7 +269,7 @@ def _suggested(each: Conversion) -> str:
         return f"ARRAY[{column}]::{target}"
     if source.endswith("[]") and not target.endswith("[]"):
         return f"{column}[1]::{target}"
-    return f"{column}::{target}"
+    return f"{column}::{target}" if casts.is_possible(each.before, each.after, change.casts) else "…"
 
 
 def _text(expression: str) -> str:

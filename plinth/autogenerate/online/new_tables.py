@@ -28,7 +28,7 @@ from plinth.autogenerate.change.quoting import (
     sql_name,
     temporary_name,
 )
-from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.refusals import ALONE, refuse
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way
@@ -200,7 +200,7 @@ def _objections(way: Way, name: Name, places: Collection[ColumnName]) -> Iterato
     yield from _objections_of_key(way, name, {each.column for each in places})
     yield from _objections_of_table(way, name)
     if any(place.table == name for place in way.change.kept_names):
-        yield "a column keeps its old name: that is a revision of its own"
+        yield f"a column keeps its old name: {ALONE}"
     shaken = way.forced.parts("column") | way.forced.retyped - way.swapped
     if way.forced.of(shaken - set(places), name):
         yield "another column is made anew, or written anew, as well"
@@ -214,7 +214,7 @@ def _objections_of_key(way: Way, name: Name, columns: Collection[str]) -> Iterat
     if key is None:
         yield "it has no primary key by which its rows could be copied"
     elif not constraints.is_kept(key, after.constraints.get(key.name)):
-        yield "its primary key changes as well: that is a revision of its own"
+        yield f"its primary key changes as well: {ALONE}"
     elif not set(columns).isdisjoint(key.columns):
         yield "its primary key has the column"
     elif not has_plain_index(key):

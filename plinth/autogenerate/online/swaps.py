@@ -13,7 +13,7 @@ from plinth.autogenerate.change.expressions import named, tokens
 from plinth.autogenerate.change.heirs import ancestors
 from plinth.autogenerate.change.parts import Piece, columns_of_key, keys_on, on_column
 from plinth.autogenerate.change.quoting import quoted, shown
-from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.refusals import ALONE, refuse
 from plinth.autogenerate.change.stages import Stage
 from plinth.autogenerate.change.way import Way, virtual_on
 from plinth.autogenerate.objects import constraints, triggers
@@ -176,7 +176,7 @@ def _objections_of_column(way: Way, place: ColumnName) -> Iterator[str]:
     if _is_special(old) or _is_special(new):
         yield "it is generated, or has storage settings"
     if (bool(old.identity), old.sequence) != (bool(new.identity), new.sequence):
-        yield "its sequence, or what fills it, changes as well: that is a revision of its own"
+        yield f"its sequence, or what fills it, changes as well: {ALONE}"
     said, backfill = way.change.usings.get(place), way.change.backfills.get(place)
     words = " ".join(filter(None, (backfill, *((said.up, said.back) if said else ()))))
     for each in (*before.columns, *after.columns):
@@ -197,7 +197,7 @@ def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:
     key = before.tables[place.table].primary_key
     if key is not None and place.column in key.columns:
         if not constraints.is_kept(key, after.tables[place.table].constraints.get(key.name)):
-            yield "the primary key changes as well: that is a revision of its own"
+            yield f"the primary key changes as well: {ALONE}"
         if key.deferrable:
             yield "the primary key is deferrable, and an index built beforehand isn't"
     for owner, each in keys_on(before, {place}):
@@ -205,7 +205,7 @@ def _objections_of_keys(way: Way, place: ColumnName) -> Iterator[str]:
             continue
         table = f"the foreign key {each.name} of {shown(owner, after)}"
         if not constraints.is_kept(each, after.tables[owner].constraints.get(each.name)):
-            yield f"{table} changes as well: that is a revision of its own"
+            yield f"{table} changes as well: {ALONE}"
         elif not constraints.is_native(each):
             yield f"{table} isn't one that could be made on a second column"
         elif "d" in {each.reference.on_update, each.reference.on_delete}:

@@ -260,6 +260,7 @@ KINDS = [
     change("narrow_array", pg.ARRAY(String(9)), pg.ARRAY(String(5)), "'{abc}'", **REWRITE),
     change("fewer_decimals", Numeric(10, 4), Numeric(10, 2), "1.25", refusal="rounds or cuts values"),
     change("fewer_decimals_by_word", Numeric(10, 4), Numeric(10, 2), "1.25", using="round(d, 2)", **REWRITE),
+    change("int_to_uuid_unsaid", Integer, Uuid, "1", refusal="no cast from integer to uuid.*using.: .…."),
     change("text_to_jsonb_unsaid", Text, pg.JSONB, "'5'", refusal="PostgreSQL doesn't do that by itself"),
     change(
         "text_to_jsonb_string",
