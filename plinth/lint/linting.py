@@ -148,7 +148,7 @@ def _measured(config: Config, history: History, applied: Sequence[str]) -> Measu
     try:
         with _server() as target:
             found = measure(history, target, applied)
-        return _on_what_stands(config, history, applied, found) if found.is_missing else found
+        return _on_what_stands(config, applied, found) if found.is_missing else found
     except ImportError:
         return Measured(
             [], "There is no local PostgreSQL here to measure on. Run: pip install 'alembic-plinth[local]'"
@@ -157,11 +157,12 @@ def _measured(config: Config, history: History, applied: Sequence[str]) -> Measu
         return Measured([], str(error))
 
 
-def _on_what_stands(config: Config, history: History, applied: Sequence[str], found: Measured) -> Measured:
+def _on_what_stands(config: Config, applied: Sequence[str], found: Measured) -> Measured:
     """Measure on a copy of what no revision makes, which the database at hand may have."""
     try:
-        with at_hand(config, configured(config)[0]) as target:
-            then = measure(history, target, applied)
+        at = configured(config)[0]  # its version table may be named where a database is asked, and only there
+        with at_hand(config, at) as target:
+            then = measure(at.history, target, applied)
             name = target.engine.url.database
     except Exception as error:  # of any driver
         where = f"The database at hand may have it, and can't be asked. {error}"

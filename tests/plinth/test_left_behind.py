@@ -50,8 +50,8 @@ def existing(folder: Path, url: URL, models: str = MODELS, **options: str) -> Ex
 
 @pytest.fixture
 def billing(tmp_path: Path, empty_url: URL) -> Existing:
-    """A project with a schema that was made by hand, an enum, and rows."""
-    project = existing(tmp_path / "shop", empty_url, include_schemas="True")
+    """A project with a schema that was made by hand, an enum, a version table of its own name, and rows."""
+    project = existing(tmp_path / "shop", empty_url, include_schemas="True", version_table="'versions'")
     revision(project, "r1", None, USERS, 'op.drop_table("users", schema="billing")')
     revision(project, "r2", "r1", AGE, 'op.drop_column("users", "age", schema="billing")')
     sql(empty_url, "create schema billing")
