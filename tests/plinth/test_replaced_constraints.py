@@ -1,4 +1,4 @@
-"""A check or foreign key that changes under its name: at no moment is it missing."""
+"""A check or foreign key that another one takes the place of: at no moment is there none."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ def models(
     codes: str = "code < 1000",
     code: sa.Column[int] | None = None,
     ondelete: str | None = None,
+    ending: str = "",
 ) -> MetaData:
     """Return goods and sales of shops, and a large table beside them."""
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
@@ -37,10 +38,10 @@ def models(
         "goods",
         metadata,
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("shop_id", sa.ForeignKey("shops.id", name="fk", ondelete=ondelete)),
+        sa.Column("shop_id", sa.ForeignKey("shops.id", name=f"fk{ending}", ondelete=ondelete)),
         sa.Column("price", price),
         sa.Column("code", sa.Integer) if code is None else code,
-        sa.CheckConstraint(check, name=sa.schema.conv("ck")),
+        sa.CheckConstraint(check, name=sa.schema.conv(f"ck{ending}")),
         sa.CheckConstraint(codes, name=sa.schema.conv("codes")),
         *more,
     )
@@ -48,7 +49,7 @@ def models(
         "sales",
         metadata,
         sa.Column("day", sa.Date),
-        sa.Column("shop_id", sa.ForeignKey("shops.id", name="fk_sales", ondelete=ondelete)),
+        sa.Column("shop_id", sa.ForeignKey("shops.id", name=f"fk_sales{ending}", ondelete=ondelete)),
         postgresql_partition_by="RANGE (day)",
     )
     also(sales, "create table sales_2024 partition of sales for values from ('2024-01-01') to ('2025-01-01')")
@@ -62,6 +63,7 @@ def indexed() -> list[sa.schema.SchemaItem]:
 FILLED = "a check of a column that is filled"
 CHANGES: dict[str, Callable[[], MetaData]] = {
     "what a foreign key does": lambda: models("price > 0", *indexed(), ondelete="CASCADE"),
+    "other ones of other names": lambda: models("price >= 0", *indexed(), ondelete="CASCADE", ending="_2"),
     "a wider check": lambda: models("price >= 0", *indexed()),
     "a narrower check": lambda: models("price > 0 and price < 100", *indexed()),
     "a check of a column that gets another type": lambda: models("price >= 0", price=sa.BigInteger),
@@ -77,9 +79,9 @@ CHANGES: dict[str, Callable[[], MetaData]] = {
 
 # Those of a name that hold for new rows, in the eyes of others.
 STANDING = """
-    select conname::text, count(*) from pg_constraint
+    select replace(conname::text, '_2', '') as its, count(*) from pg_constraint
     where conrelid in ('goods'::regclass, 'sales'::regclass)
-        and conname in ('fk', 'ck', 'fk_sales', 'codes') group by 1
+        and conname ~ '^(fk|ck|fk_sales|codes)(_2)?$' group by 1
     """
 
 

@@ -614,9 +614,28 @@ def successor(way: Way, name: Name, constraint: Constraint) -> Constraint | None
         return None
     wanted = way.change.after.tables[name]
     found = wanted.primary_key if constraint.type == "p" else wanted.constraints.get(constraint.name)
+    found = found or _of_another_name(way, name, constraint)
     if found is None or found.type != constraint.type or is_handed_on(way, name, found):
         return None
     return None if constraint.type == "c" and _is_shared(way, name, constraint.name) else found
+
+
+def _of_another_name(way: Way, name: Name, constraint: Constraint) -> Constraint | None:
+    """Return the only check or foreign key that comes to columns from which the only one goes."""
+    if constraint.type not in {"c", "f"}:
+        return None
+    before, after = (catalog.tables[name].constraints for catalog in (way.before, way.change.after))
+    both = (
+        [
+            each
+            for each in own.values()
+            if each.name not in others
+            and (each.type, {*each.columns}) == (constraint.type, {*constraint.columns})
+        ]
+        for own, others in ((before, after), (after, before))
+    )
+    going, coming = both
+    return coming[0] if len(going) == len(coming) == 1 and going[0].name == constraint.name else None
 
 
 def _is_shared(way: Way, name: Name, check: str) -> bool:

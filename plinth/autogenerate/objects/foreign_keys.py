@@ -220,12 +220,17 @@ def _add_late_foreign_keys(way: Way) -> None:
 
 def _add_foreign_keys(way: Way, name: Name, targets: Collection[Name] | None = None) -> None:
     """Add a table's foreign keys, those to some tables if any are given."""
+    places = {
+        new.name: key
+        for key in way.at.tables[name].constraints.values()
+        if key.type == "f" and (new := _successor(way, name, key))
+    }
     for constraint in way.change.after.tables[name].constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "f" and waits(standing, constraint):
             validate(way, name, constraint, stood=True)
-        elif standing and standing.type == "f" and _successor(way, name, standing):
-            replace_constraint(way, name, standing, constraint)
+        elif constraint.name in places:
+            replace_constraint(way, name, places[constraint.name], constraint)
         elif constraint.type == "f" and standing is None:
             target = constraint.reference.table
             is_wanted = targets is None or target in targets
