@@ -30,6 +30,7 @@ from plinth.autogenerate.compare.hints import kept_columns, kept_tables, read_hi
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
 from plinth.autogenerate.compare.models import models_catalog, not_valid_constraints
 from plinth.autogenerate.compare.plugins import take_others
+from plinth.autogenerate.compare.readings import with_reads
 from plinth.autogenerate.compare.renames import apply_renames, pending_tables, refuse_undone
 from plinth.autogenerate.compare.scope import Scope, in_scope, what_stays
 from plinth.autogenerate.comparison import ComparedOp, Comparison, Subject
@@ -256,6 +257,7 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             numbered=subject.hints.numbered,
             kept_names=kept,
         )
+        change = with_reads(connection, change)
         known = {f"{new.table}.{old}" for new, old in kept.items()}
         questions.ask(connection, change, questions.said(context, "drop") | known)
         with going_on():

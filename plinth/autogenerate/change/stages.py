@@ -4,7 +4,7 @@ No list says which comes first. A stage says what it makes, and what has to be t
 possible by one is done next, so that what belongs to one table stands together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import NamedTuple
@@ -23,6 +23,7 @@ class Stage:
         needs: what is made before: of what is made for each table, this table's, or that of all.
         needs_of_all: what is made before for all tables.
         is_after: it takes away what running code may still use, and comes after the code.
+        behind: the tables for which it is done before it is for one, if any.
     """
 
     makes: str
@@ -30,6 +31,7 @@ class Stage:
     needs: Sequence[str] = ()
     needs_of_all: Sequence[str] = ()
     is_after: bool = False
+    behind: Callable[[Way, Name], Collection[Name]] | None = None
 
 
 class TableStage(Stage):
@@ -51,7 +53,11 @@ def go_on(way: Way, stages: Sequence[Stage], tables: Sequence[Name]) -> None:
         stages: in any order.
         tables: those that stand, in the order in which they change where nothing else decides.
     """
-    for stage, table in ordered(stages, tables):
+
+    def behind(stage: Stage, table: Name) -> Collection[Name]:
+        return stage.behind(way, table) if stage.behind else ()
+
+    for stage, table in ordered(stages, tables, behind):
         way.is_after = stage.is_after
         if table is None:
             stage.go(way)
@@ -59,7 +65,11 @@ def go_on(way: Way, stages: Sequence[Stage], tables: Sequence[Name]) -> None:
             stage.go(way, table)
 
 
-def ordered(stages: Sequence[Stage], tables: Sequence[Name]) -> Iterator[tuple[Stage, Name | None]]:
+def ordered(
+    stages: Sequence[Stage],
+    tables: Sequence[Name],
+    behind: Callable[[Stage, Name], Collection[Name]] = lambda *_: (),
+) -> Iterator[tuple[Stage, Name | None]]:
     """Yield the stages in order, those of tables with each of them.
 
     Raises:
@@ -77,7 +87,9 @@ def ordered(stages: Sequence[Stage], tables: Sequence[Name]) -> Iterator[tuple[S
         # Also where there is no table: what needs it still comes after what it needs.
         of_each = [_Point(stage.makes, table) for table in tables] if isinstance(stage, TableStage) else []
         graph[_Point(stage.makes)] = of_each + needed(stage, None)
-        graph |= {point: needed(stage, point.table) for point in of_each}
+        for table, point in zip(tables, of_each, strict=False):
+            first = [_Point(stage.makes, each) for each in behind(stage, table) if each in tables]
+            graph[point] = needed(stage, table) + first
     places: dict[Name | None, int] = {table: place for place, table in enumerate(tables)}
     sorter = TopologicalSorter(graph)
     sorter.prepare()

@@ -274,6 +274,7 @@ class Change:
         kept_names: the old names, by new columns, that stay usable until the code that uses them is gone.
         numbered: the sequences that the application asks for values of columns.
         written_anew: why no new table takes the place of one that gets a stored generated column.
+        reads: what backfills of standing tables read, but for their own columns.
     """
 
     before: Catalog
@@ -288,6 +289,18 @@ class Change:
     kept_names: Mapping[ColumnName, str] = field(default_factory=dict)
     numbered: Mapping[ColumnName, Name] = field(default_factory=dict)
     written_anew: Mapping[Name, str] = field(default_factory=dict)
+    reads: Mapping[ColumnName, frozenset[Node]] = field(default_factory=dict)
+
+    def gets_values(self, place: ColumnName) -> bool:
+        """Whether rows of a standing table get values in a column: it is new, or becomes required."""
+        before, after = self.before.column(*place), self.after.column(*place)
+        if place.table not in self.before.tables or after is None:
+            return False
+        return before is None or (after.not_null and not before.not_null)
+
+    def read_columns(self, place: ColumnName) -> set[ColumnName]:
+        """Return the columns that a column's backfill reads."""
+        return {each.name for each in self.reads.get(place, NOTHING) if isinstance(each.name, ColumnName)}
 
     def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
         """Return the SQL expression that the models say for a column's new type; None when they say none."""

@@ -9,12 +9,11 @@ from sqlalchemy import Connection, text
 
 from plinth import settings
 from plinth.autogenerate.change import refusals
-from plinth.autogenerate.change.expressions import named
 from plinth.autogenerate.change.heirs import with_inherited
 from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
-from plinth.autogenerate.compare import conversions, possible_renames
+from plinth.autogenerate.compare import conversions, filling, possible_renames
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.catalog.picture import Catalog, ColumnName, Name
 
@@ -78,32 +77,9 @@ def ask(connection: Connection, change: Change, named: set[str]) -> None:
     """
     possible_renames.ask(change, named)
     conversions.ask(connection, change)
-    _refuse_values_of_others(change)
+    filling.ask(change)
     _refuse_nulls(connection, change)
     _refuse_used_values(connection, change)
-
-
-def _refuse_values_of_others(change: Change) -> None:
-    """Refuse a backfill that looks into another table for what rows get there in the same revision."""
-    filled = [place for place in change.backfills if _gets_values(change, place)]
-    for place in sorted(filled):
-        words = named(change.backfills[place])
-        for other in sorted(filled):
-            if other.table != place.table and {other.table.name, other.column} <= words:
-                mine, theirs = (f"{shown(each.table, change.after)}.{each.column}" for each in (place, other))
-                refuse(
-                    "hint",
-                    f"The values that rows get in {mine} are made of {theirs}, where rows get theirs in the "
-                    f"same revision, maybe later. Take {mine} out of the model until {theirs} has its "
-                    "revision.",
-                )
-
-
-def _gets_values(change: Change, place: ColumnName) -> bool:
-    before, after = change.before.column(*place), change.after.column(*place)
-    if place.table not in change.before.tables or after is None:
-        return False
-    return before is None or (after.not_null and not before.not_null)
 
 
 def _refuse_nulls(connection: Connection, change: Change) -> None:

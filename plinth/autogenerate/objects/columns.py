@@ -57,7 +57,7 @@ from plinth.autogenerate.objects.values import (
     is_numbered,
     let_number,
 )
-from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Node, Table
+from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Constraint, Name, Node, Table
 
 WAITING = "plinth: what it makes queries wait for"  # in a column's `info`
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -226,7 +226,7 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
     yield Step(_add_op(change, table, replace(column, not_null=False, default=None) if fill else column))
     if fill:
         for op in _update(change, table, column, str(backfill), everywhere=True):
-            yield Step(op)
+            yield Step(op).needing(*change.reads.get(ColumnName(table.name, column.name), ()))
         if column.default is not None:
             default = server_default(column)
             yield Step(alter_op(table, column.name, change.after, modify_server_default=default))
@@ -471,10 +471,15 @@ def _type_op(
 
 def _require(change: Change, table: Table, column: Column) -> Iterator[Step]:
     """Yield what makes a column required, in rows that have no value too where one is known."""
-    value = change.backfills.get(ColumnName(table.name, column.name), default_sql(column))
+    place = ColumnName(table.name, column.name)
+    value, read = change.backfills.get(place, default_sql(column)), change.reads.get(place, NOTHING)
     if value is not None and not change.is_downgrade and not column.generated:
+        node = table.part("column", column.name)
+        # What makes nothing stands where it is; another's backfill may read these values.
+        is_read = any(node in each for each in change.reads.values())
         for op in _update(change, table, column, value):
-            yield Step(op, "column")
+            step = Step(op, "column").needing(*read)
+            yield step.making(node) if read or is_read else step
     yield Step(alter_op(table, column.name, change.after, modify_nullable=False), "column")
 
 

@@ -17,7 +17,13 @@ from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, not_null_names, triggers
 from plinth.autogenerate.objects.columns import alter_op, loosened
 from plinth.autogenerate.objects.constraints import add_not_valid, not_valid_op, validate, validate_op
-from plinth.autogenerate.objects.values import becoming_required, by_use, fill_column, fills
+from plinth.autogenerate.objects.values import (
+    becoming_required,
+    by_use,
+    fill_column,
+    fills,
+    tables_read,
+)
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name, Table
 
 
@@ -121,7 +127,7 @@ def _loosen_columns(way: Way, name: Name) -> None:
 
 STAGES = (
     # What goes doesn't have to allow the new values.
-    TableStage("NOT NULL", _fill_and_require, ["stored columns"]),
+    TableStage("NOT NULL", _fill_and_require, ["stored columns"], behind=tables_read),
     TableStage("NULL allowed", _loosen_columns, ["no indexes that go"]),
     TableStage("NULL allowed at last", _loosen_columns, ["no columns that go"], is_after=True),
 )

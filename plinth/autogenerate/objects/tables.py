@@ -510,6 +510,22 @@ def _take_apart(way: Way) -> None:
     way.split = {name for name in standing if _is_split(way, name)}
     filled = {ColumnName(name, column.name) for name in way.split for column in new_and_filled(way, name)}
     way.change = replace(way.change, filled_later=filled)
+    _refuse_values_of_later(way)
+
+
+def _refuse_values_of_later(way: Way) -> None:
+    """Refuse a backfill that reads values of a table which changes in one go, behind those taken apart."""
+    change = way.change
+    for place in sorted(each for each in change.reads if each.table in way.split):
+        late = (each for each in change.read_columns(place) if each.table not in way.split)
+        for read in sorted(filter(change.gets_values, late)):
+            mine, theirs = (f"{shown(each.table, change.after)}.{each.column}" for each in (place, read))
+            refuse(
+                "hint",
+                f"The backfill of {mine} reads {theirs}, whose table changes later, in one go. Take {mine} "
+                f"out of the model until {theirs} has its revision, or write a plain file:",
+                "online=no",
+            )
 
 
 def _is_split(way: Way, name: Name) -> bool:

@@ -8,13 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from plinth.autogenerate.change.backfills import Fill, backfill
-from plinth.autogenerate.change.expressions import as_said, default_sql, named
-from plinth.autogenerate.change.heirs import is_column_inherited
-from plinth.autogenerate.change.quoting import (
-    shown,
-    sql_name,
-)
-from plinth.autogenerate.change.refusals import refuse
+from plinth.autogenerate.change.expressions import as_said, default_sql
+from plinth.autogenerate.change.heirs import ancestors, is_column_inherited
+from plinth.autogenerate.change.quoting import sql_name
 from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import (
     Change,
@@ -65,22 +61,22 @@ def fills(way: Way, name: Name) -> Iterator[tuple[str, str, bool]]:
 
 def by_use(way: Way, name: Name, columns: Sequence[Column]) -> list[Column]:
     """Return columns in an order in which each comes after those that its value is made of."""
-    used = {each.name: named(_value(way, name, each) or "") for each in columns}
+    used = {each.name: way.change.read_columns(ColumnName(name, each.name)) for each in columns}
     left, found = list(columns), list[Column]()
     while left:
-        names = {each.name for each in left}
-        free = [each for each in left if not used[each.name] & (names - {each.name})]
-        if not free:
-            listed = ", ".join(f"{shown(name, way.change.after)}.{each.name}" for each in left)
-            refuse(
-                "hint",
-                f"The values that rows get in {listed} are made of each other: what comes first has none. "
-                'Say it otherwise: info={"backfill": "an SQL expression"}.',
-            )
-            free = left
-        found += free[:1]
-        left.remove(free[0])
+        names = {ColumnName(name, each.name) for each in left}
+        free = next(each for each in left if not used[each.name] & names)
+        found.append(free)
+        left.remove(free)
     return found
+
+
+def tables_read(way: Way, name: Name) -> set[Name]:
+    """Return the other tables whose rows get values that a table's backfills read."""
+    own = [place for place in way.change.reads if place.table == name]
+    read = {each for place in own for each in way.change.read_columns(place)}
+    tables = {each.table for each in read if way.change.gets_values(each)}
+    return tables.union(*(ancestors(each, way.change.after) for each in tables)) - {name}
 
 
 def _value(way: Way, name: Name, column: Column) -> str | None:

@@ -103,9 +103,10 @@ class Rows:
         lost = list((wanted - found).elements())
         if lost:
             became = list((found - wanted).elements())
+            then = " What it reads becomes something else on the way: let that be a revision of its own."
             raise WrongValues(
                 f"Column {at.table}.{at.place.column} goes from {what}, and {lost[0][:80]!r} "
-                f"becomes {became[0][:80] if became else None!r}."
+                f"becomes {became[0][:80] if became else None!r}.{then if at.fill else ''}"
             )
 
 

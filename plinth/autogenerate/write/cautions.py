@@ -49,7 +49,7 @@ def _names(view: Other) -> set[str]:
 
 
 def moves(change: Change) -> Iterator[str]:
-    """Yield what seems to move to a new table, whose rows nobody writes."""
+    """Yield what seems to move to another table, whose rows nobody writes, or which have no value there."""
     for old, table in _pairs(change):
         yield from _moved(change, old, table)
 
@@ -93,13 +93,28 @@ def _has_to_be_given(column: Column, catalog: Catalog) -> bool:
 
 def _moved(change: Change, before: Table, after: Table) -> Iterator[str]:
     gone = {(each.name, each.type) for each in before.columns if after.column(each.name) is None}
-    for name in sorted(change.after.tables.keys() - change.before.tables.keys()):
-        table, place = change.after.tables[name], shown(after.name, change.after)
-        names = [each.name for each in table.columns if (each.name, each.type) in gone]
+    for name, table in sorted(change.after.tables.items()) if gone else ():
+        mine, theirs = (shown(each, change.after) for each in (name, after.name))
+        is_new = name not in change.before.tables
+        names = [
+            each.name
+            for each in table.columns
+            if (each.name, each.type) in gone
+            and change.before.column(name, each.name) is None
+            and (is_new or ColumnName(name, each.name) not in change.backfills)
+        ]
         is_tied = any(refers_to(each, {after.name}) for each in table.constraints.values())
-        if names and (is_tied or any(refers_to(each, {name}) for each in after.constraints.values())):
+        if not names or not (is_tied or any(refers_to(each, {name}) for each in after.constraints.values())):
+            continue
+        listed = ", ".join(names)
+        if is_new:
             yield (
-                f"The new table {shown(name, change.after)} has what {place} loses ({', '.join(names)}), and "
-                "begins empty. If values are to move, write an op.execute() that moves them by hand, before "
-                "they go."
+                f"The new table {mine} has what {theirs} loses ({listed}), and begins empty. If values are "
+                "to move, write an op.execute() that moves them by hand, before they go."
+            )
+        else:
+            yield (
+                f"The table {mine} gets what {theirs} loses ({listed}), and its rows get none of the values. "
+                f"If they are to move, say on the new column where they come from, of the rows of {theirs}: "
+                'info={"backfill": "an SQL expression"}.'
             )

@@ -1,9 +1,8 @@
 """A backfill hint on a column that may be NULL: rows get their values."""
 
 import pytest
-from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Column, Integer, Table, Text
+from sqlalchemy import Column, Integer, Text
 
 from tests.plinth.field.changing import Changing
 
@@ -36,20 +35,3 @@ def test_two_that_are_made_of_each_other_are_refused(changing: Changing) -> None
     a.info["backfill"], b.info["backfill"] = "coalesce(b, x)", "coalesce(a, x)"
     with pytest.raises(CommandError, match=r"rows get in t\.a, t\.b are made of each other"):
         changing.write(Column("x", Integer), a, b)
-
-
-def test_one_that_is_made_of_another_tables_is_refused(changing: Changing) -> None:
-    def write(*, is_filled: bool) -> None:
-        filled = [("t", "z", "x"), ("u", "y", "(select max(z) from t)")] if is_filled else []
-        config = changing.config(Column("x", Integer))
-        metadata = config.attributes["target_metadata"]
-        Table("u", metadata, Column("id", Integer, primary_key=True))
-        for table, column, value in filled:
-            metadata.tables[table].append_column(Column(column, Integer, info={"backfill": value}))
-        command.revision(config, "change the shop", autogenerate=True)
-        changing.upgrade()
-
-    changing.begin(Column("x", Integer), values=("1",))
-    write(is_filled=False)
-    with pytest.raises(CommandError, match=r"rows get in u\.y are made of t\.z.*in the same revision"):
-        write(is_filled=True)

@@ -1,6 +1,6 @@
 """What goes while code runs that uses it, and what would stand in the way of code that doesn't know it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from alembic import command
@@ -24,6 +24,14 @@ def referred(*more: "Column[str]", by: bool) -> Models:
         t()(m)
         if by:
             Table("c", m, Column("t_id", ForeignKey("t.id"), primary_key=True), *more)
+
+    return models
+
+
+def both(*own: "Column[str]", theirs: Sequence["Column[str]"] = ()) -> Models:
+    def models(m: MetaData) -> None:
+        t(*own)(m)
+        Table("c", m, Column("t_id", ForeignKey("t.id"), primary_key=True), *theirs)
 
     return models
 
@@ -182,6 +190,11 @@ SAID: dict[str, tuple[Models, Models, str]] = {
         "so running code that reads a fails",
     ),
     "column of a domain": (t(Column("s", DOMAIN)), t(), "The domain of t.s refuses NULL: new code"),
+    "move to a table that stands": (
+        both(Column("street", Text), Column("town", Text)),
+        both(theirs=(Column("street", Text, info={"backfill": "'x'"}), Column("town", Text))),
+        "The table c gets what t loses (town), and its rows get none of the values.",
+    ),
     "split": (
         t(Column("street", Text), Column("town", Text)),
         referred(Column("town", Text), by=True),
