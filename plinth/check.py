@@ -29,8 +29,10 @@ from plinth.apply.standing import (
 from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
+from plinth.autogenerate.objects.others import address
 from plinth.autogenerate.prove.proof import shown_differences, title
 from plinth.catalog import Catalog, Difference, differences
+from plinth.catalog.picture import Other
 from plinth.configured import Configured, at_hand, configured, on_scratch
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
@@ -318,7 +320,7 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 if found:
                     what = f"The downgrade of revision {title(revision)} doesn't put back what was there:"
                     shown = shown_differences(what, found)
-                    report.add("downgrade", revision.revision, f"{shown}{_how_types_go(found)}")
+                    report.add("downgrade", revision.revision, f"{shown}{_how_it_goes(found)}")
                 undone.add(revision.revision)
                 yield history.up(revision)
             before = after
@@ -348,13 +350,17 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     return True
 
 
-def _how_types_go(found: Sequence[Difference]) -> str:
-    """Return what to write where a downgrade leaves enums, as Alembic's own do."""
-    left = [each for each in found if each.kind == "enum" and not each.attribute and each.wanted is None]
-    if not left:
+def _how_it_goes(found: Sequence[Difference]) -> str:
+    """Return what to write where a downgrade leaves enums, as Alembic's own do, or what only SQL makes."""
+    left = [each for each in found if not each.attribute and each.wanted is None]
+    enums = [f"DROP TYPE {_sql_name(each)}" for each in left if each.kind == "enum"]
+    others = [each.actual for each in left if isinstance(each.actual, Other) and each.actual.table is None]
+    drops = [*(f"DROP {address(each)}" for each in others), *enums]
+    if not drops:
         return ""
-    words = "\n".join(f"    op.execute({f'DROP TYPE {_sql_name(each)}'!r})" for each in left)
-    return f"\n  An enum stays when its last column goes. At the end of that downgrade():\n{words}"
+    words = "\n".join(f"    op.execute({each!r})" for each in drops)
+    why = "An enum stays when its last column goes. " if enums else ""
+    return f"\n  {why}At the end of that downgrade():\n{words}"
 
 
 def _sql_name(enum: Difference) -> str:

@@ -29,6 +29,7 @@ from plinth.plan.verdict import Reason, reasons
 from plinth.revision_files import refuse_unloadable
 from plinth.revision_names import LONGEST_ID
 from plinth.scratch.revisions import History, history_offline
+from plinth.server_errors import words
 from plinth.sql_text import lexed
 
 REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
@@ -165,7 +166,7 @@ def _on_what_stands(config: Config, applied: Sequence[str], found: Measured) -> 
             then = measure(at.history, target, applied)
             name = target.engine.url.database
     except Exception as error:  # of any driver
-        where = f"The database at hand may have it, and can't be asked. {error}"
+        where = f"The database at hand may have it, and can't be asked. {words(error)}"
     else:
         if not then.is_missing:
             return then

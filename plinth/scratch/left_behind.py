@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import kept_name
 from plinth.autogenerate.change.quoting import quoted
+from plinth.autogenerate.objects.others import address
 from plinth.catalog import Catalog, Name
 from plinth.quiet import quiet_context
 from plinth.scratch import prerequisites
@@ -110,24 +111,22 @@ def drop_left_behind(
 
 def _droppable(catalog: Catalog) -> dict[str, _Object]:
     """Return what can be dropped by itself, by the statement that does."""
-    return {f"DROP {kind} {name}": each for kind, name, each in _objects(catalog)}
+    return {f"DROP {name}": each for name, each in _objects(catalog)}
 
 
-def _objects(catalog: Catalog) -> Iterator[tuple[str, str, _Object]]:
-    def by_name(kind: str, names: Iterable[Name]) -> Iterator[tuple[str, str, _Object]]:
-        return (
-            (kind, f"{quoted(each.schema)}.{quoted(each.name)}", _Object(kind, each.name)) for each in names
-        )
+def _objects(catalog: Catalog) -> Iterator[tuple[str, _Object]]:
+    def by_name(kind: str, names: Iterable[Name]) -> Iterator[tuple[str, _Object]]:
+        for name in names:
+            yield f"{kind.upper()} {quoted(name.schema)}.{quoted(name.name)}", _Object(kind, name.name)
 
     for other in catalog.others.values():
-        # Of composite and range types, SQL has the last word alone.
-        yield re.sub(r"^\w+ (type)$", r"\1", other.kind), other.name, _Object(other.kind, other.bare)
+        yield address(other), _Object(other.kind, other.bare)
     yield from by_name("table", catalog.tables)
     yield from by_name("sequence", (name for name, each in catalog.sequences.items() if not each.owner))
     yield from by_name("domain", catalog.domains)
     yield from by_name("type", catalog.enums)
     for name in set(catalog.schemas) - {"public", catalog.default_schema}:
-        yield "schema", quoted(name), _Object("schema", name)
+        yield f"SCHEMA {quoted(name)}", _Object("schema", name)
 
 
 def _may_make(said: str, each: _Object) -> bool:

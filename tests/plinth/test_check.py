@@ -144,6 +144,7 @@ def test_behind_a_downgrade_that_leaves_a_type_the_rest_is_tried(history: Histor
     assert "op.execute('DROP TYPE \"Mood\"')" in text
     assert "Applied again: Revision b (make b) fails in its upgrade: type" in text
     assert "enum kind is too much" in text
+    assert "op.execute('DROP VIEW public.d')" in text
 
 
 def test_what_cannot_be_undone_is_not_undone(history: History, checked: Check) -> None:

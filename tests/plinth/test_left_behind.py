@@ -111,3 +111,8 @@ def test_the_lint_measures_on_what_no_revision_makes_and_names_what_is_missing(
     assert f"Database '{empty_url.database}' hasn't it either." in found
     assert "plinth adopt --write-baseline" in found
     assert "alembic-plinth[local]" not in found
+    billing.edit("alembic.ini", str(empty_url.database), "nowhere")
+    found = " ".join(billing.run("plinth", "lint").stdout.split())
+    assert 'schema "billing" does not exist' in found
+    assert "The database at hand may have it, and can't be asked." in found
+    assert 'database "nowhere" does not exist' in found
