@@ -1,5 +1,6 @@
 """Projects that begin on what no revision makes, and whose downgrades leave what they made: enums."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,88 @@ def test_an_enum_that_a_downgrade_leaves_is_no_part_of_what_no_revision_makes(bi
 
     billing.edit("migrations/versions/r1.py", ', schema="billing")\n', ', schema="billing")\n' + LINE + "\n")
     assert "agree (2 revisions, each tried up and down)" in billing.ok("plinth", "check")
+
+
+@pytest.mark.slow
+def test_what_a_file_of_sql_makes_and_no_downgrade_drops_is_told_from_what_no_revision_makes(
+    billing: Existing, empty_url: URL
+) -> None:
+    (billing.root / "first.sql").write_text(
+        "create type role as enum ('admin', 'user'); "
+        "create table billing.users (id serial primary key, role role)"
+    )
+    revision(billing, "r1", None, 'op.execute(open("first.sql").read())')
+    checked = billing.run("plinth", "check").stdout
+    assert "table billing.users is too much" in checked
+    assert LINE in checked
+    assert "so they were tried on a copy of it: schema billing." in checked
+    assert rows(empty_url, "select role::text, age from billing.users") == [("admin", 3)]
+
+
+HAND_MADE = """
+from sqlalchemy import ARRAY, Enum
+from sqlalchemy.dialects.postgresql import ENUM
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+mood = Enum("good", "bad", name="mood")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Post(Base):
+    __tablename__ = "posts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mood: Mapped[str | None] = mapped_column(mood)
+    level: Mapped[str | None] = mapped_column(Enum("low", "high", name="level", schema="crm"))
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Enum("a", "b", name="tag")))
+    hand: Mapped[str | None] = mapped_column(ENUM("x", "y", name="hand", create_type=False))
+
+
+class Call(Base):
+    __tablename__ = "calls"
+    __table_args__ = {"schema": "crm"}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mood: Mapped[str | None] = mapped_column(mood)
+"""
+POSTS = """op.create_table(
+        "posts",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("mood", sa.Enum("good", "bad", name="mood")),
+        sa.Column("level", sa.Enum("low", "high", name="level", schema="crm")),
+        sa.Column("tags", sa.ARRAY(sa.Enum("a", "b", name="tag"))),
+        sa.Column("hand", postgresql.ENUM("x", "y", name="hand", create_type=False)),
+    )"""
+CALLS = """op.create_table(
+        "calls",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("mood", postgresql.ENUM("good", "bad", name="mood", create_type=False)),
+        schema="crm",
+    )"""
+
+
+@pytest.mark.slow
+def test_enums_in_arrays_in_schemas_and_of_several_tables_are_told_from_one_that_was_made_by_hand(
+    tmp_path: Path, empty_url: URL
+) -> None:
+    project = existing(tmp_path / "shop", empty_url, HAND_MADE, include_schemas="True")
+    revision(project, "r1", None, POSTS, 'op.drop_table("posts")')
+    revision(project, "r2", "r1", CALLS, 'op.drop_table("calls", schema="crm")')
+    for name in ("r1", "r2"):
+        dialect = "from alembic import op\nfrom sqlalchemy.dialects import postgresql"
+        project.edit(f"migrations/versions/{name}.py", "from alembic import op", dialect)
+    sql(empty_url, "create schema crm", "create type hand as enum ('x', 'y')", "create extension pg_trgm")
+    sql(empty_url, "create function seven() returns int language sql as 'select 7'")
+    project.ok("alembic", "upgrade", "head")
+    checked = project.run("plinth", "check").stdout
+    assert re.findall(r"op\.execute\((.*)\)", checked) == [
+        *("'DROP TYPE crm.level'", "'DROP TYPE mood'", "'DROP TYPE tag'")
+    ]
+    assert "copy of it: schema crm, type hand, extension pg_trgm, function public.seven()." in checked
+    assert "nothing was measured" not in project.ok("plinth", "lint")
 
 
 @pytest.mark.slow
