@@ -62,21 +62,22 @@ def _by_words(change: Change, place: ColumnName, sql: str) -> frozenset[Node]:
     words, catalogs = named(sql), (change.before, change.after)
     tables = {name for each in catalogs for name in each.tables if name.name in words or name == place.table}
     columns = (_column(name, each) for name in tables for each in _columns(change, name) if each in words)
-    views = (
+    others = (
         other.node
         for each in catalogs
-        for other in each.others.values()
-        if other.kind in _VIEWS and other.bare in words
+        for key, other in each.others.items()
+        if other.bare in words
+        and (other.kind in _VIEWS or change.before.others.get(key) != change.after.others.get(key))
     )
-    return frozenset({*columns, *views, *(Node("table", name) for name in tables)})
+    return frozenset({*columns, *others, *(Node("table", name) for name in tables)})
 
 
 def _is_doubtful(change: Change, found: Collection[Node]) -> bool:
     """Whether something of what is read isn't as it was: it is new, for instance, or has another type."""
-    for kind, name in found:
+    for _, name in found:
         if isinstance(name, ColumnName) and change.before.column(*name) != change.after.column(*name):
             return True
-        if kind in _VIEWS or (isinstance(name, Name) and name not in change.before.tables):
+        if isinstance(name, str) or (isinstance(name, Name) and name not in change.before.tables):
             return True
     return False
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from tests.plinth.field.changing import Changing
 from tests.plinth.history import psql, rows
+from tests.plinth.kinds.kind import also
 
 Models = Callable[[MetaData], object]
 
@@ -225,3 +226,17 @@ def test_what_stands_in_a_view_is_read_too(changing: Changing, x: tuple[str, ...
     write(changing, lambda m: users_and_posts(m, [fill("n", "id")], [fill("by", sql)]), (*x, "prove=no"))
     changing.upgrade()
     assert rows(changing.engine.url, "select count(*)::int from posts where by <> user_id * 2") == [(0,)]
+
+
+@X
+def test_a_new_function_is_there_first(changing: Changing, x: tuple[str, ...]) -> None:
+    def after(m: MetaData) -> None:
+        sql = "(select lowered(u.low) from users u where u.id = user_id)"
+        users_and_posts(m, [fill("low", "lowered('A' || id)", Text)], [fill("by", sql, Text)])
+        made = "create function lowered(t text) returns text language sql immutable as 'select lower(t)'"
+        for each in (made, "create view seen as select low from users"):
+            also(m, each)
+
+    begin(changing, users_and_posts, POSTS)
+    write(changing, after, x)
+    there_and_back(changing, "select count(*)::int from posts where by is distinct from 'a' || user_id")
