@@ -238,6 +238,9 @@ def _try(found: Configured, target: Connection, report: Report) -> Catalog | Non
             missed = missing
             raise MissingError(missing.message)
         if missed and not made:
+            said = " ".join(each.message for each in own.problems if each.kind == "upgrade")
+            if said != missed.message:
+                own.notes.append(f"On a copy of what stands in the database they were tried, too: {said}")
             own.problems = [missed]  # what can't be taken back now stands in the way
         elif baseline and (names := named(baseline)):
             what = "No revision makes this, so they were tried on a copy of it:"

@@ -199,3 +199,15 @@ def test_the_lint_measures_on_what_no_revision_makes_and_names_what_is_missing(
     assert 'schema "billing" does not exist' in found
     assert "The database at hand may have it, and can't be asked." in found
     assert 'database "nowhere" does not exist' in found
+
+
+@pytest.mark.slow
+def test_what_stops_revisions_on_the_copy_is_named_beside_what_is_missing(
+    billing: Existing, empty_url: URL
+) -> None:
+    revision(billing, "r1", None, USERS, "pass")
+    sql(empty_url, "create view ages as select id from billing.users")
+    checked = billing.run("plinth", "check").stdout
+    assert 'schema "billing" does not exist' in checked
+    assert "On a copy of what stands in the database they were tried, too: Revision r1" in checked
+    assert "already exists" in checked
