@@ -3,7 +3,6 @@
 A view goes by the column itself, and would read from then on what nobody writes any more; an index or check
 would say nothing about the new values. Comments, settings and sequences go over to the column that takes the
 place. So it is where a column was kept beside another one of another name, and goes (`keep_old`).
-A revision that hands all of it on itself (`change.belongings`) needs none of this.
 """
 
 import logging
@@ -25,7 +24,6 @@ from plinth.sql_text import lexed, parts, plain
 log = logging.getLogger(__name__)
 
 _ALTER = "alter table [if exists] [only] <table>"
-_HANDED_ON = "plinth.had"  # in what hands on what a database has (`change.belongings`)
 _KEPT = "_kept"  # behind the names of triggers: `online.kept_names`
 # The table with its partitions, in each of which the columns are.
 _TABLES = """
@@ -136,16 +134,12 @@ def looked_after(connection: Connection) -> Iterator[None]:
     states: dict[tuple[str, str], tuple[str, str]] = {}
     views: dict[str, _View] = {}
     tables: set[str] = set()
-    handed_on: set[str] = set()
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
         text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
-        if _HANDED_ON in statement:
-            handed_on.add(statement)
-        elif found := text.matches(f"{_ALTER} rename [column] <old> to <new>"):
+        if found := text.matches(f"{_ALTER} rename [column] <old> to <new>"):
             table, old, new = found["table"], found["old"], found["new"]
-            aside = None if handed_on else left.get((*parts(table), plain(new)))
-            if aside and _is_exchange(new, aside, old):
+            if (aside := left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
                 session = driver_session(conn)
                 _refuse(session, table, new, aside)
                 _carry_over(session, _CARRIED, table, aside, old)
@@ -182,8 +176,12 @@ def looked_after(connection: Connection) -> Iterator[None]:
         forget(conn)
 
     def forget(_: Connection) -> None:
-        for each in (left, kept, exchanged, states, views, tables, handed_on):
-            each.clear()
+        left.clear()
+        kept.clear()
+        exchanged.clear()
+        states.clear()
+        views.clear()
+        tables.clear()
 
     with listening(
         (connection, "before_cursor_execute", before),

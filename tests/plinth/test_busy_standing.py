@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.dialects.postgresql import DOMAIN
 
@@ -390,6 +391,42 @@ def test_a_materialized_view_that_needs_a_primary_key_is_refused_by_name(begin: 
         begin(grouped)
 
 
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        ("create view rich as select id from goods where price > 100", "rule _RETURN on view rich"),
+        ("create policy rich on goods using (price > 100)", "policy rich on table goods"),
+        (
+            "create publication rich for table goods (id, price)",
+            "publication of table goods in publication rich",
+        ),
+    ],
+)
+def test_what_no_revision_knows_is_named_before_it_would_read_the_old_column(
+    begin: Begin, empty_engine: Engine, made: str, named: str
+) -> None:
+    history, _ = begin()
+    do(empty_engine.url, made)
+    with pytest.raises(CommandError, match=f"{named} stands on goods.price, and no revision knows of it"):
+        command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("integer",)]
+    name = named.removeprefix("rule _RETURN on ").removeprefix("publication of table goods in ")
+    do(empty_engine.url, f"drop {name.replace(' table ', ' ')}")
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select pg_typeof(price)::text from goods limit 1") == [("bigint",)]
+
+
+def loose(kind: type[sa.types.TypeEngine[int]], comment: str | None = None) -> MetaData:
+    """Return a table with odd names, on whose column nothing stands."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    column = sa.Column("100% : n", kind, comment=comment)
+    sa.Table("loose % :x", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
+    return metadata
+
+
+LOOSE, N = '"loose % :x"', '"100% : n"'
+
+
 def test_a_trigger_that_the_database_has_disabled_stays_so(begin: Begin, empty_engine: Engine) -> None:
     history, written = begin(*TRIGGERS[1::2])
     do(empty_engine.url, "alter table goods disable trigger stamp")
@@ -418,3 +455,101 @@ def test_an_identity_keeps_the_steps_that_it_has_in_the_database(
         assert rows(empty_engine.url, steps) == [(10, 5)]
     do(empty_engine.url, 'insert into "50% t" (a) values (2)')
     assert rows(empty_engine.url, 'select id from "50% t" order by id') == [(1,), (11,)]
+
+
+def test_what_only_the_database_has_on_a_view_doesnt_go_with_it(
+    begin: Begin, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    history, _ = begin(
+        "create view dear as select id, price from goods",
+        "create materialized view sums as select sum(price) from goods",
+    )
+    do(
+        empty_engine.url,
+        "create function f() returns trigger language plpgsql as 'begin return null; end'; "
+        "create trigger ours instead of insert on dear for each row execute function f(); "
+        "alter view dear set (security_barrier); create index ours on sums (sum)",
+    )
+    with pytest.raises(CommandError, match=r"trigger ours on view .*dear: no revision knows of it"):
+        command.upgrade(history.config(empty_engine), "head")
+    do(empty_engine.url, "drop trigger ours on dear")
+    command.upgrade(history.config(empty_engine), "head")
+    assert rows(empty_engine.url, "select max(price) from dear") == [(ROWS,)]
+    assert "dear is made anew, and had this: {security_barrier=true}" in caplog.text
+    assert "sums is made anew, and had this: index ours" in caplog.text
+
+
+def test_a_sequence_that_only_the_database_has_goes_over(project: Project, empty_engine: Engine) -> None:
+    history = begun(project, empty_engine, loose(sa.Integer))
+    written = write(history, empty_engine, loose(sa.BigInteger))
+    do(empty_engine.url, f"create sequence ours owned by {LOOSE}.{N}")
+    command.upgrade(history.config(empty_engine), "head")
+    command.downgrade(history.config(empty_engine), f"-{len(written)}")
+    assert rows(empty_engine.url, "select nextval('ours')") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("made", "named", "away"),
+    [
+        (f"create unique index ours on {LOOSE} ({N})", "index ours", "drop index ours"),
+        (f"create index ours on {LOOSE} (abs({N}))", "index ours", "drop index ours"),
+        (
+            f"alter table {LOOSE} add constraint ours check ({N} < 99)",
+            f"constraint ours on table {LOOSE}",
+            f"alter table {LOOSE} drop constraint ours",
+        ),
+        (
+            f"alter table {LOOSE} alter {N} set default 3",
+            f"default value for column 100% : n_old of table {LOOSE}",
+            f"alter table {LOOSE} alter {N} drop default",
+        ),
+        (
+            f"alter table {LOOSE} alter {N} set not null",
+            f"NOT NULL of table {LOOSE}",
+            f"alter table {LOOSE} alter {N} drop not null",
+        ),
+        (
+            f"create statistics ours on id, {N} from {LOOSE}",
+            "statistics object ours",
+            "drop statistics ours",
+        ),
+        (f"create view ours as select {N} from {LOOSE}", "rule _RETURN on view ours", "drop view ours"),
+        (
+            f"create table ours () inherits ({LOOSE})",
+            "table ours, which inherits from it,",
+            "drop table ours",
+        ),
+    ],
+)
+def test_what_only_the_database_has_on_a_column_doesnt_stay_with_the_old_one(
+    project: Project, empty_engine: Engine, made: str, named: str, away: str
+) -> None:
+    url = empty_engine.url
+    history = begun(project, empty_engine, loose(sa.Integer), f"insert into {LOOSE} ({N}) values (1)")
+    first, _ = write(history, empty_engine, loose(sa.BigInteger))
+    do(url, made)
+    with pytest.raises(CommandError) as raised:
+        command.upgrade(history.config(empty_engine), "head")
+    assert f"{named} stands on {LOOSE}.{N}, and no revision knows of it" in str(raised.value)
+    assert rows(url, f"select {N} from {LOOSE}") == [(1,)]
+    do(url, away)
+    command.upgrade(history.config(empty_engine), first)
+    assert rows(url, f"select pg_typeof({N})::text from {LOOSE}") == [("bigint",)]
+    do(url, made)
+    with pytest.raises(CommandError) as raised:
+        command.downgrade(history.config(empty_engine), "-1")
+    assert named.replace("_old", "_new") in str(raised.value)
+    do(url, away)
+    command.downgrade(history.config(empty_engine), "-1")
+    assert rows(url, f"select pg_typeof({N})::text from {LOOSE}") == [("integer",)]
+
+
+def test_a_comment_that_goes_together_with_a_type_goes(project: Project, empty_engine: Engine) -> None:
+    history = begun(project, empty_engine, loose(sa.Integer, "it's what"))
+    written = write(history, empty_engine, loose(sa.BigInteger))
+    config = history.config(empty_engine)
+    comment = "select col_description(attrelid, attnum) from pg_attribute where attname = '100% : n'"
+    command.upgrade(config, "head")
+    assert rows(empty_engine.url, comment) == [(None,)]
+    command.downgrade(config, f"-{len(written)}")
+    assert rows(empty_engine.url, comment) == [("it's what",)]

@@ -84,9 +84,9 @@ def _fill_and_require(way: Way, name: Name) -> None:
     for column, value, may_be_null in filled:
         fill_column(way, name, column, value, may_be_null=may_be_null)
     _require(way, name)
-    for each in sorted(triggers.with_heirs(name, way.at)):
-        own = {key: other for key, other in others.items() if other.table == each}
-        triggers.turn(way, each, replace(way.at, others={**way.at.others, **own}))
+    if others != way.at.others:
+        to = replace(way.at, others=others)
+        way.step(to, way.up(way.at, to))
 
 
 def _require(way: Way, name: Name) -> None:

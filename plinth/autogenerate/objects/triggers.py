@@ -1,8 +1,8 @@
 """Triggers of the application's own on a table whose rows get values.
 
 Filling a column updates each row, and that is none of the application's updates: triggers don't fire for it.
-They get a condition until then, as they are in the database at hand, with state and comment. Where columns
-exchange their names they are made anew: what a session has planned for one goes by the columns' old types.
+Where columns exchange their names they are made anew: what a session has planned for one goes by the columns'
+old types.
 """
 
 import re
@@ -10,34 +10,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from plinth.autogenerate.change.backfills import FILLS
-from plinth.autogenerate.change.belongings import array
 from plinth.autogenerate.change.expressions import tokens
-from plinth.autogenerate.change.guards import NOT_FILLING, with_guard, without_guard
 from plinth.autogenerate.change.heirs import ancestors
 from plinth.autogenerate.change.order import in_order
-from plinth.autogenerate.change.quoting import LONGEST_NAME, do_block, literal, sql_name
-from plinth.autogenerate.change.steps import SqlOp
+from plinth.autogenerate.change.quoting import LONGEST_NAME
 from plinth.autogenerate.change.way import Way
 from plinth.catalog.picture import Catalog, Name, Other
 from plinth.sql_text import lexed
 
+_NOT_FILLING = f"current_setting('{FILLS}', true) IS DISTINCT FROM 'on'"
 _ROWS = {"new", "old"}
-_AS_IT_IS = """
-DECLARE it record; BEGIN
-    FOR it IN
-        SELECT quote_ident(tgname) || ' ON ' || tgrelid::regclass AS own, tgrelid::regclass AS its, tgname,
-            CASE tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA'
-                WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END AS state,
-            obj_description(oid, 'pg_trigger') AS said, {definition} AS made
-        FROM pg_trigger, pg_get_triggerdef(oid) AS def
-        WHERE tgrelid = {table}::regclass AND tgname = ANY ({triggers}::text[])
-    LOOP
-        EXECUTE 'DROP TRIGGER ' || it.own;
-        EXECUTE it.made;
-        EXECUTE format('ALTER TABLE %s %s TRIGGER %I', it.its, it.state, it.tgname);
-        EXECUTE format('COMMENT ON TRIGGER %s IS %L', it.own, it.said);
-    END LOOP;
-"""
 _TRIGGER = "create [constraint] trigger <name>"
 
 
@@ -104,23 +86,9 @@ def guarded(catalog: Catalog, names: Collection[Name]) -> Catalog:
 def guard(way: Way, names: Collection[Name]) -> None:
     """Go on by triggers on some tables that don't fire while columns are filled."""
     for name in in_order(sorted(names), way.at):
-        turn(way, name, guarded(way.at, {name}))
-
-
-def turn(way: Way, name: Name, to: Catalog) -> None:
-    """Go on by triggers on a table with that condition, or without it again."""
-    changed = [each.bare for each in own_triggers(to, {name}) if each not in own_triggers(way.at, {name})]
-    if changed:
-        both = (_turned(name, changed, catalog) for catalog in (to, way.at))
-        way.step(to, *([each] for each in both))
-
-
-def _turned(name: Name, changed: Collection[str], to: Catalog) -> SqlOp:
-    """Return what makes triggers anew with that condition, or without it, as a schema has them."""
-    has_guard = any(FILLS in each.definition for each in own_triggers(to, {name}) if each.bare in changed)
-    body = _AS_IT_IS.replace("{definition}", with_guard("def") if has_guard else without_guard("def"))
-    body = body.replace("{table}", literal(sql_name(name, to))).replace("{triggers}", literal(array(changed)))
-    return SqlOp(do_block(body.strip("\n").split("\n")), table=name)
+        to = guarded(way.at, {name})
+        if to.others != way.at.others:
+            way.step(to, way.up(way.at, to))
 
 
 def _guarded(definition: str) -> str:
@@ -131,7 +99,7 @@ def _guarded(definition: str) -> str:
     )
     start = max(place for place, each in enumerate(parts[:end]) if parts[place : place + 2] == ["EACH", " "])
     own = "".join(parts[start + 3 : end]).strip().removeprefix("WHEN ")
-    condition = f"({own} AND {NOT_FILLING})" if own else f"({NOT_FILLING})"
+    condition = f"({own} AND {_NOT_FILLING})" if own else f"({_NOT_FILLING})"
     return f"{''.join(parts[: start + 3])} WHEN {condition} {''.join(parts[end:])}"
 
 

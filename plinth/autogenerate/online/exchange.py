@@ -5,21 +5,18 @@ that will stand on it: checks, indexes, foreign keys. Then they exchange their n
 changes the catalog only. The way back is the same with the columns that were left.
 """
 
-import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.change import dependents
+from plinth.autogenerate.change import dependents, publications
 from plinth.autogenerate.change.backfills import Fill, backfill
-from plinth.autogenerate.change.belongings import handed_on
 from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.partitions import settled
 from plinth.autogenerate.change.parts import Piece, keys_on, moved, on_column
 from plinth.autogenerate.change.quoting import (
-    comment_sql,
     do_block,
     literal,
     quoted,
@@ -53,12 +50,11 @@ from plinth.autogenerate.objects.indexes import add_index, build_for_key
 from plinth.autogenerate.objects.not_null import not_null_check, tightened
 from plinth.autogenerate.objects.sequences import identity_sql
 from plinth.autogenerate.online.keepers import Keeper, Turn, lock, stop_at_rows_past
-from plinth.autogenerate.online.materialized import KIND, Beside
+from plinth.autogenerate.online.materialized import Beside
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 
 _SIZES = {"smallint": 2, "integer": 4, "bigint": 8}
 _WIDTH = 90  # of a comment's lines
-_WRITTEN_TYPE = re.compile(r"""::[\w." ]+(\([\d,]+\))?(\[\])?|[()']""")  # in a default, and not its value
 _WHY = "in place, the table would be written anew while nobody can use it."
 
 
@@ -420,8 +416,7 @@ class _Exchange:
         }:
             views = []
         # Views before their tables, as queries lock them.
-        hand_on = self._hand_on(gone, dropped)
-        found: list[ops.MigrateOperation] = [hand_on, *self._drop_others(at, views)]
+        found: list[ops.MigrateOperation] = [*self._drop_others(at, views)]
         found.append(lock(in_order(names, at), at))
         found.append(stop_at_rows_past([each.stop(self.keepers) for each in self.keepers]))
         at = dependents.without(at, views)
@@ -430,6 +425,7 @@ class _Exchange:
         found += self.way.up(left, self._without_virtual(left))
         for keeper in self.keepers:
             found += keeper.drop()
+        found += self._unchosen()
         for turn in self.turns:
             if turn.old.default is not None:
                 found.append(self._default(at, turn, replace(turn.old, default=None)))
@@ -441,6 +437,9 @@ class _Exchange:
             if turn.old.not_null and not turn.old.identity:
                 found += loosened(at.tables[turn.table], turn.old.name, at)
         found += [self._rename(each) for each in self.made if not _is_primary(each.piece)]
+        found += [self._grant(turn) for turn in self.turns if turn.old.has_privileges]
+        published = [turn.place for turn in self.turns if turn.old.published_by]
+        found += [publications.unpublish(published, at)] if published else []
         for turn in self.turns:
             found += [
                 self._alter(turn, turn.old.name, modify_name=turn.left.name),
@@ -456,54 +455,17 @@ class _Exchange:
         there = dependents.without(self.reached(looked_at=False), gone)
         found += self.way.up(self._without_virtual(there), there)
         found += self._settle_parts()
-        found += self.views.take_over()
-        found += [*self._make_others(self.views.rest), hand_on, *self._comment()]
+        found += self._chosen()
+        found += [publications.publish()] if published else []
         # In the same transaction: nobody could tell later that it misses what was written since.
         found += [
             ops.DropColumnOp(turn.table.name, turn.left.name, schema=schema_of(turn.table, at))
             for turn in self.turns
             if turn.is_back
         ]
+        found += self.views.take_over()
+        found += self._make_others(self.views.rest)
         return found
-
-    def _hand_on(self, gone: Collection[Other], dropped: Collection[tuple[Name, Piece]]) -> SqlOp:
-        """Return what notes all that stands there, whoever made it, and lets it stand on the new columns."""
-        at, reached = self.way.at, self.reached(looked_at=False)
-        tables = [sql_name(each, at) for each in self.own_tables]
-        tables += [each.name for each in gone if each.kind in {"view", KIND}]
-        but = {keeper.name for keeper in self.keepers} | {turn.beside.name for turn in self.turns}
-        but |= {made.name for made in self.made} | {check.name for check in self.required.values()}
-        but |= self.views.names
-        changed = {turn.old.name for turn in self.turns if _is_loosened(turn)}
-        for name, piece in dropped:
-            table = reached.tables[name]
-            new = table.indexes.get(piece.name) or table.constraints.get(piece.name)
-            but |= {piece.name} if new is None or _said(new) != _said(piece) else set()
-        guarded = triggers.guarded(reached, self.own_tables).others
-        for each in gone:
-            other = reached.others.get((each.kind, each.name))
-            if other is None or (other.comment, other.details) != (each.comment, each.details):
-                but.add(each.bare)
-            elif each.definition not in {other.definition, guarded[each.kind, each.name].definition}:
-                changed.add(each.bare)
-        but |= {name.name for name, _ in self._sequences_said()}
-        return handed_on(tables, but, changed)
-
-    def _comment(self) -> Iterator[ops.MigrateOperation]:
-        """Yield what is said otherwise afterwards."""
-        for turn in self.turns:
-            if turn.new.comment != turn.old.comment:
-                yield self._alter(turn, turn.new.name, modify_comment=turn.new.comment)
-        for name, comment in self._sequences_said():
-            yield SqlOp(comment_sql(f"SEQUENCE {sql_name(name, self.way.at)}", comment))
-
-    def _sequences_said(self) -> Iterator[tuple[Name, str | None]]:
-        """Yield the sequences of identities of which something else is said afterwards."""
-        for turn in self.turns:
-            if turn.new.identity and (name := turn.new.sequence):
-                before, after = (each.sequences[name].comment for each in (self.way.at, self.goal))
-                if before != after:
-                    yield name, after
 
     def _others(self) -> list[Other]:
         """Return what goes with the old columns, and comes again on those that take over."""
@@ -538,13 +500,15 @@ class _Exchange:
         return constraints.rename_part_op(made.table, until_then, made.piece.name, self.way.at)
 
     def _settle(self, turn: Turn) -> Iterator[ops.MigrateOperation]:
-        """Yield what a column gets when it has its name: its default, NOT NULL, its identity."""
+        """Yield what a column gets when it has its name: its default, NOT NULL, its sequence, no comment."""
         column, check = turn.new, self.required.get(turn.place)
         table = self.way.at.tables[turn.table]
         if column.default is not None:
             yield self._alter(turn, column.name, modify_server_default=server_default(column))
         elif turn.beside.default is not None:
             yield self._alter(turn, column.name, modify_server_default=None)
+        if turn.old.comment is not None and column.comment is None:  # it went over with the name
+            yield self._alter(turn, column.name, modify_comment=None)
         if turn.old.identity:
             yield self._pass_identity(turn)
         elif check:
@@ -554,6 +518,33 @@ class _Exchange:
                 self.goal.tables[turn.table], column.name, self.way.at
             )
             yield constraints.drop_op(check, table, self.way.at)
+        if turn.old.sequence and not turn.old.identity:
+            place = f"{sql_name(turn.table, self.way.at)}.{quoted(column.name)}"
+            sequence = sql_name(turn.old.sequence, self.way.at)
+            yield SqlOp(f"ALTER SEQUENCE {sequence} OWNED BY {place}", table=turn.table)
+        if turn.old.identity and column.sequence:
+            sequence_after = self.goal.sequences[column.sequence]
+            if sequence_after.comment is not None:
+                name = sql_name(column.sequence, self.way.at)
+                yield SqlOp(
+                    f"COMMENT ON SEQUENCE {name} IS {literal(sequence_after.comment)}", table=turn.table
+                )
+
+    def _grant(self, turn: Turn) -> SqlOp:
+        """Return what gives the new column the privileges that the old one has in this database."""
+        table = sql_name(turn.table, self.way.at)
+        lines = [
+            "DECLARE said text; BEGIN",
+            "    FOR said IN",
+            "        SELECT format('GRANT %s (%I) ON %s TO %s %s', privilege_type, "
+            f"{literal(turn.beside.name)}, attrelid::regclass,",
+            "            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,",
+            "            CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END)",
+            "        FROM pg_attribute, aclexplode(attacl) "
+            f"WHERE attrelid = {literal(table)}::regclass AND attname = {literal(turn.old.name)}",
+            "    LOOP EXECUTE said; END LOOP;",
+        ]
+        return SqlOp(do_block(lines), table=turn.table)
 
     def _pass_identity(self, turn: Turn) -> SqlOp:
         """Return what gives the new column an identity that goes on where the old one's stands."""
@@ -595,6 +586,25 @@ class _Exchange:
             f"    PERFORM setval({literal(sequence)}, value, called);",
         ]
         return SqlOp(do_block(lines), table=turn.table)
+
+    def _unchosen(self) -> Iterator[SqlOp]:
+        """Yield what lets rows be told apart by the primary key meanwhile, where it was another index."""
+        for name, index in self._indexes():
+            if self.way.at.tables[name].replica_identity == f"USING INDEX {quoted(index)}":
+                yield SqlOp(f"ALTER TABLE {sql_name(name, self.way.at)} REPLICA IDENTITY DEFAULT", table=name)
+
+    def _chosen(self) -> Iterator[SqlOp]:
+        """Yield what says again by which index rows are told apart, or ordered."""
+        for name, index in self._indexes():
+            table, sql = self.way.at.tables[name], f"ALTER TABLE {sql_name(name, self.way.at)}"
+            if table.replica_identity == f"USING INDEX {quoted(index)}":
+                yield SqlOp(f"{sql} REPLICA IDENTITY {table.replica_identity}", table=name)
+            if table.clustered_on == index:
+                yield SqlOp(f"{sql} CLUSTER ON {quoted(index)}", table=name)
+
+    def _indexes(self) -> list[tuple[Name, str]]:
+        """Return the names of the indexes, those of constraints included, that are others afterwards."""
+        return sorted({(each.table, each.piece.name) for each in self.made})
 
     def reached(self, *, looked_at: bool = True) -> Catalog:
         """Return the schema after the exchange, and after the look at what had to come with it."""
@@ -665,15 +675,3 @@ def _drop(piece: Piece, table: Table, catalog: Catalog) -> ops.MigrateOperation:
 
 def _is_not_null(piece: Piece, columns: Collection[str]) -> bool:
     return isinstance(piece, Constraint) and piece.type == "n" and piece.columns[0] in columns
-
-
-def _said(piece: Piece) -> tuple[object, ...]:
-    """Return what is said of an index or constraint beside what it is."""
-    statistics = piece.statistics if isinstance(piece, Index) else ()
-    return piece.comment, piece.options, statistics
-
-
-def _is_loosened(turn: Turn) -> bool:
-    """Whether a column has another default afterwards, or takes NULL."""
-    old, new = (_WRITTEN_TYPE.sub("", each.default or "") for each in (turn.old, turn.new))
-    return old != new or (turn.old.not_null and not turn.new.not_null)

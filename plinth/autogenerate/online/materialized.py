@@ -102,11 +102,6 @@ class Beside:
         return [self._view(view), *indexes]
 
     @property
-    def names(self) -> set[str]:
-        """The names that they and their indexes have until then."""
-        return {each.beside for each in self._relations.values()}
-
-    @property
     def rest(self) -> list[Other]:
         """What is made anew in the exchange itself."""
         return [each for each in self._gone if each not in self.views]
