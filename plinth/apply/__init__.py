@@ -12,8 +12,8 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `retry`, `watch`, `waits`, `elsewhere`, `progress`: waiting for other sessions, ending and naming that,
   what became of it, the same for a revision's other connections, showing how far things are.
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
-- `answers`: what statements answered, to be given once more; `belongings`: likewise what a session alone has;
-  `sources`: what a revision's source tells.
+- `answers`: what statements answered, to be given once more; `session_state`: what a session alone has,
+  likewise; `sources`: what a revision's source tells.
 - `grants`: privileges on what a revision makes anew; `left_columns`: what is on columns that make way.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
 - `half_done`: those of which nobody knows how far they came, and which nothing passes over.

@@ -20,7 +20,6 @@ from sqlalchemy.exc import DBAPIError
 from plinth import alembic_command, checksum, collector, safety, settings, up_to_date
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import drops, half_done, left_columns, losses, phases, resuming, session, version_row
-from plinth.apply.belongings import Belongings
 from plinth.apply.callers import Callers, refuse_losses
 from plinth.apply.grants import Grants
 from plinth.apply.half_done import HalfDone
@@ -37,6 +36,7 @@ from plinth.apply.points import (
 )
 from plinth.apply.progress import display
 from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
+from plinth.apply.session_state import SessionState
 from plinth.apply.standing import refuse_heads, refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.steps import (
     ApplyError,
@@ -172,7 +172,7 @@ class _Applier:
         self._online: OnlineStatements
         self._flushing: session.Flushing
         self._ours: session.Settings
-        self._belongings: Belongings | None = None
+        self._session_state: SessionState | None = None
 
     def run(self, migrate: Migrate) -> None:
         """Run until all is done.
@@ -494,7 +494,7 @@ class _Applier:
         entries = self._plan(heads, context) if self._planned is None else None
         self._prepare(heads, context, entries)
         safety.remember_environment(connection)  # first: what is refused later is production all the same
-        self._belongings = self._belongings or Belongings(driver_session(connection))
+        self._session_state = self._session_state or SessionState(driver_session(connection))
         planned = self._planned or []
         if not self._stamps:
             if self._done + 1 < len(planned):
@@ -600,9 +600,9 @@ class _Applier:
 
                 begun.picture = record_catalog(self._connection, **_names(context))
         driver = driver_session(self._connection)
-        if self._belongings and may_commit(self._source):
-            self._belongings.begin(driver, key)
-        found = Points(self._writer.version_table, begun, self._source, self._belongings)
+        if self._session_state and may_commit(self._source):
+            self._session_state.begin(driver, key)
+        found = Points(self._writer.version_table, begun, self._source, self._session_state)
         found.refuse_what_is_gone(driver)
         session.roll_back(self._connection)  # the revision's first statement begins its transaction
         return found

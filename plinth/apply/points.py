@@ -25,8 +25,8 @@ from sqlalchemy import Connection
 
 from plinth import checksum
 from plinth.apply.answers import MOST, Answer, Stream, answer_of, failure_of
-from plinth.apply.belongings import NOTED, UNSETTLED, Belongings, Change
 from plinth.apply.session import codec
+from plinth.apply.session_state import NOTED, UNSETTLED, Change, SessionState
 from plinth.apply.sources import calls_rollback, helpers, strings, tree_of, unseen_in
 from plinth.errors import PlinthError
 from plinth.server_errors import words
@@ -292,7 +292,7 @@ class Points:
         version_table: whose revision it is.
         begun: the revision; with what an earlier, interrupted run has done, and the picture from before it.
         source: what its file says; None where it isn't looked at.
-        belongings: of its session; None where it keeps its session.
+        session_state: of its session; None where it keeps its session.
 
     Raises:
         PointError: the file was edited since.
@@ -303,7 +303,7 @@ class Points:
         version_table: str,
         begun: "Interrupted",
         source: bytes | None,
-        belongings: Belongings | None = None,
+        session_state: SessionState | None = None,
     ) -> None:
         revision, direction = begun.revision, begun.direction
         if begun.needs_its_file and begun.checksum != checksum.of(source):
@@ -328,7 +328,7 @@ class Points:
         self._steps_ahead = sum(each.number > 0 for each in begun.way)
         self._asks_more = ""  # what that one didn't, since the last step
         self._refusal: PointError | None = None
-        self._belongings = belongings
+        self._session_state = session_state
         noted = begun.done[begun.last].result if begun.done else {}
         self._noted: Change | None = noted.get(NOTED)  # until it is given back
         self._unsettled: list[str] = noted.get(UNSETTLED, [])
@@ -352,8 +352,8 @@ class Points:
         """
         if self._refusal:  # the revision has caught it
             raise self._refusal
-        if self._belongings:
-            self._belongings.see(statement)
+        if self._session_state:
+            self._session_state.see(statement)
         for place, each in enumerate(self._ahead):
             if each.number:
                 if (each.statement, each.number) != (statement, self._number + 1):
@@ -453,7 +453,7 @@ class Points:
                 table of that name; or the server has crashed since.
         """
         self._refuse_what_a_crash_has_emptied(session)
-        gone = self._belongings.gone(self._noted) if self._belongings and self._noted else []
+        gone = self._session_state.gone(self._noted) if self._session_state and self._noted else []
         if gone:
             self._refuse(
                 f"what it has made for its session alone went with that: {', '.join(gone)}.",
@@ -547,8 +547,8 @@ class Points:
 
     def see_setting(self, statement: str) -> None:
         """Follow a SET, a SAVEPOINT, a RELEASE or a ROLLBACK TO: what that rolls back isn't done."""
-        if self._belongings:
-            self._belongings.see(statement)
+        if self._session_state:
+            self._session_state.see(statement)
         text = lexed(statement)
         found = text.begins(f"{{savepoint | release [savepoint] | {_BACK_TO} [savepoint]}} <name>")
         if found is None:
@@ -599,8 +599,8 @@ class Points:
             return False
         if others:
             rows[-1][2]["after"] = others
-        if self._belongings:
-            rows[-1][2].update(self._belongings.noted(session))
+        if self._session_state:
+            rows[-1][2].update(self._session_state.noted(session))
         of_file = self.checksum
         noted: list[tuple[object, ...]] = [
             (*self._key, number, text, Jsonb(result), of_file) for number, text, result in rows
@@ -619,19 +619,21 @@ class Points:
         Raises:
             PointError: it had something else at the last point, and that can't be given back.
         """
-        if self._belongings is None:
+        if self._session_state is None:
             return
-        settled = self._belongings.settled(session)
+        settled = self._session_state.settled(session)
         if settled is not None:
             session.execute(_SETTLE, (Jsonb({NOTED: settled}), *self._key, *self._key))
             if not session.autocommit:
                 session.commit()
         if self._noted is not None and not self._steps_ahead:
-            self._give_back(session, self._belongings, self._noted)
+            self._give_back(session, self._session_state, self._noted)
 
-    def _give_back(self, session: "psycopg.Connection[Any]", belongings: Belongings, noted: Change) -> None:
+    def _give_back(
+        self, session: "psycopg.Connection[Any]", session_state: SessionState, noted: Change
+    ) -> None:
         try:
-            unknown = belongings.give_back(session, noted, self._unsettled)
+            unknown = session_state.give_back(session, noted, self._unsettled)
         except (psycopg.DataError, psycopg.errors.InsufficientPrivilege) as error:
             self._refuse(f"what its session had can't be given back: {words(error)}")
         if unknown:

@@ -65,7 +65,7 @@ _SEED = "seed of random()"
 _MADE_ANEW = ("setting ", "lock ")
 
 
-class Belongings:
+class SessionState:
     """What the session of a command has.
 
     Args:
