@@ -604,7 +604,9 @@ class _Applier:
             self._session_state.begin(driver, key)
         found = Points(self._writer.version_table, begun, self._source, self._session_state)
         found.refuse_what_is_gone(driver)
-        session.roll_back(self._connection)  # the revision's first statement begins its transaction
+        # The first statement of the revision begins its transaction; the one before may have left one open.
+        self._connection.commit()
+        driver.commit()  # what was asked by the driver alone has begun one of its own
         return found
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:
