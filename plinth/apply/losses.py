@@ -35,7 +35,11 @@ COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
 
 _TABLES = """
     select c.oid, coalesce(nullif(pg_partition_root(c.oid)::oid, 0), c.oid), n.nspname, c.relname,
-           cast(c.relkind as text), c.relispopulated, greatest(c.reltuples, 0), pg_relation_filenode(c.oid),
+           cast(c.relkind as text), c.relispopulated,
+           -- as the planner does it: so many on each page, and so many pages by now
+           case when c.relpages > 0 then c.reltuples / c.relpages * ceil(pg_relation_size(c.oid)
+               / current_setting('block_size')::int) else greatest(c.reltuples, 0) end,
+           pg_relation_filenode(c.oid),
            pg_stat_get_xact_tuples_deleted(c.oid), pg_stat_get_xact_tuples_updated(c.oid),
            row_security_active(c.oid) and pg_relation_size(c.oid) > 0
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
