@@ -504,6 +504,8 @@ class _Applier:
         version_row.written_at_once(context, self._move)
         for number in range(self._done, len(planned)):
             step = planned[number]
+            if not self._stamps:
+                connection.commit()  # the one before may have left a transaction that it began itself
             self._lock.check()
             self._display.line = f"revision {number + 1} of {len(planned)}: {step.doc or step.short_log}"
             self._online.follow(None)
@@ -604,9 +606,7 @@ class _Applier:
             self._session_state.begin(driver, key)
         found = Points(self._writer.version_table, begun, self._source, self._session_state)
         found.refuse_what_is_gone(driver)
-        # The first statement of the revision begins its transaction; the one before may have left one open.
-        self._connection.commit()
-        driver.commit()  # what was asked by the driver alone has begun one of its own
+        session.roll_back(self._connection)  # the first statement of the revision begins its transaction
         return found
 
     def _settled(self, context: MigrationContext) -> list[Interrupted]:
