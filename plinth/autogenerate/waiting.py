@@ -4,6 +4,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change.steps import SqlOp, Waiting
 from plinth.autogenerate.objects.columns import WAITING
+from plinth.autogenerate.objects.constraints import RULES
 from plinth.catalog.picture import Catalog, Name
 
 
@@ -27,19 +28,18 @@ def _of_native(op: ops.MigrateOperation) -> Waiting | None:
             why = f"The index {op.index_name} is built while nobody can write to {op.table_name}"
             return Waiting(why, "require-concurrent-index-creation")
         case ops.CreateCheckConstraintOp() if not op.kw.get("postgresql_not_valid"):
-            return _reads(op.constraint_name, op.table_name)
+            return _reads(op.constraint_name, op.table_name, RULES["c"])
         case ops.CreateForeignKeyOp() if not op.kw.get("postgresql_not_valid"):
-            return _reads(op.constraint_name, op.source_table)
+            return _reads(op.constraint_name, op.source_table, RULES["f"])
         case ops.CreatePrimaryKeyOp():
-            return _builds(op.constraint_name, op.table_name, "adding-serial-primary-key-field")
+            return _builds(op.constraint_name, op.table_name, RULES["p"])
         case ops.CreateUniqueConstraintOp():
-            return _builds(op.constraint_name, op.table_name, "disallowed-unique-constraint")
+            return _builds(op.constraint_name, op.table_name, RULES["u"])
     return None
 
 
-def _reads(name: object, table: str) -> Waiting:
-    why = f"The constraint {name} reads all rows of {table} while nobody can use it"
-    return Waiting(why, "constraint-missing-not-valid")
+def _reads(name: object, table: str, rule: str) -> Waiting:
+    return Waiting(f"The constraint {name} reads all rows of {table} while nobody can use it", rule)
 
 
 def _builds(name: object, table: str, rule: str) -> Waiting:

@@ -42,7 +42,9 @@ from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
-_RULES = {
+# What lint says of those that build an index, or read all rows, while nobody can use the table.
+RULES = {
+    **dict.fromkeys("cf", "constraint-missing-not-valid"),
     "p": "adding-serial-primary-key-field",
     "u": "disallowed-unique-constraint",
     "x": "constraint-missing-not-valid",
@@ -186,13 +188,12 @@ def add_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.Migrat
 
 def _waiting(constraint: Constraint, table: Table) -> Waiting | None:
     """Return what a constraint makes queries wait for that PostgreSQL adds in one way only."""
-    rule = _RULES.get(constraint.type)
     what = "exclusion constraint" if constraint.type == "x" else "constraint"
     why = (
         f"The {what} {constraint.name} reads {table.name.name} and builds its index while "
         "nobody can use the table: PostgreSQL takes no index that was built before"
     )
-    return Waiting(why, rule) if rule else None
+    return Waiting(why, RULES[constraint.type]) if constraint.type in {"p", "u", "x"} else None
 
 
 def drop_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
