@@ -29,7 +29,6 @@ from plinth.apply.standing import (
 from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
-from plinth.autogenerate.objects.others import address
 from plinth.autogenerate.prove.proof import shown_differences, title
 from plinth.catalog import Catalog, Difference, differences
 from plinth.catalog.picture import Other
@@ -358,7 +357,7 @@ def _how_it_goes(found: Sequence[Difference]) -> str:
     left = [each for each in found if not each.attribute and each.wanted is None]
     enums = [f"DROP TYPE {_sql_name(each)}" for each in left if each.kind == "enum"]
     others = [each.actual for each in left if isinstance(each.actual, Other) and each.actual.table is None]
-    drops = [*(f"DROP {address(each)}" for each in others), *enums]
+    drops = [*(f"DROP {each.address}" for each in others), *enums]
     if not drops:
         return ""
     words = "\n".join(f"    op.execute({each!r})" for each in drops)

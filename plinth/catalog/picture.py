@@ -544,6 +544,13 @@ class Other:
         return Node(self.kind, self.name)
 
     @property
+    def address(self) -> str:
+        """It as DROP and COMMENT ON name it."""
+        kind = "TYPE" if self.kind.endswith("type") else self.kind.upper()
+        on_table = self.kind in {"trigger", "policy", "rule"}
+        return f"{kind} {self.name.replace(' on ', ' ON ', 1) if on_table else self.name}"
+
+    @property
     def uses(self) -> frozenset[ColumnName]:
         """The columns of tables that it stands on."""
         columns = (node.name for node in self.needs if node.kind == "column")

@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import kept_name
 from plinth.autogenerate.change.quoting import quoted
-from plinth.autogenerate.objects.others import address
 from plinth.catalog import Catalog, Name
 from plinth.quiet import quiet_context
 from plinth.scratch import prerequisites
@@ -122,7 +121,7 @@ def _objects(catalog: Catalog) -> Iterator[tuple[str, _Object]]:
             yield f"{kind.upper()} {quoted(name.schema)}.{quoted(name.name)}", _Object(kind, name.name)
 
     for other in catalog.others.values():
-        yield address(other), _Object(other.kind, other.bare)
+        yield other.address, _Object(other.kind, other.bare)
     yield from by_name("table", catalog.tables)
     yield from by_name("sequence", (name for name, each in catalog.sequences.items() if not each.owner))
     yield from by_name("domain", catalog.domains)

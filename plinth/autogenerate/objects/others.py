@@ -27,13 +27,6 @@ _WHAT_IT_CAN = {"composite type": ": it can only get further attributes at its e
 _ATTRIBUTE = re.compile(r'((?:"(?:[^"]|"")*"|[^",()]|\([^()]*\))+)')
 
 
-def address(other: Other) -> str:
-    """Return an object as DROP and COMMENT ON name it."""
-    kind = "TYPE" if other.kind.endswith("type") else other.kind.upper()
-    on_table = other.kind in {"trigger", "policy", "rule"}
-    return f"{kind} {other.name.replace(' on ', ' ON ', 1) if on_table else other.name}"
-
-
 def is_replaced(old: Other, new: Other, change: Change) -> bool:
     """Whether an object that changes is dropped and made anew; CREATE OR REPLACE keeps its privileges."""
     if old.definition == new.definition:
@@ -111,7 +104,7 @@ def steps(change: Change, forced: Forced) -> Iterator[Step]:
         _refuse_loss(old, change)
         again = "What only another database grants on it goes with it: grant it there again."
         note = again if key in remade and old.kind in _GRANTED else None
-        drop = SqlOp(f"DROP {address(old)}", f"drop {old.kind} {old.bare}", old.table, note=note)
+        drop = SqlOp(f"DROP {old.address}", f"drop {old.kind} {old.bare}", old.table, note=note)
         yield Step(drop, "drop type" if old.kind in _FIRST else None).dropping(old.node)
     for key, new in after.items():
         found = None if key in remade else before.get(key)
@@ -189,7 +182,7 @@ def _detail_ops(before: Other | None, after: Other, standing: Other | None) -> I
                 yield SqlOp(statement, f"change {after.bare}", after.table, waiting=waiting)
     if after.comment != (before.comment if before else None):
         summary = f"comment {after.bare}" if before else None
-        yield SqlOp(comment_sql(address(after), after.comment), summary, after.table)
+        yield SqlOp(comment_sql(after.address, after.comment), summary, after.table)
     if before is None:
         for statement in after.privileges or (standing.privileges if standing else ()):
             yield SqlOp(statement)
