@@ -45,14 +45,19 @@ def wait_for_words(log: pytest.LogCaptureFixture, words: str) -> None:
         time.sleep(0.02)
 
 
-def upgrade_past_a_reader(history: History, engine: Engine, url: URL, log: pytest.LogCaptureFixture) -> None:
-    """Upgrade while somebody reads t_a, until a lock on it didn't come and is tried for again."""
+def past(holds: str, run: Callable[[], object], url: URL, log: pytest.LogCaptureFixture) -> None:
+    """Run a command while somebody holds a lock, until it didn't come and is tried for again."""
     with ThreadPoolExecutor(1) as pool:
-        with psql(url, autocommit=False) as reader:
-            reader.execute("select from t_a")
-            upgrade = pool.submit(command.upgrade, history.config(engine), "head")
+        with psql(url, autocommit=False) as blocker:
+            blocker.execute(holds)
+            running = pool.submit(run)
             wait_for_words(log, "Trying again in")
-        upgrade.result()
+        running.result()
+
+
+def upgrade_past_a_reader(history: History, engine: Engine, url: URL, log: pytest.LogCaptureFixture) -> None:
+    """Upgrade while somebody reads t_a, as in `past`."""
+    past("select from t_a", lambda: command.upgrade(history.config(engine), "head"), url, log)
 
 
 class Pace(threading.Thread):
@@ -193,11 +198,8 @@ def test_a_statement_waits_for_its_own_lock_and_what_is_done_is_not_done_twice(
     table.add("c", "b", f"{CONCURRENTLY}{COUNT}\n    {FILL}\n{COUNT}")
     with psql(empty_url) as connection:
         connection.execute("insert into t_a (id) values (7)")
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a where id = 7 for update")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    holds = "select from t_a where id = 7 for update"
+    past(holds, lambda: command.upgrade(table.config(empty_engine), "head"), empty_url, caplog)
     assert rows(empty_url, "select count(*), count(note) from t_a") == [(3, 2)]
 
 
@@ -210,11 +212,8 @@ def test_a_step_that_says_so_is_repeated(
     table.add("c", "b", f"{CONCURRENTLY}for _ in range(2):\n        {FILL}", extra="repeatable = True")
     with psql(empty_url) as connection:
         connection.execute("insert into t_a select generate_series(1, 2)")
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("lock table t_a in share mode")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    holds = "lock table t_a in share mode"
+    past(holds, lambda: command.upgrade(table.config(empty_engine), "head"), empty_url, caplog)
     assert rows(empty_url, "select distinct note from t_a") == [("filled",)]
 
 
@@ -379,11 +378,8 @@ def test_a_lock_that_does_not_come_to_the_driver_is_no_lost_connection(
         "with op.get_bind().connection.cursor().copy('copy t_a (id) from stdin') as copy:\n"
         "    copy.write_row((7,))",
     )
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("lock table t_a in share mode")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    holds = "lock table t_a in share mode"
+    past(holds, lambda: command.upgrade(table.config(empty_engine), "head"), empty_url, caplog)
     assert rows(empty_url, "select id from t_a") == [(7,)]
 
 
@@ -420,12 +416,7 @@ def test_a_trial_that_passes_over_a_lock_that_did_not_come_is_none(
     table.add("b", "a", "pass", SWALLOWED[kind].replace(DROP, "drop table t_a"))
     command.upgrade(table.config(empty_engine), "b")
     do(empty_url, "insert into t_a values (1)")
-    with ThreadPoolExecutor(1) as pool:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a")
-            downgrade = pool.submit(command.downgrade, table.config(empty_engine), "a")
-            wait_for_words(caplog, "Trying again in")
-        downgrade.result()
+    past("select from t_a", lambda: command.downgrade(table.config(empty_engine), "a"), empty_url, caplog)
     assert "This loses table public.t_a (1 row)" in caplog.text
 
 
@@ -494,11 +485,8 @@ def test_the_first_statement_behind_a_point_waits_without_what_came_before_it(
     kind: str, table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
     table.add("b", "a", BEHIND[kind])
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("lock table t_a in row exclusive mode" if "long" in kind else "select from t_a")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    holds = "lock table t_a in row exclusive mode" if "long" in kind else "select from t_a"
+    past(holds, lambda: command.upgrade(table.config(empty_engine), "head"), empty_url, caplog)
     assert heads(empty_url) == {"b"}
     if "drop" not in kind:
         assert rows(empty_url, "select count(*), count(b) from t_a") == [(1, 0)]
@@ -511,11 +499,7 @@ def test_the_first_statement_of_a_revision_with_points_waits_alone(
     insert = 'op.execute(f"insert into t_a values ({len(ran)})")'
     table.add("b", "a", f"ran.append(1)\n{ADDED}\n{BUILT}\n{insert}", extra="ran = []")
     table.add("c", "b", "pass")
-    with upgrading(table, empty_engine) as upgrade:
-        with psql(empty_url, autocommit=False) as blocker:
-            blocker.execute("select from t_a")
-            wait_for_words(caplog, "Trying again in")
-        upgrade.result()
+    upgrade_past_a_reader(table, empty_engine, empty_url, caplog)
     assert rows(empty_url, "select id from t_a") == [(1,)]
 
 
