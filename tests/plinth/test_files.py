@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from plinth.autogenerate.change.steps import AutocommitOp, CommentOp
+from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.change.way import Outside, Part
 from plinth.autogenerate.write.files import files
 from plinth.catalog.picture import Catalog, Name
@@ -50,3 +50,22 @@ def test_strong_locks_on_two_standing_tables_have_a_commit_between_them(
 ) -> None:
     (found,) = files([Part(each, []) for each in parts], STANDING)
     assert shape(list(found.up)) == expected
+
+
+@pytest.mark.parametrize("summary", [None, "drop function total"])
+def test_a_view_that_goes_is_locked_before_tables_as_queries_lock_it(summary: str | None) -> None:
+    drops = [
+        SqlOp("DROP FUNCTION total()", summary),
+        SqlOp('DROP VIEW s."My view"'),
+        SqlOp("DROP VIEW other"),
+    ]
+    [found] = files([Part([SqlOp("SET LOCAL a.b = c"), *add("a", "p"), *drops], [])], STANDING)
+    statements = [each.sql.split(" ||")[0] if isinstance(each, SqlOp) else "ADD" for each in found.up]
+    first = ["DO $$ BEGIN EXECUTE 'ALTER VIEW s.\"My view\" '", "DO $$ BEGIN EXECUTE 'ALTER VIEW other '"]
+    of = [each.sql for each in drops]
+    assert statements == [
+        "SET LOCAL a.b = c",
+        *(first if summary else of[1:]),
+        "ADD",
+        *(of if summary else of[:1]),
+    ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from alembic.operations import ops
 
-from plinth.autogenerate.change.belongings import NOTED
+from plinth.autogenerate.change.belongings import NOTED, lock_view
 from plinth.autogenerate.change.steps import (
     NAMED_NOT_NULL,
     AutocommitOp,
@@ -28,6 +28,7 @@ from plinth.autogenerate.change.steps import (
 )
 from plinth.autogenerate.change.way import Operations, Outside, Part
 from plinth.catalog.picture import Catalog, Name
+from plinth.sql_text import lexed, plain
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,41 @@ def _written(blocks: Sequence[_Block], *, plainly: bool) -> Iterator[ops.Migrate
             if last and not last.is_outside:
                 yield CommentOp("a commit, so that no lock is held on two tables")
                 yield AutocommitOp([TextOp("pass")])
-            yield from _gathered(block.ops, plainly=plainly)
+            yield from _gathered(_views_first(block.ops), plainly=plainly)
         last = block
+
+
+def _views_first(operations: Sequence[ops.MigrateOperation]) -> Operations:
+    """Return the operations of a transaction in which views that go are locked before tables.
+
+    So queries lock them: the other way round, each would wait for what the other has, and a busy application
+    would let nobody have both. A view goes before all that locks a table, unless that is about the view, or
+    something that may stand on it goes before.
+    """
+    found = list(operations)
+    start = next((place for place, op in enumerate(found) if _locks(op)), len(found))
+    for op in operations:
+        view = isinstance(op, SqlOp) and lexed(op.sql).matches("drop view <view>")
+        if not view or start > (place := found.index(op)):
+            continue
+        between = [each for each in found[start:place] if isinstance(each, SqlOp)]
+        if any(each.summary or lexed(each.sql).names(_bare(view["view"])) for each in between):
+            found.insert(start, lock_view(view["view"]))
+        else:
+            found.insert(start, found.pop(place))
+        start += 1
+    return found
+
+
+def _bare(name: str) -> str:
+    return plain(lexed(name).listed[-1])
+
+
+def _locks(op: ops.MigrateOperation) -> bool:
+    """Whether an operation locks a table that may stand."""
+    if isinstance(op, SqlOp):
+        return op.table is not None or lexed(op.sql).begins("lock table | alter table") is not None
+    return not isinstance(op, TextOp)
 
 
 def _gathered(operations: Iterable[ops.MigrateOperation], *, plainly: bool) -> list[ops.MigrateOperation]:
