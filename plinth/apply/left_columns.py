@@ -1,89 +1,80 @@
 """Columns that leave their names to others, and what they have although no revision knows of it.
 
 A view goes by the column itself, and would read from then on what nobody writes any more; an index or check
-would say nothing about the new values. Comments, settings and sequences go over to the column that takes the
-place. So it is where a column was kept beside another one of another name, and goes (`keep_old`).
+would say nothing about the new values. Comments, settings, privileges and sequences go over to the column
+that takes the place, and what stood on it has again what it had (`made_anew`). So it is where a column was
+kept beside another one of another name, and goes (`keep_old`). What `--sql` prints does the same in blocks.
 """
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
+from psycopg.sql import SQL, Literal
 from sqlalchemy import Connection
 
+from plinth.apply.made_anew import FILLS, Gone
 from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.listening import listening
-from plinth.sql_text import lexed, parts, plain
+from plinth.sql_text import Lexed, lexed, parts, plain
 
 log = logging.getLogger(__name__)
 
+# In a transaction: the names of what a revision says something else of than it did (`online.exchange`).
+SAID_ANEW = "plinth.said_anew"
+_LOST = (
+    "no revision knows of it, and it would go, as the view is made anew. Drop it, run the same command "
+    "again, and make it anew then."
+)
 _ALTER = "alter table [if exists] [only] <table>"
 _KEPT = "_kept"  # behind the names of triggers: `online.kept_names`
 # The table with its partitions, in each of which the columns are.
 _TABLES = """
     with tables as (
-        select to_regclass(%(table)s::text)::oid id
-        union select relid from pg_partition_tree(to_regclass(%(table)s::text)))
+        select to_regclass({table})::oid id
+        union select relid from pg_partition_tree(to_regclass({table})))
     """
 # What revisions know of has made way by now, but for an identity, with its sequence and NOT NULL.
 _STANDING = f"""{_TABLES},
     old as (
         select attrelid, attnum, attnotnull and attidentity = '' is_required, attacl
         from tables join pg_attribute on attrelid = id
-        where attname = %(left)s::text)
+        where attname = {{left}})
     select pg_describe_object(classid, objid, 0)
     from old join pg_depend on refobjid = attrelid and refobjsubid = attnum
     left join pg_class c on c.oid = objid and classid = 'pg_class'::regclass
     left join pg_constraint k on k.oid = objid and classid = 'pg_constraint'::regclass
     where refclassid = 'pg_class'::regclass and contype is distinct from 'n'
-      and (relkind is distinct from 'S' or %(goes)s)
-      and not (%(goes)s and exists (  -- the one of the other name has the same default
+      and (relkind is distinct from 'S' or {{goes}})
+      and not ({{goes}} and exists (  -- the one of the other name has the same default
           select from pg_attrdef d join pg_attrdef o on o.adrelid = d.adrelid and o.adnum <> d.adnum
           where d.oid = pg_depend.objid and classid = 'pg_attrdef'::regclass
             and pg_get_expr(o.adbin, o.adrelid) = pg_get_expr(d.adbin, d.adrelid)))
       and classid::regclass in ('pg_rewrite', 'pg_policy', 'pg_trigger', 'pg_proc', 'pg_publication_rel',
                                 'pg_attrdef', 'pg_class', 'pg_constraint', 'pg_statistic_ext')
-    union select format('NOT NULL of table %%s', attrelid::regclass) from old where is_required
-    union select format('a privilege on a column of table %%s', attrelid::regclass)
-    from old where attacl is not null and %(goes)s
-    union select format('table %%s, which inherits from it,', c.oid::regclass)
+    union select format('NOT NULL of table %s', attrelid::regclass) from old where is_required
+    union select format('a privilege on a column of table %s', attrelid::regclass)
+    from old where attacl is not null and {{goes}}
+    union select format('table %s, which inherits from it,', c.oid::regclass)
     from old join pg_inherits on inhparent = attrelid join pg_class c on c.oid = inhrelid
     where not relispartition
     order by 1
     """  # noqa: S608 - a constant
-# Triggers and rules that revisions know are dropped before their view.
-_ON_VIEW = """
-    with view as (select to_regclass(%s) id)
-    select 'trigger ' || quote_ident(tgname) from view join pg_trigger on tgrelid = id
-    union select 'rule ' || quote_ident(rulename) from view join pg_rewrite on ev_class = id
-    where rulename <> '_RETURN'
+_HEIRS = """
+    select inhrelid::regclass::text from pg_inherits where inhparent = to_regclass({table}) order by 1
     """
-_SAID_OF_VIEW = """
-    with view as (select oid, reloptions from pg_class where oid = to_regclass(%s))
-    select 'its comment ' || quote_literal(obj_description(oid, 'pg_class')) from view
-    union select reloptions::text from view
-    union select 'index ' || indexrelid::regclass from view join pg_index on indrelid = oid
-    """
-_TRIGGER = """
-    select tgenabled::text, pg_get_triggerdef(oid) from pg_trigger
-    where tgrelid = to_regclass(%s) and tgname = %s
-    """
-_STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
-_FILLS = "plinth.fills"  # in the condition of a trigger, as long as columns are filled (`objects.triggers`)
-_HEIRS = "select inhrelid::regclass::text from pg_inherits where inhparent = to_regclass(%s) order by 1"
 _SEQUENCES = f"""{_TABLES}
-    select format('ALTER SEQUENCE %%s OWNED BY %%s.%%I', objid::regclass, id::regclass, new.attname)
+    select format('ALTER SEQUENCE %s OWNED BY %s.%I', objid::regclass, id::regclass, new.attname)
     from tables join pg_attribute old on old.attrelid = id join pg_attribute new on new.attrelid = id
     join pg_depend on refclassid = 'pg_class'::regclass and refobjid = id and refobjsubid = old.attnum
          and classid = 'pg_class'::regclass and deptype = 'a'
     join pg_class c on c.oid = objid and relkind = 'S'
-    where old.attname = %(left)s::text and new.attname = %(taker)s::text
+    where old.attname = {{left}} and new.attname = {{taker}}
     order by 1
     """  # noqa: S608 - a constant
 # Autogenerate gives no column that has such settings another type in this way, and says if a comment goes.
@@ -92,31 +83,223 @@ _CARRIED = f"""{_TABLES},
         select id, col_description(id, attnum) said, attname, coalesce(attstattarget, -1) target, attoptions,
                nullif(attstorage, typstorage) storage, typstorage <> 'p' is_long, attcompression, wanted
         from tables join pg_attribute on attrelid = id join pg_type t on t.oid = atttypid,
-            unnest(array[%(left)s, %(taker)s]::text[]) wanted
+            unnest(array[{{left}}, {{taker}}]::text[]) wanted
         where attname = wanted)
     select format(statement, new.id::regclass, new.attname, what)
     from columns old join columns new on new.id = old.id, lateral (values
-        ('COMMENT ON COLUMN %%s.%%I IS %%L', case when new.said is null then old.said end),
-        ('ALTER TABLE ONLY %%s ALTER COLUMN %%I SET STATISTICS %%s',
+        ('COMMENT ON COLUMN %s.%I IS %L', case when new.said is null then old.said end),
+        ('ALTER TABLE ONLY %s ALTER COLUMN %I SET STATISTICS %s',
          case when new.target < 0 and old.target >= 0 then old.target::text end),
-        ('ALTER TABLE ONLY %%s ALTER COLUMN %%I SET (%%s)',
+        ('ALTER TABLE ONLY %s ALTER COLUMN %I SET (%s)',
          case when new.attoptions is null then array_to_string(old.attoptions, ', ') end),
-        ('ALTER TABLE ONLY %%s ALTER COLUMN %%I SET STORAGE %%s',
+        ('ALTER TABLE ONLY %s ALTER COLUMN %I SET STORAGE %s',
          case when new.is_long and new.storage is null then case old.storage
               when 'p' then 'PLAIN' when 'e' then 'EXTERNAL' when 'm' then 'MAIN' when 'x' then 'EXTENDED'
          end end),
-        ('ALTER TABLE ONLY %%s ALTER COLUMN %%I SET COMPRESSION %%s',
+        ('ALTER TABLE ONLY %s ALTER COLUMN %I SET COMPRESSION %s',
          case when new.is_long and new.attcompression = '' then case old.attcompression
               when 'p' then 'pglz' when 'l' then 'lz4'
          end end)
     ) each (statement, what)
-    where old.wanted = %(left)s::text and new.wanted = %(taker)s::text and what is not null
+    where old.wanted = {{left}} and new.wanted = {{taker}} and what is not null
+    union all select format(
+        'GRANT %s (%I) ON %s TO %s%s', privilege_type, {{taker}}::text, attrelid::regclass,
+        case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
+        case when is_grantable then ' WITH GRANT OPTION' end)
+    from tables join pg_attribute on attrelid = id, aclexplode(attacl) where attname = {{left}}
     order by 1
     """  # noqa: S608 - a constant
 
 
 class LeftColumnError(PlinthError):
     """Something would go on reading a column that another one takes the place of."""
+
+
+class _Looks(Protocol):
+    """What is done about it, at once or in what is printed."""
+
+    def stop_at(self, standing: str, told: str) -> None:
+        """Stop if a query finds something; its names stand before what is told."""
+
+    def carry(self, statements: str) -> None:
+        """Execute the statements that a query finds."""
+
+    def note(self, gone: Gone) -> None:
+        """Remember what is said of an object that goes."""
+
+    def put_back(self, gone: Gone, *, always: bool) -> None:
+        """Say it again of what is there now; of a trigger only if it waits for columns, or `always`."""
+
+
+class _Transaction:
+    """A transaction in which columns may leave their names to others.
+
+    Args:
+        looks: what is done about it.
+    """
+
+    def __init__(self, looks: _Looks) -> None:
+        self._looks = looks
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a further one."""
+        self._left: dict[tuple[str, ...], str] = {}
+        self._kept: set[tuple[str, ...]] = set()
+        self._exchanged: list[tuple[str, str, str]] = []
+        self._is_exchange = False
+        self._gone: list[Gone] = []
+        self._anew: list[Gone] = []
+
+    def follow(self, statement: Lexed) -> None:
+        """Look at a statement before it is executed."""
+        looks = self._looks
+        if found := statement.matches(f"{_ALTER} rename [column] <old> to <new>"):
+            table, old, new = found["table"], found["old"], found["new"]
+            if (aside := self._left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
+                looks.stop_at(*_standing(table, new, aside))
+                looks.carry(_filled(_CARRIED, table, aside, old))
+                self._exchanged.append((table, aside, new))
+                self._is_exchange = True
+            elif ending(old, new):
+                self._note(Gone.identity(table, old))
+            self._left[*parts(table), plain(old)] = new
+        elif found := statement.begins("create trigger <name> before insert or update on <table>"):
+            if plain(found["name"]).endswith(_KEPT):
+                looks.stop_at(*_heirs(found["table"]))
+        elif found := statement.matches(f"{_ALTER} drop [column] [if exists] <column>"):
+            self._hand_on()
+            if tuple(parts(found["table"])) in self._kept:
+                looks.stop_at(*_standing(found["table"], found["column"]))
+        elif gone := Gone.found(statement):
+            if gone.on and plain(gone.name).endswith(_KEPT):
+                self._kept.add(tuple(parts(gone.on)))
+            self._note(gone)
+        elif found := statement.matches(f"set local {SAID_ANEW} = <names>"):
+            said = lexed(found["names"][1:])
+            self._gone = [each for each in self._gone if not each.is_named_in(said)]
+        if statement.begins("create"):
+            self._anew += [each for each in self._gone if each.is_named_in(statement)]
+
+    def end(self) -> None:
+        """Settle what the transaction has done, just before it is committed."""
+        self._hand_on()
+        for each in self._gone if self._is_exchange else dict.fromkeys(self._anew):
+            self._looks.put_back(each, always=self._is_exchange)
+        self.forget()
+
+    def _note(self, gone: Gone) -> None:
+        if gone not in self._gone:
+            self._gone.append(gone)
+            self._looks.note(gone)
+
+    def _hand_on(self) -> None:
+        for each in self._exchanged:  # after the revision, which gives its own to the new column itself
+            self._looks.carry(_filled(_SEQUENCES, *each))
+        self._exchanged.clear()
+
+
+class _AtOnce:
+    """Done in the session in which revisions are applied."""
+
+    def __init__(self) -> None:
+        self.session: psycopg.Connection[Any]
+        self._had: dict[Gone, dict[str, str | None]] = {}
+
+    def stop_at(self, standing: str, told: str) -> None:
+        if names := ", ".join(name for (name,) in self._rows(standing)):
+            raise LeftColumnError(f"{names} {told}")
+
+    def carry(self, statements: str) -> None:
+        for (statement,) in self._rows(statements):
+            self._execute(statement)
+
+    def note(self, gone: Gone) -> None:
+        self._had[gone] = dict(self._rows(gone.said()))
+
+    def put_back(self, gone: Gone, *, always: bool) -> None:
+        had = self._had.pop(gone)
+        if not self._rows(gone.here()):
+            return
+        now = dict(self._rows(gone.said()))
+        if not always and FILLS not in {*had, *now}:
+            return
+        for about, statement in sorted(had.items()):
+            if about in now:
+                continue
+            if statement is None:
+                raise LeftColumnError(f"{about}: {_LOST}")
+            if statement:
+                self._execute(statement)
+            elif about != FILLS:
+                log.warning("%s is made anew, and had this: %s", gone.name, about)
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.session.execute(query.encode(codec(self.session))).fetchall()
+
+    def _execute(self, statement: str) -> None:
+        self.session.execute(statement.encode(codec(self.session)))
+        log.info("What makes way hands on what it has: %s", statement)
+
+
+class _Printed:
+    """Printed, for somebody who runs it later."""
+
+    def __init__(self) -> None:
+        self.texts: list[str | Gone] = []
+        self._noted: dict[Gone, str] = {}
+
+    def stop_at(self, standing: str, told: str) -> None:
+        self._do(
+            "DECLARE found text; BEGIN",
+            f"    SELECT string_agg(name, ', ') INTO found FROM ({standing}) it (name);",  # noqa: S608
+            "    IF found IS NOT NULL THEN",
+            f"        RAISE '% %', found, {_literal(told)} USING ERRCODE = '55000';",
+            "    END IF;",
+        )
+
+    def carry(self, statements: str) -> None:
+        self._do(
+            "DECLARE found text; BEGIN", f"    FOR found IN {statements}", "    LOOP EXECUTE found; END LOOP;"
+        )
+
+    def note(self, gone: Gone) -> None:
+        self.texts.append(gone)
+
+    def put_back(self, gone: Gone, *, always: bool) -> None:
+        setting = self._noted.setdefault(gone, _literal(f"plinth.had_{len(self._noted)}"))
+        fills = _literal(FILLS)
+        self._do(
+            f"DECLARE had jsonb := current_setting({setting}); has text[]; its text; found text; BEGIN",
+            f"    SELECT coalesce(array_agg(about), '{{}}') INTO has FROM ({gone.said()}) it (about);",  # noqa: S608
+            f"    IF NOT EXISTS ({gone.here()})",
+            *(() if always else (f"        OR had -> {fills} IS NULL AND {fills} <> ALL (has)",)),
+            "    THEN RETURN; END IF;",
+            "    FOR its, found IN SELECT * FROM jsonb_each_text(had) ORDER BY 1 LOOP",
+            f"        CONTINUE WHEN its = ANY (has) OR its = {fills};",
+            "        IF found IS NULL THEN",
+            f"            RAISE '%: %', its, {_literal(_LOST)} USING ERRCODE = '55000';",
+            "        ELSIF found = '' THEN",
+            f"            RAISE WARNING '% is made anew, and had this: %', {_literal(gone.name)}, its;",
+            "        ELSE EXECUTE found; END IF;",
+            "    END LOOP;",
+        )
+
+    def printed(self) -> Iterator[str]:
+        """Yield what is to be printed."""
+        for each in self.texts:
+            if isinstance(each, str):
+                yield each
+            elif each in self._noted:
+                yield _block(
+                    "BEGIN",
+                    f"    PERFORM set_config({self._noted[each]}, coalesce((",
+                    f"        SELECT jsonb_object_agg(about, said) FROM ({each.said()}) it (about, said)",  # noqa: S608
+                    "    ), '{}')::text, true);",
+                )
+
+    def _do(self, *lines: str) -> None:
+        self.texts.append(_block(*lines))
 
 
 @contextmanager
@@ -128,60 +311,19 @@ def looked_after(connection: Connection) -> Iterator[None]:
     Args:
         connection: the migrations'.
     """
-    left: dict[tuple[str, ...], str] = {}
-    kept: set[int] = set()
-    exchanged: list[tuple[str, str, str]] = []
-    states: dict[tuple[str, str], tuple[str, str]] = {}
-    views: dict[str, _View] = {}
-    tables: set[str] = set()
+    looks = _AtOnce()
+    transaction = _Transaction(looks)
 
     def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
-        text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
-        if found := text.matches(f"{_ALTER} rename [column] <old> to <new>"):
-            table, old, new = found["table"], found["old"], found["new"]
-            if (aside := left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
-                session = driver_session(conn)
-                _refuse(session, table, new, aside)
-                _carry_over(session, _CARRIED, table, aside, old)
-                exchanged.append((table, aside, new))
-                tables.add(table)
-            left[*parts(table), plain(old)] = new
-        elif found := text.begins("create trigger <name> before insert or update on <table>"):
-            if plain(found["name"]).endswith(_KEPT):
-                _refuse_heirs(driver_session(conn), found["table"])
-        elif found := text.matches("drop [materialized] view [if exists] <view>"):
-            views[found["view"]] = _View.read(driver_session(conn), found["view"])
-        elif found := text.matches("drop trigger [if exists] <name> on <table>"):
-            name, table = found["name"], found["table"]
-            if plain(name).endswith(_KEPT):
-                kept.add(_oid(driver_session(conn), table))
-            if was := _state(driver_session(conn), table, name):
-                states[table, name] = was
-        elif (kept or exchanged) and (found := text.matches(f"{_ALTER} drop [column] [if exists] <column>")):
-            hand_on(conn)
-            if _oid(driver_session(conn), found["table"]) in kept:
-                _refuse(driver_session(conn), found["table"], found["column"])
-
-    def hand_on(conn: Connection) -> None:
-        for each in exchanged:  # after the revision, which gives its own to the new column itself
-            _carry_over(driver_session(conn), _SEQUENCES, *each)
-        exchanged.clear()
+        looks.session = driver_session(conn)
+        transaction.follow(lexed(statement.replace("%%", "%")))  # as the driver makes of it
 
     def settle(conn: Connection) -> None:
-        hand_on(conn)
-        for (table, name), was in states.items():
-            _carry_state(driver_session(conn), table, name, was)
-        for view, had in views.items() if tables else ():
-            had.refuse_loss(driver_session(conn), view)
-        forget(conn)
+        looks.session = driver_session(conn)
+        transaction.end()
 
     def forget(_: Connection) -> None:
-        left.clear()
-        kept.clear()
-        exchanged.clear()
-        states.clear()
-        views.clear()
-        tables.clear()
+        transaction.forget()
 
     with listening(
         (connection, "before_cursor_execute", before),
@@ -189,6 +331,50 @@ def looked_after(connection: Connection) -> Iterator[None]:
         (connection, "rollback", forget),
     ):
         yield
+
+
+def looked_after_in(texts: Sequence[str]) -> list[str]:
+    """Return the statements of a transaction that is printed, with those that look after its columns."""
+    looks = _Printed()
+    transaction = _Transaction(looks)
+    for text in texts:
+        transaction.follow(lexed(text))
+        looks.texts.append(text)
+    transaction.end()
+    return list(looks.printed())
+
+
+def _block(*lines: str) -> str:
+    return "\n".join(["DO $look$", *lines, "END $look$;\n\n"])
+
+
+def _filled(query: str, table: str, left: str, taker: str = "", *, goes: bool = False) -> str:
+    names = {"table": table, "left": plain(left), "taker": plain(taker), "goes": goes}
+    return SQL(query).format(**{name: Literal(each) for name, each in names.items()}).as_string()
+
+
+def _literal(text: str) -> str:
+    return Literal(text).as_string()
+
+
+def _standing(table: str, column: str, left: str | None = None) -> tuple[str, str]:
+    """Return the query for what stands on a column that goes, or has left its name to another one."""
+    what = (
+        "go with it. Make it on the column of the other name, drop it, and run the same command again."
+        if left is None
+        else "stay with the old column, which nothing writes any more. Drop it, run the same command "
+        "again, and make it anew then; or let the revision itself drop it before it renames the column."
+    )
+    told = f"stands on {table}.{column}, and no revision knows of it: it would {what}"
+    return _filled(_STANDING, table, left or column, goes=left is None), told
+
+
+def _heirs(table: str) -> tuple[str, str]:
+    told = (
+        f"inherits from {table}, and no revision knows of it: no trigger would keep its columns equal. "
+        "Let the column be renamed at once, without keep_old."
+    )
+    return _filled(_HEIRS, table, ""), told
 
 
 def _is_exchange(column: str, left: str, taker: str) -> bool:
@@ -200,93 +386,3 @@ def ending(column: str, called: str) -> str | None:
     """Return which of the columns that take turns under a name one is, "old" or "new" (`online.exchange`)."""
     found = re.fullmatch(r'"?(.+)_(old|new)(?:_\d+)?"?', called)
     return found[2] if found and column.strip('"').startswith(found[1]) else None
-
-
-def _oid(session: "psycopg.Connection[Any]", table: str) -> int:
-    row = session.execute("select to_regclass(%s)::oid", (table,)).fetchone()
-    return row[0] or 0 if row else 0
-
-
-@dataclass(frozen=True)
-class _View:
-    """What a view has.
-
-    Args:
-        parts: triggers and rules.
-        said: its comment, its options and indexes.
-    """
-
-    parts: frozenset[str]
-    said: frozenset[str]
-
-    @classmethod
-    def read(cls, session: "psycopg.Connection[Any]", name: str) -> "_View":
-        """Return what the view of a name has; nothing, if there is none."""
-        parts = frozenset(part for (part,) in session.execute(_ON_VIEW, (name,)))
-        return cls(parts, frozenset(said for (said,) in session.execute(_SAID_OF_VIEW, (name,)) if said))
-
-    def refuse_loss(self, session: "psycopg.Connection[Any]", name: str) -> None:
-        """Return if a view that is made anew, as columns exchange their names, has what it had.
-
-        What a revision may have taken away from it is named.
-        """
-        row = session.execute("select to_regclass(%s) is not null", (name,)).fetchone()
-        if not row or not row[0]:
-            return
-        now = _View.read(session, name)
-        if lost := sorted(self.parts - now.parts):
-            raise LeftColumnError(
-                f"{', '.join(lost)} on view {name}: no revision knows of it, and it would go, as the view is "
-                "made anew. Drop it, run the same command again, and make it anew then."
-            )
-        if gone := sorted(self.said - now.said):
-            log.warning("The view %s is made anew, and had this: %s", name, "; ".join(gone))
-
-
-def _state(session: "psycopg.Connection[Any]", table: str, trigger: str) -> tuple[str, str] | None:
-    """Return whether a trigger fires, as pg_trigger has it, and its definition."""
-    row = session.execute(_TRIGGER, (table, plain(trigger))).fetchone()
-    return (row[0], row[1]) if row else None
-
-
-def _carry_state(session: "psycopg.Connection[Any]", table: str, trigger: str, was: tuple[str, str]) -> None:
-    """Let a trigger that is made anew around the filling of columns fire, or not, as it did."""
-    now = _state(session, table, trigger)
-    if now and now[0] == "O" and was[0] in _STATES and any(_FILLS in each[1] for each in (now, was)):
-        statement = f"ALTER TABLE {table} {_STATES[was[0]]} TRIGGER {trigger}"
-        session.execute(statement.encode(codec(session)))
-        log.info("A trigger that is made anew fires as it did: %s", statement)
-
-
-def _refuse(session: "psycopg.Connection[Any]", table: str, column: str, left: str | None = None) -> None:
-    """Return if nothing stands on a column that goes, or has left its name to another one."""
-    given = {"table": table, "left": plain(left or column), "goes": left is None}
-    standing = session.execute(_STANDING.encode(), given).fetchall()
-    if standing:
-        names = ", ".join(name for (name,) in standing)
-        what = (
-            "go with it. Make it on the column of the other name, drop it, and run the same command again."
-            if left is None
-            else "stay with the old column, which nothing writes any more. Drop it, run the same command "
-            "again, and make it anew then; or let the revision itself drop it before it renames the column."
-        )
-        raise LeftColumnError(
-            f"{names} stands on {table}.{column}, and no revision knows of it: it would {what}"
-        )
-
-
-def _refuse_heirs(session: "psycopg.Connection[Any]", table: str) -> None:
-    heirs = session.execute(_HEIRS, (table,)).fetchall()
-    if heirs:
-        names = ", ".join(name for (name,) in heirs)
-        raise LeftColumnError(
-            f"{names} inherits from {table}, and no revision knows of it: no trigger would keep its columns "
-            "equal. Let the column be renamed at once, without keep_old."
-        )
-
-
-def _carry_over(session: "psycopg.Connection[Any]", query: str, table: str, left: str, taker: str) -> None:
-    given = {"table": table, "left": plain(left), "taker": plain(taker)}
-    for (statement,) in session.execute(query.encode(), given).fetchall():
-        session.execute(statement.encode(codec(session)))
-        log.info("What the old column has goes over to the new one: %s", statement)

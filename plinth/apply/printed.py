@@ -10,6 +10,7 @@ from plinth import alembic_command, settings
 from plinth.apply import phases, session
 from plinth.apply.irreversible import refuse_irreversible
 from plinth.apply.ledger import Writer
+from plinth.apply.left_columns import looked_after_in
 from plinth.apply.points import ends_transaction
 from plinth.apply.steps import (
     ApplyError,
@@ -87,15 +88,22 @@ def _parts(
 ) -> Iterator[None]:
     """Let each transaction that a printed revision has be bounded, and the first one note that more come."""
     impl, is_noted = context.impl, False
-    write = impl.static_output
+    write, held = impl.static_output, list[str]()
+
+    def flush() -> None:
+        for each in looked_after_in(held):
+            write(each)
+        held.clear()
 
     def static_output(text: str) -> None:
         nonlocal is_noted
-        ends = not is_noted and any(ends_transaction(each.text) for each in lexed(text).statements)
-        if ends and isinstance(step, RevisionStep) and not says_repeatable(step):
+        ends = any(ends_transaction(each.text) for each in lexed(text).statements)
+        if ends and not is_noted and isinstance(step, RevisionStep) and not says_repeatable(step):
             is_noted = True
             context.execute(writer.offline_half_done(step.revision.revision, is_upgrade=step.is_upgrade))
-        write(text)
+        if ends:
+            flush()
+        held.append(text)
         if text.startswith("BEGIN"):
             bound()
 
@@ -104,5 +112,6 @@ def _parts(
         yield
     finally:
         impl.static_output = write  # type: ignore[method-assign]
+        flush()
     if is_noted and isinstance(step, RevisionStep):
         context.execute(writer.offline_whole(step.revision.revision))

@@ -475,7 +475,8 @@ def test_what_only_the_database_has_on_a_view_doesnt_go_with_it(
     do(empty_engine.url, "drop trigger ours on dear")
     command.upgrade(history.config(empty_engine), "head")
     assert rows(empty_engine.url, "select max(price) from dear") == [(ROWS,)]
-    assert "dear is made anew, and had this: {security_barrier=true}" in caplog.text
+    options = "select reloptions from pg_class where relname = 'dear'"
+    assert rows(empty_engine.url, options) == [(["security_barrier=true"],)]
     assert "sums is made anew, and had this: index ours" in caplog.text
 
 

@@ -1,0 +1,159 @@
+"""What a database has on an object that is dropped, and made anew under its name as columns exchange theirs.
+
+A revision says again what revisions know of it. What somebody has said of it in this database alone (a
+comment, a setting, a trigger's state, a privilege) is read before it goes, as the statements that say so.
+Those of which nothing is there when the transaction ends are executed, if there is such an object again.
+"""
+
+from dataclasses import dataclass
+
+from psycopg.sql import SQL, Literal
+
+from plinth.sql_text import Lexed, parts
+
+_ALTER = "alter table [if exists] [only] <on>"
+# How it is dropped, and which object it is. A constraint has an index, and a column's identity a sequence.
+_RELATION = "select 'pg_class'::regclass, to_regclass({name})::oid"
+_KINDS = {
+    "drop index [if exists] <name>": _RELATION,
+    "drop [materialized] view [if exists] <name>": _RELATION,
+    f"{_ALTER} drop constraint [if exists] <name>": """
+        select k.tableoid, k.oid from pg_constraint k
+        where conrelid = to_regclass({on}) and conname = {bare}
+        union all select 'pg_class'::regclass, conindid from pg_constraint
+        where conrelid = to_regclass({on}) and conname = {bare} and contype in ('p', 'u', 'x')
+        """,
+    "drop trigger [if exists] <name> on <on>": """
+        select tableoid, oid from pg_trigger where tgrelid = to_regclass({on}) and tgname = {bare}
+        """,
+    "drop policy [if exists] <name> on <on>": """
+        select tableoid, oid from pg_policy where polrelid = to_regclass({on}) and polname = {bare}
+        """,
+    "drop statistics [if exists] <name>": """
+        select s.tableoid, s.oid from pg_statistic_ext s join pg_namespace n on n.oid = stxnamespace
+        where stxname = {bare} and case {schema} when '' then pg_statistics_obj_is_visible(s.oid)
+              else nspname = {schema} end
+        """,
+}
+_IDENTITY = """
+    select 'pg_class'::regclass, pg_get_serial_sequence(to_regclass({on})::text, {bare})::regclass
+    """
+# In the condition of a trigger that doesn't fire as long as columns are filled (`objects.triggers`).
+FILLS = "plinth.fills"
+# The subject, and the statement about it: empty, if it is only told; none, if nothing may be lost of it.
+_SAID = """
+    with own (class, id) as ({which}),
+    relations as (
+        select c.*, case relkind when 'v' then 'VIEW' when 'm' then 'MATERIALIZED VIEW'
+               when 'S' then 'SEQUENCE' else 'INDEX' end kind
+        from own join pg_class c on c.oid = id where class = 'pg_class'::regclass
+    )
+    select about, about || ' IS ' || quote_literal(content)
+    from own, lateral (
+        select 'COMMENT', objsubid, description from pg_description where (classoid, objoid) = (class, id)
+        union all select 'SECURITY LABEL FOR ' || quote_ident(provider), objsubid, label from pg_seclabel
+        where (classoid, objoid) = (class, id)
+    ) it (saying, part, content), pg_identify_object(class, id, part) i, concat(
+        saying, ' ON ', regexp_replace(i.type, '^(table|view|materialized view) (?=co)| object$', ''), ' ',
+        i.identity
+    ) about
+    union all select 'options of ' || oid::regclass,
+        format('ALTER %s %s SET (%s)', kind, oid::regclass, array_to_string(reloptions, ', '))
+    from relations where reloptions is not null
+    union all select format('statistics of %s.%s', r.oid::regclass, attname),
+        format('ALTER %s %s ALTER %s SET STATISTICS %s', kind, r.oid::regclass,
+               case kind when 'INDEX' then attnum::text else quote_ident(attname) end, attstattarget)
+    from relations r join pg_attribute a on attrelid = r.oid where coalesce(attstattarget, -1) >= 0
+    union all select format('default of %s.%I', r.oid::regclass, attname),
+        format('ALTER VIEW %s ALTER %I SET DEFAULT %s', r.oid::regclass, attname, pg_get_expr(adbin, adrelid))
+    from relations r join pg_attribute on attrelid = r.oid
+    join pg_attrdef on adrelid = attrelid and adnum = attnum
+    union all select format(about, indrelid::regclass, ''),
+        format('ALTER TABLE ' || about, indrelid::regclass, format('%I', relname))
+    from relations r join pg_index on indexrelid = r.oid, lateral (values
+        (case when indisreplident then '%s REPLICA IDENTITY USING INDEX %s' end),
+        (case when indisclustered then '%s CLUSTER ON %s' end)) it (about) where about is not null
+    union all select format('the tablespace of %s, %s', r.oid::regclass, spcname), ''
+    from relations r join pg_tablespace s on s.oid = reltablespace
+    union all select format('index %s on %s', indexrelid::regclass, r.oid::regclass), ''
+    from relations r join pg_index on indrelid = r.oid
+    union all select format('owner of %s, %s', r.oid::regclass, relowner),
+        format('ALTER %s %s OWNER TO %I', kind, r.oid::regclass, pg_get_userbyid(relowner))
+    from relations r where kind like '%VIEW'
+    union all select about, about || passed_on
+    from (
+        select relowner, relacl, '', concat(case kind when 'SEQUENCE' then 'SEQUENCE ' end, oid::regclass)
+        from relations where kind <> 'INDEX'
+        union all select relowner, attacl, format(' (%I)', attname), r.oid::regclass::text
+        from relations r join pg_attribute on attrelid = r.oid
+    ) it (owner, acl, part, place), aclexplode(acl), format('GRANT %s%s ON %s TO %s', privilege_type, part,
+        place, case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end) about,
+        concat(case when is_grantable then ' WITH GRANT OPTION' end) passed_on
+    where grantee <> owner
+    union all select format('trigger %I on view %s', tgname, r.oid::regclass), null
+    from relations r join pg_trigger on tgrelid = r.oid
+    union all select format('rule %I on view %s', rulename, r.oid::regclass), null
+    from relations r join pg_rewrite on ev_class = r.oid where rulename <> '_RETURN'
+    union all select format('statistics of %I', stxname),
+        format('ALTER STATISTICS %I.%I SET STATISTICS %s', nspname, stxname, stxstattarget)
+    from own join pg_statistic_ext s on (class, id) = (s.tableoid, s.oid)
+    join pg_namespace n on n.oid = stxnamespace where coalesce(stxstattarget, -1) >= 0
+    union all select format('state of %I', tgname), format('ALTER TABLE %s %s TRIGGER %I', tgrelid::regclass,
+        case tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end,
+        tgname)
+    from own join pg_trigger t on (class, id) = (t.tableoid, t.oid) where tgenabled <> 'O'
+    union all select {fills}, '' from own join pg_trigger t on (class, id) = (t.tableoid, t.oid)
+    where strpos(pg_get_triggerdef(t.oid), {fills}) > 0
+    """
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What is dropped.
+
+    Args:
+        which: the query for it, by its place in the catalog: the class and the number.
+        name: as SQL has it.
+        on: the table, if it has its name there.
+    """
+
+    which: str
+    name: str
+    on: str = ""
+
+    @classmethod
+    def found(cls, statement: Lexed) -> "Gone | None":
+        """Return what a statement drops that another one may make anew."""
+        for form, which in _KINDS.items():
+            if found := statement.matches(form):
+                return cls(which, found["name"], found["on"] if "<on>" in form else "")
+        return None
+
+    @classmethod
+    def identity(cls, table: str, column: str) -> "Gone":
+        """Return the sequence of a column that leaves its name to another one."""
+        return cls(_IDENTITY, column, table)
+
+    def here(self) -> str:
+        """Return the query that tells by a row whether there is such an object."""
+        return f"select from ({self._filled(self.which)}) it (class, id) where id is not null"
+
+    def said(self) -> str:
+        """Return the query for what is said of it: the subject, and the statement that says so."""
+        return self._filled(_SAID.replace("{which}", self.which))
+
+    def is_named_in(self, statement: Lexed) -> bool:
+        """Whether a statement names it."""
+        return statement.names(parts(self.name)[-1])
+
+    def _filled(self, query: str) -> str:
+        *schema, bare = parts(self.name)
+        given = {
+            "name": self.name,
+            "on": self.on,
+            "bare": bare,
+            "schema": schema[-1] if schema else "",
+            "fills": FILLS,
+        }
+        literals = {name: Literal(value) for name, value in given.items()}
+        return SQL(query).format(**literals).as_string()
