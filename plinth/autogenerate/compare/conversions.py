@@ -5,6 +5,7 @@ knows all: no row of this database may have what one elsewhere has, and no list 
 """
 
 import json
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from plinth.autogenerate.objects.columns import is_replaced
 from plinth.autogenerate.objects.tables import columns_kept
 from plinth.catalog.picture import Catalog, Column, ColumnName, Enum
 from plinth.plan.filling import samples_of
+from plinth.sql_text import lexed
+
+log = logging.getLogger(__name__)
 
 _ENUM = """
     select to_regtype(%(name)s)::oid, (select array_agg(enumlabel::text order by enumsortorder)
@@ -209,16 +213,29 @@ def _is_another(connection: Connection, each: Conversion, column: str) -> bool:
 
 
 def _refuse_words(connection: Connection, change: Change, each: Conversion, said: Using, what: str) -> None:
-    """Refuse it if an expression isn't needed, doesn't bear the rows, or has no way back."""
+    """Refuse it if an expression is surely needless, doesn't bear the rows, or has no way back."""
     if _is_automatic(change, each):
-        plain = tried(connection, each, quoted(each.place.column), rows=False)
-        if not plain.stopped and not plain.changed:
+        column, plain_cast = quoted(each.place.column), replace(each, said=None)
+        constants = _constants(said.up)
+        plain = tried(connection, plain_cast, column, rows=False, further=constants)
+        meant = tried(connection, plain_cast, said.up, rows=False, further=constants)
+        is_lossless = not plain.stopped and not plain.changed
+        if is_lossless and meant == plain and _is_same(connection, change, each, said.up):
             refuse(
                 "hint",
                 f'{what} and nothing can be lost by it: info={{"using": …}} says something that is done or '
                 "isn't needed. Take it out.",
             )
             return
+        if is_lossless and casts.is_related(
+            each.before, each.after, change.before, change.after, change.casts
+        ):
+            log.warning(
+                '%s which PostgreSQL does by itself, and info={"using": %s} makes other values of what rows '
+                "have. If the model says it of a change that is done, take it out.",
+                what,
+                _text(said.up),
+            )
     _refuse_stopped(connection, change, each, what)
     is_back_ours = said.back is None and not casts.is_a_matter_of_zone(each.before, each.after)
     if is_back_ours and tried(connection, each, said.up, rows=False).unsteady:
@@ -227,6 +244,28 @@ def _refuse_words(connection: Connection, change: Change, each: Conversion, said
             f"{what} and what PostgreSQL makes of the new values by itself isn't what they were made of. Say "
             f'how, beside the other: info={{"using": …, "using_back": "…"}}',
         )
+
+
+def _constants(expression: str) -> list[str]:
+    """Return the strings and numbers in an expression: values of which it may make something of its own."""
+    return [each.removeprefix("'") for each in lexed(expression).listed if each[0] in "'.0123456789"]
+
+
+def _is_same(connection: Connection, change: Change, each: Conversion, expression: str) -> bool:
+    """Whether an expression makes of NULL, and of all rows' values, what PostgreSQL does by itself."""
+    names = {column.name for column in change.before.tables[each.place.table].columns}
+    if (names - {each.place.column}) & named(expression):
+        return False
+    column, table = quoted(each.place.column), quoted(each.place.table.name)
+    null = f"(SELECT NULL::{each.before.type} AS {column}) AS {table}"
+    differ = f"(({expression})::{each.after.type}) IS DISTINCT FROM ({column}::{each.after.type})"
+    sources = (null, each.table)
+    query = " UNION ALL ".join(f"(SELECT FROM {source} WHERE {differ} LIMIT 1)" for source in sources)
+    try:
+        with connection.begin_nested():
+            return not connection.exec_driver_sql(f"SELECT EXISTS ({query})".replace("%", "%%")).scalar_one()
+    except DBAPIError:  # a value stops it, or has no equality
+        return False
 
 
 def _is_automatic(change: Change, each: Conversion) -> bool:
@@ -388,7 +427,9 @@ def _execute(connection: Connection, sql: str) -> None:
     connection.exec_driver_sql(sql.replace("%", "%%"))
 
 
-def tried(connection: Connection, each: Conversion, expression: str, *, rows: bool) -> Trial:
+def tried(
+    connection: Connection, each: Conversion, expression: str, *, rows: bool, further: Collection[str] = ()
+) -> Trial:
     """Return what becomes of values that are assigned to the new type.
 
     Args:
@@ -396,6 +437,7 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
         each: what is converted.
         expression: of the table's columns.
         rows: whether its rows' values are tried, or made-up ones.
+        further: of these, as texts; those that the type hasn't got are passed over.
     """
     table, column = each.table, quoted(each.place.column)
     if rows:
@@ -406,7 +448,7 @@ def tried(connection: Connection, each: Conversion, expression: str, *, rows: bo
         assert isinstance(session, psycopg.Connection)  # noqa: S101 - the one driver that we take
         longest = max([*numbers(each.after.type), 100])
         labels = each.new_enum.values if each.new_enum else ()
-        values = samples_of(session, each.before.type, longest + 1, labels)
+        values = samples_of(session, each.before.type, longest + 1, [*labels, *further])
         loop = f"FOREACH given IN ARRAY ARRAY[{', '.join(map(literal, values))}]::text[] LOOP"
         value = f"r := NULL; r.{column} := given::{each.before.type};"
         get = f"BEGIN {value} EXCEPTION WHEN OTHERS THEN CONTINUE; END;"

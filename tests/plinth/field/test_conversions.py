@@ -4,7 +4,19 @@ from typing import Any
 
 import pytest
 from alembic.util import CommandError
-from sqlalchemy import ARRAY, Column, Date, DateTime, Enum, Integer, Numeric, String, Text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Enum,
+    Integer,
+    Numeric,
+    String,
+    Text,
+)
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.types import TypeEngine
 
@@ -13,6 +25,7 @@ from tests.plinth.field.changing import Changing
 from tests.plinth.history import psql, rows
 
 ZONED = DateTime(timezone=True)
+_BACK = "case v when 'open' then 7 else v::integer end"
 
 
 @pytest.mark.parametrize(
@@ -121,10 +134,58 @@ def test_rows_that_an_expression_doesnt_bear_are_counted(changing: Changing) -> 
         changing.write(Column("v", Integer, info={"using": "v::integer"}))
 
 
-def test_a_word_that_isnt_needed_is_refused(changing: Changing) -> None:
-    changing.begin(Column("v", String(5)))
+@pytest.mark.parametrize(
+    ("old", "new", "using"),
+    [
+        (String(5), String(50), "left(v, 5)"),
+        (Integer(), Text(), "v::text"),
+        (Integer(), Text(), "CAST(v AS varchar)"),
+    ],
+    ids=["done", "cast", "CAST"],
+)
+def test_a_word_that_isnt_needed_is_refused(
+    changing: Changing, old: TypeEngine[Any], new: TypeEngine[Any], using: str
+) -> None:
+    changing.begin(Column("v", old), values=("1", "null"))
     with pytest.raises(CommandError, match="Take it out"):
-        changing.write(Column("v", String(50), info={"using": "left(v, 5)"}))
+        changing.write(Column("v", new, info={"using": using, "using_back": f"v::{old}"}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "value", "made"),
+    [
+        ((Integer, Text, "case v when 7 then 'open' else v::text end", _BACK), "7", "open"),
+        ((Boolean, Text, "case v when true then 'yes' when false then 'no' end", "v = 'yes'"), "true", "yes"),
+        ((String(5), String(50), "case v when 'gone' then 'closed' else v end", "left(v, 5)"), "'7'", "7"),
+        ((Integer, BigInteger, "v * 100", "v / 100"), "7", 700),
+    ],
+    ids=["a number", "a boolean", "a value that is rare", "another value"],
+)
+def test_a_word_is_taken_although_nothing_would_be_lost_without_it(
+    changing: Changing, columns: tuple[Any, Any, str, str], value: str, made: object
+) -> None:
+    old, new, using, back = columns
+    changing.begin(Column("v", old), values=(value, "null"))
+    before = changing.values("v")
+    changing.write(Column("v", new, info={"using": using, "using_back": back}))
+    changing.upgrade()
+    assert changing.values("v") == [made, None]
+    changing.downgrade("-2")
+    assert changing.values("v") == before
+
+
+def test_a_value_for_null_is_no_cast(changing: Changing) -> None:
+    changing.begin(Column("v", Integer))
+    said = {"using": "coalesce(v, 0)::text", "using_back": "v::integer"}
+    assert changing.write(Column("v", Text, info=said))
+
+
+def test_another_value_where_none_was_needed_is_said(
+    changing: Changing, caplog: pytest.LogCaptureFixture
+) -> None:
+    changing.begin(Column("v", Integer))
+    changing.write(Column("v", BigInteger, info={"using": "v * 100", "using_back": "v / 100"}))
+    assert "says it of a change that is done, take it out" in caplog.text
 
 
 def test_a_time_gets_one_zone_whoever_writes(changing: Changing) -> None:
