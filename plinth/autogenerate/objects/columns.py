@@ -213,7 +213,10 @@ def _add(change: Change, table: Table, column: Column) -> Iterator[Step]:
         text = f"The values of {column.name} are gone: this works as long as {place} has no rows."
         yield Step(CommentOp(text))
     elif change.is_downgrade and not column.generated and _was_there(change, table, column):
-        yield Step(CommentOp(f"The values of {column.name} are gone."))
+        text = f"The values of {column.name} are gone"
+        has_default = column.default is not None or (domain is not None and domain.default is not None)
+        instead = "each row gets a number anew" if column.identity else "each row has what its default says"
+        yield Step(CommentOp(f"{text}: {instead}." if column.identity or has_default else f"{text}."))
     fill = backfill is not None and not column.generated and not column.identity
     if fill and domain and change.after.refuses_null(domain):
         refuse(

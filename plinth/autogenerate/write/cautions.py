@@ -23,11 +23,17 @@ def cautions(change: Change) -> Iterator[str]:
             "What avoids that: a server_default in the model, which a later revision may take off again; or "
             "nullable first, and required in a revision after the code."
         )
-    if empty := [each for pair in pairs for each in _required(change, *pair, is_new=False)]:
-        yield (
-            f"Running code that leaves {', '.join(empty)} without a value fails from this revision on. What "
-            "avoids that: let the code give it one first, and apply this when no older code runs."
-        )
+    required = [each for pair in pairs for each in _required(change, *pair, is_new=False)]
+    filled = {each for pair in pairs for each in _filled(change, *pair)}
+    for names, uses in (
+        ([each for each in required if each not in filled], "leaves {} without a value"),
+        ([each for each in required if each in filled], "gives {} NULL"),
+    ):
+        if names:
+            yield (
+                f"Running code that {uses.format(', '.join(names))} fails from this revision on. What avoids "
+                "that: let the code give it a value first, and apply this when no older code runs."
+            )
     if refused := [each for pair in pairs for each in _refused(change, *pair)]:
         yield (
             f"The domain of {', '.join(refused)} refuses NULL: new code that gives it no value fails until "
@@ -74,6 +80,17 @@ def _required(change: Change, before: Table, after: Table, *, is_new: bool) -> I
             # A default that goes by itself goes after the code.
             is_meant |= column.is_required and not old.is_required and is_retyped(old, column)
         if is_meant and not column.generated:
+            yield f"{shown(after.name, change.after)}.{column.name}"
+
+
+def _filled(change: Change, before: Table, after: Table) -> Iterator[str]:
+    """Yield the columns that get a value by themselves, before and after, where code names none.
+
+    With a default that is new, too, code of before gives NULL: its models have none (as an ORM does).
+    """
+    for column in after.columns:
+        old = before.column(column.name)
+        if old and old.fills_itself and column.fills_itself:
             yield f"{shown(after.name, change.after)}.{column.name}"
 
 

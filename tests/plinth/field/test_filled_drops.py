@@ -4,7 +4,8 @@ import secrets
 
 import pytest
 from alembic import command
-from sqlalchemy import Column, Text
+from sqlalchemy import Column, Identity, Integer, Text
+from sqlalchemy.dialects.postgresql import DOMAIN
 
 from plinth.apply import drops
 from tests.plinth.field.changing import Changing
@@ -129,3 +130,33 @@ def test_a_downgrade_that_is_measured_says_it_once(
     command.downgrade(changing.history.config(changing.engine), "base")
     assert said(caplog) == []
     assert "This loses table public.t (1 row)." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "words", "value"),
+    [
+        (Column("note", Text), "The values of note are gone.", None),
+        (
+            Column("note", Text, nullable=False, server_default="open"),
+            "The values of note are gone: each row has what its default says.",
+            "open",
+        ),
+        (
+            Column("note", DOMAIN("noted", Text, default="open")),
+            "The values of note are gone: each row has what its default says.",
+            "open",
+        ),
+        (Column("note", Integer, Identity()), "The values of note are gone: each row gets a number anew.", 1),
+    ],
+    ids=["none", "default", "a domain's", "identity"],
+)
+def test_what_rows_have_when_it_comes_back_stands_in_the_file(
+    changing: Changing, column: "Column[object]", words: str, value: object
+) -> None:
+    changing.begin(column, values=("'7'" if isinstance(column.type, Text) else "7",))
+    texts = changing.write(x=("prove=no", "drop=noted", "drop=t.note"))
+    assert f"# {words}\n" in texts[-1]
+    assert "may have no note" not in "".join(texts)
+    changing.upgrade()
+    changing.downgrade(f"-{len(texts)}")
+    assert changing.values("note") == [value]

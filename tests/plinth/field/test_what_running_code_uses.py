@@ -173,6 +173,11 @@ SAID: dict[str, tuple[Models, Models, str]] = {
         t(Column("s", Text, nullable=False, server_default="x")),
         "code that leaves t.s without a value fails",
     ),
+    "column with a default that becomes required": (
+        t(Column("s", Text, server_default="x")),
+        t(Column("s", Text, nullable=False, server_default="x")),
+        "code that gives t.s NULL fails",
+    ),
     "default that goes with a type": (
         t(Column("s", Text, nullable=False, server_default="1")),
         t(Column("s", Integer, nullable=False, info={"using": "s::integer"})),
