@@ -18,7 +18,8 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
   `made_anew`: what a database alone has said of what stands on them.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
 - `half_done`: those of which nobody knows how far they came, and which nothing passes over.
-- `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has.
+- `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has;
+  `left_values`: with the values that its columns had.
 - `ledger`: what is remembered of each application.
 """
 

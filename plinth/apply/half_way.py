@@ -5,11 +5,11 @@ between any two schemas, and begins where the database is: interrupted itself, i
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import alembic.operations
@@ -19,11 +19,13 @@ from psycopg.sql import Identifier
 from sqlalchemy import Connection
 
 from plinth import checksum
+from plinth.apply.left_values import values_said
 from plinth.apply.points import Interrupted, PointError, driver_session, erase, go_back, note_back, shown
 from plinth.apply.renamed import TAKEN, ways_back
 from plinth.apply.resuming import ways
 from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
+from plinth.apply.sources import strings
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
 from plinth.catalog.picture import Table
 from plinth.quiet import quiet_context
@@ -65,11 +67,7 @@ def take_back(
         PointError: what was there before isn't known.
     """
     # Imported late: other commands need nothing of it.
-    from plinth.autogenerate.change.casts import read_casts  # noqa: PLC0415
-    from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
     from plinth.autogenerate.objects.foreign_keys import left_to_look_at  # noqa: PLC0415
-    from plinth.autogenerate.objects.partitions import with_partitions_own  # noqa: PLC0415
-    from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
 
     before = recorded_catalog(found.picture) if found.picture else None
     if before is None:
@@ -84,9 +82,10 @@ def take_back(
     def there() -> Catalog:
         return scope.ours(read_catalog(connection, default_schema=before.default_schema, **names))
 
+    plan = _planner(context, connection, found)
+
     def run(before: Catalog, after: Catalog) -> None:
-        change = Change(*with_partitions_own(before, after), read_casts(connection), is_downgrade=True)
-        parts = [part.up for part in sequence(change)]
+        parts = plan(before, after)
         with _transaction(connection) as session:
             note_back(session, version_table, found.revision, _as_sql(connection, parts))
         _execute(context, connection, parts)
@@ -101,6 +100,8 @@ def take_back(
                 connection.exec_driver_sql(way.replace("%", "%%"))
             ours = there()
             _refuse_to_lose(found, connection, ours, scope.goal(ours), said)
+            for start, end in pairwise([ours, *_ways(ours, scope.goal(ours))]):
+                plan(start, end)  # a way that is refused is refused before any of it
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
     _execute(context, connection, left_to_look_at(there(), before))
@@ -111,10 +112,40 @@ def take_back(
         own, back = (Said(each, before.default_schema) for each in (done, undone))
         run(ours, _without_helpers(ours, before, own, back))
     ours = there()
-    run(ours, scope.goal(ours))
+    for goal in _ways(ours, scope.goal(ours)):
+        run(there(), goal)
     with _transaction(connection) as session:
         erase(session, version_table, found.revision)
     _say(found, now, scope)
+
+
+def _planner(
+    context: MigrationContext, connection: Connection, found: Interrupted
+) -> "Callable[[Catalog, Catalog], list[Operations]]":
+    """Return what finds the way between two schemas, with the values that the revision makes itself."""
+    from plinth.autogenerate.change.casts import Using, read_casts  # noqa: PLC0415 - as above
+    from plinth.autogenerate.change.refusals import Refusal  # noqa: PLC0415
+    from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
+    from plinth.autogenerate.objects.partitions import with_partitions_own  # noqa: PLC0415
+    from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
+
+    casts = read_casts(connection)
+    source = context.script and checksum.read(context.script.get_revision(found.revision).path)
+    texts = [*strings(checksum.tree_of(source) if source else None)]
+
+    def plan(before: Catalog, after: Catalog) -> "list[Operations]":
+        said = values_said(texts, before, after, is_upgrade=found.direction == "up")
+        usings = {place: Using(each, each) for place, each in said.items()}
+        change = Change(*with_partitions_own(before, after), casts, is_downgrade=True, usings=usings)
+        try:
+            return [part.up for part in sequence(change)]
+        except Refusal as error:
+            raise PointError(
+                f"What revision {found.revision} has done can't be taken back: {error.message} "
+                f"Or go on: {ways(found)[0]}"
+            ) from error
+
+    return plan
 
 
 @contextmanager
@@ -123,6 +154,23 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
     connection.commit()
     with connection.begin():
         yield driver_session(connection)
+
+
+def _ways(ours: Catalog, goal: Catalog) -> list[Catalog]:
+    """Return where the way back leads in turn: first without what is new on tables that stand.
+
+    Columns that were left go at the end, as values may come from them.
+    """
+    tables, left = dict(ours.tables), dict(goal.tables)
+    for name in ours.tables.keys() & goal.tables.keys():
+        there, wanted = ours.tables[name], goal.tables[name]
+        new = {each.name for each in there.parts} - {each.name for each in wanted.parts}
+        new -= {each.name for each in there.constraints.values() if each.type == "n"}
+        tables[name] = there.without(*new)
+        more = [each for each in there.columns if wanted.column(each.name) is None]
+        left[name] = replace(wanted, columns=(*wanted.columns, *more))
+    found = [replace(ours, tables=tables), replace(goal, tables=left), goal]
+    return [each for place, each in enumerate(found) if each != [ours, *found][place]]
 
 
 def _sets_path(context: MigrationContext, connection: Connection, found: Interrupted, said: Said) -> bool:
@@ -197,6 +245,13 @@ def _without_helpers(ours: Catalog, before: Catalog, own: Said, back: Said) -> C
             kept["tables"][name] = found.without_columns(
                 {each for each in new if back.makes_column(each) and not own.names(each)}
             )
+    kept["sequences"] |= {  # which no statement names
+        name: each
+        for name, each in ours.sequences.items()
+        if each.owner
+        and (owner := kept["tables"].get(each.owner.table))
+        and owner.column(each.owner.column) is not None
+    }
     return replace(ours, **kept)
 
 
