@@ -18,7 +18,7 @@ from plinth.alembic_command import of_options
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import AutocommitOp, Change, leaves
 from plinth.autogenerate.change.way import Part
-from plinth.autogenerate.compare import questions
+from plinth.autogenerate.compare import questions, referring
 from plinth.autogenerate.compare.conversions import changed_values
 from plinth.autogenerate.compare.drift import drift
 from plinth.autogenerate.compare.hints import all_metadata, kept_tables
@@ -271,7 +271,7 @@ def _tell(
         mixes: one of them takes away, with all else, what running code may still use.
     """
     done = [op for each in directives for op in each.upgrade_ops_list[-1].ops] if is_online else []
-    for sentence in (*moves(change), *(cautions(change) if is_online else ())):
+    for sentence in (*moves(change), *referring.cautions(change), *(cautions(change) if is_online else ())):
         log.warning(sentence)
     found = [waiting(op, change.before) for op in leaves(done)]
     for each in filter(None, dict.fromkeys(found)):

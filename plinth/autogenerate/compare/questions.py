@@ -13,7 +13,7 @@ from plinth.autogenerate.change.heirs import with_inherited
 from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
-from plinth.autogenerate.compare import conversions, filling, possible_renames
+from plinth.autogenerate.compare import conversions, filling, possible_renames, referring
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.catalog.picture import Catalog, ColumnName, Name
 
@@ -78,6 +78,7 @@ def ask(connection: Connection, change: Change, named: set[str]) -> None:
     possible_renames.ask(change, named)
     conversions.ask(connection, change)
     filling.ask(change)
+    referring.ask(connection, change)
     _refuse_nulls(connection, change)
     _refuse_used_values(connection, change)
 
