@@ -153,33 +153,38 @@ class _Transaction:
 
     def follow(self, statement: Lexed) -> None:
         """Look at a statement before it is executed."""
-        looks = self._looks
+        if statement.begins("alter table"):
+            self._alter(statement)
+        elif statement.begins("create"):
+            found = statement.begins("create trigger <name> before insert or update on <table>")
+            if found and plain(found["name"]).endswith(_KEPT):
+                self._looks.stop_at(*_heirs(found["table"]))
+            self._anew += [each for each in self._gone if each.is_named_in(statement)]
+        elif found := statement.matches(f"set local {SAID_ANEW} = <names>"):
+            said = lexed(found["names"][1:])
+            self._gone = [each for each in self._gone if not each.is_named_in(said)]
+        elif statement.begins("drop") and (gone := Gone.found(statement)):
+            if gone.on and plain(gone.name).endswith(_KEPT):
+                self._kept.add(tuple(parts(gone.on)))
+            self._note(gone)
+
+    def _alter(self, statement: Lexed) -> None:
         if found := statement.matches(f"{_ALTER} rename [column] <old> to <new>"):
             table, old, new = found["table"], found["old"], found["new"]
             if (aside := self._left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
-                looks.stop_at(*_standing(table, new, aside))
-                looks.carry(_filled(_CARRIED, table, aside, old))
+                self._looks.stop_at(*_standing(table, new, aside))
+                self._looks.carry(_filled(_CARRIED, table, aside, old))
                 self._exchanged.append((table, aside, new))
                 self._is_exchange = True
             elif ending(old, new):
                 self._note(Gone.identity(table, old))
             self._left[*parts(table), plain(old)] = new
-        elif found := statement.begins("create trigger <name> before insert or update on <table>"):
-            if plain(found["name"]).endswith(_KEPT):
-                looks.stop_at(*_heirs(found["table"]))
         elif found := statement.matches(f"{_ALTER} drop [column] [if exists] <column>"):
             self._hand_on()
             if tuple(parts(found["table"])) in self._kept:
-                looks.stop_at(*_standing(found["table"], found["column"]))
+                self._looks.stop_at(*_standing(found["table"], found["column"]))
         elif gone := Gone.found(statement):
-            if gone.on and plain(gone.name).endswith(_KEPT):
-                self._kept.add(tuple(parts(gone.on)))
             self._note(gone)
-        elif found := statement.matches(f"set local {SAID_ANEW} = <names>"):
-            said = lexed(found["names"][1:])
-            self._gone = [each for each in self._gone if not each.is_named_in(said)]
-        if statement.begins("create"):
-            self._anew += [each for each in self._gone if each.is_named_in(statement)]
 
     def end(self) -> None:
         """Settle what the transaction has done, just before it is committed."""

@@ -36,7 +36,9 @@ _KINDS = {
         """,
 }
 _IDENTITY = """
-    select 'pg_class'::regclass, pg_get_serial_sequence(to_regclass({on})::text, {bare})::regclass
+    select d.classid, c.oid from pg_attribute join pg_depend d on refobjid = attrelid and refobjsubid = attnum
+    join pg_class c on (classid, objid) = (c.tableoid, c.oid) and relkind = 'S'
+    where refclassid = 'pg_class'::regclass and attrelid = to_regclass({on}) and attname = {bare}
     """
 # In the condition of a trigger that doesn't fire as long as columns are filled (`objects.triggers`).
 FILLS = "plinth.fills"
