@@ -6,6 +6,7 @@ from itertools import chain, count
 
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
+from plinth.autogenerate.change.refusals import Refusal
 from plinth.catalog.picture import Catalog, Name
 
 MOST_NAMED = 10  # objects in a sentence
@@ -71,8 +72,21 @@ def sql_name(name: Name, catalog: Catalog) -> str:
 
 
 def schema_of(name: Name, catalog: Catalog) -> str | None:
-    """Return the schema for an operation of Alembic's: None for the default one."""
-    return None if name.schema == catalog.default_schema else name.schema
+    """Return the schema for an operation of Alembic's on a table: None for the default one.
+
+    Raises:
+        Refusal: several of these take a dot in its name for the end of another name.
+    """
+    if name.schema == catalog.default_schema:
+        return None
+    if "." in name.schema:
+        raise Refusal(
+            "schema",
+            f"Alembic splits the name of the schema {quoted(name.schema)} at its dot, and doesn't "
+            f"find {name.name} in it. Write this change by hand (op.execute() in a revision of its own), or "
+            "give the schema a name without a dot.",
+        )
+    return name.schema
 
 
 def shown(name: Name, catalog: Catalog) -> str:

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from plinth.autogenerate.change.quoting import schema_of
 from plinth.catalog.picture import Catalog, Column, Name
 
 Type = TypeEngine[Any]
@@ -80,15 +79,20 @@ def _element_type(printed: str, named: Name | None, catalog: Catalog) -> Type | 
     if named is not None and named in catalog.enums:
         enum = catalog.enums[named]
         return postgresql.ENUM(
-            *enum.values, name=named.name, schema=schema_of(named, catalog), create_type=False
+            *enum.values, name=named.name, schema=_schema(named, catalog), create_type=False
         )
     if named is not None and named in catalog.domains:
         domain = catalog.domains[named]
         base = _element_type(domain.type, domain.base, catalog)
         if base is None or domain.type.endswith("[]"):
             return None
-        return postgresql.DOMAIN(named.name, base, schema=schema_of(named, catalog), create_type=False)
+        return postgresql.DOMAIN(named.name, base, schema=_schema(named, catalog), create_type=False)
     return None if named else builtin_type(printed)
+
+
+def _schema(name: Name, catalog: Catalog) -> str | None:
+    """Return a type's schema, which SQLAlchemy alone spells: its name may have a dot."""
+    return None if name.schema == catalog.default_schema else name.schema
 
 
 def builtin_type(printed: str) -> Type | None:
