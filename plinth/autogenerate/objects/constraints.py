@@ -4,7 +4,7 @@ On a busy table they hold for new rows first, and for all after a look at them t
 an index that was built before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import conv
 from plinth.autogenerate.change.expressions import as_said, bare
 from plinth.autogenerate.change.heirs import ancestors, is_constraint_inherited, may_be_inherited
 from plinth.autogenerate.change.partitions import built, on_each, settled
-from plinth.autogenerate.change.parts import is_kept_with, name_beside
+from plinth.autogenerate.change.parts import Piece, is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import (
     comment_sql,
     quoted,
@@ -38,7 +38,7 @@ from plinth.autogenerate.change.steps import (
 )
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
-from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way, is_of_filled
+from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way, refuses_values
 from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -409,31 +409,53 @@ def add_constraint(way: Way, name: Name, constraint: Constraint, *, goes: bool =
 
 
 def replace_constraint(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
-    """Let a constraint take the place of another one in one transaction, so that there always is one.
+    """Let a constraint take the place of another one."""
+    take_turns(way, name, [old], [new])
 
-    A key's index is there before it, and rows that were there are looked at after it.
+
+def take_turns(way: Way, name: Name, going: Sequence[Piece], coming: Sequence[Piece]) -> None:
+    """Let some take the places of others in one transaction, so that there always are the one or the other.
+
+    An index, and a key's, is there before it, and rows that were there are looked at after it.
     """
     table = way.at.tables[name]
-    to = way.with_table(table.without(old.name).having(new))
-    up, down = (_take_turns(*pair, table, way.at) for pair in ((old, new), (new, old)))
+    to = way.with_table(table.without(*(each.name for each in going)).having(*coming))
+    up, down = (_turns(*pair, table, way.at) for pair in ((going, coming), (coming, going)))
     for block in up:
         way.step(to, block)
     for block in reversed(down):
         way.step(to, [], block)
 
 
-def _take_turns(old: Constraint, new: Constraint, table: Table, catalog: Catalog) -> list[Operations]:
-    """Return what drops a constraint and adds another one, with what comes before and after that."""
-    drop, ahead = drop_op(old, table, catalog), name_beside(new, table)
-    if has_plain_index(new):
-        index = key_index(replace(new, name=ahead), table)
-        on_index = added_on_index(new, ahead, table, catalog)
-        return [Outside(build_for_key(index, table, catalog)), [drop, *on_index]]
-    if _is_taken_over(new, table):
-        beside = _on_partitions(replace(new, name=ahead), table, catalog)
-        return [Outside([beside]), [drop, *added(new, table, catalog), *settled([new], table, catalog)]]
-    first, *rest = _form(new, table, catalog) or [added(new, table, catalog)]
-    return [[drop, *first], *rest]
+def _turns(
+    going: Sequence[Piece], coming: Sequence[Piece], table: Table, catalog: Catalog
+) -> list[Operations]:
+    """Return what drops some and adds others, with what comes before and after that."""
+    built: list[ops.MigrateOperation] = []
+    turn: list[ops.MigrateOperation] = [_drop_op(each, table, catalog) for each in going]
+    looks: list[Operations] = []
+    for new in coming:
+        ahead = name_beside(new, table)
+        if isinstance(new, Index):
+            built += build(replace(new, name=ahead), table, catalog)
+            turn.append(indexes.rename_op(table.name, ahead, new.name, catalog))
+        elif has_plain_index(new):
+            built += build_for_key(key_index(replace(new, name=ahead), table), table, catalog)
+            turn += added_on_index(new, ahead, table, catalog)
+        elif _is_taken_over(new, table):
+            built.append(_on_partitions(replace(new, name=ahead), table, catalog))
+            turn += [*added(new, table, catalog), *settled([new], table, catalog)]
+        else:
+            first, *rest = _form(new, table, catalog) or [added(new, table, catalog)]
+            turn += first
+            looks += rest
+    return [Outside(built), turn, *looks]
+
+
+def _drop_op(part: Piece, table: Table, catalog: Catalog) -> ops.MigrateOperation:
+    if isinstance(part, Index):
+        return indexes.drop_op(part, table, catalog)
+    return drop_op(part, table, catalog)
 
 
 def added_on_index(
@@ -554,7 +576,7 @@ def drop_constraints(way: Way, name: Name, *, early: bool = False) -> None:
             continue
         new = successor(way, name, constraint)
         if new is not None:
-            if early and is_of_filled(way, name, constraint):
+            if early and refuses_values(way, name, constraint):
                 make_way(way, name, constraint, new, can_come=has_columns(way, name, new))
         elif _is_in_the_way(way, name, constraint) if early else constraint.name not in forced_constraints:
             drop_constraint(way, name, constraint)
@@ -656,18 +678,42 @@ def _is_shared(way: Way, name: Name, check: str) -> bool:
 
 
 def _add_constraints(way: Way, name: Name) -> None:
+    """Add what comes, and then let keys and indexes take the places of others: their columns stay unique."""
     wanted = way.change.after.tables[name]
-    for key in list(way.at.tables[name].constraints.values()):
-        new = None if key.type == "f" else successor(way, name, key)
+    going, coming = _keys_that_turn(way, name)
+    for old in list(way.at.tables[name].constraints.values()):
+        new = None if old.type == "f" or old in going else successor(way, name, old)
         if new is not None:
-            replace_constraint(way, name, key, new)
+            replace_constraint(way, name, old, new)
     for constraint in wanted.constraints.values():
         standing = way.at.tables[name].constraints.get(constraint.name)
         if standing and constraint.type == "c" and waits(standing, constraint):
             validate(way, name, constraint, stood=True)
         is_known = constraint.type in {"c", "u", "p", "x"} and (name, constraint.name) not in way.excluded
-        if not standing and is_known and not is_handed_on(way, name, constraint):
+        is_added = is_known and constraint not in coming and not is_handed_on(way, name, constraint)
+        if not standing and is_added:
             add_constraint(way, name, constraint)
+    match going, coming:
+        case [Index() as old_index], [Index() as new_index]:
+            indexes.replace_index(way, name, old_index, new_index)
+        case _ if going:
+            take_turns(way, name, going, coming)
+
+
+def _keys_that_turn(way: Way, name: Name) -> tuple[list[Piece], list[Piece]]:
+    """Return a table's keys and indexes that go, and those that take their names or places meanwhile."""
+    going, coming = list[Piece](), dict[str, Piece]()
+    for part in way.at.tables[name].parts:
+        if isinstance(part, Index):
+            new = indexes.taking_turn(way, name, part)
+        elif part.type in {"p", "u"} and goes_away(way, name, part):
+            new = successor(way, name, part) or indexes.taking_turn(way, name, part)
+        else:
+            continue
+        if new is not None:
+            going.append(part)
+            coming[new.name] = new
+    return going, list(coming.values())
 
 
 def is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:

@@ -10,6 +10,7 @@ from alembic.operations import ops
 from sqlalchemy.sql.elements import TextClause, conv
 
 from plinth.autogenerate.change.expressions import as_said, bare
+from plinth.autogenerate.change.heirs import is_constraint_inherited
 from plinth.autogenerate.change.partitions import built, on_each
 from plinth.autogenerate.change.parts import Piece, is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import comment_sql, quoted, schema_of, sql_name, without_binds
@@ -17,7 +18,7 @@ from plinth.autogenerate.change.stages import TableStage
 from plinth.autogenerate.change.steps import Change, Forced, SqlOp, Step
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects.values import becoming_required
-from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
 
 
 def add_op(index: Index, table: Table, catalog: Catalog) -> ops.CreateIndexOp:
@@ -254,9 +255,49 @@ def is_in_the_way(way: Way, name: Name, part: Piece) -> bool:
         return True
     tables = [each for each in way.change.after.tables.values() if each.name.schema == schema]
     if any(part.name in {*each.constraints, *each.indexes} for each in tables):
-        return True
-    is_unique = part.unique if isinstance(part, Index) else True
-    return is_unique and is_of_filled(way, name, part)
+        return _taking_name(way, name, part) is None
+    return refuses_values(way, name, part)
+
+
+def _taking_name(way: Way, name: Name, part: Piece) -> Piece | None:
+    """Return the key or index of the same table that gets the name of one that goes."""
+    wanted = way.change.after.tables[name]
+    key = wanted.constraints.get(part.name)
+    if key is None or key.type not in {"p", "u"}:
+        return wanted.indexes.get(part.name)
+    return None if is_constraint_inherited(way.change, name, key, way.change.after) else key
+
+
+def taking_turn(way: Way, name: Name, part: Piece) -> Piece | None:
+    """Return the key or index that gets the name of one that goes, in the transaction in which that goes.
+
+    An index that wasn't unique goes as soon as another one is there (`replace_index`).
+    """
+    new = None if is_kept_with(way, name, part) else _taking_name(way, name, part)
+    if isinstance(part, Index) and isinstance(new, Index):
+        return new if part.unique and not is_kept(part, new) else None
+    return new
+
+
+def refuses_values(way: Way, name: Name, part: Piece) -> bool:
+    """Whether rows get values that an index or constraint which goes might refuse, and nothing else later."""
+    if isinstance(part, Index) and not part.unique:
+        return False
+    return is_of_filled(way, name, part) and not _is_unique_later(way, name, part)
+
+
+def _is_unique_later(way: Way, name: Name, part: Piece) -> bool:
+    """Whether what is unique by an index or key will be so by another one, or is by one that stays."""
+    if isinstance(part, Constraint) and part.type not in {"p", "u"}:
+        return False
+    wanted = way.change.after.tables[name]
+    found: list[set[str | None]] = [
+        {*each.columns} for each in wanted.constraints.values() if each.type in {"p", "u"}
+    ]
+    found += [{*each.key_columns} for each in wanted.indexes.values() if each.unique and each.where is None]
+    own = part.key_columns if isinstance(part, Index) else part.columns
+    is_plain = None not in own and not part.nulls_not_distinct
+    return is_plain and any(each.issubset(own) for each in found)
 
 
 def is_of_filled(way: Way, name: Name, part: Piece) -> bool:
@@ -280,6 +321,9 @@ def drop_indexes(way: Way, name: Name, *, early: bool = False) -> None:
 def _add_indexes(way: Way, name: Name) -> None:
     for index in way.change.after.tables[name].indexes.values():
         old = way.at.tables[name].indexes.get(index.name)
+        key = way.at.tables[name].constraints.get(index.name)
+        if (key and key.type in {"p", "u"}) or (old and taking_turn(way, name, old)):
+            continue  # with the constraints
         if old is None:
             add_index(way, name, index)
         elif not is_kept(old, index):
