@@ -118,7 +118,7 @@ def write_revisions(
 
 def _of_drift(context: MigrationContext, comparison: Comparison) -> str:
     """Return what to say of new revisions that fail where the database isn't as its revisions make it."""
-    found = drift(context, comparison.subject)
+    found = drift(context, comparison.subject, with_what_stays=True)
     if not found:
         return ""
     what = "The database isn't as its revisions make it, so what is written for it fails where they are run:"

@@ -16,6 +16,7 @@ from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import Subject
 from plinth.catalog import Catalog, Difference, differences
+from plinth.catalog.picture import Node
 from plinth.connecting import on_our_driver_too
 from plinth.scratch.baseline import on_baseline, revisions_catalog, without
 from plinth.scratch.databases import NoScratchError
@@ -79,8 +80,17 @@ def has_it_already(there: Catalog, subject: Subject) -> bool:
     return bool(has)
 
 
-def drift(context: MigrationContext, subject: Subject) -> Sequence[Difference]:
-    """Return in what a command's database isn't as its revisions make it; nothing if they can't be run."""
+def drift(
+    context: MigrationContext, subject: Subject, *, with_what_stays: bool = False
+) -> Sequence[Difference]:
+    """Return in what a command's database isn't as its revisions make it; nothing if they can't be run.
+
+    Args:
+        context: Alembic's.
+        subject: the comparison of the models with that database.
+        with_what_stays: beside anything else also what neither revisions nor models know and is let stay: a
+            view on a table of theirs, for instance, which a file that changes the table names.
+    """
     given = context.connection
     if not isinstance(given, Connection):
         return []
@@ -90,4 +100,26 @@ def drift(context: MigrationContext, subject: Subject) -> Sequence[Difference]:
     except (NoScratchError, RevisionError):
         return []
     scope = replace(subject.scope, old_tables=(), revisions=lambda: made)
-    return differences(*in_scope(subject.database, made, scope))
+    found = differences(*in_scope(subject.database, made, scope))
+    return [*found, *_unknown(subject, made)] if found and with_what_stays else found
+
+
+def _unknown(subject: Subject, made: Catalog) -> list[Difference]:
+    """Return what stands on the revisions' tables and neither they nor the models know."""
+    known = made.others.keys() | subject.models.others.keys()
+    left = {key: each for key, each in subject.database.others.items() if key not in known}
+    found: dict[tuple[str, str], Difference] = {}
+    nodes: set[Node] = set()
+    while new := {
+        key: each
+        for key, each in left.items()
+        if key not in found
+        and (
+            each.table in made.tables
+            or nodes & each.needs
+            or {use.table for use in each.uses} & made.tables.keys()
+        )
+    }:
+        found |= {key: Difference(each.kind, each.name, actual=each) for key, each in new.items()}
+        nodes |= {each.node for each in new.values()}
+    return [found[key] for key in sorted(found)]
