@@ -44,6 +44,7 @@ from plinth.apply.steps import (
     Work,
     name_of,
     named_like,
+    saying_what_to_type,
     says_repeatable,
     undoes,
     with_callback,
@@ -80,6 +81,8 @@ def apply(config: Config, command: AlembicCommand, options: Options, migrate: Mi
         alembic.util.CommandError: it was refused, or gave up; what was committed stays.
     """
     work = alembic_command.work()
+    if command.name == "downgrade":
+        work = saying_what_to_type(work)
     connection: Connection = options["connection"]
     with as_command_errors():
         callers = connection.in_transaction()

@@ -3,12 +3,14 @@
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine
+from sqlalchemy.engine import URL
 
 from plinth.apply.standing import forks
 from plinth.check import check
 from plinth.status import status
-from tests.plinth.history import History
+from tests.plinth.history import History, heads
 
 
 def make(history: History, name: str, after: str | None, extra: str = "") -> None:
@@ -48,3 +50,20 @@ def test_two_bases_without_labels_are_named(history: History) -> None:
     make(history, "a", None)
     make(history, "b", None)
     assert forks(ScriptDirectory.from_config(history.config())) == [["a", "b"]]
+
+
+@pytest.mark.parametrize("above", [(), ("d",)], ids=["merge", "above"])
+def test_a_number_of_steps_down_from_a_merge_says_what_to_type(
+    history: History, empty_engine: Engine, empty_url: URL, above: tuple[str, ...]
+) -> None:
+    history.add("a", None, "pass")
+    for name in ("b", "c"):
+        history.add(name, "a", f'op.execute("create table {name} ()")', f'op.drop_table("{name}")')
+    history.add("m", ("b", "c"), "pass")
+    for name in above:
+        history.add(name, "m", "pass")
+    command.upgrade(history.config(empty_engine), "head")
+    with pytest.raises(CommandError, match=r"^Ambiguous walk: m joins b and c, .* alembic downgrade b\b"):
+        command.downgrade(history.config(empty_engine), f"-{len(above) + 1}")
+    command.downgrade(history.config(empty_engine), "b")
+    assert heads(empty_url) == {"b", "c"}
