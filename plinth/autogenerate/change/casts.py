@@ -39,10 +39,12 @@ class Using:
     Args:
         up: the SQL expression that makes the new values of a row, in which the column is still the old one.
         back: the one that makes the old values of the new ones; None when none is said.
+        keeps_null: the first one surely makes nothing of NULL.
     """
 
     up: str
     back: str | None = None
+    keeps_null: bool = False
 
     def way_back(self, before: Column, after: Column) -> str | None:
         """Return the author's expression for the way back, if there is one."""

@@ -127,6 +127,41 @@ def _plain(column: Column, catalog: Catalog) -> Column:
     return _plain(replace(column, type=domain.type + array, named_type=domain.base), catalog)
 
 
+def with_words_for_null(connection: Connection, change: Change) -> Change:
+    """Return a change in which it is known of words for values whether they make any of NULL."""
+    usings = {
+        each.place: replace(each.said, keeps_null=_keeps_null(connection, change, each, each.said.up))
+        for each in changed_values(change)
+        if each.said
+    }
+    return replace(change, usings={**change.usings, **usings})
+
+
+def _keeps_null(connection: Connection, change: Change, each: Conversion, expression: str) -> bool:
+    others = {column.name for column in change.before.tables[each.place.table].columns} - {each.place.column}
+    if others & named(expression) or _is_made_anew(change, each):
+        return False
+    null = _null(each.place, each.before)
+    query = f"SELECT ({expression}) IS NOT DISTINCT FROM NULL FROM {null}"  # noqa: S608
+    try:
+        with enum_made(connection, each):
+            return bool(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+    except DBAPIError:  # what it needs is made by the change, or it is wrong
+        return False
+
+
+def _is_made_anew(change: Change, each: Conversion) -> bool:
+    """Whether an enum stands under the name of the one whose values it gets: here that would be locked."""
+    new = each.new_enum
+    standing = change.before.enums.get(new.name) if new else None
+    return bool(new and standing and standing.values != new.values)
+
+
+def _null(place: ColumnName, column: Column) -> str:
+    """Return a row of a table with NULL in a column, as FROM has it."""
+    return f"(SELECT NULL::{column.type} AS {quoted(place.column)}) AS {quoted(place.table.name)}"
+
+
 def ask(connection: Connection, change: Change) -> None:
     """Ask about each column that gets another type, unless nothing can be lost.
 
@@ -256,10 +291,9 @@ def _is_same(connection: Connection, change: Change, each: Conversion, expressio
     names = {column.name for column in change.before.tables[each.place.table].columns}
     if (names - {each.place.column}) & named(expression):
         return False
-    column, table = quoted(each.place.column), quoted(each.place.table.name)
-    null = f"(SELECT NULL::{each.before.type} AS {column}) AS {table}"
+    column = quoted(each.place.column)
     differ = f"(({expression})::{each.after.type}) IS DISTINCT FROM ({column}::{each.after.type})"
-    sources = (null, each.table)
+    sources = (_null(each.place, each.before), each.table)
     query = " UNION ALL ".join(f"(SELECT FROM {source} WHERE {differ} LIMIT 1)" for source in sources)
     try:
         with connection.begin_nested():
@@ -349,10 +383,8 @@ def _refuse_labels(connection: Connection, change: Change, each: Conversion, wha
 
 def _refuse_stopped(connection: Connection, change: Change, each: Conversion, what: str) -> None:
     """Refuse it if an expression of the author's doesn't bear the rows."""
-    new = each.new_enum
-    standing = change.before.enums.get(new.name) if new else None
-    if each.said is None or (new and standing and standing.values != new.values):
-        return  # the proof makes another one under the name; here it would lock what stands
+    if each.said is None or _is_made_anew(change, each):
+        return  # the proof makes another one under the name
     with enum_made(connection, each) as made:
         stopped = tried(connection, made, each.said.up, rows=True).stopped
     if stopped:

@@ -215,6 +215,10 @@ class Keeper:
         new, old = self.turn.old, self.turn.beside
         was, name = quoted(old.name), quoted(new.name)
         value = self._conversion(old, new, is_back=False)
+        unfilled, said = "", self._way.change.usings.get(self.turn.place)
+        if said and not said.keeps_null:  # or a row without a value looks like one that has it
+            has = "IS DISTINCT FROM NULL"  # of a row, IS NOT NULL means all fields
+            unfilled = f" OR {was} IS NOT DISTINCT FROM NULL AND {name} {has} AND ({self.value}) {has}"
         if self._said(old, new, is_back=False):
             row = f"SELECT {was} AS {name}"
             was = f"(SELECT {value} FROM ({row}) AS {quoted(self.turn.table.name)})"  # noqa: S608 - quoted names
@@ -224,7 +228,8 @@ class Keeper:
         cast = f"::{new.type}"
         # As text: json has no equality. A collation may take other values for equal.
         text = '::text COLLATE "C"' if new.collation or old.collation else "::text"
-        return f"{was.removesuffix(cast)}{cast}{text} IS DISTINCT FROM {name}::text"
+        differ = f"{was.removesuffix(cast)}{cast}{text} IS DISTINCT FROM {name}::text"
+        return f"({differ}{unfilled})" if unfilled else differ
 
     @property
     def _differ(self) -> str:

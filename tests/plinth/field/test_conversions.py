@@ -174,6 +174,27 @@ def test_a_word_is_taken_although_nothing_would_be_lost_without_it(
     assert changing.values("v") == before
 
 
+@pytest.mark.parametrize("x", [(), ("online=no",)], ids=["online", "plain"])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_word_for_all_other_values_has_its_way_back(
+    changing: Changing, required: bool, x: tuple[str, ...]
+) -> None:
+    default = "1" if required else None
+    changing.begin(Column("v", Integer, nullable=not required, server_default=default), values=("1", "2"))
+    said = {
+        "using": "case v when 1 then 'open' else 'closed' end",
+        "using_back": "case v when 'open' then 1 else 2 end",
+    }
+    default = "open" if required else None
+    new = Column("v", Text, nullable=not required, server_default=default, info=said)
+    files = changing.write(new, x=x)
+    for _ in range(2):
+        changing.upgrade()
+        assert changing.values("v") == ["open", "closed"]
+        changing.downgrade(f"-{len(files)}")
+        assert changing.values("v") == [1, 2]
+
+
 def test_a_value_for_null_is_no_cast(changing: Changing) -> None:
     changing.begin(Column("v", Integer))
     said = {"using": "coalesce(v, 0)::text", "using_back": "v::integer"}
