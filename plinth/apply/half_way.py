@@ -5,7 +5,7 @@ between any two schemas, and begins where the database is: interrupted itself, i
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
@@ -27,7 +27,7 @@ from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
 from plinth.apply.sources import strings
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
-from plinth.catalog.picture import Table
+from plinth.catalog.picture import ColumnName, Name, Table
 from plinth.quiet import quiet_context
 from plinth.sql_text import Found, Tokens, lexed, parts, plain
 
@@ -82,10 +82,10 @@ def take_back(
     def there() -> Catalog:
         return scope.ours(read_catalog(connection, default_schema=before.default_schema, **names))
 
-    plan = _planner(context, connection, found)
+    planner = _Planner(context, connection, found)
 
     def run(before: Catalog, after: Catalog) -> None:
-        parts = plan(before, after)
+        parts = planner.plan(before, after)
         with _transaction(connection) as session:
             note_back(session, version_table, found.revision, _as_sql(connection, parts))
         _execute(context, connection, parts)
@@ -100,8 +100,8 @@ def take_back(
                 connection.exec_driver_sql(way.replace("%", "%%"))
             ours = there()
             _refuse_to_lose(found, connection, ours, scope.goal(ours), said)
-            for start, end in pairwise([ours, *_ways(ours, scope.goal(ours))]):
-                plan(start, end)  # a way that is refused is refused before any of it
+            for start, end in pairwise([ours, *planner.turns(ours, scope.goal(ours))]):
+                planner.plan(start, end)  # a way that is refused is refused before any of it
             go_back(session, version_table, found.revision)
     now = read_catalog(connection, default_schema=before.default_schema, **names)
     _execute(context, connection, left_to_look_at(there(), before))
@@ -112,40 +112,71 @@ def take_back(
         own, back = (Said(each, before.default_schema) for each in (done, undone))
         run(ours, _without_helpers(ours, before, own, back))
     ours = there()
-    for goal in _ways(ours, scope.goal(ours)):
+    for goal in planner.turns(ours, scope.goal(ours)):
         run(there(), goal)
     with _transaction(connection) as session:
         erase(session, version_table, found.revision)
     _say(found, now, scope)
 
 
-def _planner(
-    context: MigrationContext, connection: Connection, found: Interrupted
-) -> "Callable[[Catalog, Catalog], list[Operations]]":
-    """Return what finds the way between two schemas, with the values that the revision makes itself."""
-    from plinth.autogenerate.change.casts import Using, read_casts  # noqa: PLC0415 - as above
-    from plinth.autogenerate.change.refusals import Refusal  # noqa: PLC0415
-    from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
-    from plinth.autogenerate.objects.partitions import with_partitions_own  # noqa: PLC0415
-    from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
+class _Planner:
+    """What finds the way between two schemas, with the values that the revision itself makes."""
 
-    casts = read_casts(connection)
-    source = context.script and checksum.read(context.script.get_revision(found.revision).path)
-    texts = [*strings(checksum.tree_of(source) if source else None)]
+    def __init__(self, context: MigrationContext, connection: Connection, found: Interrupted) -> None:
+        from plinth.autogenerate.change.casts import read_casts  # noqa: PLC0415 - as above
 
-    def plan(before: Catalog, after: Catalog) -> "list[Operations]":
-        said = values_said(texts, before, after, is_upgrade=found.direction == "up")
-        usings = {place: Using(each, each) for place, each in said.items()}
-        change = Change(*with_partitions_own(before, after), casts, is_downgrade=True, usings=usings)
+        source = context.script and checksum.read(context.script.get_revision(found.revision).path)
+        self._texts = [*strings(checksum.tree_of(source) if source else None)]
+        self._casts = read_casts(connection)
+        self._found = found
+
+    def _said(self, before: Catalog, after: Catalog) -> Mapping[ColumnName, str]:
+        return values_said(self._texts, before, after, is_upgrade=self._found.direction == "up")
+
+    def plan(self, before: Catalog, after: Catalog) -> "list[Operations]":
+        """Return the transactions of a way.
+
+        Raises:
+            PointError: there is none.
+        """
+        from plinth.autogenerate.change.casts import Using  # noqa: PLC0415 - as above
+        from plinth.autogenerate.change.refusals import Refusal  # noqa: PLC0415
+        from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
+        from plinth.autogenerate.objects.partitions import with_partitions_own  # noqa: PLC0415
+        from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
+
+        usings = {place: Using(each, each) for place, each in self._said(before, after).items()}
+        change = Change(*with_partitions_own(before, after), self._casts, is_downgrade=True, usings=usings)
         try:
             return [part.up for part in sequence(change)]
         except Refusal as error:
             raise PointError(
-                f"What revision {found.revision} has done can't be taken back: {error.message} "
-                f"Or go on: {ways(found)[0]}"
+                f"What revision {self._found.revision} has done can't be taken back: {error.message} "
+                f"Or go on: {ways(self._found)[0]}"
             ) from error
 
-    return plan
+    def turns(self, ours: Catalog, goal: Catalog) -> list[Catalog]:
+        """Return where the way leads in turn: first to what is there without what is new on tables.
+
+        Columns that were left go at the end where values come from them.
+        """
+        tables, left = dict(ours.tables), dict(goal.tables)
+        for name in ours.tables.keys() & goal.tables.keys():
+            there, wanted = ours.tables[name], goal.tables[name]
+            new = {each.name for each in there.parts} - {each.name for each in wanted.parts}
+            new -= {each.name for each in there.constraints.values() if each.type == "n"}
+            tables[name] = there.without(*new)
+        types: set[Name | None] = set()
+        for name in {place.table for place in self._said(ours, goal)}:
+            more = [each for each in ours.tables[name].columns if goal.tables[name].column(each.name) is None]
+            left[name] = replace(goal.tables[name], columns=(*goal.tables[name].columns, *more))
+            types |= {each.named_type for each in more}
+        enums = {name: each for name, each in ours.enums.items() if name in types}
+        domains = {name: each for name, each in ours.domains.items() if name in types}
+        enums, domains = {**enums, **goal.enums}, {**domains, **goal.domains}
+        middle = replace(goal, tables=left, enums=enums, domains=domains)
+        found = [replace(ours, tables=tables), middle, goal]
+        return [each for place, each in enumerate(found) if each != [ours, *found][place]]
 
 
 @contextmanager
@@ -154,23 +185,6 @@ def _transaction(connection: Connection) -> "Iterator[psycopg.Connection[Any]]":
     connection.commit()
     with connection.begin():
         yield driver_session(connection)
-
-
-def _ways(ours: Catalog, goal: Catalog) -> list[Catalog]:
-    """Return where the way back leads in turn: first without what is new on tables that stand.
-
-    Columns that were left go at the end, as values may come from them.
-    """
-    tables, left = dict(ours.tables), dict(goal.tables)
-    for name in ours.tables.keys() & goal.tables.keys():
-        there, wanted = ours.tables[name], goal.tables[name]
-        new = {each.name for each in there.parts} - {each.name for each in wanted.parts}
-        new -= {each.name for each in there.constraints.values() if each.type == "n"}
-        tables[name] = there.without(*new)
-        more = [each for each in there.columns if wanted.column(each.name) is None]
-        left[name] = replace(wanted, columns=(*wanted.columns, *more))
-    found = [replace(ours, tables=tables), replace(goal, tables=left), goal]
-    return [each for place, each in enumerate(found) if each != [ours, *found][place]]
 
 
 def _sets_path(context: MigrationContext, connection: Connection, found: Interrupted, said: Said) -> bool:
@@ -207,8 +221,8 @@ def _say_what_is_gone(ours: Catalog, goal: Catalog) -> None:
         gone += [f"column {name}.{each.name}" for each in new if not each.generated]
     if gone:
         log.warning(
-            "It had been dropped, and comes back empty: %s. Where the application works, give it its values "
-            "(UPDATE … SET … from what has them), or apply the revision again.",
+            "It had been dropped, and comes back without its rows or values: %s. Where the application "
+            "works, give it its values (UPDATE … SET … from what has them), or apply the revision again.",
             ", ".join(sorted(gone)),
         )
 
