@@ -158,13 +158,24 @@ class _Planner:
     def turns(self, ours: Catalog, goal: Catalog) -> list[Catalog]:
         """Return where the way leads in turn: first to what is there without what is new on tables.
 
-        Columns that were left go at the end where values come from them.
+        Columns that were left go at the end where values come from them. A key on which a foreign key stands
+        that isn't new goes later, too: that goes over to the old one.
         """
         tables, left = dict(ours.tables), dict(goal.tables)
+        held = {
+            node
+            for name in ours.tables.keys() & goal.tables.keys()
+            for key in ours.tables[name].constraints.values()
+            if key.foreign_key and key.name in goal.tables[name].constraints
+            for node in key.needs
+        }
         for name in ours.tables.keys() & goal.tables.keys():
             there, wanted = ours.tables[name], goal.tables[name]
             new = {each.name for each in there.parts} - {each.name for each in wanted.parts}
             new -= {each.name for each in there.constraints.values() if each.type == "n"}
+            new -= {
+                each for each in new for kind in ("constraint", "index") if there.part(kind, each) in held
+            }
             tables[name] = there.without(*new)
         types: set[Name | None] = set()
         for name in {place.table for place in self._said(ours, goal)}:

@@ -83,6 +83,12 @@ FORMS = (
         ("unique.change_cols_same_name", "pk.widen"),
     ),
     Form(
+        "a key that goes from columns to which foreign keys refer, and another one comes to them",
+        "the new index built; keys and foreign keys dropped, and the new ones added, with USING INDEX and "
+        "NOT VALID, in one transaction that changes the catalog only; validated",
+        ("pk.change_of_referenced_table",),
+    ),
+    Form(
         "a nullable column with a default that differs for each row",
         "added; filled in batches; its default set",
         ("column.add_nullable_backfill",),

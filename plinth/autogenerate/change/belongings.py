@@ -6,10 +6,11 @@ that make it, before the exchange. After it everything has its old name again: w
 these statements, and what is missing still stops the exchange by name.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from plinth.autogenerate.change.quoting import do_block, literal
+from plinth.autogenerate.change.quoting import do_block, literal, sql_name
 from plinth.autogenerate.change.steps import SqlOp
+from plinth.catalog.picture import Catalog, Name
 
 NOTED = "plinth.had"  # the statements, until they are executed or the transaction ends
 _LOCKS = "locks the view before its tables, as queries do"
@@ -158,6 +159,15 @@ def handed_on(tables: Collection[str], but: Collection[str]) -> SqlOp:
     for word, found in (("tables", tables), ("but", but)):
         block = block.replace(f"{{{word}}}", literal(array(sorted(set(found)))))
     return SqlOp(do_block(block.strip("\n").split("\n")))
+
+
+def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
+    """Return what locks tables, always in the same order: what is referred to first, as applications do."""
+    tables = ", ".join(sql_name(each, catalog) for each in names)
+    return SqlOp(
+        f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE",
+        note="all at once, in a transaction that changes the catalog only" if len(names) > 1 else None,
+    )
 
 
 def lock_view(view: str) -> SqlOp:

@@ -3,6 +3,6 @@
 `tables` and their `partitions`, `columns`, their `values` and NOT NULL (`not_null`, `not_null_names`),
 `constraints` and `foreign_keys`, `indexes`, `sequences`, `enums`, `domains`, and `others` (views, functions,
 triggers and the like) say when an object is made, altered, dropped, made anew or refused, by `steps`, and how
-a busy database doesn't feel it, as `STAGES`. `triggers` knows which fire for rows that get values, and
-`difference` gathers the steps.
+a busy database doesn't feel it, as `STAGES`. `keys` lets indexes and constraints take each other's places,
+`triggers` knows which fire for rows that get values, and `difference` gathers the steps.
 """

@@ -13,7 +13,11 @@ from alembic.operations import ops
 from sqlalchemy.sql.elements import conv
 
 from plinth.autogenerate.change.expressions import as_said, bare
-from plinth.autogenerate.change.heirs import ancestors, is_constraint_inherited, may_be_inherited
+from plinth.autogenerate.change.heirs import (
+    ancestors,
+    is_constraint_inherited,
+    may_be_inherited,
+)
 from plinth.autogenerate.change.partitions import built, on_each, settled
 from plinth.autogenerate.change.parts import Piece, is_kept_with, name_beside
 from plinth.autogenerate.change.quoting import (
@@ -409,47 +413,44 @@ def add_constraint(way: Way, name: Name, constraint: Constraint, *, goes: bool =
 
 
 def replace_constraint(way: Way, name: Name, old: Constraint, new: Constraint) -> None:
-    """Let a constraint take the place of another one."""
-    take_turns(way, name, [old], [new])
-
-
-def take_turns(way: Way, name: Name, going: Sequence[Piece], coming: Sequence[Piece]) -> None:
-    """Let some take the places of others in one transaction, so that there always are the one or the other.
-
-    An index, and a key's, is there before it, and rows that were there are looked at after it.
-    """
+    """Let a constraint take the place of another one in one transaction, so that there always is one."""
     table = way.at.tables[name]
-    to = way.with_table(table.without(*(each.name for each in going)).having(*coming))
-    up, down = (_turns(*pair, table, way.at) for pair in ((going, coming), (coming, going)))
+    to = way.with_table(table.without(old.name).having(new))
+    go_both_ways(way, to, turn([old], [new], table, way.at), turn([new], [old], table, way.at))
+
+
+def go_both_ways(way: Way, to: Catalog, up: Sequence[Operations], down: Sequence[Operations]) -> None:
+    """Go on by what is done one after the other, and back by something else that is."""
     for block in up:
         way.step(to, block)
     for block in reversed(down):
         way.step(to, [], block)
 
 
-def _turns(
-    going: Sequence[Piece], coming: Sequence[Piece], table: Table, catalog: Catalog
-) -> list[Operations]:
-    """Return what drops some and adds others, with what comes before and after that."""
+def turn(going: Sequence[Piece], coming: Sequence[Piece], table: Table, catalog: Catalog) -> list[Operations]:
+    """Return what drops some and adds others in one transaction, with what comes before and after that.
+
+    An index, and a key's, is there before it, and rows that were there are looked at after it.
+    """
     built: list[ops.MigrateOperation] = []
-    turn: list[ops.MigrateOperation] = [_drop_op(each, table, catalog) for each in going]
+    found: list[ops.MigrateOperation] = [_drop_op(each, table, catalog) for each in going]
     looks: list[Operations] = []
     for new in coming:
         ahead = name_beside(new, table)
         if isinstance(new, Index):
             built += build(replace(new, name=ahead), table, catalog)
-            turn.append(indexes.rename_op(table.name, ahead, new.name, catalog))
+            found.append(indexes.rename_op(table.name, ahead, new.name, catalog))
         elif has_plain_index(new):
             built += build_for_key(key_index(replace(new, name=ahead), table), table, catalog)
-            turn += added_on_index(new, ahead, table, catalog)
+            found += added_on_index(new, ahead, table, catalog)
         elif _is_taken_over(new, table):
             built.append(_on_partitions(replace(new, name=ahead), table, catalog))
-            turn += [*added(new, table, catalog), *settled([new], table, catalog)]
+            found += [*added(new, table, catalog), *settled([new], table, catalog)]
         else:
             first, *rest = _form(new, table, catalog) or [added(new, table, catalog)]
-            turn += first
+            found += first
             looks += rest
-    return [Outside(built), turn, *looks]
+    return [Outside(built), found, *looks]
 
 
 def _drop_op(part: Piece, table: Table, catalog: Catalog) -> ops.MigrateOperation:
@@ -674,48 +675,6 @@ def _is_shared(way: Way, name: Name, check: str) -> bool:
     )
 
 
-# What comes
-
-
-def _add_constraints(way: Way, name: Name) -> None:
-    """Add what comes, and then let keys and indexes take the places of others: their columns stay unique."""
-    wanted = way.change.after.tables[name]
-    going, coming = _keys_that_turn(way, name)
-    for old in list(way.at.tables[name].constraints.values()):
-        new = None if old.type == "f" or old in going else successor(way, name, old)
-        if new is not None:
-            replace_constraint(way, name, old, new)
-    for constraint in wanted.constraints.values():
-        standing = way.at.tables[name].constraints.get(constraint.name)
-        if standing and constraint.type == "c" and waits(standing, constraint):
-            validate(way, name, constraint, stood=True)
-        is_known = constraint.type in {"c", "u", "p", "x"} and (name, constraint.name) not in way.excluded
-        is_added = is_known and constraint not in coming and not is_handed_on(way, name, constraint)
-        if not standing and is_added:
-            add_constraint(way, name, constraint)
-    match going, coming:
-        case [Index() as old_index], [Index() as new_index]:
-            indexes.replace_index(way, name, old_index, new_index)
-        case _ if going:
-            take_turns(way, name, going, coming)
-
-
-def _keys_that_turn(way: Way, name: Name) -> tuple[list[Piece], list[Piece]]:
-    """Return a table's keys and indexes that go, and those that take their names or places meanwhile."""
-    going, coming = list[Piece](), dict[str, Piece]()
-    for part in way.at.tables[name].parts:
-        if isinstance(part, Index):
-            new = indexes.taking_turn(way, name, part)
-        elif part.type in {"p", "u"} and goes_away(way, name, part):
-            new = successor(way, name, part) or indexes.taking_turn(way, name, part)
-        else:
-            continue
-        if new is not None:
-            going.append(part)
-            coming[new.name] = new
-    return going, list(coming.values())
-
-
 def is_handed_on(way: Way, name: Name, constraint: Constraint) -> bool:
     """Whether a constraint comes with that of a table which is inherited from."""
     return is_constraint_inherited(way.change, name, constraint, way.change.after)
@@ -739,7 +698,6 @@ STAGES = (
         partial(drop_constraints, early=True),
         needs_of_all=["no foreign keys that go"],
     ),
-    TableStage("constraints on the table", _add_constraints, ["indexes"]),
     # What says by which index rows are told apart lets go of an old one before.
     TableStage("no constraints that go", drop_constraints, ["chosen indexes"]),
     TableStage("what is said of constraints", _settle, ["foreign keys"]),

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from alembic.operations import ops
 
 from plinth.autogenerate.change.heirs import ancestors
 from plinth.autogenerate.change.partitions import on_each
+from plinth.autogenerate.change.parts import Piece, is_kept_with
 from plinth.autogenerate.change.quoting import (
     do_block,
     literal,
@@ -29,6 +31,7 @@ from plinth.autogenerate.objects.constraints import (
     is_handed_on,
     is_kept,
     make_way,
+    not_valid_op,
     replace_constraint,
     successor,
     validate,
@@ -36,7 +39,7 @@ from plinth.autogenerate.objects.constraints import (
     waits,
 )
 from plinth.autogenerate.objects.indexes import is_of_filled
-from plinth.catalog.picture import Catalog, Constraint, Name, Table
+from plinth.catalog.picture import Catalog, Constraint, Index, Name, Node, Table
 
 
 def stands_on(key: Constraint, table: Name, constraint: Constraint) -> bool:
@@ -150,6 +153,93 @@ def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
     )
 
 
+class Referring(NamedTuple):
+    """A foreign key that stands on a key which goes, and what it is when another one has come."""
+
+    table: Name
+    old: Constraint
+    new: Constraint
+
+    @property
+    def back(self) -> "Referring":
+        """The same for the way back."""
+        return Referring(self.table, self.new, self.old)
+
+    def added(self, catalog: Catalog) -> list[ops.MigrateOperation]:
+        """Return what adds it for new rows; for those that are there, the old one held."""
+        table = catalog.tables[self.table]
+        if not self._is_looked_at:
+            return added(self.new, table, catalog)
+        if table.partition_key:
+            return [added_to_partitions(self.new, table, catalog)]
+        return [not_valid_op(self.new, table, catalog)]
+
+    def looks(self, catalog: Catalog) -> list[Operations]:
+        """Return what looks at all rows then."""
+        return looks(self.new, catalog.tables[self.table], catalog) if self._is_looked_at else []
+
+    @property
+    def _is_looked_at(self) -> bool:
+        return self.new.validated and not self.new.is_not_enforced
+
+
+def referring(way: Way, target: Name) -> list[Referring]:
+    """Return the foreign keys to a table that go and come with the keys on which they stand."""
+    found = [(name, each) for name, table in way.at.tables.items() for each in table.constraints.values()]
+    return [
+        Referring(name, old, new)
+        for name, old in found
+        if refers_to(old, {target}) and (new := coming_with_key(way, name, old))
+    ]
+
+
+def coming_with_key(way: Way, name: Name, key: Constraint) -> Constraint | None:
+    """Return what a foreign key will be, if another one comes to the columns from which its key goes."""
+    target, wanted = key.reference.table, way.change.after.tables
+    is_apart = name in way.split and target in way.split and not is_kept_with(way, name, key)
+    if not is_apart or not key.is_local or wanted[target].parents:
+        return None
+    new = wanted[name].constraints.get(key.name)
+    if new is None or new.foreign_key is None or is_handed_on(way, name, new):
+        return None
+    can_be = _refers(key) == _refers(new) and _stay_as_they_are(way, key)
+    return new if can_be and _stands_on_what_goes(way, name, key) else None
+
+
+def _stay_as_they_are(way: Way, key: Constraint) -> bool:
+    """Whether the columns to which a foreign key refers don't change."""
+    target = key.reference.table
+    before, after = way.before.tables[target], way.change.after.tables[target]
+    if (
+        before.persistence != after.persistence
+        or {(target, each) for each in key.reference.columns} & way.swapped
+    ):
+        return False
+    pairs = [(before.column(each), after.column(each)) for each in key.reference.columns]
+    return all(old and new and (old.type, old.collation) == (new.type, new.collation) for old, new in pairs)
+
+
+def _stands_on_what_goes(way: Way, name: Name, key: Constraint) -> bool:
+    """Whether a foreign key stands on a key or index that goes when others come, and on nothing else."""
+    target = way.before.tables[key.reference.table]
+    gone = way.before.needs(way.before.tables[name].part("constraint", key.name)) & way.forced.changed
+    own = {_node(target, each): each for each in target.parts if is_on(each, key.reference.columns)}
+    return bool(gone) and all(
+        node in own and not indexes.is_in_the_way(way, target.name, own[node]) for node in gone
+    )
+
+
+def _node(table: Table, part: Piece) -> Node:
+    return table.part("index" if isinstance(part, Index) else "constraint", part.name)
+
+
+def is_on(part: Piece, columns: Collection[str]) -> bool:
+    """Whether an index or key makes some columns unique, so that a foreign key can refer to them."""
+    if isinstance(part, Index):
+        return part.unique and part.where is None and {*part.key_columns} == {*columns}
+    return part.type in {"p", "u"} and {*part.columns} == {*columns}
+
+
 def _drop_keys_of_gone(way: Way) -> None:
     """Drop what refers, in tables that go, to something that doesn't stay as it is until then.
 
@@ -177,6 +267,8 @@ def _drop_keys_to_unlogged(way: Way, name: Name) -> None:
 def _drop_keys(way: Way, name: Name) -> None:
     for key in list(way.at.tables[name].constraints.values()):
         if key.type != "f" or not goes_away(way, name, key) or _goes_with_table(way, name, key):
+            continue
+        if coming_with_key(way, name, key):
             continue
         new = _successor(way, name, key)
         if new is None:

@@ -318,20 +318,6 @@ def drop_indexes(way: Way, name: Name, *, early: bool = False) -> None:
             drop_index(way, name, index)
 
 
-def _add_indexes(way: Way, name: Name) -> None:
-    for index in way.change.after.tables[name].indexes.values():
-        old = way.at.tables[name].indexes.get(index.name)
-        key = way.at.tables[name].constraints.get(index.name)
-        if (key and key.type in {"p", "u"}) or (old and taking_turn(way, name, old)):
-            continue  # with the constraints
-        if old is None:
-            add_index(way, name, index)
-        elif not is_kept(old, index):
-            replace_index(way, name, old, index)
-        else:
-            way.go(way.with_table(way.at.tables[name].having(index)))
-
-
 def _choose_index(way: Way, name: Name) -> None:
     """Say by which index rows are told apart or ordered, where it had to be built first."""
     wanted = way.change.after.tables[name]
@@ -341,7 +327,6 @@ def _choose_index(way: Way, name: Name) -> None:
 
 STAGES = (
     TableStage("no indexes in the way", partial(drop_indexes, early=True), ["no constraints in the way"]),
-    TableStage("indexes", _add_indexes, ["identity"]),
     TableStage("chosen indexes", _choose_index, ["constraints"]),
     TableStage("no indexes that go", drop_indexes, ["no constraints that go"]),
 )

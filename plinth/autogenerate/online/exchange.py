@@ -13,6 +13,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change import dependents, publications
 from plinth.autogenerate.change.backfills import Fill, backfill
+from plinth.autogenerate.change.belongings import lock
 from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.partitions import settled
 from plinth.autogenerate.change.parts import Piece, keys_on, moved, on_column
@@ -49,7 +50,7 @@ from plinth.autogenerate.objects.foreign_keys import moved_key
 from plinth.autogenerate.objects.indexes import add_index, build_for_key
 from plinth.autogenerate.objects.not_null import not_null_check, tightened
 from plinth.autogenerate.objects.sequences import identity_sql
-from plinth.autogenerate.online.keepers import Keeper, Turn, lock, stop_at_rows_past
+from plinth.autogenerate.online.keepers import Keeper, Turn, stop_at_rows_past
 from plinth.autogenerate.online.materialized import Beside
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
 

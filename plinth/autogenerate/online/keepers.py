@@ -127,15 +127,6 @@ def stop_at_rows_past(stops: Sequence[Sequence[str]]) -> SqlOp:
     return SqlOp(do_block(["BEGIN", *lines]), note=note)
 
 
-def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
-    """Return what locks tables, always in the same order: what is referred to first, as applications do."""
-    tables = ", ".join(sql_name(each, catalog) for each in names)
-    return SqlOp(
-        f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE",
-        note="all at once, in a transaction that changes the catalog only" if len(names) > 1 else None,
-    )
-
-
 @dataclass(frozen=True)
 class Turn:
     """A column, and the one that takes over its name.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from alembic.operations import ops
 
 from plinth.autogenerate.change.backfills import Fill, backfill
+from plinth.autogenerate.change.belongings import lock
 from plinth.autogenerate.change.expressions import default_sql
 from plinth.autogenerate.change.parts import Piece, keys_on, on_column
 from plinth.autogenerate.change.quoting import made_name, quoted, schema_of, shown, temporary_name
@@ -23,7 +24,7 @@ from plinth.autogenerate.objects.constraints import drop_constraint
 from plinth.autogenerate.objects.indexes import drop_index
 from plinth.autogenerate.objects.not_null import loosen
 from plinth.autogenerate.objects.values import has_constrained_domain
-from plinth.autogenerate.online.keepers import KeepingTrigger, lock, stop_at_rows_past
+from plinth.autogenerate.online.keepers import KeepingTrigger, stop_at_rows_past
 from plinth.catalog.picture import Catalog, ColumnName, Index, Name, Table
 
 

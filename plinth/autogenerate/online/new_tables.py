@@ -14,7 +14,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change import dependents
 from plinth.autogenerate.change.backfills import copied
-from plinth.autogenerate.change.belongings import array, handed_on, lock_view
+from plinth.autogenerate.change.belongings import array, handed_on, lock, lock_view
 from plinth.autogenerate.change.heirs import is_constraint_inherited
 from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.parts import keys_on, on_column
@@ -37,7 +37,6 @@ from plinth.autogenerate.objects.columns import is_replaced
 from plinth.autogenerate.objects.constraints import has_plain_index
 from plinth.autogenerate.objects.not_null_names import named_by_column
 from plinth.autogenerate.objects.sequences import identity_sql
-from plinth.autogenerate.online.keepers import lock
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Other, Table
 
 _WIDTH = 90  # of a comment's lines
