@@ -7,6 +7,14 @@ from plinth.autogenerate.objects.columns import WAITING
 from plinth.autogenerate.objects.constraints import RULES
 from plinth.catalog.picture import Catalog, Name
 
+# A partitioned table takes these over from its partitions, which got them one by one.
+_TAKEN_OVER = (
+    ops.CreateForeignKeyOp,
+    ops.CreateIndexOp,
+    ops.CreatePrimaryKeyOp,
+    ops.CreateUniqueConstraintOp,
+)
+
 
 def waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
     """Return what an operation makes queries wait for; nobody waits for a table that wasn't there.
@@ -15,8 +23,11 @@ def waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
         op: of a revision for a busy database.
         before: the schema before it.
     """
-    found, table = op.waiting if isinstance(op, SqlOp) else _of_native(op), _table(op, before)
-    return found if table is None or table in before.tables else None
+    found, name = op.waiting if isinstance(op, SqlOp) else _of_native(op), _table(op, before)
+    table = before.tables.get(name) if name else None
+    if (name and table is None) or (table and table.partition_key and isinstance(op, _TAKEN_OVER)):
+        return None
+    return found
 
 
 def _of_native(op: ops.MigrateOperation) -> Waiting | None:

@@ -197,7 +197,8 @@ def _waiting(constraint: Constraint, table: Table) -> Waiting | None:
         f"The {what} {constraint.name} reads {table.name.name} and builds its index while "
         "nobody can use the table: PostgreSQL takes no index that was built before"
     )
-    return Waiting(why, RULES[constraint.type]) if constraint.type in {"p", "u", "x"} else None
+    is_one_way = constraint.type in {"p", "u", "x"} and not _is_taken_over(constraint, table)
+    return Waiting(why, RULES[constraint.type]) if is_one_way else None
 
 
 def drop_op(constraint: Constraint, table: Table, catalog: Catalog) -> ops.DropConstraintOp:
