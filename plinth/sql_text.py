@@ -15,27 +15,29 @@ from dataclasses import dataclass
 
 LONGEST = 63  # bytes of a name; PostgreSQL cuts off the rest
 
+# No group is repeated possessively: before Python 3.11.5 what it had read of another one counted as a part
+# (https://github.com/python/cpython/issues/106052).
 # What isn't ASCII is a letter, whatever it is. Without these ranges the patterns take longer to be compiled.
 _LETTER = r"[^\x00-@[-^`{-\x7f]"
 _LETTER_OR_DIGIT = r"[^\x00-/:-@[-^`{-\x7f]"
 _GOES_ON = r"[^\x00-#%-/:-@[-^`{-\x7f]"  # with a dollar sign
 _LINE = r"--[^\n\r]*+"
 _TAG = rf"\$(?:{_LETTER}{_LETTER_OR_DIGIT}*+)?\$"
-_PART = r"'[^']*+(?:''[^']*+)*+(?:'|\Z)"
-_ESCAPED_PART = r"'[^'\\]*+(?:(?:''|\\.?)[^'\\]*+)*+(?:'|\Z)"
-_ON = rf"[ \t\f\v]*+(?:{_LINE})?[\n\r](?:[ \t\n\r\f\v]|{_LINE}[\n\r])*+"  # between two parts of a string
+_PART = r"'[^']*+(?:''[^']*+)*(?:'|\Z)"
+_ESCAPED_PART = r"'[^'\\]*+(?:(?:''|\\.?)[^'\\]*+)*(?:'|\Z)"
+_ON = rf"[ \t\f\v]*+(?:{_LINE})?[\n\r](?:[ \t\n\r\f\v]|{_LINE}[\n\r])*"  # between two parts of a string
 _OPERATOR = r"(?!--|/\*)[-+*/<>=]"
 _SPECIAL = r"[~!@#^&|`?%]"  # without one of these an operator of several characters doesn't end with + or -
 _TOKEN = re.compile(
-    rf"(?:[ \t\n\r\f\v]++|{_LINE})*+(?:"
+    rf"(?:[ \t\n\r\f\v]++|{_LINE})*(?:"
     rf"(?P<word>(?![eEbBxXnN]'|[uU]&['\"]){_LETTER}{_GOES_ON}*+)"
-    rf"|(?P<string>(?:[bBxXnN]|[uU]&)?{_PART}(?:{_ON}{_PART})*+"
-    rf"|[eE]{_ESCAPED_PART}(?:{_ON}{_ESCAPED_PART})*+"
+    rf"|(?P<string>(?:[bBxXnN]|[uU]&)?{_PART}(?:{_ON}{_PART})*"
+    rf"|[eE]{_ESCAPED_PART}(?:{_ON}{_ESCAPED_PART})*"
     rf"|(?P<tag>{_TAG}).*?(?:(?P=tag)|\Z))"
-    rf'|(?P<quoted>(?:[uU]&)?"[^"]*+(?:""[^"]*+)*+(?:"|\Z))'
+    rf'|(?P<quoted>(?:[uU]&)?"[^"]*+(?:""[^"]*+)*(?:"|\Z))'
     r"|(?P<comment>/\*)|(?P<end>\Z)"
-    r"|(?P<other>[(),;]|\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_]|\.(?!\.))*+|\$[0-9]+|::|:=|\.\."
-    rf"|(?:{_OPERATOR})*+{_SPECIAL}(?:{_OPERATOR}|{_SPECIAL})*+|(?:{_OPERATOR})*(?![-+]){_OPERATOR}|.))",
+    r"|(?P<other>[(),;]|\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_]|(?!\.\.)\.)*|\$[0-9]+|::|:=|\.\."
+    rf"|(?:{_OPERATOR})*{_SPECIAL}(?:{_OPERATOR}|{_SPECIAL})*|(?:{_OPERATOR})*(?![-+]){_OPERATOR}|.))",
     re.DOTALL,
 )
 _DOLLARS = re.compile(_TAG)
@@ -54,7 +56,7 @@ _OPENS = frozenset({"begin", "then", "else", "loop"})  # behind which a statemen
 _FORM = re.compile(r"<(?P<value>\w+)>|(?P<any>\.\.\.)|(?P<mark>[][{}|])|'(?P<string>[^']*)'|(?P<word>\w+|\S)")
 _MARKS = {"[": "(?:", "]": ")?", "{": "(?:", "}": ")", "|": "|"}
 _NAME = rf'(?:{_LETTER}|")[^\x00]*+'
-_VALUE = rf"(?:{_NAME}(?:\x00\.\x00{_NAME})*+|['0-9][^\x00]*+)"
+_VALUE = rf"(?:{_NAME}(?:\x00\.\x00{_NAME})*|['0-9][^\x00]*+)"
 
 
 @dataclass(frozen=True)

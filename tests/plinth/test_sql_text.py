@@ -1,6 +1,8 @@
 """Statements are read as PostgreSQL reads them: it is the judge, where it can be."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import URL
 
+from plinth import sql_text
 from plinth.sql_text import Lexed, lexed, parts, plain
 from tests.plinth.history import psql
 
@@ -227,3 +230,10 @@ def test_forms() -> None:
     assert [each["name"] for each in lexed('f(g (1), "H"(2))').find("<name> (")] == ["f", "g", '"H"']
     assert lexed("order by 1 offset 99 limit 1").has("offset <size> limit 1")
     assert [each.marked for each in lexed("a (b, c), d").elements()] == ["\0a\0(\0b\0,\0c\0)\0", "\0d\0"]
+
+
+def test_no_group_of_a_pattern_is_repeated_possessively() -> None:
+    """Python 3.11.2 to 3.11.4, which many systems have, match these otherwise (cpython issue 106052)."""
+    package = Path(sql_text.__file__).parent
+    found = [str(file) for file in package.rglob("*.py") if re.search(r"\)[*+?]\+", file.read_text("utf-8"))]
+    assert found == []

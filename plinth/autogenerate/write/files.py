@@ -151,7 +151,7 @@ def _views_first(operations: Sequence[ops.MigrateOperation]) -> Operations:
 
     So queries lock them: the other way round, each would wait for what the other has, and a busy application
     would let nobody have both. A view goes before all that locks a table, unless that is about the view, or
-    something that may stand on it goes before.
+    something that may stand on it goes before; then it is locked there.
     """
     found = list(operations)
     start = next((place for place, op in enumerate(found) if _locks(op)), len(found))
@@ -159,17 +159,22 @@ def _views_first(operations: Sequence[ops.MigrateOperation]) -> Operations:
         view = isinstance(op, SqlOp) and lexed(op.sql).matches("drop view <view>")
         if not view or start > (place := found.index(op)):
             continue
+        locked = lock_view(view["view"])
+        if any(isinstance(each, SqlOp) and each.sql == locked.sql for each in found[:start]):
+            continue
         between = [each for each in found[start:place] if isinstance(each, SqlOp)]
-        if any(each.summary or lexed(each.sql).names(_bare(view["view"])) for each in between):
-            found.insert(start, lock_view(view["view"]))
+        if any(each.summary or _is_about(each, view["view"]) for each in between):
+            found.insert(start, locked)
         else:
             found.insert(start, found.pop(place))
         start += 1
     return found
 
 
-def _bare(name: str) -> str:
-    return plain(lexed(name).listed[-1])
+def _is_about(op: SqlOp, view: str) -> bool:
+    """Whether an operation has the name of a view, in a string too."""
+    name = plain(lexed(view).listed[-1])
+    return any(each.names(name) for each in lexed(op.sql).nested)
 
 
 def _locks(op: ops.MigrateOperation) -> bool:
