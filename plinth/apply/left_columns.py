@@ -102,7 +102,10 @@ _CARRIED = f"""{_TABLES},
          end end)
     ) each (statement, what)
     where old.wanted = {{left}} and new.wanted = {{taker}} and what is not null
-    union all select format(
+    order by 1
+    """  # noqa: S608 - a constant
+_GRANTED = f"""{_TABLES}
+    select format(
         'GRANT %s (%I) ON %s TO %s%s', privilege_type, {{taker}}::text, attrelid::regclass,
         case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
         case when is_grantable then ' WITH GRANT OPTION' end)
@@ -117,6 +120,8 @@ class LeftColumnError(PlinthError):
 
 class _Looks(Protocol):
     """What is done about it, at once or in what is printed."""
+
+    grants: bool  # privileges go over by it; else by what compares them all (`grants`)
 
     def stop_at(self, standing: str, told: str) -> None:
         """Stop if a query finds something; its names stand before what is told."""
@@ -174,6 +179,8 @@ class _Transaction:
             if (aside := self._left.get((*parts(table), plain(new)))) and _is_exchange(new, aside, old):
                 self._looks.stop_at(*_standing(table, new, aside))
                 self._looks.carry(_filled(_CARRIED, table, aside, old))
+                if self._looks.grants:
+                    self._looks.carry(_filled(_GRANTED, table, aside, old))
                 self._exchanged.append((table, aside, new))
                 self._is_exchange = True
             elif ending(old, new):
@@ -206,6 +213,8 @@ class _Transaction:
 
 class _AtOnce:
     """Done in the session in which revisions are applied."""
+
+    grants = False
 
     def __init__(self) -> None:
         self.session: psycopg.Connection[Any]
@@ -250,6 +259,8 @@ class _AtOnce:
 class _Printed:
     """Printed, for somebody who runs it later."""
 
+    grants = True
+
     def __init__(self) -> None:
         self.texts: list[str | Gone] = []
         self._noted: dict[Gone, str] = {}
@@ -273,10 +284,10 @@ class _Printed:
 
     def put_back(self, gone: Gone, *, always: bool) -> None:
         setting = self._noted.setdefault(gone, _literal(f"plinth.had_{len(self._noted)}"))
-        fills = _literal(FILLS)
+        fills, said = _literal(FILLS), gone.said(with_privileges=True)
         self._do(
             f"DECLARE had jsonb := current_setting({setting}); has text[]; its text; found text; BEGIN",
-            f"    SELECT coalesce(array_agg(about), '{{}}') INTO has FROM ({gone.said()}) it (about);",  # noqa: S608
+            f"    SELECT coalesce(array_agg(about), '{{}}') INTO has FROM ({said}) it (about);",  # noqa: S608
             f"    IF NOT EXISTS ({gone.here()})",
             *(() if always else (f"        OR had -> {fills} IS NULL AND {fills} <> ALL (has)",)),
             "    THEN RETURN; END IF;",
@@ -296,10 +307,11 @@ class _Printed:
             if isinstance(each, str):
                 yield each
             elif each in self._noted:
+                found = each.said(with_privileges=True)
                 yield _block(
                     "BEGIN",
                     f"    PERFORM set_config({self._noted[each]}, coalesce((",
-                    f"        SELECT jsonb_object_agg(about, said) FROM ({each.said()}) it (about, said)",  # noqa: S608
+                    f"        SELECT jsonb_object_agg(about, said) FROM ({found}) it (about, said)",  # noqa: S608
                     "    ), '{}')::text, true);",
                 )
 

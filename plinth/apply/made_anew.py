@@ -1,7 +1,7 @@
 """What a database has on an object that is dropped, and made anew under its name as columns exchange theirs.
 
 A revision says again what revisions know of it. What somebody has said of it in this database alone (a
-comment, a setting, a trigger's state, a privilege) is read before it goes, as the statements that say so.
+comment, a setting, a trigger's state) is read before it goes, as the statements that say so.
 Those of which nothing is there when the transaction ends are executed, if there is such an object again.
 """
 
@@ -79,19 +79,6 @@ _SAID = """
     from relations r join pg_tablespace s on s.oid = reltablespace
     union all select format('index %s on %s', indexrelid::regclass, r.oid::regclass), ''
     from relations r join pg_index on indrelid = r.oid
-    union all select format('owner of %s, %s', r.oid::regclass, relowner),
-        format('ALTER %s %s OWNER TO %I', kind, r.oid::regclass, pg_get_userbyid(relowner))
-    from relations r where kind like '%VIEW'
-    union all select about, about || passed_on
-    from (
-        select relowner, relacl, '', concat(case kind when 'SEQUENCE' then 'SEQUENCE ' end, oid::regclass)
-        from relations where kind <> 'INDEX'
-        union all select relowner, attacl, format(' (%I)', attname), r.oid::regclass::text
-        from relations r join pg_attribute on attrelid = r.oid
-    ) it (owner, acl, part, place), aclexplode(acl), format('GRANT %s%s ON %s TO %s', privilege_type, part,
-        place, case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end) about,
-        concat(case when is_grantable then ' WITH GRANT OPTION' end) passed_on
-    where grantee <> owner
     union all select format('trigger %I on view %s', tgname, r.oid::regclass), null
     from relations r join pg_trigger on tgrelid = r.oid
     union all select format('rule %I on view %s', rulename, r.oid::regclass), null
@@ -106,6 +93,21 @@ _SAID = """
     from own join pg_trigger t on (class, id) = (t.tableoid, t.oid) where tgenabled <> 'O'
     union all select {fills}, '' from own join pg_trigger t on (class, id) = (t.tableoid, t.oid)
     where strpos(pg_get_triggerdef(t.oid), {fills}) > 0
+    """
+_GRANTED = """
+    union all select format('owner of %s, %s', r.oid::regclass, relowner),
+        format('ALTER %s %s OWNER TO %I', kind, r.oid::regclass, pg_get_userbyid(relowner))
+    from relations r where kind like '%VIEW'
+    union all select about, about || passed_on
+    from (
+        select relowner, relacl, '', concat(case kind when 'SEQUENCE' then 'SEQUENCE ' end, oid::regclass)
+        from relations where kind <> 'INDEX'
+        union all select relowner, attacl, format(' (%I)', attname), r.oid::regclass::text
+        from relations r join pg_attribute on attrelid = r.oid
+    ) it (owner, acl, part, place), aclexplode(acl), format('GRANT %s%s ON %s TO %s', privilege_type, part,
+        place, case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end) about,
+        concat(case when is_grantable then ' WITH GRANT OPTION' end) passed_on
+    where grantee <> owner
     """
 
 
@@ -140,9 +142,13 @@ class Gone:
         """Return the query that tells by a row whether there is such an object."""
         return f"select from ({self._filled(self.which)}) it (class, id) where id is not null"
 
-    def said(self) -> str:
-        """Return the query for what is said of it: the subject, and the statement that says so."""
-        return self._filled(_SAID.replace("{which}", self.which))
+    def said(self, *, with_privileges: bool = False) -> str:
+        """Return the query for what is said of it: the subject, and the statement that says so.
+
+        Args:
+            with_privileges: and who may use it, and whose it is; else `grants` sees to that.
+        """
+        return self._filled((_SAID + _GRANTED * with_privileges).replace("{which}", self.which))
 
     def is_named_in(self, statement: Lexed) -> bool:
         """Whether a statement names it."""

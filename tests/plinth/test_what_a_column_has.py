@@ -168,6 +168,23 @@ def test_what_the_models_say_anew_together_with_a_type_holds(
     assert difference(before, dump(url)) == ""
 
 
+def test_what_a_revision_takes_away_is_gone(project: Project, empty_engine: Engine, url: URL) -> None:
+    """By words of its own, behind all that makes the view anew."""
+    history = begun(project, empty_engine, loose(sa.Integer), ONE)
+    first, *_ = write(history, empty_engine, loose(sa.BigInteger))
+    [file] = history.folder.glob(f"versions/{first}_*.py")
+    start, made, rest = file.read_text().partition("CREATE VIEW seen")
+    view, following, rest = rest.partition("\n    op.")
+    says = f"ALTER VIEW seen OWNER TO CURRENT_USER; REVOKE ALL ON seen FROM {READER}"
+    file.write_text(f'{start}{made}{view}\n    op.execute("{says}"){following}{rest}')
+    do(url, f"create role {READER}; grant select on seen to {READER}; alter view seen owner to {READER}")
+    do(url, "comment on view seen is 'by hand'")
+    go(history, empty_engine, "head", printed=False)
+    has = f"has_table_privilege('{READER}', oid, 'select'), relowner::regrole::text = current_user"
+    asked = f"select {has}, obj_description(oid) from pg_class where relname = 'seen'"
+    assert rows(url, asked) == [(False, True, "by hand")]
+
+
 @pytest.mark.parametrize(
     ("made", "named"),
     [
