@@ -5,12 +5,12 @@ between any two schemas, and begins where the database is: interrupted itself, i
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import alembic.operations
 import psycopg
@@ -26,15 +26,20 @@ from plinth.apply.resuming import ways
 from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
 from plinth.apply.sources import strings
+from plinth.autogenerate.change.casts import Using, read_casts
+from plinth.autogenerate.change.parts import Piece
+from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.change.steps import Change, EachPartitionOp, leaves
+from plinth.autogenerate.change.way import Operations, Outside
+from plinth.autogenerate.objects.foreign_keys import left_to_look_at
+from plinth.autogenerate.objects.partitions import with_partitions_own
+from plinth.autogenerate.online.sequence import sequence
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
-from plinth.catalog.picture import ColumnName, Name, Table
+from plinth.catalog.picture import ColumnName, Constraint, Name, Table
 from plinth.quiet import quiet_context
 from plinth.sql_text import Found, Tokens, lexed, parts, plain
 
 log = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    from plinth.autogenerate.change.way import Operations
 
 _BETWEEN = ";\n\n"  # the statements of a way back
 _SET_PATH = """
@@ -66,9 +71,6 @@ def take_back(
     Raises:
         PointError: what was there before isn't known.
     """
-    # Imported late: other commands need nothing of it.
-    from plinth.autogenerate.objects.foreign_keys import left_to_look_at  # noqa: PLC0415
-
     before = recorded_catalog(found.picture) if found.picture else None
     if before is None:
         raise PointError(
@@ -123,8 +125,6 @@ class _Planner:
     """What finds the way between two schemas, with the values that the revision itself makes."""
 
     def __init__(self, context: MigrationContext, connection: Connection, found: Interrupted) -> None:
-        from plinth.autogenerate.change.casts import read_casts  # noqa: PLC0415 - as above
-
         source = context.script and checksum.read(context.script.get_revision(found.revision).path)
         self._texts = [*strings(checksum.tree_of(source) if source else None)]
         self._casts = read_casts(connection)
@@ -133,18 +133,12 @@ class _Planner:
     def _said(self, before: Catalog, after: Catalog) -> Mapping[ColumnName, str]:
         return values_said(self._texts, before, after, is_upgrade=self._found.direction == "up")
 
-    def plan(self, before: Catalog, after: Catalog) -> "list[Operations]":
+    def plan(self, before: Catalog, after: Catalog) -> list[Operations]:
         """Return the transactions of a way.
 
         Raises:
             PointError: there is none.
         """
-        from plinth.autogenerate.change.casts import Using  # noqa: PLC0415 - as above
-        from plinth.autogenerate.change.refusals import Refusal  # noqa: PLC0415
-        from plinth.autogenerate.change.steps import Change  # noqa: PLC0415
-        from plinth.autogenerate.objects.partitions import with_partitions_own  # noqa: PLC0415
-        from plinth.autogenerate.online.sequence import sequence  # noqa: PLC0415
-
         usings = {place: Using(each, each) for place, each in self._said(before, after).items()}
         change = Change(*with_partitions_own(before, after), self._casts, is_downgrade=True, usings=usings)
         try:
@@ -156,25 +150,22 @@ class _Planner:
             ) from error
 
     def turns(self, ours: Catalog, goal: Catalog) -> list[Catalog]:
-        """Return where the way leads in turn: first to what is there without what is new on tables.
+        """Return where the way leads in turn: first to what is there without what is new on changed columns.
 
-        Columns that were left go at the end where values come from them. A key on which a foreign key stands
-        that isn't new goes later, too: that goes over to the old one.
+        Columns that were left go at the end where values come from them.
         """
         tables, left = dict(ours.tables), dict(goal.tables)
-        held = {
-            node
+        retyped = {
+            ColumnName(name, each.name)
             for name in ours.tables.keys() & goal.tables.keys()
-            for key in ours.tables[name].constraints.values()
-            if key.foreign_key and key.name in goal.tables[name].constraints
-            for node in key.needs
+            for each in ours.tables[name].columns
+            if (old := goal.tables[name].column(each.name)) and old.type != each.type
         }
         for name in ours.tables.keys() & goal.tables.keys():
             there, wanted = ours.tables[name], goal.tables[name]
-            new = {each.name for each in there.parts} - {each.name for each in wanted.parts}
-            new -= {each.name for each in there.constraints.values() if each.type == "n"}
-            new -= {
-                each for each in new for kind in ("constraint", "index") if there.part(kind, each) in held
+            known = {each.name for each in wanted.parts}
+            new = {
+                each.name for each in there.parts if each.name not in known and _is_on(name, each, retyped)
             }
             tables[name] = there.without(*new)
         types: set[Name | None] = set()
@@ -188,6 +179,16 @@ class _Planner:
         middle = replace(goal, tables=left, enums=enums, domains=domains)
         found = [replace(ours, tables=tables), middle, goal]
         return [each for place, each in enumerate(found) if each != [ours, *found][place]]
+
+
+def _is_on(table: Name, part: Piece, columns: Collection[ColumnName]) -> bool:
+    """Whether an index or constraint, but NOT NULL, stands on some columns, or refers to them."""
+    if isinstance(part, Constraint) and part.type == "n":
+        return False
+    on = {ColumnName(table, each) for each in part.columns}
+    if isinstance(part, Constraint) and part.foreign_key:
+        on |= {ColumnName(part.reference.table, each) for each in part.reference.columns}
+    return not on.isdisjoint(columns)
 
 
 @contextmanager
@@ -280,10 +281,8 @@ def _without_helpers(ours: Catalog, before: Catalog, own: Said, back: Said) -> C
     return replace(ours, **kept)
 
 
-def _as_sql(connection: Connection, parts: "Iterable[Operations]") -> str:
+def _as_sql(connection: Connection, parts: Iterable[Operations]) -> str:
     """Return what is about to run: what it makes on its way goes, too, when it is interrupted itself."""
-    from plinth.autogenerate.change.steps import EachPartitionOp, leaves  # noqa: PLC0415 - as above
-
     printed = StringIO()
     options = {"as_sql": True, "output_buffer": printed}
     operations = alembic.operations.Operations(quiet_context(dialect=connection.dialect, opts=options))
@@ -295,11 +294,8 @@ def _as_sql(connection: Connection, parts: "Iterable[Operations]") -> str:
     return printed.getvalue()
 
 
-def _execute(context: MigrationContext, connection: Connection, parts: "Iterable[Operations]") -> None:
+def _execute(context: MigrationContext, connection: Connection, parts: Iterable[Operations]) -> None:
     """Execute transactions, and what is outside of any."""
-    from plinth.autogenerate.change.steps import leaves  # noqa: PLC0415 - as above
-    from plinth.autogenerate.change.way import Outside  # noqa: PLC0415
-
     operations = alembic.operations.Operations(context)
     for part in parts:
         connection.commit()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from psycopg.sql import Identifier
 
 from plinth.apply.left_columns import ending
+from plinth.autogenerate.change.casts import without_length
 from plinth.catalog import Catalog, Name
 from plinth.catalog.picture import Column, ColumnName
 from plinth.sql_text import lexed, parts, plain
@@ -27,7 +28,6 @@ _KEEPS = re.compile(
     rf"\(SELECT (?P<value>.+?){_ROW};.* RETURN NEW; END\s*",
     re.DOTALL,
 )
-_WITHOUT_LENGTH = {"character": "bpchar", "bit": '"bit"'}
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ class _Kept:
             return self.value if end == "new" and self.missing is None else None
         if end != "old" or self.missing is None or not now.tables[self.table].column(self.column):
             return None
-        # Without a length: what doesn't fit stops when it is assigned, where a cast would cut it.
-        of_type = re.sub(r"\([\d,]+\)", "", column.type)
-        value = f"({self.value})::{_WITHOUT_LENGTH.get(of_type, of_type)}"
+        value = f"({self.value})::{column.type if column.named_type else without_length(column.type)}"
         return f"CASE WHEN {self.missing} THEN {value} ELSE {Identifier(self.column).as_string()} END"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from psycopg.sql import Identifier, Literal
 
+from plinth.autogenerate.change.quoting import do_block
 from plinth.catalog import Catalog, Name
 from plinth.sql_text import Found, lexed, plain
 
@@ -258,7 +259,4 @@ def _is_view(catalog: Catalog, name: Name) -> bool:
 
 
 def _if_there(back: str) -> str:
-    # Imported late, as in `half_way`.
-    from plinth.autogenerate.change.quoting import do_block  # noqa: PLC0415
-
     return do_block([f"BEGIN {back};", "EXCEPTION WHEN undefined_object OR undefined_column THEN NULL;"])

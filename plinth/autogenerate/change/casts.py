@@ -79,6 +79,17 @@ def read_casts(connection: Connection) -> Casts:
     return {(source, target): Cast(context, bool(depends)) for source, target, context, depends in rows}
 
 
+def without_length(type_: str) -> str:
+    """Return a type as SQL names it without a length: what doesn't fit stops when it is assigned, uncut.
+
+    Args:
+        type_: as `format_type` prints it.
+    """
+    element = type_.removesuffix("[]")
+    name = base_name(element)
+    return _WITHOUT_LENGTH.get(name, name) + type_[len(element) :]
+
+
 def is_automatic(before: Column, after: Column, old: Catalog, new: Catalog, casts: Casts) -> bool:
     """Whether PostgreSQL converts values by itself, in each session alike; an enum's values by their names.
 
@@ -157,7 +168,7 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
         cast = casts.get((source, target)) or Cast("e", depends_on_session=False)
         if source == target or cast.context in {"a", "i"} or (target in _STRINGS and not array):
             return None
-        wanted = _WITHOUT_LENGTH.get(target, target) + array
+        wanted = without_length(target + array)
         if source in _STRINGS or target in _STRINGS or (source, target) in casts:
             return f"{column}::{wanted}"
         return f"{column}::text{array}::{wanted}"
