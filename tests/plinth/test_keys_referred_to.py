@@ -1,12 +1,10 @@
 """A key that goes, moves or changes while foreign keys refer to its columns: these hold at each moment."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from sqlalchemy import (
     Column,
     Engine,
@@ -17,18 +15,15 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
-    event,
 )
-from sqlalchemy.engine import URL
 from sqlalchemy.schema import SchemaItem
 
-from tests.plinth.history import psql, rows
+from tests.plinth.each_moment import BOTH, seen_at_each_moment
+from tests.plinth.history import rows
 from tests.plinth.interruptions import take_back
-from tests.plinth.judge import dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import begun, write
-from tests.plinth.test_unique_at_each_moment import BOTH
 
 Items = Callable[[], Sequence[SchemaItem]]
 ROWS = """
@@ -149,20 +144,6 @@ HOLDING = """
     """
 
 
-@contextmanager
-def looked_at(url: URL) -> Iterator[list[list[tuple[object, ...]]]]:
-    """Yield what holds behind each statement of the block."""
-    found: list[list[tuple[object, ...]]] = []
-    with psql(url) as other:
-        event.listen(
-            Engine, "after_cursor_execute", look := lambda *_: found.append(other.execute(HOLDING).fetchall())
-        )
-        try:
-            yield found
-        finally:
-            event.remove(Engine, "after_cursor_execute", look)
-
-
 def both_models(case: str) -> list[MetaData]:
     before, after, invoices, invoices_after, partitioned = CASES[case]
     return [
@@ -176,16 +157,10 @@ def both_models(case: str) -> list[MetaData]:
 def test_what_refers_to_it_holds(project: Project, empty_engine: Engine, case: str, backwards: bool) -> None:
     first, then = reversed(both_models(case)) if backwards else both_models(case)
     history, url = begun(project, empty_engine, first, ROWS), empty_engine.url
-    begun_with, holding = dump(url), rows(url, HOLDING)
-    back = f"-{len(write(history, empty_engine, then, 'drop=accounts.uid'))}"
-    for revision in ("head", back, "head"):
-        with looked_at(url) as found:
-            go = command.downgrade if revision == back else command.upgrade
-            go(history.config(empty_engine), revision)
-        assert len(found) > 1
-        assert [each for each in found if each != holding] == []
-        if revision == back:
-            assert dump(url) == begun_with
+    holding = rows(url, HOLDING)
+    written = len(write(history, empty_engine, then, "drop=accounts.uid"))
+    for found in seen_at_each_moment(history, empty_engine, written, HOLDING):
+        assert found == holding
     assert rows(url, "select count(*) from pg_constraint where not convalidated") == [(0,)]
 
 

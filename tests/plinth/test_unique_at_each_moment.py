@@ -1,18 +1,14 @@
 """Keys and unique indexes that go while others come to their columns: at no moment are these not unique."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from sqlalchemy import Column, Engine, Index, Integer, MetaData, UniqueConstraint, event
-from sqlalchemy.engine import URL
+from sqlalchemy import Column, Engine, Index, Integer, MetaData, UniqueConstraint
 from sqlalchemy.schema import SchemaItem
 
-from tests.plinth.history import psql
-from tests.plinth.judge import dump
+from tests.plinth.each_moment import BOTH, seen_at_each_moment
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import begun, write
@@ -141,41 +137,12 @@ UNIQUE = """
     """
 
 
-@contextmanager
-def looked_at(url: URL) -> Iterator[list[set[str]]]:
-    """Yield what is unique behind each statement of the block."""
-    found: list[set[str]] = []
-    with psql(url) as other:
-
-        def look(*_: object) -> None:
-            found.append({columns for (columns,) in other.execute(UNIQUE).fetchall()})
-
-        event.listen(Engine, "after_cursor_execute", look)
-        try:
-            yield found
-        finally:
-            event.remove(Engine, "after_cursor_execute", look)
-
-
-BOTH = [
-    pytest.param(False, id="so"),
-    pytest.param(True, id="the other way round", marks=pytest.mark.slow),
-]
-
-
 @pytest.mark.parametrize("backwards", BOTH)
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_unique_stays_so(project: Project, empty_engine: Engine, name: str, backwards: bool) -> None:
     before, after, unique = CASES[name]
     before, after = (after, before) if backwards else (before, after)
-    history, url = begun(project, empty_engine, before(), ROWS), empty_engine.url
-    begun_with = dump(url)
-    back = f"-{len(write(history, empty_engine, after(), 'drop=tags.id'))}"
-    for revision in ("head", back, "head"):
-        with looked_at(url) as found:
-            go = command.downgrade if revision == back else command.upgrade
-            go(history.config(empty_engine), revision)
-        assert len(found) > 1
-        assert [each for each in found if not each.issuperset(unique)] == []
-        if revision == back:
-            assert dump(url) == begun_with
+    history = begun(project, empty_engine, before(), ROWS)
+    written = len(write(history, empty_engine, after(), "drop=tags.id"))
+    for found in seen_at_each_moment(history, empty_engine, written, UNIQUE):
+        assert {columns for (columns,) in found}.issuperset(unique)

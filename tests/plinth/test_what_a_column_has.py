@@ -15,7 +15,7 @@ from tests.plinth.judge import difference, dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import begun, write
-from tests.plinth.test_what_a_table_has import go, head
+from tests.plinth.test_what_a_table_has import go, head, with_roles
 
 READER = f"plinth_{secrets.token_hex(4)}"
 FILL = """
@@ -104,9 +104,7 @@ def models(kind: type[sa.types.TypeEngine[int]]) -> MetaData:
 @pytest.fixture
 def url(empty_engine: Engine) -> Iterator[URL]:
     """A database to which a role belongs that goes with it."""
-    yield empty_engine.url
-    if rows(empty_engine.url, "select from pg_roles where rolname = %s", READER):
-        do(empty_engine.url, f"drop owned by {READER} cascade; drop role {READER}")
+    yield from with_roles(empty_engine.url, READER)
 
 
 @pytest.mark.parametrize("printed", [False, True])

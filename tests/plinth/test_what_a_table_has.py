@@ -128,10 +128,15 @@ def models(twice: str | None = None, key: type[sa.types.TypeEngine[int]] = sa.In
 @pytest.fixture
 def url(empty_engine: Engine) -> Iterator[URL]:
     """A database to which roles belong that go with it."""
-    yield empty_engine.url
-    for role in (OWNER, READER):
-        if rows(empty_engine.url, "select from pg_roles where rolname = %s", role):
-            do(empty_engine.url, f"drop owned by {role} cascade; drop role {role}")
+    yield from with_roles(empty_engine.url, OWNER, READER)
+
+
+def with_roles(url: URL, *roles: str) -> Iterator[URL]:
+    """Yield a database to which roles may belong, and drop them then."""
+    yield url
+    for role in roles:
+        if rows(url, "select from pg_roles where rolname = %s", role):
+            do(url, f"drop owned by {role} cascade; drop role {role}")
 
 
 def go(history: History, engine: Engine, where: str, *, printed: bool) -> None:

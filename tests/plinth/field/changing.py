@@ -1,6 +1,7 @@
 """A table `t` of a database whose models change: what the tests of conversions and losses type."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from alembic.util import CommandError
 from sqlalchemy import Column, Engine, Integer, MetaData, Table
 
 from tests.plinth.history import History, psql, rows
+
+Models = Callable[[MetaData], object]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ class Changing:
         known = set(versions.glob("*.py"))
         command.revision(self.config(*columns, x=x), "change the shop", autogenerate=True)
         return [file.read_text() for file in sorted(set(versions.glob("*.py")) - known)]
+
+    def write_models(self, models: Models, *x: str) -> None:
+        """Let autogenerate write what leads to other models than a table `t`."""
+        config = self.config(x=x)
+        config.attributes["target_metadata"] = metadata = MetaData()
+        models(metadata)
+        command.revision(config, "change the shop", autogenerate=True)
 
     def upgrade(self, revision: str = "head") -> None:
         """Apply revisions."""

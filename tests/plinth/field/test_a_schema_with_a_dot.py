@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Column, Enum, ForeignKey, Integer, MetaData, Table, Text
 
-from tests.plinth.field.changing import Changing
+from tests.plinth.field.changing import Changing, Models
 from tests.plinth.history import rows
 
 NAME = "Weird.Name"
@@ -17,7 +16,6 @@ MADE = (
     f'create table "{NAME}"."order" (id serial constraint order_pkey primary key, "user" text)',
     f'insert into "{NAME}"."order" ("user") values (\'a\')',  # noqa: S608 - of this module
 )
-Models = Callable[[MetaData], object]
 
 
 def order(*columns: "Column[Any]", name: str = "order", info: dict[str, str] | None = None) -> Models:
@@ -28,14 +26,6 @@ def order(*columns: "Column[Any]", name: str = "order", info: dict[str, str] | N
 def also_one(m: MetaData, *columns: "Column[Any]") -> None:
     order(Column("user", Text))(m)
     Table("t", m, Column("id", Integer, primary_key=True), *columns)
-
-
-def write(changing: Changing, models: Models, *x: str) -> None:
-    config = changing.config(x=x)
-    metadata = MetaData()
-    models(metadata)
-    config.attributes["target_metadata"] = metadata
-    command.revision(config, "let t be made beside order", autogenerate=True)
 
 
 @pytest.fixture
@@ -67,15 +57,14 @@ def test_a_change_is_refused_by_the_schemas_name(
     with pytest.raises(
         CommandError, match=r'splits the name of the schema "Weird\.Name" at its dot'
     ) as caught:
-        write(standing, models(), *x, f"drop={NAME}.order.user")
+        standing.write_models(models(), *x, f"drop={NAME}.order.user")
     assert "\n" not in str(caught.value)
 
 
 def test_what_isnt_touched_stays(standing: Changing) -> None:
-    write(standing, lambda m: also_one(m, Column("a", Text)))
+    standing.write_models(lambda m: also_one(m, Column("a", Text)))
     standing.upgrade()
-    write(
-        standing,
+    standing.write_models(
         lambda m: also_one(m, Column("state", Enum("a", "b", name="state", schema=NAME))),
         "drop=t.a",
     )

@@ -1,17 +1,13 @@
 """A table that stands gets a foreign key to one that is new, and has no row to which theirs could refer."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Column, Enum, ForeignKey, ForeignKeyConstraint, Integer, MetaData, Table, Text
 
-from tests.plinth.field.changing import Changing
+from tests.plinth.field.changing import Changing, Models
 from tests.plinth.history import psql
-
-Models = Callable[[MetaData], object]
 
 
 def ticket(*columns: "Column[Any] | ForeignKeyConstraint") -> Models:
@@ -27,16 +23,8 @@ def referring(*columns: "Column[Any] | ForeignKeyConstraint") -> Models:
     return models
 
 
-def write(changing: Changing, models: Models, x: tuple[str, ...] = ()) -> None:
-    config = changing.config(x=x)
-    metadata = MetaData()
-    models(metadata)
-    config.attributes["target_metadata"] = metadata
-    command.revision(config, "let tickets have a state", autogenerate=True)
-
-
 def begin(changing: Changing, models: Models, *statements: str) -> None:
-    write(changing, models, ("prove=no",))
+    changing.write_models(models, "prove=no")
     changing.upgrade()
     with psql(changing.engine.url) as connection:
         for each in statements:
@@ -99,16 +87,16 @@ def test_rows_that_would_refer_are_asked_about(changing: Changing, what: str, x:
     begin(changing, before, f"insert into ticket {values}")
     if refers:
         with pytest.raises(CommandError, match="is new and begins empty: the upgrade would stop at them"):
-            write(changing, after, (*x, "drop=state_of"))
+            changing.write_models(after, *x, "drop=state_of")
     else:
-        write(changing, after, (*x, "drop=state_of"))
+        changing.write_models(after, *x, "drop=state_of")
         changing.upgrade()
 
 
 def test_rows_that_may_be_elsewhere_are_named(changing: Changing, caplog: pytest.LogCaptureFixture) -> None:
     before, _, after, _ = cases()["a text"]
     begin(changing, before)
-    write(changing, after)
+    changing.write_models(after)
     assert "No row here has a value in ticket.state; one that has, in production" in caplog.text
 
 
@@ -117,5 +105,5 @@ def test_a_new_column_without_a_value_is_nothing_to_speak_of(
 ) -> None:
     before, _, after, _ = cases()["a new one"]
     begin(changing, before)
-    write(changing, after)
+    changing.write_models(after)
     assert "begins empty" not in caplog.text

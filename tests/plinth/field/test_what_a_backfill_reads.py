@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import (
     BigInteger,
@@ -20,11 +19,9 @@ from sqlalchemy import (
     func,
 )
 
-from tests.plinth.field.changing import Changing
+from tests.plinth.field.changing import Changing, Models
 from tests.plinth.history import psql, rows
 from tests.plinth.kinds.kind import also
-
-Models = Callable[[MetaData], object]
 
 X = pytest.mark.parametrize("x", [(), ("online=no",)], ids=["online", "plain"])
 
@@ -37,16 +34,8 @@ def table(m: MetaData, name: str, *columns: Column[Any]) -> None:
     Table(name, m, Column("id", Integer, primary_key=True), *columns)
 
 
-def write(changing: Changing, models: Models, x: tuple[str, ...] = ()) -> None:
-    config = changing.config(x=x)
-    metadata = MetaData()
-    models(metadata)
-    config.attributes["target_metadata"] = metadata
-    command.revision(config, "change the shop", autogenerate=True)
-
-
 def begin(changing: Changing, models: Models, sql: str) -> None:
-    write(changing, models)
+    changing.write_models(models)
     changing.upgrade()
     with psql(changing.engine.url) as connection:
         connection.execute(sql.encode())
@@ -88,10 +77,9 @@ def test_what_another_table_gets_is_there_first(
 ) -> None:
     begin(changing, users_and_posts, POSTS)
     sql = "(select u.new from users u where u.id = posts.user_id)"
-    write(
-        changing,
+    changing.write_models(
         lambda m: users_and_posts(m, [new()], [fill("theirs", sql, new().type, nullable=not required)]),
-        x,
+        *x,
     )
     wrong = "posts p join users u on u.id = user_id where theirs is null or theirs is distinct from new"
     there_and_back(changing, f"select count(*)::int from {wrong}")  # noqa: S608 - of this module
@@ -104,7 +92,7 @@ def test_what_becomes_required_in_another_table_is_there_first(
     begin(changing, lambda m: users_and_posts(m, [Column("name", Text)]), POSTS)
     sql = "(select name from users u where u.id = user_id)"
     user = fill("name", "'user ' || id", Text, nullable=False)
-    write(changing, lambda m: users_and_posts(m, [user], [fill("by", sql, Text)]), x)
+    changing.write_models(lambda m: users_and_posts(m, [user], [fill("by", sql, Text)]), *x)
     changing.upgrade()
     wrong = "select count(*)::int from posts where by is distinct from 'user ' || user_id"
     assert rows(changing.engine.url, wrong) == [(0,)]
@@ -133,7 +121,7 @@ def test_the_number_by_which_a_table_is_referred_to_from_now_on_is_there_first(
     )
     sql += "insert into badges (user_id, group_id) select user_id, group_id from members where user_id < 5"
     begin(changing, lambda m: models(m, is_numbered=False), sql)
-    write(changing, lambda m: models(m, is_numbered=True), x)
+    changing.write_models(lambda m: models(m, is_numbered=True), *x)
     wrong = (
         "members m join badges b on m.id = member where m.user_id <> b.user_id or m.group_id <> b.group_id"
     )
@@ -144,7 +132,7 @@ def test_the_number_by_which_a_table_is_referred_to_from_now_on_is_there_first(
 @X
 def test_another_new_column_of_its_own_table_is_there_first(changing: Changing, x: tuple[str, ...]) -> None:
     begin(changing, lambda m: table(m, "users"), "insert into users select from generate_series(1, 30)")
-    write(changing, lambda m: table(m, "users", fill("aaa", "zzz + 1"), fill("zzz", "id * 2")), x)
+    changing.write_models(lambda m: table(m, "users", fill("aaa", "zzz + 1"), fill("zzz", "id * 2")), *x)
     there_and_back(changing, "select count(*)::int from users where aaa is distinct from id * 2 + 1")
 
 
@@ -152,10 +140,9 @@ def test_another_new_column_of_its_own_table_is_there_first(changing: Changing, 
 def test_an_alias_is_no_column(changing: Changing, x: tuple[str, ...]) -> None:
     begin(changing, users_and_posts, POSTS)
     user = [fill("u", "id * 3"), fill("n", "(select count(*) from posts)")]
-    write(
-        changing,
+    changing.write_models(
         lambda m: users_and_posts(m, user, [fill("twice", "(select max(u.id) from users u) * 2")]),
-        x,
+        *x,
     )
     there_and_back(changing, "select count(*)::int from posts where twice is distinct from 60")
 
@@ -167,7 +154,7 @@ def test_tables_that_are_made_of_each_other_are_refused(changing: Changing, x: t
     post = [fill("c", "id"), fill("d", "(select max(a) from users)")]
     words = r"rows of posts, users get .* none of the tables .* Take posts\.d out of the model"
     with pytest.raises(CommandError, match=words):
-        write(changing, lambda m: users_and_posts(m, user, post), x)
+        changing.write_models(lambda m: users_and_posts(m, user, post), *x)
 
 
 @X
@@ -182,7 +169,7 @@ def test_a_table_that_begins_empty_is_refused(changing: Changing, sql: str, x: t
     begin(changing, lambda m: table(m, "users", Column("code", Text)), "insert into users values (1, 'CH')")
     words = r"backfill of users\.country reads countries, which is new.*Take users\.country out of the model"
     with pytest.raises(CommandError, match=words):
-        write(changing, after, x)
+        changing.write_models(after, *x)
 
 
 @X
@@ -199,7 +186,7 @@ def test_a_column_that_gets_another_type_is_refused(
     place = "users" if own else "posts"
     words = rf"backfill of {place}\.label reads users\.num, which gets another type .* revision of its own"
     with pytest.raises(CommandError, match=words):
-        write(changing, lambda m: users_and_posts(m, user, [] if own else [new]), x)
+        changing.write_models(lambda m: users_and_posts(m, user, [] if own else [new]), *x)
 
 
 @X
@@ -211,7 +198,7 @@ def test_a_column_that_gets_a_wider_type_is_read(changing: Changing, x: tuple[st
         fill("theirs", "(select num + id from users u where u.id = user_id)"),
     )
     x = (*x, "prove=no")  # as the default isn't the models'
-    write(changing, lambda m: users_and_posts(m, [Column("num", BigInteger), own], [theirs]), x)
+    changing.write_models(lambda m: users_and_posts(m, [Column("num", BigInteger), own], [theirs]), *x)
     changing.upgrade()
     wrong = "posts p join users u on u.id = user_id where theirs <> 7 + u.id or own <> theirs or own is null"
     assert rows(changing.engine.url, f"select count(*)::int from {wrong}") == [(0,)]  # noqa: S608
@@ -223,7 +210,7 @@ def test_what_stands_in_a_view_is_read_too(changing: Changing, x: tuple[str, ...
     with psql(changing.engine.url) as connection:
         connection.execute("create view seen as select id, id * 2 as twice from users")
     sql = "(select twice from seen where seen.id = user_id)"
-    write(changing, lambda m: users_and_posts(m, [fill("n", "id")], [fill("by", sql)]), (*x, "prove=no"))
+    changing.write_models(lambda m: users_and_posts(m, [fill("n", "id")], [fill("by", sql)]), *x, "prove=no")
     changing.upgrade()
     assert rows(changing.engine.url, "select count(*)::int from posts where by <> user_id * 2") == [(0,)]
 
@@ -238,5 +225,5 @@ def test_a_new_function_is_there_first(changing: Changing, x: tuple[str, ...]) -
             also(m, each)
 
     begin(changing, users_and_posts, POSTS)
-    write(changing, after, x)
+    changing.write_models(after, *x)
     there_and_back(changing, "select count(*)::int from posts where by is distinct from 'a' || user_id")
