@@ -56,6 +56,7 @@ class Node(NamedTuple):
 
 
 NOTHING: frozenset[Node] = frozenset()
+NO_DEFAULT = "NULL"  # of a partition that has none, where it is compared with its table's
 
 
 def types_in(needs: Collection[Node]) -> frozenset[Name]:
@@ -124,7 +125,7 @@ class Column:
     @property
     def fills_itself(self) -> bool:
         """Whether a row that is inserted without a value for it gets one."""
-        return bool(self.default or self.generated or self.identity)
+        return self.default not in {None, NO_DEFAULT} or bool(self.generated or self.identity)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from plinth.autogenerate.change.quoting import shown
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
-from plinth.catalog.picture import Catalog, Column, Constraint, Name, Node, Table
+from plinth.catalog.picture import NO_DEFAULT, Catalog, Column, Constraint, Name, Node, Table
 
 # What ALTER TABLE gives the columns of heirs together with the table's.
 _HANDED_ON = (
@@ -116,8 +116,17 @@ def with_inherited(change: Change, name: Name, column: Column) -> Column:
     for parent in set(before.parents) & set(after.parents):
         old, new = (each.tables.get(parent) for each in (change.before, change.after))
         if old is not None and new is not None:
-            column = _handed_on(column, old.column(column.name), new.column(column.name))
+            hand_on = _handed_on if before.partition_bound is None else _handed_on_to_partition
+            column = hand_on(column, old.column(column.name), new.column(column.name))
     return column
+
+
+def _handed_on_to_partition(column: Column, old: Column | None, new: Column | None) -> Column:
+    """Return a partition's column; all but its default isn't compared (`with_partitions_own`)."""
+    if old is None or new is None or column.default != (old.default or NO_DEFAULT):
+        return column
+    given = {each: getattr(new, each) for each in _UNCOMPARED}
+    return replace(column, **given, default=new.default or NO_DEFAULT)
 
 
 def _handed_on(column: Column, old: Column | None, new: Column | None) -> Column:
@@ -139,14 +148,21 @@ def with_heirs(catalog: Catalog, table: Table) -> Catalog:
     catalog = replace(catalog, tables={**catalog.tables, table.name: table})
     if old is not None:
         for heir in list(catalog.tables.values()):
-            # What a partition has from the table that it is one of isn't compared (`own_of_partition`).
-            if table.name in heir.parents and heir.partition_bound is None:
+            if table.name in heir.parents:
                 catalog = with_heirs(catalog, _heir(heir, old, table))
     return catalog
 
 
 def _heir(heir: Table, old: Table, new: Table) -> Table:
     """Return an heir of a table that has become another."""
+    if heir.partition_bound is not None:
+        return replace(
+            heir,
+            columns=tuple(
+                _handed_on_to_partition(each, old.column(each.name), new.column(each.name))
+                for each in heir.columns
+            ),
+        )
     columns = [
         _handed_on(column, old.column(column.name), new.column(column.name))
         for column in heir.columns

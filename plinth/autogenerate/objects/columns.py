@@ -57,7 +57,17 @@ from plinth.autogenerate.objects.values import (
     is_numbered,
     let_number,
 )
-from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Constraint, Name, Node, Table
+from plinth.catalog.picture import (
+    NO_DEFAULT,
+    NOTHING,
+    Catalog,
+    Column,
+    ColumnName,
+    Constraint,
+    Name,
+    Node,
+    Table,
+)
 
 WAITING = "plinth: what it makes queries wait for"  # in a column's `info`
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -164,11 +174,12 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         ):
             yield from _alter(change, after, column, replace(wanted, default=None), forced)
             yield from _alter(change, after, replace(wanted, default=None), wanted, forced)
-        elif wanted is not None and wanted != column:
+        elif wanted is not None:
             if column.named_type in forced.types and column.named_type == wanted.named_type:
                 column = replace(column, default=wanted.default)  # noqa: PLW2901
             column = with_inherited(change, name, column)  # noqa: PLW2901
-            yield from _alter(change, after, column, wanted, forced)
+            if column != wanted:
+                yield from _alter(change, after, column, wanted, forced)
 
 
 def _refuse_published(change: Change, name: Name, column: Column, what: str) -> None:
@@ -400,21 +411,22 @@ def default_op(change: Change, table: Table, column: Column) -> ops.MigrateOpera
     """
     tables = change.after.tables.values()
     if not table.partition_key and not any(table.name in each.parents for each in tables):
-        default = None if column.default is None else server_default(column)
+        default = server_default(column) if column.default not in {None, NO_DEFAULT} else None
         return alter_op(table, column.name, change.after, modify_server_default=default)
     name, sql = literal(sql_name(table.name, change.after)), default_sql(column)
-    verb = "DROP DEFAULT" if sql is None else f"SET DEFAULT {sql}"
+    verb = "DROP DEFAULT" if sql in {None, NO_DEFAULT} else f"SET DEFAULT {sql}"
     change_its = dollar_quoted(f" ALTER COLUMN {quoted(column.name)} {verb}", "change")
     lines = [
         "DECLARE part regclass; BEGIN",
         "    FOREACH part IN ARRAY ARRAY(",
-        f"        WITH RECURSIVE tree AS (SELECT {name}::regclass::oid AS id",
-        "            UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id),",
-        "        defaults AS (SELECT id, (SELECT pg_get_expr(adbin, adrelid)",
-        "            FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum",
-        f"            WHERE adrelid = id AND attname = {literal(column.name)}) AS said FROM tree)",
-        "        SELECT id FROM defaults WHERE said IS NOT DISTINCT FROM",
-        f"            (SELECT said FROM defaults WHERE id = {name}::regclass))",  # noqa: S608 - quoted names
+        "        WITH RECURSIVE its AS NOT MATERIALIZED (",
+        "            SELECT attrelid AS id, pg_get_expr(adbin, adrelid) AS said FROM pg_attribute",
+        "            LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum",
+        f"            WHERE attname = {literal(column.name)}),",
+        f"        same AS (SELECT * FROM its WHERE id = {name}::regclass",  # noqa: S608 - quoted names
+        "            UNION SELECT its.* FROM same JOIN pg_inherits ON inhparent = same.id",
+        "            JOIN its ON its.id = inhrelid AND its.said IS NOT DISTINCT FROM same.said)",
+        "        SELECT id FROM same)",
         "    LOOP",
         "        EXECUTE 'ALTER TABLE ONLY ' || part ||",
         f"            {change_its};",
@@ -619,7 +631,7 @@ def _eased_column(way: Way, table: Name, standing: Table, after: Column) -> Colu
         return before
     if before is not None:
         # NULL allowed or refused: in revisions of their own, for the way back has to look at all rows.
-        return replace(with_what_fills_it(before, after), not_null=before.not_null)
+        return replace(with_what_fills_it(handed_on, after), not_null=before.not_null)
     if after.generated == "v":  # one that refuses NULL would be looked at while nobody can use the table
         return replace(after, not_null=False)
     if is_filled(way.change, table, after):

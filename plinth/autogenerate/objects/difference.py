@@ -50,12 +50,15 @@ def _steps(change: Change) -> Iterator[Step]:
 
 
 def _touched(change: Change, forced: Forced) -> Iterator[Name]:
-    """Yield the standing tables that change, or have something that does."""
+    """Yield the standing tables that change, have something that does, or inherit from one that changes."""
     moved = {node.name.table for node in forced.anew if isinstance(node.name, ColumnName)}
     moved |= {place.table for place in forced.retyped}
     for name, table in change.before.tables.items():
         wanted = change.after.tables.get(name)
         if wanted is not None and (name in moved or (wanted is not table and wanted != table)):
+            moved.add(name)
+    for name in change.before.tables.keys() & change.after.tables.keys():
+        if name in moved or not moved.isdisjoint(heirs.ancestors(name, change.after)):
             yield name
 
 

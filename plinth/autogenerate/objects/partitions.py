@@ -15,7 +15,7 @@ from plinth.autogenerate.change.steps import SqlOp
 from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects.constraints import add_not_valid, drop_op, validate
 from plinth.autogenerate.objects.foreign_keys import refers_to
-from plinth.catalog.picture import Catalog, Column, Constraint, Node, Table
+from plinth.catalog.picture import NO_DEFAULT, Catalog, Column, Constraint, Node, Table
 
 
 def is_same_partition(before: Table, after: Table) -> bool:
@@ -41,7 +41,7 @@ def own_of_partition(table: Table, parent: Table) -> Table:
             if getattr(column, name) != getattr(above, name)
         }
         if column.default is None and above.default is not None and not above.generated:
-            given["default"] = "NULL"
+            given["default"] = NO_DEFAULT
         return Column(column.name, "", comment=column.comment, **given)
 
     own_constraints = (each for each in table.constraints.values() if each.is_local and each.type != "n")
@@ -62,7 +62,6 @@ def with_partitions_own(before: Catalog, after: Catalog) -> tuple[Catalog, Catal
         known = before.tables[name].column_nodes & after.tables[name].column_nodes
         own = [_own(table, catalog, known) for catalog, table in pair]
         changed = {each.name for each in own[0].columns if each.default != own[1][each.name].default}
-        # One that goes makes place for the table's, which isn't none.
         there[name], wanted[name] = (
             _with_defaults(each, changed, table) for each, (_, table) in zip(own, pair, strict=True)
         )
@@ -78,7 +77,7 @@ def _own(table: Table, catalog: Catalog, known: Collection[Node]) -> Table:
 def _with_defaults(own: Table, names: Collection[str], table: Table) -> Table:
     """Return what is a partition's own, and the defaults of some columns whosever they are."""
     columns = (
-        replace(each, default=table[each.name].default, words=table[each.name].words)
+        replace(each, default=table[each.name].default or NO_DEFAULT, words=table[each.name].words)
         if each.name in names
         else each
         for each in own.columns

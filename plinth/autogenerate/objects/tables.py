@@ -54,17 +54,19 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Name
 
 
 def as_they_change(kept: Sequence[Name], change: Change) -> list[Name]:
-    """Return standing tables in the order in which they change: those first that become logged or unlogged.
+    """Return standing tables in the order in which they change: those first that others inherit from.
 
-    What refers to a table becomes unlogged before it, and logged after it: PostgreSQL refuses keys of logged
-    tables to unlogged ones (documentation, CREATE TABLE).
+    Before all others of these come those that become logged or unlogged. What refers to a table becomes
+    unlogged before it, and logged after it: PostgreSQL refuses keys of logged tables to unlogged ones
+    (documentation, CREATE TABLE).
     """
     before, after = change.before.tables, change.after.tables
     moved = [name for name in kept if before[name].persistence != after[name].persistence]
     ordered = in_order(moved, change.after)
     unlogged = [name for name in reversed(ordered) if after[name].persistence == "u"]
     logged = [name for name in ordered if name not in unlogged]
-    return [*unlogged, *logged, *(name for name in kept if name not in moved)]
+    found = [*unlogged, *logged, *(name for name in kept if name not in moved)]
+    return sorted(found, key=lambda name: len(ancestors(name, change.after)))
 
 
 def create_steps(change: Change) -> Iterator[Step]:

@@ -8,7 +8,7 @@ that (`stages`).
 
 from collections.abc import Sequence
 
-from plinth.autogenerate.change.heirs import ancestors, refuse_numbers
+from plinth.autogenerate.change.heirs import refuse_numbers
 from plinth.autogenerate.change.stages import Stage, go_on
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.change.way import Part, Way
@@ -59,8 +59,7 @@ def sequence(change: Change) -> list[Part]:
     """
     way = _begun(change)
     kept = [name for name in sorted(change.before.tables) if name in change.after.tables]
-    standing = sorted(as_they_change(kept, change), key=lambda name: len(ancestors(name, change.after)))
-    go_on(way, STAGES, standing)
+    go_on(way, STAGES, as_they_change(kept, change))
     return way.parts
 
 

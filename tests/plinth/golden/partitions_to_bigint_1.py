@@ -129,13 +129,14 @@ def upgrade() -> None:
         """
         DO $$ DECLARE part regclass; BEGIN
             FOREACH part IN ARRAY ARRAY(
-                WITH RECURSIVE tree AS (SELECT 'views'::regclass::oid AS id
-                    UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id),
-                defaults AS (SELECT id, (SELECT pg_get_expr(adbin, adrelid)
-                    FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
-                    WHERE adrelid = id AND attname = 'post_id') AS said FROM tree)
-                SELECT id FROM defaults WHERE said IS NOT DISTINCT FROM
-                    (SELECT said FROM defaults WHERE id = 'views'::regclass))
+                WITH RECURSIVE its AS NOT MATERIALIZED (
+                    SELECT attrelid AS id, pg_get_expr(adbin, adrelid) AS said FROM pg_attribute
+                    LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+                    WHERE attname = 'post_id'),
+                same AS (SELECT * FROM its WHERE id = 'views'::regclass
+                    UNION SELECT its.* FROM same JOIN pg_inherits ON inhparent = same.id
+                    JOIN its ON its.id = inhrelid AND its.said IS NOT DISTINCT FROM same.said)
+                SELECT id FROM same)
             LOOP
                 EXECUTE 'ALTER TABLE ONLY ' || part ||
                     $change$ ALTER COLUMN post_id DROP DEFAULT$change$;
@@ -320,13 +321,14 @@ def downgrade() -> None:
         """
         DO $$ DECLARE part regclass; BEGIN
             FOREACH part IN ARRAY ARRAY(
-                WITH RECURSIVE tree AS (SELECT 'views'::regclass::oid AS id
-                    UNION SELECT inhrelid FROM pg_inherits, tree WHERE inhparent = id),
-                defaults AS (SELECT id, (SELECT pg_get_expr(adbin, adrelid)
-                    FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
-                    WHERE adrelid = id AND attname = 'post_id') AS said FROM tree)
-                SELECT id FROM defaults WHERE said IS NOT DISTINCT FROM
-                    (SELECT said FROM defaults WHERE id = 'views'::regclass))
+                WITH RECURSIVE its AS NOT MATERIALIZED (
+                    SELECT attrelid AS id, pg_get_expr(adbin, adrelid) AS said FROM pg_attribute
+                    LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+                    WHERE attname = 'post_id'),
+                same AS (SELECT * FROM its WHERE id = 'views'::regclass
+                    UNION SELECT its.* FROM same JOIN pg_inherits ON inhparent = same.id
+                    JOIN its ON its.id = inhrelid AND its.said IS NOT DISTINCT FROM same.said)
+                SELECT id FROM same)
             LOOP
                 EXECUTE 'ALTER TABLE ONLY ' || part ||
                     $change$ ALTER COLUMN post_id DROP DEFAULT$change$;

@@ -69,11 +69,11 @@ def required(**info: str) -> Part:
     return lambda: Column("n", Integer, nullable=False, info=info)
 
 
-def _inherited(*columns: str) -> Models:
+def _inherited(*columns: str, default: str | None = "1") -> Models:
     """Return models of a table with a default, and of an heir, if it says anything of a column."""
 
     def made(m: MetaData) -> None:
-        table = t(m, Column("n", Integer, server_default="1"))
+        table = t(m, Column("n", Integer, server_default=default))
         for column in columns:
             also(table, "create table heir () inherits (t)")
             also(table, f"alter table heir alter {column.replace('n ', 'n set ', 1)}")
@@ -187,6 +187,27 @@ KINDS = [
     *both("default_of_all", places(), places(n=lambda: Column("n", Integer, server_default="5"))),
     Kind("heir.new_with_a_default_of_its_own", _inherited(), _inherited("n default 3")),
     Kind("heir.new_without_default", _inherited(), _inherited("n default null")),
+    *both(
+        "default_that_stays_its_own",
+        _inherited("n default 1"),
+        _inherited("n default 1", default="2"),
+        rows=(),
+        checks=(),
+    ),
+    *both(
+        "none_where_its_table_gets_one",
+        _inherited("n default null", default=None),
+        _inherited("n default null"),
+        rows=(),
+        checks=(),
+    ),
+    *both(
+        "none_any_more_where_its_table_gets_another",
+        _inherited("n default 1"),
+        _inherited("n default null", default="2"),
+        rows=(),
+        checks=(),
+    ),
     Kind(
         "heir.rename_column_of_all",
         places(),

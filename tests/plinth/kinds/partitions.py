@@ -425,6 +425,24 @@ KINDS = [
         orders(n=of_default_1, partitions=(OWN_DEFAULT.replace("set default 3", "drop default"),)),
         orders(n=lambda: Column("n", Integer, server_default="2")),
     ),
+    *both(
+        "none_where_all_others_get_one",
+        orders(),
+        orders(n=of_default_1, partitions=(OWN_DEFAULT.replace("set default 3", "drop default"),)),
+    ),
+    *both(
+        "default_that_stays_its_own",
+        orders(n=of_default_1),
+        orders(
+            n=lambda: Column("n", Integer, server_default="2"),
+            partitions=(OWN_DEFAULT.replace("set default 3", "set default 1"),),
+        ),
+    ),
+    *both(
+        "default_where_no_other_has_one",
+        orders(n=of_default_1),
+        orders(partitions=(OWN_DEFAULT.replace("set default 3", "set default 1"),)),
+    ),
     Kind("partition.odd_names_get_all_that_is_built", _odd(), _odd(*ON_ODD), rows=ODD_ROWS),
     Kind("partition.odd_names_get_another_type", _odd(*ON_ODD), _odd(*ON_ODD, n=BigInteger), rows=ODD_ROWS),
     Kind("partition.default_under_dollars_in_names", _dollars("1"), _dollars("$$ $change$")),
