@@ -31,7 +31,7 @@ from plinth.autogenerate.objects.enums import add_values_used
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove, shown_differences
-from plinth.autogenerate.waiting import waiting
+from plinth.autogenerate.waiting import waits
 from plinth.autogenerate.write.cautions import cautions, moves
 from plinth.autogenerate.write.files import File, files
 from plinth.autogenerate.write.rendering import as_ours
@@ -270,11 +270,11 @@ def _tell(
         is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
-    done = [op for each in directives for op in each.upgrade_ops_list[-1].ops] if is_online else []
     for sentence in (*moves(change), *referring.cautions(change), *(cautions(change) if is_online else ())):
         log.warning(sentence)
-    found = [waiting(op, change.before) for op in leaves(done)]
-    for each in filter(None, dict.fromkeys(found)):
+    written = [each.upgrade_ops_list[-1].ops for each in directives] if is_online else []
+    found = [each for operations in written for each in waits(operations, change.before)]
+    for each in dict.fromkeys(found):
         log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
     config = context.config
     if config is not None:

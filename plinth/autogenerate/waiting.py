@@ -1,8 +1,10 @@
 """What of a revision makes queries wait, as far as its operations tell."""
 
+from collections.abc import Iterable, Iterator
+
 from alembic.operations import ops
 
-from plinth.autogenerate.change.steps import SqlOp, Waiting
+from plinth.autogenerate.change.steps import AutocommitOp, SqlOp, Waiting, leaves
 from plinth.autogenerate.objects.columns import WAITING
 from plinth.autogenerate.objects.constraints import RULES
 from plinth.catalog.picture import Catalog, Name
@@ -16,13 +18,29 @@ _TAKEN_OVER = (
 )
 
 
-def waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
-    """Return what an operation makes queries wait for; nobody waits for a table that wasn't there.
+def waits(operations: Iterable[ops.MigrateOperation], before: Catalog) -> Iterator[Waiting]:
+    """Yield what operations make queries wait for.
 
     Args:
-        op: of a revision for a busy database.
+        operations: of a revision for a busy database, in their order.
         before: the schema before it.
     """
+    locked: set[Name | None] = set()  # in this transaction
+    for op in operations:
+        is_outside = isinstance(op, AutocommitOp)
+        if is_outside:
+            locked.clear()
+        for each in leaves([op]):
+            found, name = _waiting(each, before), _table(each, before)
+            is_read = found is not None and found.only_where_locked
+            if found and (not is_read or name in locked):
+                yield found
+            if not is_outside and not is_read:
+                locked.add(name)
+
+
+def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
+    """Return what an operation makes queries wait for; nobody waits for a table that wasn't there."""
     found, name = op.waiting if isinstance(op, SqlOp) else _of_native(op), _table(op, before)
     table = before.tables.get(name) if name else None
     if (name and table is None) or (table and table.partition_key and isinstance(op, _TAKEN_OVER)):

@@ -19,10 +19,12 @@ class Waiting:
     Args:
         why: a sentence, without the point at its end.
         rule: the lint's about it.
+        only_where_locked: the operation locks nobody out, but what comes before it in a transaction may.
     """
 
     why: str
     rule: str
+    only_where_locked: bool = False
 
 
 class SqlOp(ops.ExecuteSQLOp):

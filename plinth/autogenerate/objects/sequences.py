@@ -114,7 +114,9 @@ def continue_sequence(change: Change, sequence: Sequence, table: Table, column: 
         f"SELECT setval({literal(name)}, {value}) FROM {sql_name(table.name, change.after)} "  # noqa: S608
         f"HAVING {value} {reaches} (SELECT last_value FROM {name})",
         table=table.name,
-        waiting=None if (column.name,) in firsts else Waiting(f"{why}: no index begins with it", "blocks"),
+        waiting=None
+        if (column.name,) in firsts
+        else Waiting(f"{why}: no index begins with it", "blocks", only_where_locked=True),
     )
 
 
