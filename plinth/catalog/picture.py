@@ -552,6 +552,11 @@ class Other:
         return f"{kind} {self.name.replace(' on ', ' ON ', 1) if on_table else self.name}"
 
     @property
+    def view(self) -> Name | None:
+        """The name of a view, which queries lock as they lock tables; None for anything else."""
+        return Name(self.schema, self.bare) if self.kind == "view" and self.schema else None
+
+    @property
     def uses(self) -> frozenset[ColumnName]:
         """The columns of tables that it stands on."""
         columns = (node.name for node in self.needs if node.kind == "column")

@@ -1,5 +1,6 @@
 """How the parts of a change are cut into transactions."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,7 @@ from alembic.operations import ops
 from plinth.autogenerate.change.steps import AutocommitOp, CommentOp, SqlOp
 from plinth.autogenerate.change.way import Outside, Part
 from plinth.autogenerate.write.files import files
-from plinth.catalog.picture import Catalog, Name
+from plinth.catalog.picture import Catalog, Name, Other
 
 STANDING = Catalog("public", 180000, tables=cast("Any", {Name("public", table): None for table in "abc"}))
 
@@ -69,3 +70,11 @@ def test_a_view_that_goes_is_locked_before_tables_as_queries_lock_it(summary: st
         "ADD",
         *(of if summary else of[:1]),
     ]
+
+
+def test_a_view_that_is_replaced_is_locked_before_tables_too_or_alone() -> None:
+    standing = replace(STANDING, others={("view", "s.v"): Other("view", "s.v", "", "s", bare="v")})
+    view: list[ops.MigrateOperation] = [SqlOp("CREATE OR REPLACE VIEW s.v …", None, Name("s", "v"))]
+    for parts, expected in (([add("a", "p"), view], ["p", ["…"]]), ([view, add("a", "p")], ["…", "p"])):
+        (found,) = files([Part(each, []) for each in parts], standing)
+        assert shape(list(found.up)) == expected

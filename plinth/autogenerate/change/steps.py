@@ -33,7 +33,7 @@ class SqlOp(ops.ExecuteSQLOp):
     Args:
         sql: one statement, as psql takes it.
         summary: what it does, for the revision's message; None when it only helps another operation.
-        table: the table that it is about, if any.
+        table: the table that it is about, or the view that it replaces, if any.
         note: a comment above it in the revision's file, if any.
         waiting: what it makes queries wait for.
     """

@@ -220,7 +220,7 @@ def _make(change: Change, old: Other | None, new: Other, *, is_remade: bool) -> 
     create = (FillOp if is_filled else SqlOp)(
         sql,
         f"create {new.kind} {new.bare}",
-        new.table,
+        new.view if old and new.view else new.table,
         waiting=Waiting(why, "blocks") if is_filled and is_remade else None,
     )
     about = None

@@ -59,7 +59,7 @@ def files(
     """
     found, plainly = [], oldest_server >= NAMED_NOT_NULL
     if in_one:
-        standing = replace(standing, tables={})
+        standing = replace(standing, tables={}, others={})
     for is_after in (False, True):
         own = [part for part in parts if part.is_after == is_after]
         if own:
@@ -103,8 +103,11 @@ class _Block:
             return self.is_outside and other.is_outside
         if any(isinstance(op, FillOp) for op in other.ops) and _tables(self.ops, standing.default_schema):
             return False
-        tables = _tables([*self.ops, *other.ops], standing.default_schema)
-        return len(tables & standing.tables.keys()) <= 1
+        mine, theirs = (_tables(each.ops, standing.default_schema) for each in (self, other))
+        views = {each.view for each in standing.others.values() if each.view}
+        if theirs & views and mine & {*views, *standing.tables} - theirs:
+            return False  # queries lock a view before its tables
+        return len((mine | theirs) & standing.tables.keys()) <= 1
 
     @property
     def is_single(self) -> bool:
