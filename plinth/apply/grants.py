@@ -20,7 +20,7 @@ from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.listening import listening
 from plinth.server_errors import words
-from plinth.sql_text import Lexed, lexed, parts
+from plinth.sql_text import Lexed, lexed, parts, plain
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ def _give(
 def _has_made_way(place: Place, now: Place) -> bool:
     """Whether a column has left its name to one that takes its place."""
     (table, column), (its_table, called) = place, now
-    return bool(column) and table == its_table and ending(column, called) == "old"
+    return bool(column) and table == its_table and ending(plain(column), plain(called)) == "old"
 
 
 def _name(place: Place) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ from psycopg.sql import Identifier
 from sqlalchemy import Connection
 
 from plinth import checksum
-from plinth.apply.left_values import values_said
+from plinth.apply.left_values import LeftValueError, values_left, values_to_come
 from plinth.apply.points import Interrupted, PointError, driver_session, erase, go_back, note_back, shown
-from plinth.apply.renamed import TAKEN, ways_back
+from plinth.apply.renamed import TAKEN, origins, ways_back
 from plinth.apply.resuming import ways
 from plinth.apply.said import Said
 from plinth.apply.scope import KINDS, Scope, bare, reached
@@ -126,12 +126,19 @@ class _Planner:
 
     def __init__(self, context: MigrationContext, connection: Connection, found: Interrupted) -> None:
         source = context.script and checksum.read(context.script.get_revision(found.revision).path)
-        self._texts = [*strings(checksum.tree_of(source) if source else None)]
+        tree = checksum.tree_of(source) if source else None
+        self._texts = [each.replace("\\:", ":") for each in strings(tree)]  # as `text()` has them
         self._casts = read_casts(connection)
         self._found = found
 
     def _said(self, before: Catalog, after: Catalog) -> Mapping[ColumnName, str]:
-        return values_said(self._texts, before, after, is_upgrade=self._found.direction == "up")
+        found, default = self._found, after.default_schema
+        if found.direction == "down":
+            return values_to_come(self._texts, before, after)
+        try:
+            return values_left(self._texts, origins(found.statements, default), before, after)
+        except LeftValueError as error:
+            raise self._impossible(str(error)) from error
 
     def plan(self, before: Catalog, after: Catalog) -> list[Operations]:
         """Return the transactions of a way.
@@ -144,10 +151,13 @@ class _Planner:
         try:
             return [part.up for part in sequence(change)]
         except Refusal as error:
-            raise PointError(
-                f"What revision {self._found.revision} has done can't be taken back: {error.message} "
-                f"Or go on: {ways(self._found)[0]}"
-            ) from error
+            raise self._impossible(error.message) from error
+
+    def _impossible(self, why: str) -> PointError:
+        return PointError(
+            f"What revision {self._found.revision} has done can't be taken back: {why} "
+            f"Or go on: {ways(self._found)[0]}"
+        )
 
     def turns(self, ours: Catalog, goal: Catalog) -> list[Catalog]:
         """Return where the way leads in turn: first to what is there without what is new on changed columns.

@@ -21,6 +21,7 @@ from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.listening import listening
+from plinth.settings import LONGEST_NAME
 from plinth.sql_text import Lexed, lexed, parts, plain
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ class _Transaction:
                     self._looks.carry(_filled(_GRANTED, table, aside, old))
                 self._exchanged.append((table, aside, new))
                 self._is_exchange = True
-            elif ending(old, new):
+            elif ending(plain(old), plain(new)):
                 self._note(Gone.identity(table, old))
             self._left[*parts(table), plain(old)] = new
         elif found := statement.matches(f"{_ALTER} drop [column] [if exists] <column>"):
@@ -396,10 +397,18 @@ def _heirs(table: str) -> tuple[str, str]:
 
 def _is_exchange(column: str, left: str, taker: str) -> bool:
     """Whether a column takes the place of another one: two that swap their names don't."""
-    return {ending(column, left), ending(column, taker)} == {"old", "new"}
+    return {ending(plain(column), plain(each)) for each in (left, taker)} == {"old", "new"}
 
 
 def ending(column: str, called: str) -> str | None:
-    """Return which of the columns that take turns under a name one is, "old" or "new" (`online.exchange`)."""
-    found = re.fullmatch(r'"?(.+)_(old|new)(?:_\d+)?"?', called)
-    return found[2] if found and column.strip('"').startswith(found[1]) else None
+    """Return which of the columns that take turns under a name one is, "old" or "new" (`online.exchange`).
+
+    Args:
+        column: the name, as the catalog has it.
+        called: what the one is called; of a long name the end is cut off for it (`temporary_name`).
+    """
+    found = re.fullmatch(r"(.+)(_(old|new)(?:_\d+)?)", called, re.DOTALL)
+    if found is None:
+        return None
+    base, end, turn = found.groups()
+    return turn if base == column.encode()[: LONGEST_NAME - len(end)].decode(errors="ignore") else None

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from psycopg.sql import Identifier
 
 from plinth.apply.left_columns import ending
+from plinth.apply.renamed import Origins
 from plinth.autogenerate.change.casts import without_length
 from plinth.catalog import Catalog, Name
 from plinth.catalog.picture import Column, ColumnName
+from plinth.errors import PlinthError
 from plinth.sql_text import lexed, parts, plain
 
 _FUNCTION = "create function <name>() returns trigger ... as <body>"
@@ -28,6 +30,10 @@ _KEEPS = re.compile(
     rf"\(SELECT (?P<value>.+?){_ROW};.* RETURN NEW; END\s*",
     re.DOTALL,
 )
+
+
+class LeftValueError(PlinthError):
+    """The values of a column that gets its type back can't be made as the revision makes them."""
 
 
 @dataclass(frozen=True)
@@ -46,38 +52,69 @@ class _Kept:
     value: str
     missing: str | None
 
-    def expression(self, column: Column, now: Catalog, *, is_upgrade: bool) -> str | None:
-        """Return the expression for a column's values, if this one takes turns with it."""
-        there = now.tables[self.table].column(column.name)
-        if there is None or there.type == column.type:
-            return None
-        end = ending(column.name, self.column)
-        if not is_upgrade:
-            return self.value if end == "new" and self.missing is None else None
-        if end != "old" or self.missing is None or not now.tables[self.table].column(self.column):
-            return None
-        value = f"({self.value})::{column.type if column.named_type else without_length(column.type)}"
-        return f"CASE WHEN {self.missing} THEN {value} ELSE {Identifier(self.column).as_string()} END"
 
-
-def values_said(
-    strings: Iterable[str], now: Catalog, goal: Catalog, *, is_upgrade: bool
-) -> Mapping[ColumnName, str]:
-    """Return expressions for the values of columns that get their type back, where the revision has them.
+def values_to_come(strings: Iterable[str], now: Catalog, goal: Catalog) -> Mapping[ColumnName, str]:
+    """Return expressions for the values of columns that get the new type again, where the revision has them.
 
     Args:
-        strings: of the revision's file.
-        now: what is there.
+        strings: of the revision's file, as SQL.
+        now: what is there, its way back interrupted.
+        goal: what was there before that.
+    """
+    return {
+        ColumnName(kept.table, column.name): kept.value
+        for kept in _kept(strings, goal.default_schema)
+        for column in _retyped(kept.table, now, goal)
+        if kept.missing is None and ending(column.name, kept.column) == "new"
+    }
+
+
+def values_left(
+    strings: Iterable[str], origins: Origins, now: Catalog, goal: Catalog
+) -> Mapping[ColumnName, str]:
+    """Return expressions for the values of columns that get their old type back, where the revision has them.
+
+    Args:
+        strings: of the revision's file, as SQL.
+        origins: what was called otherwise before it.
+        now: what is there, its way up interrupted.
         goal: what was there before.
-        is_upgrade: the way up is taken back; else the way down.
+
+    Raises:
+        LeftValueError: they name columns that have been renamed as well.
     """
     found: dict[ColumnName, str] = {}
     for kept in _kept(strings, goal.default_schema):
-        if kept.table in now.tables and kept.table in goal.tables:
-            for column in goal.tables[kept.table].columns:
-                if expression := kept.expression(column, now, is_upgrade=is_upgrade):
-                    found[ColumnName(kept.table, column.name)] = expression
+        table = origins.of_table(kept.table)
+        table = table if table in goal.tables else kept.table
+        called = origins.of_columns(table) if table in now.tables else {}
+        for column in _retyped(table, now, goal) if kept.missing is not None else ():
+            turn = ending(column.name, kept.column)
+            if called.get(kept.column, column.name if turn == "old" else None) != column.name:
+                continue
+            words = lexed(f"{kept.missing} {kept.value}")
+            there = {each.name for each in now.tables[table].columns}
+            if turn != "old" or any(words.names(each) for each in called.keys() - there):
+                raise LeftValueError(
+                    f"the values of {table}.{column.name} come from what the revision says of it, by names "
+                    "of columns that it has renamed as well."
+                )
+            if kept.column in there:
+                value = f"({kept.value})::{column.type if column.named_type else without_length(column.type)}"
+                left = Identifier(kept.column).as_string()
+                found[ColumnName(table, column.name)] = (
+                    f"CASE WHEN {kept.missing} THEN {value} ELSE {left} END"
+                )
     return found
+
+
+def _retyped(name: Name, now: Catalog, goal: Catalog) -> list[Column]:
+    """Return the columns of a table, as they should be, that have another type now."""
+    there, wanted = now.tables.get(name), goal.tables.get(name)
+    if there is None or wanted is None:
+        return []
+    pairs = [(each, there.column(each.name)) for each in wanted.columns]
+    return [each for each, found in pairs if found is not None and found.type != each.type]
 
 
 def _kept(strings: Iterable[str], default_schema: str) -> Iterable[_Kept]:

@@ -77,6 +77,34 @@ def ways_back(statements: Iterable[str], before: Catalog, now: Catalog) -> list[
     ]
 
 
+@dataclass(frozen=True)
+class Origins:
+    """What tables and columns were called before a revision's statements."""
+
+    _names: Mapping[_Key, _Key]
+
+    def of_table(self, name: Name) -> Name:
+        """Return what a table was called; its name if none has been renamed to that."""
+        _, _, found = self._names.get(("relation", None, name), ("relation", None, name))
+        return found if isinstance(found, Name) else name
+
+    def of_columns(self, table: Name) -> dict[str, str]:
+        """Return what columns were called, by the names of now, of a table by its name of then."""
+        return {
+            str(now): str(then)
+            for (kind, holder, now), (_, _, then) in self._names.items()
+            if (kind, holder) == ("column", table)
+        }
+
+
+def origins(statements: Iterable[str], default: str) -> Origins:
+    """Return what was called otherwise before statements."""
+    names: dict[_Key, _Key] = {}
+    for _ in _renames(statements, names, default):
+        pass
+    return Origins(names)
+
+
 def renames_of(statements: Iterable[str], default: str) -> Iterator[tuple[str, str]]:
     """Yield the names that tables, indexes and the like had, and those that they got, without schemas."""
     for each in _renames(statements, {}, default):

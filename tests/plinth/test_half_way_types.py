@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import Column, Engine, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 
+from plinth.apply.left_columns import ending
 from tests.plinth.history import History, do, psql, rows
 from tests.plinth.judge import difference, dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION
@@ -109,6 +110,100 @@ def test_a_way_back_that_is_taken_back_makes_the_values_as_the_revision_does(
     command.upgrade(config, "head")
     kept = [{key: value for key, value in row.items() if not key.endswith("_old")} for (row,) in values]
     assert rows(url, VALUES) == [(row,) for row in kept]
+
+
+def prices(
+    metadata: MetaData,
+    kind: type[sa.Integer | sa.BigInteger],
+    table: str = "a",
+    price: str = "price",
+    **said: str,
+) -> None:
+    """Put a table into models whose columns have names that begin alike, and words of their own."""
+    columns: list[Column[Any]] = [Column(price, kind, info=said), Column(f"{price}_usd", kind)]
+    sa.Table(table, metadata, Column("id", sa.Integer, primary_key=True), *columns, Column("mark", sa.Text))
+
+
+TIMES_100 = {"using": "price * 100", "using_back": "price / 100"}
+FILL_PRICES = (
+    "create table pass_on (); insert into a (price, price_usd, mark) values (1, 7, ':b'), (2, null, '100%')"
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "called", "expected"),
+    [
+        ("price", "price_old", "old"),
+        ("price", "price_new_2", "new"),
+        ("price_usd", "price_old", None),
+        ('5"', '5"_old', "old"),
+        ("x" * 63, f"{'x' * 59}_old", "old"),
+        ("x" * 59, f"{'x' * 58}_old", None),
+        ("é" * 31, f"{'é' * 29}_old", "old"),
+    ],
+)
+def test_columns_that_take_turns_are_known_by_their_whole_name(
+    column: str, called: str, expected: str | None
+) -> None:
+    assert ending(column, called) == expected
+
+
+@pytest.mark.parametrize("is_renamed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_each_column_gets_the_values_that_were_kept_for_it(
+    project: Project, empty_engine: Engine, is_renamed: bool
+) -> None:
+    url, table = empty_engine.url, "b" if is_renamed else "a"
+    before, after = (
+        MetaData(naming_convention=NAMING_CONVENTION),
+        MetaData(naming_convention=NAMING_CONVENTION),
+    )
+    prices(before, sa.Integer)
+    prices(after, sa.BigInteger, table, **TIMES_100)
+    mark = {"using": "case mark when ':b' then 1 else 2 end"}
+    mark["using_back"] = "case mark when 1 then ':b' else '100%' end"
+    after.tables[table].c.mark.type, after.tables[table].c.mark.info = sa.Integer(), mark
+    if is_renamed:
+        after.tables[table].info["renamed_from"] = "a"
+    history = begun(project, empty_engine, before, FILL_PRICES)
+    config = history.config(empty_engine)
+    there, values = dump(url), rows(url, VALUES)
+    first, *_ = write(history, empty_engine, after)
+    stop_at_the_end(history, first, "up")
+    with pytest.raises(CommandError):
+        command.upgrade(config, first)
+    do(url, f"insert into {table} (price, price_usd, mark) values (300, 9, 1)")  # noqa: S608 - a constant
+    command.downgrade(config, "-1")
+    assert difference(there, dump(url)) == ""
+    assert rows(url, VALUES) == [*values, ({"id": 3, "price": 3, "price_usd": 9, "mark": ":b"},)]
+
+
+def test_values_whose_columns_were_renamed_as_well_are_not_guessed(
+    project: Project, empty_engine: Engine
+) -> None:
+    url = empty_engine.url
+    before, after = (
+        MetaData(naming_convention=NAMING_CONVENTION),
+        MetaData(naming_convention=NAMING_CONVENTION),
+    )
+    prices(before, sa.Integer)
+    prices(
+        after, sa.BigInteger, price="cost", renamed_from="price", using="cost * 100", using_back="cost / 100"
+    )
+    after.tables["a"].c.cost_usd.info["renamed_from"] = "price_usd"
+    history = begun(project, empty_engine, before, FILL_PRICES)
+    config = history.config(empty_engine)
+    first, *_ = write(history, empty_engine, after)
+    stop_at_the_end(history, first, "up")
+    with pytest.raises(CommandError):
+        command.upgrade(config, first)
+    values = rows(url, VALUES)
+    with pytest.raises(
+        CommandError, match=r"the values of public\.a\.price come from what the revision says"
+    ):
+        command.downgrade(config, "-1")
+    assert rows(url, VALUES) == values
+    do(url, "insert into pass_on default values")
+    command.upgrade(config, "head")
 
 
 def referring(is_after: bool) -> MetaData:
