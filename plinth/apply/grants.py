@@ -117,8 +117,7 @@ class Grants:
                 return
             text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
             if not self._is_known and any(each.has("drop | rename") for each in text.executed):
-                self._before = _granted(driver_session(conn)) | self._before
-                self._is_known = True
+                self._look(driver_session(conn))
             for each in text.statements:
                 if _does(each, "revoke"):  # the revision says itself who may use what it names
                     for place in self._named(driver_session(conn), each):
@@ -144,6 +143,14 @@ class Grants:
             (connection, "rollback", forget),
         ):
             yield
+
+    def _look(self, session: "psycopg.Connection[Any]") -> None:
+        """See what is granted now; what isn't there any more, or is made anew just now, had what it had."""
+        now = _granted(session, {name for name, column in self._before if column})
+        for place, was in self._before.items():
+            if place not in now or now[place].identity != was.identity:
+                now[place] = was
+        self._before, self._is_known = now, True
 
     def _named(self, session: "psycopg.Connection[Any]", statement: Lexed) -> list[Place]:
         """Return what a statement names: by its schema, or as the first of its name on the search path."""

@@ -13,6 +13,7 @@ from alembic import command
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.engine import URL
 
+from plinth.listening import listening
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
@@ -351,3 +352,35 @@ def test_what_is_revoked_of_a_table_with_a_percent_sign_stays_revoked(
     assert rows(empty_engine.url, f"select has_table_privilege('{reader}', '\"50%\"', 'select')") == [
         (False,)
     ]
+
+
+def test_what_is_granted_and_revoked_meanwhile_counts(
+    two: History, empty_engine: Engine, empty_url: URL, roles: tuple[str, str]
+) -> None:
+    """Somebody says who may use a view between two transactions that make it anew."""
+    old, new = roles
+    do(
+        empty_url,
+        f"create view v as select 1 as n; grant select on v, t_a to {old}; grant select (id) on t_b to {old}",
+    )
+    anew = """
+op.execute("drop view v; create view v as select {} as n")
+op.execute("alter table t_b rename id to id_old; alter table t_b add id int")
+op.execute("alter table t_b drop id_old")
+"""
+    between = "with op.get_context().autocommit_block():\n    op.execute('select /* between */')"
+    two.add("c", "b", anew.format(2) + between + anew.format(3))
+
+    def meanwhile(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "between" in statement:
+            do(
+                empty_url,
+                f"revoke all on v from {old}; grant select on v to {new}; revoke all (id) on t_b from {old}",
+            )
+
+    with listening((Engine, "before_cursor_execute", meanwhile)):
+        command.upgrade(two.config(empty_engine), "head")
+    may = "select has_table_privilege({0}, 'v', 'select'), has_column_privilege({0}, 't_b', 'id', 'select')"
+    assert rows(empty_url, may.format(f"'{old}'")) == [(False, False)]
+    assert rows(empty_url, may.format(f"'{new}'")) == [(True, False)]
+    assert rows(empty_url, "select n from v") == [(3,)]
