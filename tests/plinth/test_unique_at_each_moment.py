@@ -41,6 +41,12 @@ def columns(**options: str) -> list[SchemaItem]:
     return [Column(each, Integer, **said.get(options.get(each, ""), {"nullable": False})) for each in "ab"]
 
 
+def text(length: int, *more: SchemaItem, unique: bool = False, index: bool = False) -> list[SchemaItem]:
+    """Return a column a of a length, and further items."""
+    text = Column("a", sa.String(length), unique=unique, index=index)
+    return [number(), text, Column("b", Integer), *more]
+
+
 def number() -> Column[int]:
     return Column("id", Integer, primary_key=True)
 
@@ -119,6 +125,19 @@ CASES = {
     "another name of a column that is filled": Case(
         tags(lambda: [number(), *columns(a="null"), UniqueConstraint("a", "b", name="one")]),
         tags(lambda: [number(), *columns(a="filled"), UniqueConstraint("a", "b", name="two")]),
+        ("a,b",),
+    ),
+    "an index, and a longer type": Case(
+        tags(lambda: text(10, unique=True)), tags(lambda: text(20, unique=True, index=True)), ("a",)
+    ),
+    "another name, and a longer type": Case(
+        tags(lambda: text(10, UniqueConstraint("a", name="one"))),
+        tags(lambda: text(20, UniqueConstraint("a", name="two"))),
+        ("a",),
+    ),
+    "more columns, and a longer type": Case(
+        tags(lambda: text(10, UniqueConstraint("a", name="one"), UniqueConstraint("a", "b", name="two"))),
+        tags(lambda: text(20, UniqueConstraint("a", "b", name="one"))),
         ("a,b",),
     ),
     "fewer columns": Case(

@@ -214,10 +214,12 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     shaken = way.forced.of(way.forced.parts("constraint") | way.forced.parts("index"), name) | _reread(
         way, name
     )
+    outlasts = not _is_written_anew(way, name)  # what has an expression or a predicate counts as such
     own: list[Constraint] = []
     for each in table.constraints.values():
         is_moved = each.name in standing and each.type not in {"n", "f"}
-        is_kept = constraints.is_kept(each, wanted.constraints.get(each.name))
+        stays = outlasts and each.type in {"p", "u"}  # until what replaces it is there
+        is_kept = stays or constraints.is_kept(each, wanted.constraints.get(each.name))
         if not is_moved or (each.name not in shaken and is_kept):
             own.append(each)
         elif again := _again(way, catalog, table, each):
@@ -225,7 +227,8 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     left: list[Index] = []
     for index in table.indexes.values():
         new = wanted.indexes.get(index.name)
-        if index.name not in standing or (index.name not in shaken and indexes.is_kept(index, new)):
+        is_kept = outlasts or indexes.is_kept(index, new)
+        if index.name not in standing or (index.name not in shaken and is_kept):
             left.append(index)
         elif new and new.unique and index.unique and _has(table, wanted, new.columns):
             left.append(new)  # nothing may slip in meanwhile
