@@ -32,7 +32,7 @@ from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove, shown_differences
 from plinth.autogenerate.waiting import waits
-from plinth.autogenerate.write.cautions import cautions, moves
+from plinth.autogenerate.write.cautions import cautions, moves, stale
 from plinth.autogenerate.write.files import File, files
 from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, differences
@@ -270,7 +270,12 @@ def _tell(
         is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
-    for sentence in (*moves(change), *referring.cautions(change), *(cautions(change) if is_online else ())):
+    for sentence in (
+        *moves(change),
+        *stale(change),
+        *referring.cautions(change),
+        *(cautions(change) if is_online else ()),
+    ):
         log.warning(sentence)
     written = [each.upgrade_ops_list[-1].ops for each in directives] if is_online else []
     found = [each for operations in written for each in waits(operations, change.before)]

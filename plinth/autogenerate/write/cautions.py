@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from plinth.autogenerate.change.quoting import shown
+from plinth.autogenerate.change.quoting import shown, sql_name
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.objects.columns import is_retyped
 from plinth.autogenerate.objects.foreign_keys import refers_to
-from plinth.autogenerate.objects.others import loses_columns
-from plinth.catalog.picture import Catalog, Column, ColumnName, Other, Table
+from plinth.autogenerate.objects.others import is_replaced, loses_columns
+from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Other, Table
 
 _NAME = re.compile(r'"(?:[^"]|"")*"|\S+')  # of a view's column; its type follows
 
@@ -58,6 +58,55 @@ def moves(change: Change) -> Iterator[str]:
     """Yield what seems to move to another table, whose rows nobody writes, or which have no value there."""
     for old, table in _pairs(change):
         yield from _moved(change, old, table)
+
+
+_COMPUTES = {"function", "text search configuration", "text search dictionary"}
+
+
+def stale(change: Change) -> Iterator[str]:
+    """Yield what keeps values that a function, or a text search configuration, computes otherwise by now.
+
+    PostgreSQL computes what an index or a stored column has, and what a check allows, but once.
+    """
+    changed = {
+        old.node: old.name
+        for key, old in change.before.others.items()
+        if old.kind in _COMPUTES
+        and (new := change.after.others.get(key))
+        and (old.definition, old.details) != (new.definition, new.details)
+        and not is_replaced(old, new, change)  # what stands on one that is made anew is made anew, too
+    }
+    for each in change.before.others.values():  # a configuration stands on dictionaries
+        if each.kind in _COMPUTES and (used := each.needs & changed.keys()):
+            changed.setdefault(each.node, changed[min(used)])
+    for before, after in _pairs(change) if changed else ():
+        table = shown(after.name, change.after)
+        kept = [
+            (each.needs, f"index {each.name} is built anew ({_reindex(before, each, change.after)})")
+            for each in before.indexes.values()
+            if after.indexes.get(each.name) == each
+        ]
+        kept += [
+            (each.needs | each.default_needs, f"column {table}.{each.name} is written (UPDATE it in batches)")
+            for each in before.columns
+            if each.generated == "s" and after.column(each.name) == each
+        ]
+        kept += [
+            (each.needs, f"rows are looked at for {each.name} of {table} (drop it, and add it again)")
+            for each in before.constraints.values()
+            if each.type in {"c", "x"} and after.constraints.get(each.name) == each
+        ]
+        for needs, what in kept:
+            if used := needs & changed.keys():
+                yield (
+                    f"{changed[min(used)]} changes, and what it has computed stays until {what}. If it "
+                    "computes otherwise, write that behind it, in this revision and in its downgrade."
+                )
+
+
+def _reindex(table: Table, index: Index, catalog: Catalog) -> str:
+    name = sql_name(Name(table.name.schema, index.name), catalog)
+    return f"REINDEX INDEX CONCURRENTLY {name}, in an autocommit_block()"
 
 
 def _pairs(change: Change) -> list[tuple[Table, Table]]:

@@ -4,13 +4,26 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from alembic import command
-from sqlalchemy import Column, ForeignKey, Identity, Integer, MetaData, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects import postgresql
 
 from plinth.plan.planning import plan
 from tests.plinth.field.changing import Changing
 from tests.plinth.history import psql
-from tests.plinth.kinds.kind import also
+from tests.plinth.kinds.kind import also, first
 
 Models = Callable[[MetaData], object]
 
@@ -206,6 +219,40 @@ SAID: dict[str, tuple[Models, Models, str]] = {
         "The new table c has what t loses (town), and begins empty.",
     ),
 }
+
+
+def computed(how: str) -> Models:
+    """Return a table with an index, a stored column and a check by a function."""
+
+    def models(m: MetaData) -> None:
+        stored = Column("g", Text, Computed("norm(n)", persisted=True))
+        check = CheckConstraint("norm(n) <> 'no'", name="allowed")
+        table = Table("t", m, Column("id", Integer, primary_key=True), Column("n", Text), stored)
+        table.append_constraint(check)
+        Index("by_norm", text("norm(n)"), _table=table)
+        first(m, f"create function norm(text) returns text immutable language sql as 'select {how}($1)'")
+
+    return models
+
+
+@pytest.mark.parametrize("is_other", [True, False])
+def test_what_a_function_has_computed_is_named_when_it_changes(
+    changing: Changing, caplog: pytest.LogCaptureFixture, *, is_other: bool
+) -> None:
+    for models in (computed("lower"), computed("upper" if is_other else "lower")):
+        config = changing.config()
+        config.attributes["target_metadata"] = metadata(models)
+        caplog.clear()
+        command.revision(config, "change the shop", autogenerate=True)
+        command.upgrade(config, "head")
+    for what in (
+        "until index by_norm is built anew (REINDEX INDEX CONCURRENTLY by_norm, in an autocommit_block())",
+        "until column t.g is written",
+        "until rows are looked at for allowed of t",
+    ):
+        assert (
+            f"public.norm(text) changes, and what it has computed stays {what}" in caplog.text
+        ) is is_other
 
 
 @pytest.mark.parametrize("what", SAID)
