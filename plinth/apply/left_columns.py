@@ -8,7 +8,7 @@ kept beside another one of another name, and goes (`keep_old`). What `--sql` pri
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -16,11 +16,12 @@ import psycopg
 from psycopg.sql import SQL, Literal
 from sqlalchemy import Connection
 
-from plinth.apply.made_anew import FILLS, Gone
+from plinth.apply.made_anew import FILLS, IS_SAID, MARK, Gone
 from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
 from plinth.listening import listening
+from plinth.server_errors import words
 from plinth.settings import LONGEST_NAME
 from plinth.sql_text import Lexed, lexed, parts, plain
 
@@ -32,6 +33,7 @@ _LOST = (
     "no revision knows of it, and it would go, as the view is made anew. Drop it, run the same command "
     "again, and make it anew then."
 )
+_CANT = "can't have this any more"
 _ALTER = "alter table [if exists] [only] <table>"
 _KEPT = "_kept"  # behind the names of triggers: `online.kept_names`
 # The table with its partitions, in each of which the columns are.
@@ -239,15 +241,23 @@ class _AtOnce:
         now = dict(self._rows(gone.said()))
         if not always and FILLS not in {*had, *now}:
             return
+        marks = {mark: name for mark, name in now.items() if name and mark.startswith(MARK)}
         for about, statement in sorted(had.items()):
-            if about in now:
+            if about in now or statement == IS_SAID:
                 continue
             if statement is None:
-                raise LeftColumnError(f"{about}: {_LOST}")
+                raise LeftColumnError(f"{_named(about, marks)}: {_LOST}")
             if statement:
+                self._say(gone, _named(statement, marks))
+            else:
+                log.warning("%s is made anew, and had this: %s", gone.name, _named(about, marks))
+
+    def _say(self, gone: Gone, statement: str) -> None:
+        try:
+            with self.session.transaction():  # a savepoint
                 self._execute(statement)
-            elif about != FILLS:
-                log.warning("%s is made anew, and had this: %s", gone.name, about)
+        except (psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
+            log.warning("%s is made anew, and %s (%s): %s", gone.name, _CANT, words(error), statement)
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.session.execute(query.encode(codec(self.session))).fetchall()
@@ -285,20 +295,32 @@ class _Printed:
 
     def put_back(self, gone: Gone, *, always: bool) -> None:
         setting = self._noted.setdefault(gone, _literal(f"plinth.had_{len(self._noted)}"))
-        fills, said = _literal(FILLS), gone.said(with_privileges=True)
+        fills, name, said = _literal(FILLS), _literal(gone.name), gone.said(with_privileges=True)
         self._do(
-            f"DECLARE had jsonb := current_setting({setting}); has text[]; its text; found text; BEGIN",
-            f"    SELECT coalesce(array_agg(about), '{{}}') INTO has FROM ({said}) it (about);",  # noqa: S608
+            f"DECLARE had jsonb := current_setting({setting}); has jsonb;",
+            "    its text; found text; a_mark text; a_name text;",
+            "BEGIN",
+            "    SELECT coalesce(jsonb_object_agg(about, said), '{}') INTO has",
+            f"    FROM ({said}) it (about, said);",
             f"    IF NOT EXISTS ({gone.here()})",
-            *(() if always else (f"        OR had -> {fills} IS NULL AND {fills} <> ALL (has)",)),
+            *(() if always else (f"        OR had -> {fills} IS NULL AND has -> {fills} IS NULL",)),
             "    THEN RETURN; END IF;",
             "    FOR its, found IN SELECT * FROM jsonb_each_text(had) ORDER BY 1 LOOP",
-            f"        CONTINUE WHEN its = ANY (has) OR its = {fills};",
+            f"        CONTINUE WHEN has ? its OR found = {_literal(IS_SAID)};",
+            "        FOR a_mark, a_name IN SELECT * FROM jsonb_each_text(has)",
+            f"            WHERE starts_with(key, {_literal(MARK)})",
+            "        LOOP",
+            "            its := replace(its, a_mark, a_name); found := replace(found, a_mark, a_name);",
+            "        END LOOP;",
             "        IF found IS NULL THEN",
             f"            RAISE '%: %', its, {_literal(_LOST)} USING ERRCODE = '55000';",
             "        ELSIF found = '' THEN",
-            f"            RAISE WARNING '% is made anew, and had this: %', {_literal(gone.name)}, its;",
-            "        ELSE EXECUTE found; END IF;",
+            f"            RAISE WARNING '% is made anew, and had this: %', {name}, its;",
+            "        ELSE BEGIN EXECUTE found;",
+            "        EXCEPTION WHEN syntax_error_or_access_rule_violation OR feature_not_supported THEN",
+            "            RAISE WARNING '% is made anew, and % (%): %',",
+            f"                {name}, {_literal(_CANT)}, SQLERRM, found;",
+            "        END; END IF;",
             "    END LOOP;",
         )
 
@@ -369,6 +391,12 @@ def _block(*lines: str) -> str:
 def _filled(query: str, table: str, left: str, taker: str = "", *, goes: bool = False) -> str:
     names = {"table": table, "left": plain(left), "taker": plain(taker), "goes": goes}
     return SQL(query).format(**{name: Literal(each) for name, each in names.items()}).as_string()
+
+
+def _named(text: str, marks: Mapping[str, str]) -> str:
+    for mark, name in marks.items():
+        text = text.replace(mark, name)
+    return text
 
 
 def _literal(text: str) -> str:

@@ -12,19 +12,34 @@ from psycopg.sql import SQL, Literal
 from plinth.sql_text import Lexed, parts
 
 _ALTER = "alter table [if exists] [only] <on>"
-# How it is dropped, and which object it is. A constraint has an index, and a column's identity a sequence.
-_RELATION = "select 'pg_class'::regclass, to_regclass({name})::oid"
+# How it is dropped, and which object it is, with its partitions' own. A constraint has an index, and a
+# column's identity a sequence.
+_RELATION = """
+    select 'pg_class'::regclass, to_regclass({name})::oid
+    union select 'pg_class'::regclass, relid::oid from pg_partition_tree(to_regclass({name}))
+    """
 _KINDS = {
     "drop index [if exists] <name>": _RELATION,
     "drop [materialized] view [if exists] <name>": _RELATION,
     f"{_ALTER} drop constraint [if exists] <name>": """
-        select k.tableoid, k.oid from pg_constraint k
-        where conrelid = to_regclass({on}) and conname = {bare}
-        union all select 'pg_class'::regclass, conindid from pg_constraint
-        where conrelid = to_regclass({on}) and conname = {bare} and contype in ('p', 'u', 'x')
+        with recursive tables as (
+            select to_regclass({on})::oid id
+            union select relid from pg_partition_tree(to_regclass({on}))),
+        found as (
+            select k.tableoid, k.oid, conindid, contype from pg_constraint k
+            where conrelid = to_regclass({on}) and conname = {bare}
+            union select k.tableoid, k.oid, k.conindid, k.contype
+            from found f join pg_constraint k on conrelid in (select id from tables)
+            and conrelid <> to_regclass({on})
+            and (conparentid = f.oid or conname = {bare} and k.contype = 'c' and coninhcount > 0))
+        select tableoid, oid from found
+        union select 'pg_class'::regclass, conindid from found where contype in ('p', 'u', 'x')
         """,
     "drop trigger [if exists] <name> on <on>": """
-        select tableoid, oid from pg_trigger where tgrelid = to_regclass({on}) and tgname = {bare}
+        with recursive found as (
+            select tableoid, oid from pg_trigger where tgrelid = to_regclass({on}) and tgname = {bare}
+            union select t.tableoid, t.oid from found f join pg_trigger t on tgparentid = f.oid)
+        select tableoid, oid from found
         """,
     "drop policy [if exists] <name> on <on>": """
         select tableoid, oid from pg_policy where polrelid = to_regclass({on}) and polname = {bare}
@@ -42,56 +57,82 @@ _IDENTITY = """
     """
 # In the condition of a trigger that doesn't fire as long as columns are filled (`objects.triggers`).
 FILLS = "plinth.fills"
-# The subject, and the statement about it: empty, if it is only told; none, if nothing may be lost of it.
+MARK, IS_SAID = "<", "-"
+# The subject, and the statement about it: empty, if it is only told; none, if nothing may be lost of it; a
+# dash, if it only matters that it is said. What may have another name when it is there again stands in both
+# by its kind and table (`<index of …>`), with its name as a row of its own.
 _SAID = """
     with own (class, id) as ({which}),
+    its as (
+        select class, id, identity, quote_ident(name) name, format('<%s of %s>', kind, place) mark, kind
+        from own left join pg_class c on class = 'pg_class'::regclass and c.oid = id
+        left join pg_index x on class = 'pg_class'::regclass and indexrelid = id
+        left join pg_constraint k on (class, id) = (k.tableoid, k.oid)
+        left join pg_trigger t on (class, id) = (t.tableoid, t.oid), lateral (
+            select case when indexrelid is not null then 'index' when k.oid is not null then 'constraint'
+                   when t.oid is not null then 'trigger' end kind,
+                   coalesce(relname, conname, tgname) name,
+                   coalesce(indrelid, conrelid, tgrelid)::regclass place,
+                   (pg_identify_object(class, id, 0)).identity
+        ) it
+    ),
+    marked as (
+        select class, id, mark, name, case when kind = 'index' then left(identity, -length(name)) || mark
+               when kind <> '' then mark || substr(identity, length(name) + 1) end shown
+        from its
+    ),
     relations as (
         select c.*, case relkind when 'v' then 'VIEW' when 'm' then 'MATERIALIZED VIEW'
-               when 'S' then 'SEQUENCE' else 'INDEX' end kind
-        from own join pg_class c on c.oid = id where class = 'pg_class'::regclass
+               when 'S' then 'SEQUENCE' else 'INDEX' end kind,
+               coalesce(shown, c.oid::regclass::text) shown, mark
+        from marked join pg_class c on c.oid = id where class = 'pg_class'::regclass
     )
-    select about, about || ' IS ' || quote_literal(content)
-    from own, lateral (
+    select mark, name from marked where shown is not null
+    union all select about, about || ' IS ' || quote_literal(content)
+    from marked, lateral (
         select 'COMMENT', objsubid, description from pg_description where (classoid, objoid) = (class, id)
         union all select 'SECURITY LABEL FOR ' || quote_ident(provider), objsubid, label from pg_seclabel
         where (classoid, objoid) = (class, id)
     ) it (saying, part, content), pg_identify_object(class, id, part) i, concat(
         saying, ' ON ', regexp_replace(i.type, '^(table|view|materialized view) (?=co)| object$', ''), ' ',
-        i.identity
+        coalesce(shown, i.identity)
     ) about
-    union all select 'options of ' || oid::regclass,
-        format('ALTER %s %s SET (%s)', kind, oid::regclass, array_to_string(reloptions, ', '))
-    from relations where reloptions is not null
-    union all select format('statistics of %s.%s', r.oid::regclass, attname),
-        format('ALTER %s %s ALTER %s SET STATISTICS %s', kind, r.oid::regclass,
+    union all select format('option %s of %s', named, shown),
+        format('ALTER %s %s SET (%s = %L)', kind, shown, named, substr(option, strpos(option, '=') + 1))
+    from relations, unnest(reloptions) option, split_part(option, '=', 1) named
+    union all select format('statistics of %s.%s', shown, attname),
+        format('ALTER %s %s ALTER %s SET STATISTICS %s', kind, shown,
                case kind when 'INDEX' then attnum::text else quote_ident(attname) end, attstattarget)
     from relations r join pg_attribute a on attrelid = r.oid where coalesce(attstattarget, -1) >= 0
-    union all select format('default of %s.%I', r.oid::regclass, attname),
-        format('ALTER VIEW %s ALTER %I SET DEFAULT %s', r.oid::regclass, attname, pg_get_expr(adbin, adrelid))
+    union all select format('default of %s.%I', shown, attname),
+        format('ALTER VIEW %s ALTER %I SET DEFAULT %s', shown, attname, pg_get_expr(adbin, adrelid))
     from relations r join pg_attribute on attrelid = r.oid
     join pg_attrdef on adrelid = attrelid and adnum = attnum
-    union all select format(about, indrelid::regclass, ''),
-        format('ALTER TABLE ' || about, indrelid::regclass, format('%I', relname))
-    from relations r join pg_index on indexrelid = r.oid, lateral (values
-        (case when indisreplident then '%s REPLICA IDENTITY USING INDEX %s' end),
-        (case when indisclustered then '%s CLUSTER ON %s' end)) it (about) where about is not null
-    union all select format('the tablespace of %s, %s', r.oid::regclass, spcname), ''
+    union all select format('%s %s', t.oid::regclass, about),
+        case when is_so then format('ALTER TABLE %s %s %s', t.oid::regclass, about, mark) else '-' end
+    from relations r join pg_index i on indexrelid = r.oid join pg_class t on t.oid = indrelid, lateral (
+        select 'REPLICA IDENTITY USING INDEX', indisreplident, t.relreplident <> 'i' or exists (
+            select from pg_index o where o.indrelid = t.oid and o.indisreplident)
+        union all select 'CLUSTER ON', indisclustered, exists (
+            select from pg_index o where o.indrelid = t.oid and o.indisclustered)
+    ) it (about, is_so, is_said) where is_said
+    union all select format('the tablespace of %s, %s', shown, spcname), ''
     from relations r join pg_tablespace s on s.oid = reltablespace
-    union all select format('index %s on %s', indexrelid::regclass, r.oid::regclass), ''
+    union all select format('index %s on %s', indexrelid::regclass, shown), ''
     from relations r join pg_index on indrelid = r.oid
-    union all select format('trigger %I on view %s', tgname, r.oid::regclass), null
+    union all select format('trigger %I on view %s', tgname, shown), null
     from relations r join pg_trigger on tgrelid = r.oid
-    union all select format('rule %I on view %s', rulename, r.oid::regclass), null
+    union all select format('rule %I on view %s', rulename, shown), null
     from relations r join pg_rewrite on ev_class = r.oid where rulename <> '_RETURN'
     union all select format('statistics of %I', stxname),
         format('ALTER STATISTICS %I.%I SET STATISTICS %s', nspname, stxname, stxstattarget)
     from own join pg_statistic_ext s on (class, id) = (s.tableoid, s.oid)
     join pg_namespace n on n.oid = stxnamespace where coalesce(stxstattarget, -1) >= 0
-    union all select format('state of %I', tgname), format('ALTER TABLE %s %s TRIGGER %I', tgrelid::regclass,
-        case tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end,
-        tgname)
-    from own join pg_trigger t on (class, id) = (t.tableoid, t.oid) where tgenabled <> 'O'
-    union all select {fills}, '' from own join pg_trigger t on (class, id) = (t.tableoid, t.oid)
+    union all select format('state of %s', shown), format(
+        'ALTER TABLE ONLY %s %s TRIGGER %s', tgrelid::regclass,
+        case tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end, mark)
+    from marked join pg_trigger t on (class, id) = (t.tableoid, t.oid) where tgenabled <> 'O'
+    union all select {fills}, '-' from own join pg_trigger t on (class, id) = (t.tableoid, t.oid)
     where strpos(pg_get_triggerdef(t.oid), {fills}) > 0
     """
 _GRANTED = """

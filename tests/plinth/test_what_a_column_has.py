@@ -183,6 +183,40 @@ def test_what_a_revision_takes_away_is_gone(project: Project, empty_engine: Engi
     assert rows(url, asked) == [(False, True, "by hand")]
 
 
+def optioned(kind: type[sa.types.TypeEngine[int]], *columns: str) -> MetaData:
+    """Return a table with an index and a view, each with an option, the view with further columns."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    index = sa.Index("ix", "n", postgresql_with={"fillfactor": 70})
+    sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", kind), index)
+    selected = ", ".join(["id", "n", *columns])
+    also(metadata, f"create view v with (security_barrier = true) as select {selected} from t")
+    return metadata
+
+
+@pytest.mark.parametrize("printed", [False, True])
+def test_an_option_beside_known_ones_stays_and_a_comment_on_what_goes_is_named(
+    project: Project,
+    empty_engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    printed: bool,
+) -> None:
+    url = empty_engine.url
+    history = begun(project, empty_engine, optioned(sa.Integer, "1 as gone"), "insert into t (n) values (1)")
+    write(history, empty_engine, optioned(sa.BigInteger))
+    do(url, "alter view v set (check_option = local); alter index ix set (deduplicate_items = off)")
+    do(url, "comment on column v.n is 'by hand'; comment on column v.gone is 'by hand'")
+    go(history, empty_engine, "head", printed=printed)
+    asked = "select relname, reloptions from pg_class where relname in ('ix', 'v') order by 1"
+    assert rows(url, asked) == [
+        ("ix", ["fillfactor=70", "deduplicate_items=off"]),
+        ("v", ["security_barrier=true", "check_option=local"]),
+    ]
+    assert rows(url, "select col_description('v'::regclass, 2)") == [("by hand",)]
+    assert "column public.v.gone IS 'by hand'" in (capfd.readouterr().err if printed else caplog.text)
+
+
 @pytest.mark.parametrize(
     ("made", "named"),
     [
