@@ -1,10 +1,11 @@
 """What of a revision makes queries wait, as far as its operations tell."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from alembic.operations import ops
 
-from plinth.autogenerate.change.steps import AutocommitOp, SqlOp, Waiting, leaves
+from plinth.autogenerate.change.quoting import sql_name
+from plinth.autogenerate.change.steps import AutocommitOp, EachPartitionOp, SqlOp, Waiting, leaves
 from plinth.autogenerate.objects.columns import WAITING
 from plinth.autogenerate.objects.constraints import RULES
 from plinth.catalog.picture import Catalog, Name
@@ -26,12 +27,15 @@ def waits(operations: Iterable[ops.MigrateOperation], before: Catalog) -> Iterat
         before: the schema before it.
     """
     locked: set[Name | None] = set()  # in this transaction
+    prepared: set[object] = set()  # tables whose partitions have by then what they take over
     for op in operations:
         is_outside = isinstance(op, AutocommitOp)
         if is_outside:
             locked.clear()
         for each in leaves([op]):
-            found, name = _waiting(each, before), _table(each, before)
+            if isinstance(each, EachPartitionOp):
+                prepared.add(each.given["table"])
+            found, name = _waiting(each, before, prepared), _table(each, before)
             is_read = found is not None and found.only_where_locked
             if found and (not is_read or name in locked):
                 yield found
@@ -39,13 +43,14 @@ def waits(operations: Iterable[ops.MigrateOperation], before: Catalog) -> Iterat
                 locked.add(name)
 
 
-def _waiting(op: ops.MigrateOperation, before: Catalog) -> Waiting | None:
+def _waiting(op: ops.MigrateOperation, before: Catalog, prepared: Collection[object]) -> Waiting | None:
     """Return what an operation makes queries wait for; nobody waits for a table that wasn't there."""
     found, name = op.waiting if isinstance(op, SqlOp) else _of_native(op), _table(op, before)
     table = before.tables.get(name) if name else None
-    if (name and table is None) or (table and table.partition_key and isinstance(op, _TAKEN_OVER)):
-        return None
-    return found
+    if name is None:
+        return found
+    is_taken_over = isinstance(op, _TAKEN_OVER) and sql_name(name, before) in prepared
+    return None if table is None or is_taken_over else found
 
 
 def _of_native(op: ops.MigrateOperation) -> Waiting | None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint
 
 from plinth.autogenerate.change.refusals import Refusal
+from tests.plinth.each_moment import seen_at_each_moment
 from tests.plinth.history import do, rows
 from tests.plinth.interruptions import take_back
 from tests.plinth.judge import dump
@@ -83,6 +84,18 @@ def test_an_application_notices_nothing(project: Project, empty_engine: Engine) 
     assert dump(url) == before
     kept = f"select count(*) from bookings where id <= {ROWS}"
     assert rows(url, f"select ({kept}), count(*) from guests") == [(ROWS, ROWS)]
+
+
+def test_one_that_changes_holds_until_the_other_one_does(project: Project, empty_engine: Engine) -> None:
+    before = models(alone())
+    history = begun(project, empty_engine, before, FILL)
+    after = models(alone(where=sa.text("id > 0")))
+    more = sa.Column("guests", sa.Integer, nullable=False, info={"backfill": "1"})  # of what isn't in it
+    after.tables["bookings"].append_column(more)
+    write(history, empty_engine, after)
+    held = "select count(*) from pg_constraint where contype = 'x' and conrelid = 'bookings'::regclass"
+    for found in seen_at_each_moment(history, empty_engine, 1, held):
+        assert found == [(1,)]
 
 
 def test_rows_that_violate_it_stop_the_upgrade_with_their_values(

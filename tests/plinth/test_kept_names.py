@@ -252,6 +252,11 @@ KEPT = {"info": {"renamed_from": "name", "keep_old": True}}
             {"type_": sa.String(50), "server_default": "x"},
             "its default changes too",
         ),
+        (
+            {"type_": sa.Text},
+            {"type_": sa.Text, "nullable": False, "info": {**KEPT["info"], "backfill": "'x'"}},
+            "it becomes required too",
+        ),
         ({"type_": sa.Text, **DRAWN}, {"type_": sa.Text, **DRAWN}, "its default is another one each time"),
         ({"type_": sa.Text, "unique": True}, {"type_": sa.Text, "unique": True}, "it is a key"),
         ({"type_": SAID}, {"type_": SAID}, "its type is a domain with a default"),

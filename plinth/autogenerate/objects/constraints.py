@@ -43,7 +43,8 @@ from plinth.autogenerate.change.steps import (
 from plinth.autogenerate.change.way import Operations, Outside, Way
 from plinth.autogenerate.objects import indexes
 from plinth.autogenerate.objects.indexes import build, build_for_key, is_in_the_way, refuses_values
-from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Table
+from plinth.autogenerate.objects.values import becoming_required
+from plinth.catalog.picture import Catalog, ColumnName, Constraint, Index, Name, Node, Table
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 # What lint says of those that build an index, or read all rows, while nobody can use the table.
@@ -624,10 +625,12 @@ def waits(constraint: Constraint, wanted: Constraint | None) -> bool:
 def _stays_until_then(way: Way, name: Name, constraint: Constraint) -> bool:
     """Whether an exclusion constraint holds until a new table, which has another one, takes the place.
 
-    Not where rows get values meanwhile.
+    Not where rows get values in its columns meanwhile.
     """
     place = ColumnName(name, constraint.name)
-    is_filled = any(each.table == name for each in way.change.backfills)
+    filled = {Node("column", ColumnName(name, each.name)) for each in becoming_required(way, name)}
+    columns = {Node("column", ColumnName(name, each)) for each in constraint.columns}
+    is_filled = not filled.isdisjoint(constraint.needs | columns)
     return place in way.excluded - way.forced.parts("constraint") and not is_filled
 
 

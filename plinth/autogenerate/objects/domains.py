@@ -84,16 +84,27 @@ def refuse_in_arrays(before: Catalog, after: Catalog, name: Name) -> None:
     Raises:
         Refusal: an array holds some.
     """
-    for table, column in columns_of(name, before):
-        kept = after.column(table.name, column.name)
-        if kept and column.type.endswith("[]") and kept.named_type == name:
-            place = f"{shown(table.name, before)}.{column.name}"
-            refuse(
-                "array of a domain",
-                f"Domain {shown(name, before)} changes, and column {place} is an array of it, in which "
-                "PostgreSQL can't look at the values. Give the column a domain of another name, with the "
-                f"new rule: ARRAY(DOMAIN('{name.name}_2', …)).",
-            )
+    for each in _made_of(name, before):
+        for table, column in columns_of(each, before):
+            kept = after.column(table.name, column.name)
+            if kept and column.type.endswith("[]") and kept.named_type == each:
+                place = f"{shown(table.name, before)}.{column.name}"
+                what = "it" if each == name else f"{shown(each, before)}, which is made of it"
+                refuse(
+                    "array of a domain",
+                    f"Domain {shown(name, before)} changes, and column {place} is an array of {what}, in "
+                    "which PostgreSQL can't look at the values. Give the column a domain of another name, "
+                    f"with the new rule: ARRAY(DOMAIN('{each.name}_2', …)).",
+                )
+
+
+def _made_of(name: Name, catalog: Catalog) -> list[Name]:
+    """Return a domain, and those that are made of it."""
+    found = [name]
+    for each in catalog.domains.values():
+        if each.base == name:
+            found += _made_of(each.name, catalog)
+    return found
 
 
 def _alter(change: Change, before: Domain, after: Domain, forced: set[str]) -> Iterator[Step]:

@@ -62,10 +62,13 @@ def refuse_kept_name(what: str, old: str, why: str) -> None:
 def _objections(way: Way, place: ColumnName, name: str) -> Iterator[str]:
     before, after = (each.tables[place.table] for each in (way.before, way.change.after))
     old, new = before[name], after[place.column]
-    if old.type != new.type:
-        yield f"its type changes too ({old.type} to {new.type}): do that in a revision of its own"
-    if old.default != new.default:
-        yield "its default changes too: do that in a revision of its own"
+    for changes, what in (
+        (old.type != new.type, f"its type changes too ({old.type} to {new.type})"),
+        (old.default != new.default, "its default changes too"),
+        (new.not_null and not old.not_null, "it becomes required too"),
+    ):
+        if changes:
+            yield f"{what}: do that in a revision of its own"
     if any(each.generated or each.identity or each.sequence for each in (old, new)):
         yield "it is generated, an identity or serial column"
     if new.has_volatile_default:
@@ -192,8 +195,15 @@ class _Pair:
         self.new = way.change.after.tables[self.name][place.column]
         self._before = way.before
         self._after = way.change.after
-        function = Name(self.name.schema, made_name(self.name.name, old, "kept"))
-        self._trigger = KeepingTrigger(function, self.name)
+        names = [made_name(self.name.name, old, "kept")]
+        names += [
+            made_name(self.name.name, other, "kept")
+            for its, other in way.change.kept_names.items()
+            if its.table == self.name and other != old
+        ]
+        # Those of other columns change neither of the two.
+        self._later = [each for each in names if each.encode() > names[0].encode()]
+        self._trigger = KeepingTrigger(Name(self.name.schema, names[0]), self.name)
 
     def add(self, column: str, catalog: Catalog) -> list[ops.MigrateOperation]:
         """Return what adds one of the two; with its default for rows to come, and no value in those there."""
@@ -241,7 +251,8 @@ class _Pair:
     def stop(self, catalog: Catalog) -> Operations:
         """Return what drops the trigger, before one of the two goes."""
         old, new = quoted(self.old.name), quoted(self.new.name)
-        stop = self._trigger.stop((old, new), _differ(old, new), f"{new} = {old}", catalog)
+        differ, mend = _differ(old, new), f"{new} = {old}"
+        stop = self._trigger.stop((old, new), differ, mend, catalog, self._later)
         return [lock([self.name], catalog), stop_at_rows_past([stop]), *self._trigger.drop(catalog)]
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN
+from sqlalchemy.types import UserDefinedType
 
-from tests.plinth.kinds.kind import Kind, Models, check, kept, nothing, t
+from tests.plinth.kinds.kind import Kind, Models, check, first, kept, nothing, t
 
 ROWS = ("insert into t (n) values (5)",)
 
@@ -71,6 +72,20 @@ ZERO = {"base": BigInteger, "check": None, "default": text("0")}
 
 def in_array(check: str, name: str = "e") -> Models:
     return lambda m: t(m, Column("d", ARRAY(DOMAIN(name, Text, check=check))))
+
+
+def over_in_array(check: str) -> Models:
+    """Return models of an array of a domain that is made of another one, which has a check."""
+
+    class Below(UserDefinedType[str]):
+        def get_col_spec(self, **_: object) -> str:
+            return "below"
+
+    def made(m: MetaData) -> None:
+        first(m, f"create domain below as text check ({check})")
+        t(m, Column("d", ARRAY(DOMAIN("top", Below()))))
+
+    return made
 
 
 KINDS = [
@@ -182,6 +197,13 @@ KINDS = [
         in_array("VALUE <> 'b'"),
         rows=("insert into t (d) values ('{x}')",),
         refusal=r"t\.d is an array of it.*another name",
+    ),
+    Kind(
+        "domain.in_array_of_one_that_is_made_of_it",
+        over_in_array("VALUE <> 'a'"),
+        over_in_array("VALUE <> 'b'"),
+        rows=("insert into t (d) values ('{c}')",),
+        refusal=r"t\.d is an array of top, which is made of it",
     ),
     Kind(
         "domain.in_array_another",
