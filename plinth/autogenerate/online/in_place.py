@@ -18,6 +18,8 @@ from plinth.autogenerate.objects.not_null import loosen
 from plinth.autogenerate.online.swaps import spare
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Table
 
+_MADE_AT_ONCE = {"view", "trigger", "policy", "rule"}
+
 
 def change_in_place(way: Way) -> None:
     """Go on by the transactions in which columns change in place; the rest of the way starts from there.
@@ -64,7 +66,9 @@ def _is_tied(way: Way, name: Name) -> bool:
     if way.has_relatives(name):
         return True
     places = {ColumnName(name, column) for column in columns}
-    if any(each.uses & places for each in way.before.others.values()):
+    fallen = {each.kind for each in way.before.others.values() if each.uses & places}
+    fallen |= {node.kind for node in way.forced.anew if node.kind == "materialized view"}  # on such a view
+    if fallen and (not fallen <= _MADE_AT_ONCE or _is_written_anew(way, name)):
         return True
     for column in columns:
         old, new = before[column], after[column]

@@ -22,7 +22,35 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql as pg
 
-from tests.plinth.kinds.kind import Kind, check, kept, t
+from tests.plinth.kinds.kind import Kind, Models, also, check, kept, t
+
+STANDS_ON_IT = {
+    "views": ("create view v as select id, a from t", "create view w as select a from v"),
+    "trigger": (
+        "create trigger g before update of a on t for each row when (old.a is distinct from new.a) "
+        "execute function suppress_redundant_updates_trigger()",
+    ),
+    "policy": ("create policy p on t using (a <> 'x')", "alter table t enable row level security"),
+}
+
+
+def longer(what: str, *, is_after: bool) -> Models:
+    """Return models of a text on which something stands, and which becomes longer with much else."""
+
+    def made(m: MetaData) -> None:
+        t(m, name="o")
+        required = {"nullable": False, "info": {"backfill": "1"}} if is_after else {}
+        key = [ForeignKey("o.id")] if is_after else []
+        table = t(
+            m,
+            Column("a", String(20 if is_after else 10), unique=is_after),
+            Column("b", Integer, **required),  # type: ignore[arg-type]
+            Column("n", Integer, *key, index=is_after),
+        )
+        for each in STANDS_ON_IT[what]:
+            also(table, each)
+
+    return made
 
 
 def big_before(m: MetaData) -> None:
@@ -249,5 +277,15 @@ KINDS = [
         lambda m: referring(m, "new", number=BigInteger),
         rows=("insert into z (state) values ('new')", "insert into b (z_id, state) values (1, 'new')"),
         x=("rewrite=b.number", "rewrite=z.state", "rewrite=b.state"),
+    ),
+    *(
+        Kind(
+            f"combo.longer_under_{what}_with_much_else",
+            longer(what, is_after=False),
+            longer(what, is_after=True),
+            rows=("insert into t (a, n) values ('q', null), ('r', null)",),
+            checks=(kept("select string_agg(a, ',' order by id) from t", "q,r"),),
+        )
+        for what in STANDS_ON_IT
     ),
 ]
