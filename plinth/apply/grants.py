@@ -5,9 +5,10 @@ So what is there before something is dropped or renamed is compared with what be
 transaction ends. What has only changed its name keeps its own privileges: they are those of its rows.
 """
 
+import functools
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +18,15 @@ from sqlalchemy import Connection
 
 from plinth.apply.left_columns import ending
 from plinth.apply.points import driver_session
+from plinth.apply.privilege_words import PUBLIC, Words, privilege_words, roles_said
 from plinth.apply.session import codec
 from plinth.listening import listening
-from plinth.server_errors import words
+from plinth.server_errors import words as words_of
 from plinth.sql_text import Lexed, lexed, parts, plain
 
 log = logging.getLogger(__name__)
 
-_WORDS = ("drop", "rename", "revoke", "owner", "owned")  # one of which is in all that matters here
+_WORDS = ("drop", "rename", "grant", "revoke", "owner", "owned")  # one of which is in all that matters here
 _PATH = "select unnest(current_schemas(false))"
 _TYPE = "TYPE "  # holds no rows that somebody may not see
 _SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
@@ -71,7 +73,23 @@ Place = tuple[str, str]  # an object as GRANT names it, and a column of it or no
 Privilege = tuple[int, str, bool]  # who, what, and whether it may be passed on
 Roles = dict[int, str]  # their names in SQL; what a role that is gone had, nobody has
 _PUBLIC = 0
-_ROLES = f"select {_PUBLIC}::oid, 'PUBLIC' union all select oid, quote_ident(rolname) from pg_roles"  # noqa: S608
+_ROLES = f"""
+    select {_PUBLIC}::oid, '{PUBLIC}'::name, upper('{PUBLIC}')
+    union all select oid, rolname, quote_ident(rolname) from pg_roles
+    """  # noqa: S608 - a constant
+_ME = """
+    select role, oid from unnest(array['current_user', 'current_role', 'session_user']) role join pg_roles
+    on rolname = case role when 'session_user' then session_user else current_user end
+    """
+# What others get on what a role makes, in all schemas or in one (ALTER DEFAULT PRIVILEGES).
+_DEFAULTS = """
+    select defaclrole, coalesce(nspname, ''), defaclobjtype::text, grantee, privilege_type, is_grantable
+    from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace
+    left join lateral aclexplode(defaclacl) on grantee <> defaclrole
+    """
+_LETTERS = {"": "r", "SEQUENCE": "S", "ROUTINE": "f", "TYPE": "T"}  # there, of kinds
+_BUILT_IN = {"f": {(_PUBLIC, "EXECUTE", False)}, "T": {(_PUBLIC, "USAGE", False)}}
+_WITH_OPTION = " WITH GRANT OPTION"
 
 
 @dataclass
@@ -83,12 +101,78 @@ class _Granted:
         is_said: somebody has granted or revoked something.
         owner: the role; None where the revision says itself who is to be it, or its table does.
         privileges: of others than its owner.
+        unsure: of these, what the revision may have revoked, by words that can't be read with certainty.
     """
 
     identity: tuple[int, int]
     is_said: bool
     owner: int | None
     privileges: set[Privilege] = field(default_factory=set)
+    unsure: set[Privilege] = field(default_factory=set)
+
+    def take_away(self, taken: Collection[Privilege], *, only_option: bool = False) -> None:
+        """Take away some of the privileges, or that they may be passed on."""
+        self.privileges.difference_update(taken)
+        self.privileges |= {(who, what, False) for who, what, _ in taken} if only_option else set()
+
+
+class _Server:
+    """Roles, and what they get by default on what is made.
+
+    Args:
+        session: the migrations'.
+    """
+
+    def __init__(self, session: "psycopg.Connection[Any]") -> None:
+        self._session = session
+
+    @functools.cached_property
+    def roles(self) -> Roles:
+        """Their names in SQL."""
+        return {number: shown for number, _, shown in self._roles}
+
+    @functools.cached_property
+    def _roles(self) -> list[tuple[int, str, str]]:
+        return self._session.execute(_ROLES.encode()).fetchall()
+
+    @functools.cached_property
+    def _known(self) -> dict[str, int]:
+        return {name: number for number, name, _ in self._roles} | self._said
+
+    @functools.cached_property
+    def _said(self) -> dict[str, int]:
+        return dict(self._session.execute(_ME.encode()).fetchall())
+
+    @property
+    def current(self) -> int | None:
+        """The role that migrates."""
+        return self._said.get("current_user")
+
+    def numbers(self, written: Iterable[str]) -> set[int | None]:
+        """Return roles by what a statement calls them."""
+        return {self._said.get(each) or self._known.get(plain(each)) for each in written}
+
+    @functools.cached_property
+    def _defaults(self) -> dict[tuple[int, str, str], set[Privilege]]:
+        found: dict[tuple[int, str, str], set[Privilege]] = {}
+        for role, schema, letter, *privilege in self._session.execute(_DEFAULTS.encode()):
+            of = found.setdefault((role, schema, letter), set())
+            if privilege[0] is not None:
+                of.add((privilege[0], privilege[1], privilege[2]))
+        return found
+
+    def given(self, place: Place, owner: int | None) -> set[Privilege]:
+        """Return what others get on an object when it is made, by its owner or by the role that migrates."""
+        name, column = place
+        if column:
+            return set()
+        letter, schema = _LETTERS[_kind(name)], _name(place)[0]
+        found: set[Privilege] = set()
+        for role in {owner, self.current} - {None}:
+            everywhere = self._defaults.get((role or 0, "", letter))
+            found |= _BUILT_IN.get(letter, set()) if everywhere is None else everywhere
+            found |= self._defaults.get((role or 0, schema, letter), set())
+        return found
 
 
 class Grants:
@@ -96,11 +180,13 @@ class Grants:
 
     def __init__(self) -> None:
         self._before: dict[Place, _Granted] = {}
+        self._said: list[tuple[Words, list[str]]] = []  # GRANTs, and their search paths
         self._is_known = False  # as it is before this transaction
 
     def follow(self) -> None:
         """Forget what an earlier revision has dropped: what comes later under its name is another thing."""
         self._before.clear()
+        self._said.clear()
         self._is_known = False
 
     @contextmanager
@@ -113,21 +199,9 @@ class Grants:
 
         def before(conn: Connection, _cursor: object, statement: str, *_: object) -> None:
             lowered = statement.lower()
-            if not any(word in lowered for word in _WORDS):
-                return
-            text = lexed(statement.replace("%%", "%"))  # as the driver makes of it
-            if not self._is_known and any(each.has("drop | rename") for each in text.executed):
-                self._look(driver_session(conn))
-            for each in text.statements:
-                if _does(each, "revoke"):  # the revision says itself who may use what it names
-                    for place in self._named(driver_session(conn), each):
-                        del self._before[place]
-                elif _does(each, "alter ... owner to"):
-                    for place in self._named(driver_session(conn), each):
-                        self._before[place].owner = None
-                elif _does(each, "reassign owned by"):
-                    for was in self._before.values():
-                        was.owner = None
+            if any(word in lowered for word in _WORDS):
+                plain_text = statement.replace("%%", "%")  # as the driver makes of it
+                self._see(driver_session(conn), lexed(plain_text))
 
         def put_back(conn: Connection) -> None:
             self._is_known = False
@@ -144,6 +218,34 @@ class Grants:
         ):
             yield
 
+    def _see(self, session: "psycopg.Connection[Any]", text: Lexed) -> None:
+        """Look at a statement that is about to be executed."""
+        if not self._is_known and any(each.has("drop | rename") for each in text.executed):
+            self._look(session)
+        for each in text.statements:
+            for words in privilege_words(each):
+                if words.is_grant:
+                    self._said.append((words, _path(session)))
+                    self._is_known = False  # what goes later goes with it
+                else:
+                    self._revoke(session, words)
+            self._see_owners(session, each)
+
+    def _see_owners(self, session: "psycopg.Connection[Any]", statement: Lexed) -> None:
+        if _does(statement, "alter ... owner to"):
+            names = {tuple(parts(it["name"])) for each in statement.nested for it in each.find("<name>")}
+            for place in self._named(names, _path(session)):
+                self._before[place].owner = None
+        elif _does(statement, "reassign owned by"):
+            for was in self._before.values():
+                was.owner = None
+        elif self._before:
+            for part in statement.executed:
+                if found := part.begins("drop owned by"):
+                    gone = _Server(session).numbers(roles_said(found.rest))
+                    for was in self._before.values():
+                        was.take_away([each for each in was.privileges if each[0] in gone])
+
     def _look(self, session: "psycopg.Connection[Any]") -> None:
         """See what is granted now; what isn't there any more, or is made anew just now, had what it had."""
         now = _granted(session, {name for name, column in self._before if column})
@@ -152,62 +254,214 @@ class Grants:
                 now[place] = was
         self._before, self._is_known = now, True
 
-    def _named(self, session: "psycopg.Connection[Any]", statement: Lexed) -> list[Place]:
-        """Return what a statement names: by its schema, or as the first of its name on the search path."""
-        path = [schema for (schema,) in session.execute(_PATH)]
+    def _revoke(self, session: "psycopg.Connection[Any]", words: Words) -> None:
+        """See that the revision itself says who may not use what it names."""
+        places = [place for place in self._of(words, _path(session)) if self._before[place].privileges]
+        if not places:
+            return
+        gone = _Server(session).numbers(words.roles)
+        bare = [_name(place) for place in places if place[0].startswith("ROUTINE ")]
+        for place in places:
+            was, column = self._before[place], plain(place[1]) if place[1] else ""
+            if not words.is_read or bare.count(_name(place)) > 1:  # which of several routines isn't told
+                was.unsure |= was.privileges
+                was.privileges = set()
+            else:
+                taken = [it for it in was.privileges if it[0] in gone and words.says(it[1], column)]
+                was.take_away(taken, only_option=words.is_option)
+
+    def _of(self, words: Words, path: Sequence[str]) -> list[Place]:
+        """Return what GRANT or REVOKE is about."""
+        if words.in_schema:
+            found = [place for place in self._before if _name(place)[:1] in words.names]
+        else:
+            found = self._named(words.names, path)
+        return [place for place in found if words.is_of_kind(_kind(place[0]))]
+
+    def _named(self, said: Collection[tuple[str, ...]], path: Sequence[str]) -> list[Place]:
+        """Return what some names lead to: by its schema, or as the first of its name on the search path."""
         names = {place: _name(place) for place in self._before}
         known = {*names.values()}
-        said = {tuple(parts(found["name"])) for each in statement.nested for found in each.find("<name>")}
-        led = {(next((each for each in path if (each, name) in known), ""), name) for *_, name in said}
+        led = {
+            (next((each for each in path if (each, name) in known), ""), name) for *_, name in said if name
+        }
         return [place for place, name in names.items() if name in said or (name in led and name[1:] in said)]
 
     def _put_back(self, session: "psycopg.Connection[Any]") -> None:
         with_columns = {name for (name, column), each in self._before.items() if column and each.is_said}
         now = _granted(session, with_columns)
-        roles: Roles = dict(session.execute(_ROLES.encode()).fetchall())
+        server = _Server(session)
         standing = {each.identity: place for place, each in now.items()}
+        anew: list[_Anew] = []
         for place, was in self._before.items():
             found = now.get(place)
             if found is None or found.identity == was.identity:
                 continue
-            statements = list(_statements(place, was, found, roles)) if was.is_said else []
             is_anew = place[0].startswith(_TYPE) or was.identity not in standing
             if is_anew or _has_made_way(place, standing[was.identity]):
-                _give(session, place, was, found, roles)  # first: what a role had as the owner goes over, too
-                for statement in statements:
-                    session.execute(statement.encode(codec(session)))
-                    log.info("%s is made anew, and gets what was granted on it: %s", place[0], statement)
-            elif statements:
+                anew.append(_Anew(session, server, place, was, found))
+            elif was.is_said and (
+                statements := [*_statements("GRANT", place, was.privileges - found.privileges, server.roles)]
+            ):
                 log.warning(
                     "What was called %s has another name now, and its privileges go with it. If what has the "
                     "name now should have them too: %s",
                     ".".join(filter(None, place)),
                     "; ".join(statements),
                 )
-            was.identity = found.identity
+        for each in anew:
+            each.let_others_use_it(*self._granted_by_the_revision(each, server))
+        for each in anew:
+            each.give()
+        for each in anew:
+            each.let_its_maker_use_it()
+        for place, was in self._before.items():
+            was.identity = now[place].identity if place in now else was.identity
+
+    def _granted_by_the_revision(self, it: "_Anew", server: _Server) -> tuple[set[Privilege], bool]:
+        """Return what is granted on an object by words that can be read, and whether there are others."""
+        is_unread = False
+        found: set[Privilege] = set()
+        called = {
+            it.place,
+            *(place for place, was in self._before.items() if was.identity == it.found.identity),
+        }
+        for words, path in self._said if it.more else ():
+            if called.isdisjoint(self._of(words, path)):
+                continue
+            whom = server.numbers(words.roles)
+            found |= {each for each in it.more if each[0] in whom and words.says(each[1], "")}
+            is_unread = is_unread or not words.is_read
+        return found, is_unread
 
 
-def _give(
-    session: "psycopg.Connection[Any]", place: Place, was: _Granted, found: _Granted, roles: Roles
-) -> None:
-    """Let what is made anew have the owner of what it was, with whose privileges a view or function works."""
-    name, column = place
-    owner = roles.get(was.owner or 0)
-    if column or found.owner is None or was.owner in {None, found.owner} or owner is None:
-        return
-    kind, _, _ = name.partition(" ") if name.startswith((_TYPE, "ROUTINE ")) else ("TABLE", "", "")
-    bare = name.removeprefix(f"{kind} ").removeprefix("SEQUENCE ")
-    statement = f"ALTER {kind} {bare} OWNER TO {owner}"
-    try:
-        with session.transaction():  # a savepoint
-            session.execute(statement.encode(codec(session)))
-    except psycopg.errors.InsufficientPrivilege as error:
-        log.warning(
-            "%s is made anew, and belonged to %s, to which this role can't give it (%s): %s",
-            *(name, owner, words(error), statement),
-        )
-    else:
-        log.info("%s is made anew, and belongs to whom it did: %s", name, statement)
+class _Anew:
+    """An object that is made anew.
+
+    Args:
+        session: the migrations'.
+        server: of it.
+        place: which object.
+        was: what was granted on the one before it.
+        found: what is granted on it.
+    """
+
+    def __init__(
+        self,
+        session: "psycopg.Connection[Any]",
+        server: _Server,
+        place: Place,
+        was: _Granted,
+        found: _Granted,
+    ) -> None:
+        self._session = session
+        self._server = server
+        self.place = place
+        self.was = was
+        self.found = found
+        self._creator = found.owner or server.current
+        self._owner: str | None = None  # if it is given one
+        # What it didn't have, and has by default; if the revision hasn't granted just that, too.
+        self.more = (found.privileges - was.privileges - was.unsure) & server.given(place, found.owner)
+
+    def let_others_use_it(self, granted: Collection[Privilege], is_unread: bool) -> None:
+        """Give it the privileges that it had, beside those that the revision grants.
+
+        Args:
+            granted: by the revision, of those that it also has by default.
+            is_unread: it grants something on it by words that can't be read.
+        """
+        roles = self._server.roles
+        more = self.more.difference(granted)
+        options = {each for each in more if (each[0], each[1], False) in self.was.privileges}
+        for verb, privileges in (
+            ("REVOKE GRANT OPTION FOR", {(who, what, False) for who, what, _ in options}),
+            ("REVOKE", {(who, what, False) for who, what, _ in more - options}),
+            ("GRANT", {each for each in self._missing if each[0] != self._creator}),
+        ):
+            for statement in _statements(verb, self.place, privileges, roles):
+                self._execute(statement, self._creator)
+        if is_unread and more:
+            log.warning(
+                "%s is made anew, and the revision grants something on it by words that can't be read with "
+                "certainty. What it hadn't, and has by default, is taken away. If the revision says it: %s",
+                ".".join(filter(None, self.place)),
+                "; ".join(_statements("GRANT", self.place, more, roles)),
+            )
+        unsure = self.was.unsure - self.found.privileges
+        if statements := [*_statements("GRANT", self.place, unsure, roles)]:
+            log.warning(
+                "%s is made anew, and the revision may have revoked what was granted on it, by words that "
+                "can't be read with certainty. If not: %s",
+                ".".join(filter(None, self.place)),
+                "; ".join(statements),
+            )
+
+    @property
+    def _missing(self) -> set[Privilege]:
+        has = self.found.privileges
+        return {each for each in self.was.privileges - has if (each[0], each[1], True) not in has}
+
+    def give(self) -> None:
+        """Let it have the owner that it had, with whose privileges a view or function works."""
+        was, found = self.was, self.found
+        owner = self._server.roles.get(was.owner or 0)
+        if self.place[1] or found.owner is None or was.owner in {None, found.owner} or owner is None:
+            return
+        name, _ = self.place
+        kind = _kind(name)
+        bare = name.removeprefix(f"{kind} ")
+        statement = f"ALTER {kind if kind in {'ROUTINE', 'TYPE'} else 'TABLE'} {bare} OWNER TO {owner}"
+        try:
+            with self._session.transaction():  # a savepoint
+                self._session.execute(statement.encode(codec(self._session)))
+        except psycopg.errors.InsufficientPrivilege as error:
+            log.warning(
+                "%s is made anew, and belonged to %s, to which this role can't give it (%s): %s",
+                *(name, owner, words_of(error), statement),
+            )
+        else:
+            self._owner = owner
+            log.info("%s is made anew, and belongs to whom it did: %s", name, statement)
+
+    def let_its_maker_use_it(self) -> None:
+        """Give the role that has made it what it had: what it may do as the owner goes with that.
+
+        What was granted to it before would go with that.
+        """
+        if self._owner is None and self.found.owner is not None:
+            return  # it is the owner
+        mine = {each for each in self._missing if each[0] == self._creator}
+        for statement in _statements("GRANT", self.place, mine, self._server.roles):
+            self._execute(statement, self.was.owner)
+
+    def _execute(self, statement: str, owner: int | None) -> None:
+        """Grant or revoke as the owner: not all who may give something to a role have its privileges."""
+        as_owner = self._server.roles.get(owner or 0)
+        if as_owner is None or owner == self._server.current:
+            self._session.execute(statement.encode(codec(self._session)))
+        else:
+            try:
+                self._execute_as(as_owner, statement)
+            except psycopg.errors.InsufficientPrivilege:  # what its members may do they do as the owner, too
+                self._session.execute(statement.encode(codec(self._session)))
+        log.info("%s is made anew, and gets what was granted on it: %s", self.place[0], statement)
+
+    def _execute_as(self, role: str, statement: str) -> None:
+        with self._session.transaction():
+            before = self._session.execute("select current_setting('role')").fetchone()
+            self._session.execute(f"SET LOCAL ROLE {role}".encode(codec(self._session)))
+            self._session.execute(statement.encode(codec(self._session)))
+            self._session.execute("select set_config('role', %s, true)", before)
+
+
+def _path(session: "psycopg.Connection[Any]") -> list[str]:
+    return [schema for (schema,) in session.execute(_PATH)]
+
+
+def _kind(name: str) -> str:
+    """Return the word before an object's name, as GRANT needs it; empty before a table's or view's."""
+    return next((each for each in _LETTERS if each and name.startswith(f"{each} ")), "")
 
 
 def _has_made_way(place: Place, now: Place) -> bool:
@@ -238,16 +492,14 @@ def _granted(session: "psycopg.Connection[Any]", with_columns: Collection[str] =
     return found
 
 
-def _statements(place: Place, was: _Granted, found: _Granted, roles: Roles) -> Iterator[str]:
-    """Yield what gives a new object the privileges of the old one, and takes from PUBLIC what it hadn't."""
+def _statements(verb: str, place: Place, privileges: Collection[Privilege], roles: Roles) -> Iterator[str]:
+    """Yield what grants some privileges on an object, or revokes them: of roles that there are."""
     name, column = place
     of = f" ({column})" if column else ""
-    missing: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    gone = was.privileges - found.privileges
-    theirs = [(roles[who], what, passed_on) for who, what, passed_on in gone if who in roles]
+    said: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    theirs = [(roles[who], what, passed_on) for who, what, passed_on in privileges if who in roles]
     for role, what, passed_on in sorted(theirs):
-        missing[role, passed_on].append(f"{what}{of}")
-    for (role, passed_on), privileges in missing.items():
-        yield f"GRANT {', '.join(privileges)} ON {name} TO {role}{' WITH GRANT OPTION' if passed_on else ''}"
-    if any(who == _PUBLIC for who, *_ in found.privileges - was.privileges):
-        yield f"REVOKE ALL ON {name} FROM PUBLIC"
+        said[role, passed_on].append(f"{what}{of}")
+    for (role, passed_on), each in said.items():
+        to = "TO" if verb == "GRANT" else "FROM"
+        yield f"{verb} {', '.join(each)} ON {name} {to} {role}{_WITH_OPTION if passed_on else ''}"

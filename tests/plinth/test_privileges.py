@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
 from plinth.listening import listening
 from tests.plinth.history import History, clear, do, rows
@@ -306,7 +307,7 @@ def roles(empty_url: URL) -> Iterator[tuple[str, str]]:
     yield names
     for (name,) in rows(empty_url, "select rolname from pg_roles where rolname like 'role\\_%'"):
         if name.startswith(names):
-            do(empty_url, f"drop owned by {name}; drop role {name}")
+            do(empty_url, f"reassign owned by {name} to current_user; drop owned by {name}; drop role {name}")
 
 
 def test_each_tenants_view_keeps_what_was_granted_on_it(
@@ -384,3 +385,149 @@ op.execute("alter table t_b drop id_old")
     assert rows(empty_url, may.format(f"'{old}'")) == [(False, False)]
     assert rows(empty_url, may.format(f"'{new}'")) == [(True, False)]
     assert rows(empty_url, "select n from v") == [(3,)]
+
+
+ACL = """
+    select grantee::regrole::text, string_agg(privilege_type, ',' order by privilege_type)
+    from pg_class, aclexplode(relacl) where oid = 'v'::regclass and grantee <> relowner group by 1 order by 1
+    """
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("grant select on v to public", [("-", "SELECT"), ("old", "INSERT,SELECT")]),
+        ("grant update on v to new", [("new", "UPDATE"), ("old", "INSERT,SELECT")]),
+        ("revoke insert on v from old", [("old", "SELECT")]),
+        ("revoke all on v from new, public", [("old", "INSERT,SELECT")]),
+        ("revoke all on v from old; grant select on v to old", [("old", "SELECT")]),
+        ("revoke insert on all tables in schema public from old", [("old", "SELECT")]),
+        ("do 'begin if true then revoke select on v from old; end if; end'", [("old", "INSERT")]),
+        ("drop owned by old", []),
+        ("do $$ begin execute format('revoke insert on %I from new', 'v'); end $$", []),
+    ],
+)
+def test_what_the_revision_says_itself_holds_and_nothing_else_changes(
+    two: History,
+    empty_engine: Engine,
+    roles: tuple[str, str],
+    caplog: pytest.LogCaptureFixture,
+    words: tuple[str, list[tuple[str, str]]],
+) -> None:
+    url, (old, new), (said, has) = empty_engine.url, roles, words
+    names = {"old": old, "new": new, "-": "-"}
+    do(url, f"create view v as select 1 as n; grant select, insert on v to {old}")
+    said = re.sub(r"\b(old|new)\b", lambda it: names[it[0]], said)
+    two.add("c", "b", f'op.execute("drop view v; create view v as select 2 as n")\nop.execute("""{said}""")')
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(url, ACL) == sorted((names[role], may) for role, may in has)
+    is_told = "public.v is made anew, and the revision may have revoked what was granted on it" in caplog.text
+    assert is_told is ("format" in said)
+    assert f"If not: GRANT INSERT, SELECT ON public.v TO {old}" in caplog.text or not is_told
+
+
+BY_DEFAULT = """
+    alter default privileges grant select, insert on tables to {0};
+    alter default privileges in schema public grant update on tables to {0};
+    alter default privileges grant execute on functions to {0};
+    alter default privileges grant usage on types to {0}
+    """
+
+
+def test_what_is_closed_stays_closed_whatever_is_granted_by_default(
+    two: History, empty_url: URL, roles: tuple[str, str], empty_engine: Engine
+) -> None:
+    """Of one view nobody has granted anything; the other one is granted to everybody but this role."""
+    reader, other = roles
+    make = """
+        create view v as select {0} as n; create view w as select {0} as n;
+        create view said as select {0} as n;
+        create function f() returns int return {0}; create type e as enum ('{0}'); create table s (id serial)
+        """
+    do(empty_url, f"{make.format(1)}; grant select on w to {other}; revoke all on function f from public")
+    granted = """
+        select 'view ' || relname, grantee::regrole::text, privilege_type
+        from pg_class left join aclexplode(relacl) on grantee <> relowner
+        where relname in ('v', 'w', 's', 'said')
+        union all select 'function', grantee::regrole::text, privilege_type
+        from pg_proc left join aclexplode(proacl) on grantee <> proowner where proname = 'f'
+        union all select 'type', grantee::regrole::text, privilege_type
+        from pg_type left join aclexplode(coalesce(typacl, acldefault('T', typowner))) on grantee <> typowner
+        where typname = 'e' order by 1, 2, 3
+        """
+    before = rows(empty_url, granted)
+    do(empty_url, BY_DEFAULT.format(reader))
+    two.add(
+        "c",
+        "b",
+        f'''op.execute("drop view v, w, said; drop function f; drop type e; drop table s")
+op.execute("""{make.format(2)}""")
+op.execute("grant select on said to {reader}")''',
+    )
+    command.upgrade(two.config(empty_engine), "head")
+    may = [each for each in before if each[0] != "view said"]
+    assert rows(empty_url, granted) == sorted([*may, ("view said", reader, "SELECT")])
+
+
+def test_an_owner_whose_privileges_the_role_that_migrates_has_not_gets_it_back(
+    history: History, empty_url: URL, roles: tuple[str, str]
+) -> None:
+    """It may only let the view belong to the other role (INHERIT FALSE, SET TRUE)."""
+    mine, other = roles
+    do(
+        empty_url,
+        f"create role {other}_reader; grant {other} to {mine} with inherit false, set true;"
+        f'grant all on database "{empty_url.database}" to {mine};'
+        f"alter schema public owner to {mine}; grant create, usage on schema public to {other}",
+    )
+    engine = sa.create_engine(empty_url, poolclass=NullPool, connect_args={"options": f"-c role={mine}"})
+    history.add("a", None, 'op.execute("create view v as select 1 as n")')
+    history.add("b", "a", 'op.execute("drop view v; create view v as select 2 as n")')
+    command.upgrade(history.config(engine), "a")
+    do(
+        empty_url,
+        f"alter view v owner to {other}; grant select on v to {other}_reader, {mine}",
+    )
+    owner = "select relowner::regrole::text from pg_class where oid = 'v'::regclass"
+    before = rows(empty_url, ACL)
+    assert len(before) == 2
+    command.upgrade(history.config(engine), "b")
+    assert rows(empty_url, owner) == [(other,)]
+    assert rows(empty_url, ACL) == before
+
+
+@pytest.mark.slow
+def test_a_materialized_view_that_is_built_beside_is_closed_as_the_first_one_is(
+    project: Project, empty_engine: Engine, roles: tuple[str, str]
+) -> None:
+    def summed(kind: type[sa.Integer]) -> MetaData:
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", kind)
+        also(
+            sa.Table("t", metadata, *columns), "create materialized view summed as select sum(n) as n from t"
+        )
+        return metadata
+
+    url, (reader, other) = empty_engine.url, roles
+    do(url, BY_DEFAULT.format(reader))
+    found = clear(project)
+    write(found, empty_engine, summed(sa.Integer))
+    command.upgrade(found.config(empty_engine), "head")
+    do(url, f"revoke all on summed from {reader}")
+    write(found, empty_engine, summed(sa.BigInteger))
+    do(url, f"grant select on summed to {other}")
+    may = f"""
+        select relname::text, has_table_privilege('{reader}', oid, 'select'),
+            has_table_privilege('{other}', oid, 'select')
+        from pg_class where relname ~ '^summed' and relkind = 'm' order by 1
+        """
+    seen = []
+
+    def look(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("ANALYZE summed"):
+            seen.extend(rows(url, may))
+
+    with listening((Engine, "before_cursor_execute", look)):
+        command.upgrade(found.config(empty_engine), "head")
+    assert seen == [("summed", False, True), ("summed_new", False, False)]
+    assert rows(url, may) == [("summed", False, True)]

@@ -170,6 +170,26 @@ def lock(names: Sequence[Name], catalog: Catalog) -> SqlOp:
     )
 
 
+def closed(relations: Sequence[str], note: str) -> SqlOp:
+    """Return what lets nobody but its owner use a relation that is new, whoever may by default.
+
+    Args:
+        relations: their names in SQL.
+        note: why.
+    """
+    names = [f"{literal(each)}::regclass" for each in relations]
+    which = f"= {names[0]}" if len(names) == 1 else f"IN ({', '.join(names)})"
+    lines = [
+        "DECLARE said text; BEGIN",
+        "    FOR said IN",
+        "        SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', oid::regclass,",
+        "            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)",
+        f"        FROM pg_class, aclexplode(relacl) WHERE oid {which} AND grantee <> relowner",
+        "    LOOP EXECUTE said; END LOOP;",
+    ]
+    return SqlOp(do_block(lines), note=note)
+
+
 def lock_view(view: str) -> SqlOp:
     """Return what locks a view, as queries do before its tables; LOCK TABLE would lock all of those, too.
 

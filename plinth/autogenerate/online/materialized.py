@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from plinth.autogenerate.change import dependents
+from plinth.autogenerate.change.belongings import closed
 from plinth.autogenerate.change.expressions import tokens
 from plinth.autogenerate.change.quoting import do_block, literal, quoted, sql_name, temporary_name
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
@@ -134,6 +135,7 @@ class Beside:
             *take_back,
             *(each.rename(each.aside, each.name.name, at) for each in reversed(aside)),
             self._own(),
+            self._closed(),
         ]
 
     def _empty(self, view: Other) -> Other:
@@ -157,6 +159,11 @@ class Beside:
             "    LOOP EXECUTE said; END LOOP;",
         ]
         return SqlOp(do_block(lines))
+
+    def _closed(self) -> SqlOp:
+        """Return what lets nobody else use the second views: who may use the first is known when they go."""
+        names = [self._pair(view)[1] for view in self.views]
+        return closed(names, "nobody else may read it before it has the name")
 
     def fill(self) -> Operations:
         """Return what fills the second views, where the first are filled."""

@@ -14,7 +14,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change import dependents
 from plinth.autogenerate.change.backfills import copied
-from plinth.autogenerate.change.belongings import array, handed_on, lock, lock_view
+from plinth.autogenerate.change.belongings import array, closed, handed_on, lock, lock_view
 from plinth.autogenerate.change.heirs import is_constraint_inherited
 from plinth.autogenerate.change.order import in_order
 from plinth.autogenerate.change.parts import keys_on, on_column
@@ -44,15 +44,6 @@ _LIKE = ("DEFAULTS", "CONSTRAINTS", "GENERATED", "STORAGE", "COMPRESSION", "COMM
 _GO_OVER = {"view", "policy", "rule", "trigger", "statistics"}
 _KEYS = {"p", "u", "x"}
 
-# Whoever may read a table that is new by default may not see its rows before it has the old one's policies.
-_REVOKE = """
-DECLARE said text; BEGIN
-    FOR said IN
-        SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', oid::regclass,
-            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
-        FROM pg_class, aclexplode(relacl) WHERE oid = {new}::regclass AND grantee <> relowner
-    LOOP EXECUTE said; END LOOP;
-"""
 # What can't go over, and no revision knows. The rest does, whoever made it (`belongings`).
 _LOOK = """
 DECLARE more text; BEGIN
@@ -378,7 +369,7 @@ class NewTable:
         return [
             CommentOp("\n".join(textwrap.wrap(text, _WIDTH, break_on_hyphens=False))),
             SqlOp(f"CREATE TABLE {self._new} (LIKE {self._sql} {including}){options}"),
-            SqlOp(do_block(self._filled(_REVOKE)), note="nobody else may read it before it has its policies"),
+            closed([self._new], "nobody else may read it before it has its policies"),
             *self.way.up(like, full),
             *self._keep(),
             self._look(),
