@@ -2,8 +2,9 @@
 
 A view goes by the column itself, and would read from then on what nobody writes any more; an index or check
 would say nothing about the new values. Comments, settings, privileges and sequences go over to the column
-that takes the place, and what stood on it has again what it had (`made_anew`). So it is where a column was
-kept beside another one of another name, and goes (`keep_old`). What `--sql` prints does the same in blocks.
+that takes the place, and what stood on it has again what it had (`made_anew`). So it is, but for privileges
+and sequences, where a column was kept beside another one of another name, and goes (`keep_old`). What
+`--sql` prints does the same in blocks.
 """
 
 import logging
@@ -35,13 +36,18 @@ _LOST = (
 )
 _CANT = "can't have this any more"
 _ALTER = "alter table [if exists] [only] <table>"
-_KEPT = "_kept"  # behind the names of triggers: `online.kept_names`
+# Stops where a trigger that keeps two columns equal was passed by, just before it goes (`online.kept_names`).
+_EQUAL = "update <table> set <new> = <old> where they differ"
 # The table with its partitions, in each of which the columns are.
 _TABLES = """
     with tables as (
         select to_regclass({table})::oid id
         union select relid from pg_partition_tree(to_regclass({table})))
     """
+_KEEPS = (
+    "create trigger <name> before insert or update on <table> for each row execute {function | procedure} "
+    "<function>"
+)
 # What revisions know of has made way by now, but for an identity, with its sequence and NOT NULL.
 _STANDING = f"""{_TABLES},
     old as (
@@ -69,7 +75,8 @@ _STANDING = f"""{_TABLES},
     order by 1
     """  # noqa: S608 - a constant
 _HEIRS = """
-    select inhrelid::regclass::text from pg_inherits where inhparent = to_regclass({table}) order by 1
+    select c.oid::regclass::text from pg_inherits join pg_class c on c.oid = inhrelid
+    where inhparent = to_regclass({table}) and not relispartition order by 1
     """
 _SEQUENCES = f"""{_TABLES}
     select format('ALTER SEQUENCE %s OWNED BY %s.%I', objid::regclass, id::regclass, new.attname)
@@ -153,7 +160,8 @@ class _Transaction:
     def forget(self) -> None:
         """Begin a further one."""
         self._left: dict[tuple[str, ...], str] = {}
-        self._kept: set[tuple[str, ...]] = set()
+        self._keeping: set[tuple[str, ...]] = set()
+        self._equal: dict[tuple[str, ...], str] = {}
         self._exchanged: list[tuple[str, str, str]] = []
         self._is_exchange = False
         self._gone: list[Gone] = []
@@ -164,17 +172,31 @@ class _Transaction:
         if statement.begins("alter table"):
             self._alter(statement)
         elif statement.begins("create"):
-            found = statement.begins("create trigger <name> before insert or update on <table>")
-            if found and plain(found["name"]).endswith(_KEPT):
-                self._looks.stop_at(*_heirs(found["table"]))
+            self._keep(statement)
             self._anew += [each for each in self._gone if each.is_named_in(statement)]
         elif found := statement.matches(f"set local {SAID_ANEW} = <names>"):
             said = lexed(found["names"][1:])
             self._gone = [each for each in self._gone if not each.is_named_in(said)]
         elif statement.begins("drop") and (gone := Gone.found(statement)):
-            if gone.on and plain(gone.name).endswith(_KEPT):
-                self._kept.add(tuple(parts(gone.on)))
             self._note(gone)
+        elif statement.begins("do"):
+            for each in statement.nested:
+                for found in each.find(_EQUAL):
+                    self._are_equal(*(found[name].replace("%%", "%") for name in ("table", "old", "new")))
+
+    def _keep(self, statement: Lexed) -> None:
+        """Note which function keeps two columns equal, each by the other one; heirs' rows aren't kept so."""
+        if found := statement.begins("create function <name>"):
+            given = {pair for each in statement.nested for pair in _given(each)}
+            if any((new, old) in given for old, new in given if old != new):
+                self._keeping.add(tuple(parts(found["name"])))
+        found = statement.begins(_KEEPS)
+        if found and tuple(parts(found["function"])) in self._keeping:
+            self._looks.stop_at(*_heirs(found["table"]))
+
+    def _are_equal(self, table: str, old: str, new: str) -> None:
+        if plain(old) != plain(new):
+            self._equal |= {(*parts(table), plain(old)): new, (*parts(table), plain(new)): old}
 
     def _alter(self, statement: Lexed) -> None:
         if found := statement.matches(f"{_ALTER} rename [column] <old> to <new>"):
@@ -191,8 +213,10 @@ class _Transaction:
             self._left[*parts(table), plain(old)] = new
         elif found := statement.matches(f"{_ALTER} drop [column] [if exists] <column>"):
             self._hand_on()
-            if tuple(parts(found["table"])) in self._kept:
-                self._looks.stop_at(*_standing(found["table"], found["column"]))
+            table, column = found["table"], found["column"]
+            if other := self._equal.get((*parts(table), plain(column))):
+                self._looks.stop_at(*_standing(table, column))
+                self._looks.carry(_filled(_CARRIED, table, column, other))
         elif gone := Gone.found(statement):
             self._note(gone)
 
@@ -421,6 +445,14 @@ def _heirs(table: str) -> tuple[str, str]:
         "Let the column be renamed at once, without keep_old."
     )
     return _filled(_HEIRS, table, ""), told
+
+
+def _given(body: Lexed) -> Iterator[tuple[str, str]]:
+    """Yield the columns of a new row that get values in a function's body, each with the one it is from."""
+    words = body.listed
+    for place, each in enumerate(words):
+        if each == ":=" and words[place - 3 : place - 1] == ["new", "."] == words[place + 1 : place + 3]:
+            yield words[place - 1], words[place + 3]
 
 
 def _is_exchange(column: str, left: str, taker: str) -> bool:

@@ -20,6 +20,7 @@ from plinth.listening import listening
 from tests.plinth.history import History, clear, do, rows
 from tests.plinth.kinds.kind import NAMING_CONVENTION
 from tests.plinth.project import Project
+from tests.plinth.test_what_a_table_has import go
 
 ROWS = 3000
 READER = "plinth_test_kept_name_reader"
@@ -339,6 +340,68 @@ def test_what_only_the_database_has_doesnt_go_with_the_old_name(
     command.downgrade(history.config(empty_engine), "-1")
     stops("new", command.downgrade, "-1")
     assert rows(url, "select old, old_2 from t") == [("a", "y")]
+
+
+@pytest.mark.parametrize("printed", [False, True])
+def test_what_only_the_database_says_of_a_name_goes_over_to_the_other(
+    project: Project, empty_engine: Engine, *, printed: bool
+) -> None:
+    history, url = clear(project), empty_engine.url
+    for name in ("100% old", "100% new"):
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+        is_old = name == "100% old"
+        columns = (
+            sa.Column(
+                each, sa.Text, comment=said, info={} if is_old else {"renamed_from": old, "keep_old": True}
+            )
+            for each, old, said in (
+                (name, "100% old", None),
+                (f"{name} 2", "100% old 2", "known" if is_old else None),
+            )
+        )
+        sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
+        first, *_ = write(history, empty_engine, metadata)
+        command.upgrade(history.config(empty_engine), first)
+    do(
+        url,
+        """comment on column t."100% old" is 'by hand';
+        alter table t alter "100% old" set statistics 200, alter "100% old" set (n_distinct = 5),
+            alter "100% old" set storage external""",
+    )
+    asked = """
+        select attname, col_description(attrelid, attnum), attstattarget::int, attoptions, attstorage
+        from pg_attribute where attrelid = 't'::regclass and attname ~ '%' order by 1
+        """
+    of_id = "select attstattarget::int from pg_attribute where attrelid = 't'::regclass and attnum = 1"
+    [(none,)] = rows(url, of_id)
+    go(history, empty_engine, "head", printed=printed)
+    has = ("by hand", 200, ["n_distinct=5"], "e")
+    assert rows(url, asked) == [("100% new", *has), ("100% new 2", None, none, None, "x")]
+    go(history, empty_engine, "-2", printed=printed)
+    assert rows(url, asked) == [("100% old", *has), ("100% old 2", "known", none, None, "x")]
+
+
+def test_a_trigger_of_somebody_else_keeps_no_columns(history: History, empty_engine: Engine) -> None:
+    url = empty_engine.url
+    do(
+        url,
+        """create function f() returns trigger language plpgsql as 'begin new.n := new.k; return new; end';
+        create table s (n int, k int, gone int) partition by range (n);
+        create table s_1 partition of s for values from (1) to (100); create table c (n int, k int);
+        create table heir () inherits (c)""",
+    )
+    statements = (
+        *(
+            f"create trigger is_kept before insert or update on {each} for each row execute function f()"
+            for each in ("s", "c")
+        ),
+        "create index on s (gone)",
+        "drop trigger is_kept on s",
+        "alter table s drop gone",
+    )
+    [at] = rows(url, "select version_num from alembic_version")
+    history.add("b", at[0], "\n".join(f"op.execute({each!r})" for each in statements))
+    command.upgrade(history.config(empty_engine), "head")
 
 
 def test_a_view_shows_no_rows_that_policies_hide(history: History, empty_engine: Engine) -> None:

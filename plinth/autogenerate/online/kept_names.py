@@ -113,7 +113,7 @@ def keep_names(way: Way) -> None:
             *pair.add(place.column, way.at),
             *pair.keep(way.at),
         ]
-        down = [*pair.stop(way.at), pair.drop(place.column, way.at), *(back for _, back in moves)]
+        down = [*pair.stop(way.at), *pair.drop(place.column, way.at), *(back for _, back in moves)]
         table = _with_other_names(way.at.tables[place.table], way.change.after.tables[place.table], old)
         beside = replace(pair.new, not_null=False)
         way.step(way.with_table(replace(table, columns=(*table.columns, beside))), up, down)
@@ -136,7 +136,7 @@ def drop_old_names(way: Way) -> None:
         fill = Fill(old, quoted(place.column), may_be_null=True, is_moved=True)
         way.step(way.at, [], backfill(way.at.tables[name], fill, way.at))
         table = way.at.tables[name]
-        up = [*pair.stop(way.at), pair.drop(old, way.at)]
+        up = [*pair.stop(way.at), *pair.drop(old, way.at)]
         down = [*pair.add(old, way.at), *pair.keep(way.at)]
         way.step(way.with_table(table.without_columns({old})), up, down)
 
@@ -219,9 +219,14 @@ class _Pair:
             found.append(alter_op(table, column, catalog, modify_server_default=server_default(one)))
         return found
 
-    def drop(self, column: str, catalog: Catalog) -> ops.MigrateOperation:
-        """Return what drops one of the two."""
-        return ops.DropColumnOp(self.name.name, column, schema=schema_of(self.name, catalog))
+    def drop(self, column: str, catalog: Catalog) -> Operations:
+        """Return what drops one of the two; what it has by then goes over to the other (`left_columns`)."""
+        one, other = (self.new, self.old) if column == self.new.name else (self.old, self.new)
+        found: list[ops.MigrateOperation] = []
+        if one.comment is not None and other.comment is None:
+            found.append(alter_op(catalog.tables[self.name], column, catalog, modify_comment=None))
+        found.append(ops.DropColumnOp(self.name.name, column, schema=schema_of(self.name, catalog)))
+        return found
 
     def keep(self, catalog: Catalog) -> Operations:
         """Return what makes the trigger: the one that is written tells the other.
