@@ -58,6 +58,19 @@ def moves(change: Change) -> Iterator[str]:
     """Yield what seems to move to another table, whose rows nobody writes, or which have no value there."""
     for old, table in _pairs(change):
         yield from _moved(change, old, table)
+        for column in table.columns:
+            was, place = old.column(column.name), f"{shown(table.name, change.after)}.{column.name}"
+            if was and column.generated and not was.generated:
+                yield (
+                    f"{place} becomes a generated column: the values that it has are lost, and code that "
+                    "gives it one fails from this revision on. If they are to stay, give the new one another "
+                    "name."
+                )
+            elif was and column.identity == "a" != was.identity:
+                yield (
+                    f"{place} is GENERATED ALWAYS AS IDENTITY: code that gives it a value fails from this "
+                    "revision on. What avoids that: Identity(always=False)."
+                )
 
 
 _COMPUTES = {"function", "text search configuration", "text search dictionary"}

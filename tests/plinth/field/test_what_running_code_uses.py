@@ -208,6 +208,16 @@ SAID: dict[str, tuple[Models, Models, str]] = {
         "so running code that reads a fails",
     ),
     "column of a domain": (t(Column("s", DOMAIN)), t(), "The domain of t.s refuses NULL: new code"),
+    "plain column that becomes generated": (
+        t(Column("s", Integer)),
+        t(Column("s", Integer, Computed("id * 2", persisted=True))),
+        "t.s becomes a generated column: the values that it has are lost, and code",
+    ),
+    "identity that takes no value": (
+        t(Column("s", Integer, Identity(always=False), nullable=False)),
+        t(Column("s", Integer, Identity(always=True), nullable=False)),
+        "t.s is GENERATED ALWAYS AS IDENTITY: code",
+    ),
     "move to a table that stands": (
         both(Column("street", Text), Column("town", Text)),
         both(theirs=(Column("street", Text, info={"backfill": "'x'"}), Column("town", Text))),
