@@ -63,7 +63,7 @@ def _is_tied(way: Way, name: Name) -> bool:
     """Whether columns change together with something else, and can't before it."""
     before, after = way.before.tables[name], way.change.after.tables[name]
     columns = _columns(way, name)
-    if way.has_relatives(name):
+    if way.has_relatives(name) and not (_has_partitions_alone(way, name) and not _is_written_anew(way, name)):
         return True
     places = {ColumnName(name, column) for column in columns}
     fallen = {each.kind for each in way.before.others.values() if each.uses & places}
@@ -78,6 +78,12 @@ def _is_tied(way: Way, name: Name) -> bool:
         if not is_replaced and _how_filled(old) != _how_filled(new):
             return True
     return False
+
+
+def _has_partitions_alone(way: Way, name: Name) -> bool:
+    """Whether a table is partitioned, before and after, and no partition itself."""
+    tables = [each.tables[name] for each in (way.before, way.change.after)]
+    return all(each.partition_key and not each.parents for each in tables)
 
 
 def _how_filled(column: Column) -> tuple[object, ...]:

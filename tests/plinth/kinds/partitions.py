@@ -101,7 +101,7 @@ def orders(
         parts: what the table has further.
         n: one of its columns.
         more: "refunds": what a table that may refer to it has; "partitions": further ones;
-            "regions": the type of the key to which it may refer.
+            "regions": the type of the key to which it may refer; "s": the length of another column.
     """
 
     def made(m: MetaData) -> None:
@@ -112,7 +112,7 @@ def orders(
             Column("day", Date, nullable=False),
             Column("id", Integer, nullable=False),
             *([] if n is None else [n()]),
-            Column("s", String(20)),
+            Column("s", String(more.get("s", 20))),
             *(part() for part in parts),
             postgresql_partition_by="RANGE (day)",
         )
@@ -446,6 +446,21 @@ KINDS = [
     Kind("partition.odd_names_get_all_that_is_built", _odd(), _odd(*ON_ODD), rows=ODD_ROWS),
     Kind("partition.odd_names_get_another_type", _odd(*ON_ODD), _odd(*ON_ODD, n=BigInteger), rows=ODD_ROWS),
     Kind("partition.default_under_dollars_in_names", _dollars("1"), _dollars("$$ $change$")),
+    Kind(
+        "partition.longer_text_with_much_else",
+        orders(),
+        orders(
+            lambda: Column("long", String(20)),
+            lambda: CheckConstraint("s <> 'z'", name="known"),
+            lambda: Index("by_s", "s"),
+            key("day", "id"),
+            lambda: Column("more", Integer, nullable=False, info={"backfill": "id"}),
+            s=40,
+        ),
+        rows=EVERYWHERE,
+        handmade=(HAND,),
+        checks=(COUNT,),
+    ),
     Kind(
         "partition.everything_at_once",
         orders(lambda: Index("by_s", "s"), key("day", "id")),
