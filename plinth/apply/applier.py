@@ -28,6 +28,7 @@ from plinth.apply.ledger import HISTORY, Entry, Writer, ancestors, history_in, h
 from plinth.apply.lock import Lock, one_applier
 from plinth.apply.online import OnlineStatements, Step
 from plinth.apply.points import (
+    GRANTED,
     Interrupted,
     Points,
     driver_session,
@@ -523,7 +524,7 @@ class _Applier:
             if number + 1 == len(planned):
                 self._flushing.resume()
             self._begin(step)
-            self._grants.follow()
+            self._grants.follow(points.granted if points else ())
             running = Step(name_of(step), is_upgrade=step.is_upgrade, points=points)
             self._look_for_half_done(running, step)
             self._online.follow(running)
@@ -608,6 +609,7 @@ class _Applier:
         if self._session_state and may_commit(self._source):
             self._session_state.begin(driver, key)
         found = Points(self._writer.version_table, begun, self._source, self._session_state)
+        found.see_grants = self._grants.noted
         found.refuse_what_is_gone(driver)
         session.roll_back(self._connection)  # the first statement of the revision begins its transaction
         return found
@@ -639,6 +641,7 @@ class _Applier:
             )
         from plinth.apply.half_way import take_back  # noqa: PLC0415 - rarely needed
 
+        self._grants.follow(begun.noted.get(GRANTED, ()))
         try:
             take_back(context, self._connection, begun, self._writer.version_table, _names(context))
         except DBAPIError as error:

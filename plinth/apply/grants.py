@@ -183,11 +183,26 @@ class Grants:
         self._said: list[tuple[Words, list[str]]] = []  # GRANTs, and their search paths
         self._is_known = False  # as it is before this transaction
 
-    def follow(self) -> None:
-        """Forget what an earlier revision has dropped: what comes later under its name is another thing."""
-        self._before.clear()
+    def follow(self, noted: Iterable[Any] = ()) -> None:
+        """Forget what an earlier revision has dropped: what comes later under its name is another thing.
+
+        Args:
+            noted: of what the revision had dropped itself when it was interrupted.
+        """
+        self._before = dict(map(_from_note, noted))
         self._said.clear()
         self._is_known = False
+
+    def noted(self, session: "psycopg.Connection[Any]") -> list[Any]:
+        """Put back what goes, and return what is noted of things that are gone: they may come yet."""
+        self._is_known = False
+        now = self._put_back(session) if self._before else {}
+        standing = {each.identity for each in now.values()}
+        return [
+            _as_note(place, was)
+            for place, was in self._before.items()
+            if place not in now and (place[1] or was.identity not in standing)
+        ]
 
     @contextmanager
     def kept(self, connection: Connection) -> Iterator[None]:
@@ -287,7 +302,8 @@ class Grants:
         }
         return [place for place, name in names.items() if name in said or (name in led and name[1:] in said)]
 
-    def _put_back(self, session: "psycopg.Connection[Any]") -> None:
+    def _put_back(self, session: "psycopg.Connection[Any]") -> dict[Place, _Granted]:
+        """Put back what goes, and return what is granted on what there is."""
         with_columns = {name for (name, column), each in self._before.items() if column and each.is_said}
         now = _granted(session, with_columns)
         server = _Server(session)
@@ -317,6 +333,7 @@ class Grants:
             each.let_its_maker_use_it()
         for place, was in self._before.items():
             was.identity = now[place].identity if place in now else was.identity
+        return now
 
     def _granted_by_the_revision(self, it: "_Anew", server: _Server) -> tuple[set[Privilege], bool]:
         """Return what is granted on an object by words that can be read, and whether there are others."""
@@ -453,6 +470,16 @@ class _Anew:
             self._session.execute(f"SET LOCAL ROLE {role}".encode(codec(self._session)))
             self._session.execute(statement.encode(codec(self._session)))
             self._session.execute("select set_config('role', %s, true)", before)
+
+
+def _as_note(place: Place, was: _Granted) -> list[Any]:
+    return [*place, was.identity, was.is_said, was.owner, sorted(was.privileges), sorted(was.unsure)]
+
+
+def _from_note(note: Sequence[Any]) -> tuple[Place, _Granted]:
+    name, column, (number, part), is_said, owner, *privileges = note
+    had, unsure = ({(who, what, passed_on) for who, what, passed_on in each} for each in privileges)
+    return (name, column), _Granted((number, part), is_said, owner, had, unsure)
 
 
 def _path(session: "psycopg.Connection[Any]") -> list[str]:

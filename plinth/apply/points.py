@@ -14,7 +14,7 @@ import functools
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -33,6 +33,7 @@ from plinth.server_errors import words
 from plinth.sql_text import Lexed, lexed, parts, plain
 
 BLOCK = "(a block that commits)"  # in plinth.unfinished: how far it came nobody knows
+GRANTED = "granted"  # in the result of a point's last step: privileges on what is gone (`grants`)
 HALF_DONE = "(half done)"  # there too, in the place of an object's name
 _BY_HAND = "do by hand what is missing, and mark the revision as applied: alembic stamp"
 ROOM = 50 * MOST  # for the answers between two points: they are kept in memory until the second one
@@ -242,6 +243,11 @@ class Interrupted:
         return max(self.done, default=0)
 
     @property
+    def noted(self) -> Mapping[str, Any]:
+        """What is noted with its last point."""
+        return self.done[self.last].result if self.done else {}
+
+    @property
     def needs_its_file(self) -> bool:
         """Whether only the file as it was goes on with it: not where an index alone was begun."""
         return bool(self.way) or _commits(self.first)
@@ -329,9 +335,10 @@ class Points:
         self._asks_more = ""  # what that one didn't, since the last step
         self._refusal: PointError | None = None
         self._session_state = session_state
-        noted = begun.done[begun.last].result if begun.done else {}
-        self._noted: Change | None = noted.get(NOTED)  # until it is given back
-        self._unsettled: list[str] = noted.get(UNSETTLED, [])
+        self._noted: Change | None = begun.noted.get(NOTED)  # until it is given back
+        self._unsettled: list[str] = begun.noted.get(UNSETTLED, [])
+        self.granted: list[Any] = begun.noted.get(GRANTED, [])
+        self.see_grants: Callable[[psycopg.Connection[Any]], list[Any]] = lambda _: []  # to be noted so
         self._about = {"picture": begun.picture, "batch": begun.batch}
         self._number = 0
         self.running: Done
@@ -601,6 +608,8 @@ class Points:
             rows[-1][2]["after"] = others
         if self._session_state:
             rows[-1][2].update(self._session_state.noted(session))
+        if granted := self.see_grants(session):
+            rows[-1][2][GRANTED] = granted
         of_file = self.checksum
         noted: list[tuple[object, ...]] = [
             (*self._key, number, text, Jsonb(result), of_file) for number, text, result in rows

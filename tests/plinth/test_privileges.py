@@ -531,3 +531,60 @@ def test_a_materialized_view_that_is_built_beside_is_closed_as_the_first_one_is(
         command.upgrade(found.config(empty_engine), "head")
     assert seen == [("summed", False, True), ("summed_new", False, False)]
     assert rows(url, may) == [("summed", False, True)]
+
+
+class _StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("way", ["resumed", "resumed twice", "taken back"])
+def test_what_is_gone_when_a_revision_is_interrupted_has_what_it_had_when_it_comes_back(
+    two: History, empty_engine: Engine, roles: tuple[str, str], way: str
+) -> None:
+    """A function works with the privileges of its owner, and not everybody may call it."""
+    url, (owner, reader) = empty_engine.url, roles
+    make = "create function f() returns {0} security definer return 1; create view v as select 1::{0} as n"
+    do(url, f"{make.format('int')}; grant create on schema public to {owner}")
+    do(url, f"alter function f owner to {owner}; alter view v owner to {owner}")
+    do(url, f"revoke all on function f from public; grant execute on function f to {reader}")
+    do(url, f"grant select on v to {reader}")
+    do(url, f"alter default privileges grant insert on tables to {reader}")
+    has = f"""
+        select proowner::regrole::text, has_function_privilege('public', p.oid, 'execute'),
+            has_function_privilege('{reader}', p.oid, 'execute'), relowner::regrole::text,
+            has_table_privilege('{reader}', c.oid, 'select'), has_table_privilege('{reader}', c.oid, 'insert')
+        from pg_proc p, pg_class c where proname = 'f' and relname = 'v'
+        """
+    before = rows(url, has)
+    assert before == [(owner, False, True, owner, True, False)]
+    two.add(
+        "c",
+        "b",
+        f"""
+op.execute("drop function f; drop view v")
+with op.get_context().autocommit_block():
+    op.execute("create index concurrently i on t_a (id)")
+    op.execute("create index concurrently j on t_a (id)")
+op.execute("{make.format("bigint")}")
+""",
+    )
+
+    def stopped(words: str) -> None:
+        def stop(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+            if words in statement:
+                raise _StoppedError
+
+        with listening((Engine, "before_cursor_execute", stop)), pytest.raises(_StoppedError):
+            command.upgrade(two.config(empty_engine), "head")
+
+    stopped("concurrently j" if way == "resumed twice" else "bigint")
+    if way == "resumed twice":
+        stopped("bigint")
+    assert rows(url, has) == []
+    if way == "taken back":
+        command.downgrade(two.config(empty_engine), "-1")
+    else:
+        command.upgrade(two.config(empty_engine), "head")
+    assert rows(url, has) == before
+    kind = "integer" if way == "taken back" else "bigint"
+    assert rows(url, "select pg_typeof(f())::text, pg_typeof(n)::text from v") == [(kind, kind)]
