@@ -177,7 +177,9 @@ def steps(change: Change, name: Name, forced: Forced) -> Iterator[Step]:
         elif wanted is not None:
             if column.named_type in forced.types and column.named_type == wanted.named_type:
                 column = replace(column, default=wanted.default)  # noqa: PLW2901
-            column = with_inherited(change, name, column)  # noqa: PLW2901
+            given = with_inherited(change, name, column)
+            # A default is given to all heirs that had the table's, also to one that is to keep that.
+            column = given if column != wanted else replace(column, default=given.default)  # noqa: PLW2901
             if column != wanted:
                 yield from _alter(change, after, column, wanted, forced)
 
