@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from plinth.apply.left_columns import ending
 from plinth.apply.points import driver_session
-from plinth.apply.privilege_words import PUBLIC, Words, privilege_words, roles_said
+from plinth.apply.privilege_words import PUBLIC, Words, names_in, privilege_words, roles_said
 from plinth.apply.session import codec
 from plinth.listening import listening
 from plinth.server_errors import words as words_of
@@ -248,8 +248,7 @@ class Grants:
 
     def _see_owners(self, session: "psycopg.Connection[Any]", statement: Lexed) -> None:
         if _does(statement, "alter ... owner to"):
-            names = {tuple(parts(it["name"])) for each in statement.nested for it in each.find("<name>")}
-            for place in self._named(names, _path(session)):
+            for place in self._named(names_in(statement), _path(session)):
                 self._before[place].owner = None
         elif _does(statement, "reassign owned by"):
             for was in self._before.values():
@@ -325,8 +324,10 @@ class Grants:
                     ".".join(filter(None, place)),
                     "; ".join(statements),
                 )
+        called = {was.identity: place for place, was in self._before.items()}
         for each in anew:
-            each.let_others_use_it(*self._granted_by_the_revision(each, server))
+            granted, is_unread = self._granted_by_the_revision(each, server)
+            each.let_others_use_it(granted, is_unread, called.get(each.found.identity))
         for each in anew:
             each.give()
         for each in anew:
@@ -381,12 +382,15 @@ class _Anew:
         # What it didn't have, and has by default; if the revision hasn't granted just that, too.
         self.more = (found.privileges - was.privileges - was.unsure) & server.given(place, found.owner)
 
-    def let_others_use_it(self, granted: Collection[Privilege], is_unread: bool) -> None:
+    def let_others_use_it(
+        self, granted: Collection[Privilege], is_unread: bool, called: Place | None
+    ) -> None:
         """Give it the privileges that it had, beside those that the revision grants.
 
         Args:
             granted: by the revision, of those that it also has by default.
             is_unread: it grants something on it by words that can't be read.
+            called: what it was called before, if it was there.
         """
         roles = self._server.roles
         more = self.more.difference(granted)
@@ -398,6 +402,12 @@ class _Anew:
         ):
             for statement in _statements(verb, self.place, privileges, roles):
                 self._execute(statement, self._creator)
+        if called and more and not _kind(self.place[0]):  # a type or function is made under it
+            log.warning(
+                "%s takes the place of %s, which hadn't what it has by default: that is taken away. If it "
+                "should have it: %s",
+                *(called[0], self.place[0], "; ".join(_statements("GRANT", self.place, more, roles))),
+            )
         if is_unread and more:
             log.warning(
                 "%s is made anew, and the revision grants something on it by words that can't be read with "
@@ -462,7 +472,7 @@ class _Anew:
                 self._execute_as(as_owner, statement)
             except psycopg.errors.InsufficientPrivilege:  # what its members may do they do as the owner, too
                 self._session.execute(statement.encode(codec(self._session)))
-        log.info("%s is made anew, and gets what was granted on it: %s", self.place[0], statement)
+        log.info("%s is made anew, and has just what was granted on it: %s", self.place[0], statement)
 
     def _execute_as(self, role: str, statement: str) -> None:
         with self._session.transaction():

@@ -71,8 +71,13 @@ def privilege_words(statement: Lexed) -> Iterator[Words]:
         if "on" not in tokens and not {"to", "from"}.isdisjoint(tokens):
             continue  # roles, of other roles
         found = None if is_put_together else _read(tokens)
-        names = {tuple(parts(it["name"])) for part in statement.nested for it in part.find("<name>")}
-        yield found or Words(tokens[0] == "grant", is_read=False, names=frozenset(names))
+        yield found or Words(tokens[0] == "grant", is_read=False, names=names_in(statement))
+
+
+def names_in(statement: Lexed) -> frozenset[tuple[str, ...]]:
+    """Return the names that stand in a statement, also in its strings, as the catalog has their parts."""
+    found = (each["name"] for part in statement.nested for each in part.find("<name>"))
+    return frozenset(tuple(parts(name)) for name in found)
 
 
 def roles_said(tokens: Tokens) -> tuple[str, ...]:

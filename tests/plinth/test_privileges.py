@@ -588,3 +588,24 @@ op.execute("{make.format("bigint")}")
     assert rows(url, has) == before
     kind = "integer" if way == "taken back" else "bigint"
     assert rows(url, "select pg_typeof(f())::text, pg_typeof(n)::text from v") == [(kind, kind)]
+
+
+def test_a_table_that_takes_the_place_of_one_that_goes_is_closed_as_that_was_and_it_is_told(
+    two: History, empty_engine: Engine, roles: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    url, (reader, other) = empty_engine.url, roles
+    do(
+        url,
+        f"alter default privileges grant select on tables to {reader}, {other}; create table more (id int)",
+    )
+    may = "select has_table_privilege('{}', 't_a', 'select')"
+    two.add(
+        "c",
+        "b",
+        f'op.execute("grant select on more to {other}; drop table t_a; alter table more rename to t_a")',
+    )
+    command.upgrade(two.config(empty_engine), "head")
+    assert rows(url, may.format(reader)) == [(False,)]
+    assert rows(url, may.format(other)) == [(True,)]
+    assert "public.more takes the place of public.t_a, which hadn't what it has by default" in caplog.text
+    assert f"If it should have it: GRANT SELECT ON public.t_a TO {reader}" in caplog.text
