@@ -11,13 +11,14 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import psycopg
 from psycopg.sql import SQL, Literal
 from sqlalchemy import Connection
 
-from plinth.apply.made_anew import FILLS, IS_SAID, MARK, Gone
+from plinth.apply.made_anew import IS_SAID, MARK, Gone
 from plinth.apply.points import driver_session
 from plinth.apply.session import codec
 from plinth.errors import PlinthError
@@ -44,6 +45,12 @@ _TABLES = """
         select to_regclass({table})::oid id
         union select relid from pg_partition_tree(to_regclass({table})))
     """
+# By these a revision says itself that something goes which it had said, or somebody.
+_UNSAID = (
+    "comment on ... is null",
+    "alter {index | [materialized] view} ... reset ...",
+    "alter table ... enable trigger <name>",
+)
 _KEEPS = (
     "create trigger <name> before insert or update on <table> for each row execute {function | procedure} "
     "<function>"
@@ -142,8 +149,8 @@ class _Looks(Protocol):
     def note(self, gone: Gone) -> None:
         """Remember what is said of an object that goes."""
 
-    def put_back(self, gone: Gone, *, always: bool) -> None:
-        """Say it again of what is there now; of a trigger only if it waits for columns, or `always`."""
+    def put_back(self, gone: Gone, *, stops: bool) -> None:
+        """Say it again of what is there now; what can't be said stops it, or is only told."""
 
 
 class _Transaction:
@@ -155,6 +162,7 @@ class _Transaction:
 
     def __init__(self, looks: _Looks) -> None:
         self._looks = looks
+        self._called: dict[tuple[str, ...], str] = {}  # indexes that wait for what takes their names
         self.forget()
 
     def forget(self) -> None:
@@ -165,23 +173,30 @@ class _Transaction:
         self._exchanged: list[tuple[str, str, str]] = []
         self._is_exchange = False
         self._gone: list[Gone] = []
-        self._anew: list[Gone] = []
 
     def follow(self, statement: Lexed) -> None:
-        """Look at a statement before it is executed."""
-        if statement.begins("alter table"):
+        """Look at a statement before it is executed; of several in a text, at what they drop."""
+        if len(statement.statements) > 1:
+            for each in filter(None, map(Gone.found, statement.statements)):
+                self._note(each)
+        elif any(statement.matches(each) for each in _UNSAID):
+            self._gone = [each for each in self._gone if each.is_identity or not each.is_named_in(statement)]
+        elif statement.begins("alter table"):
             self._alter(statement)
         elif statement.begins("create"):
             self._keep(statement)
-            self._anew += [each for each in self._gone if each.is_named_in(statement)]
-        elif found := statement.matches(f"set local {SAID_ANEW} = <names>"):
+        elif found := statement.matches(f"set [local] {SAID_ANEW} = <names>"):
             said = lexed(found["names"][1:])
             self._gone = [each for each in self._gone if not each.is_named_in(said)]
+        elif found := statement.matches("alter index [if exists] <name> rename to <new>"):
+            *schema, name = parts(found["name"])
+            if ending(name, plain(found["new"])):
+                self._called[*schema, plain(found["new"])] = found["name"]
         elif statement.begins("drop") and (gone := Gone.found(statement)):
-            self._note(gone)
+            self._note(replace(gone, again=self._called.pop(tuple(parts(gone.name)), "")))
         elif statement.begins("do"):
-            for each in statement.nested:
-                for found in each.find(_EQUAL):
+            for text in statement.nested:
+                for found in text.find(_EQUAL):
                     self._are_equal(*(found[name].replace("%%", "%") for name in ("table", "old", "new")))
 
     def _keep(self, statement: Lexed) -> None:
@@ -223,8 +238,9 @@ class _Transaction:
     def end(self) -> None:
         """Settle what the transaction has done, just before it is committed."""
         self._hand_on()
-        for each in self._gone if self._is_exchange else dict.fromkeys(self._anew):
-            self._looks.put_back(each, always=self._is_exchange)
+        for each in self._gone:
+            if self._is_exchange or not each.is_identity:
+                self._looks.put_back(each, stops=self._is_exchange)
         self.forget()
 
     def _note(self, gone: Gone) -> None:
@@ -258,18 +274,16 @@ class _AtOnce:
     def note(self, gone: Gone) -> None:
         self._had[gone] = dict(self._rows(gone.said()))
 
-    def put_back(self, gone: Gone, *, always: bool) -> None:
+    def put_back(self, gone: Gone, *, stops: bool) -> None:
         had = self._had.pop(gone)
-        if not self._rows(gone.here()):
+        if not had or not self._rows(gone.here()):
             return
-        now = dict(self._rows(gone.said()))
-        if not always and FILLS not in {*had, *now}:
-            return
+        now = dict(self._rows(gone.said(is_again=True)))
         marks = {mark: name for mark, name in now.items() if name and mark.startswith(MARK)}
         for about, statement in sorted(had.items()):
             if about in now or statement == IS_SAID:
                 continue
-            if statement is None:
+            if statement is None and stops:
                 raise LeftColumnError(f"{_named(about, marks)}: {_LOST}")
             if statement:
                 self._say(gone, _named(statement, marks))
@@ -298,7 +312,7 @@ class _Printed:
 
     def __init__(self) -> None:
         self.texts: list[str | Gone] = []
-        self._noted: dict[Gone, str] = {}
+        self._noted: dict[Gone, tuple[str, str]] = {}
 
     def stop_at(self, standing: str, told: str) -> None:
         self._do(
@@ -317,18 +331,17 @@ class _Printed:
     def note(self, gone: Gone) -> None:
         self.texts.append(gone)
 
-    def put_back(self, gone: Gone, *, always: bool) -> None:
-        setting = self._noted.setdefault(gone, _literal(f"plinth.had_{len(self._noted)}"))
-        fills, name, said = _literal(FILLS), _literal(gone.name), gone.said(with_privileges=True)
+    def put_back(self, gone: Gone, *, stops: bool) -> None:
+        setting = _literal(f"plinth.had_{len(self._noted)}")
+        self._noted[gone] = setting, gone.said(with_privileges=stops)
+        name, said = _literal(gone.name), gone.said(is_again=True, with_privileges=stops)
         self._do(
             f"DECLARE had jsonb := current_setting({setting}); has jsonb;",
             "    its text; found text; a_mark text; a_name text;",
             "BEGIN",
             "    SELECT coalesce(jsonb_object_agg(about, said), '{}') INTO has",
             f"    FROM ({said}) it (about, said);",
-            f"    IF NOT EXISTS ({gone.here()})",
-            *(() if always else (f"        OR had -> {fills} IS NULL AND has -> {fills} IS NULL",)),
-            "    THEN RETURN; END IF;",
+            f"    IF NOT EXISTS ({gone.here()}) THEN RETURN; END IF;",
             "    FOR its, found IN SELECT * FROM jsonb_each_text(had) ORDER BY 1 LOOP",
             f"        CONTINUE WHEN has ? its OR found = {_literal(IS_SAID)};",
             "        FOR a_mark, a_name IN SELECT * FROM jsonb_each_text(has)",
@@ -336,9 +349,9 @@ class _Printed:
             "        LOOP",
             "            its := replace(its, a_mark, a_name); found := replace(found, a_mark, a_name);",
             "        END LOOP;",
-            "        IF found IS NULL THEN",
+            f"        IF found IS NULL AND {stops} THEN",
             f"            RAISE '%: %', its, {_literal(_LOST)} USING ERRCODE = '55000';",
-            "        ELSIF found = '' THEN",
+            "        ELSIF coalesce(found, '') = '' THEN",
             f"            RAISE WARNING '% is made anew, and had this: %', {name}, its;",
             "        ELSE BEGIN EXECUTE found;",
             "        EXCEPTION WHEN syntax_error_or_access_rule_violation OR feature_not_supported THEN",
@@ -354,12 +367,12 @@ class _Printed:
             if isinstance(each, str):
                 yield each
             elif each in self._noted:
-                found = each.said(with_privileges=True)
+                setting, found = self._noted[each]
                 yield _block(
                     "BEGIN",
-                    f"    PERFORM set_config({self._noted[each]}, coalesce((",
+                    f"    PERFORM set_config({setting}, coalesce((",
                     f"        SELECT jsonb_object_agg(about, said) FROM ({found}) it (about, said)",  # noqa: S608
-                    "    ), '{}')::text, true);",
+                    "    ), '{}')::text, false);",  # a statement may stand outside of any transaction
                 )
 
     def _do(self, *lines: str) -> None:

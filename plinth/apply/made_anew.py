@@ -1,4 +1,4 @@
-"""What a database has on an object that is dropped, and made anew under its name as columns exchange theirs.
+"""What a database has on an object that is dropped, and made anew under its name in the same transaction.
 
 A revision says again what revisions know of it. What somebody has said of it in this database alone (a
 comment, a setting, a trigger's state) is read before it goes, as the statements that say so.
@@ -15,13 +15,13 @@ _ALTER = "alter table [if exists] [only] <on>"
 # How it is dropped, and which object it is, with its partitions' own. A constraint has an index, and a
 # column's identity a sequence.
 _RELATION = """
-    select 'pg_class'::regclass, to_regclass({name})::oid
-    union select 'pg_class'::regclass, relid::oid from pg_partition_tree(to_regclass({name}))
+    select tableoid, oid from pg_class where relkind in ('i', 'I', 'v', 'm') and oid in (
+        select to_regclass({name}) union select relid from pg_partition_tree(to_regclass({name})))
     """
 _KINDS = {
-    "drop index [if exists] <name>": _RELATION,
-    "drop [materialized] view [if exists] <name>": _RELATION,
-    f"{_ALTER} drop constraint [if exists] <name>": """
+    "drop index [concurrently] [if exists] <name> [cascade | restrict]": _RELATION,
+    "drop [materialized] view [if exists] <name> [cascade | restrict]": _RELATION,
+    f"{_ALTER} drop constraint [if exists] <name> [cascade | restrict]": """
         with recursive tables as (
             select to_regclass({on})::oid id
             union select relid from pg_partition_tree(to_regclass({on}))),
@@ -55,8 +55,6 @@ _IDENTITY = """
     join pg_class c on (classid, objid) = (c.tableoid, c.oid) and relkind = 'S'
     where refclassid = 'pg_class'::regclass and attrelid = to_regclass({on}) and attname = {bare}
     """
-# In the condition of a trigger that doesn't fire as long as columns are filled (`objects.triggers`).
-FILLS = "plinth.fills"
 MARK, IS_SAID = "<", "-"
 # The subject, and the statement about it: empty, if it is only told; none, if nothing may be lost of it; a
 # dash, if it only matters that it is said. What may have another name when it is there again stands in both
@@ -132,8 +130,6 @@ _SAID = """
         'ALTER TABLE ONLY %s %s TRIGGER %s', tgrelid::regclass,
         case tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end, mark)
     from marked join pg_trigger t on (class, id) = (t.tableoid, t.oid) where tgenabled <> 'O'
-    union all select {fills}, '-' from own join pg_trigger t on (class, id) = (t.tableoid, t.oid)
-    where strpos(pg_get_triggerdef(t.oid), {fills}) > 0
     """
 _GRANTED = """
     union all select format('owner of %s, %s', r.oid::regclass, relowner),
@@ -160,11 +156,13 @@ class Gone:
         which: the query for it, by its place in the catalog: the class and the number.
         name: as SQL has it.
         on: the table, if it has its name there.
+        again: the name under which it may be made anew; the same, if none.
     """
 
     which: str
     name: str
     on: str = ""
+    again: str = ""
 
     @classmethod
     def found(cls, statement: Lexed) -> "Gone | None":
@@ -179,30 +177,37 @@ class Gone:
         """Return the sequence of a column that leaves its name to another one."""
         return cls(_IDENTITY, column, table)
 
-    def here(self) -> str:
-        """Return the query that tells by a row whether there is such an object."""
-        return f"select from ({self._filled(self.which)}) it (class, id) where id is not null"
+    @property
+    def is_identity(self) -> bool:
+        """Whether it is a column's sequence, which goes as another column takes that one's place."""
+        return self.which == _IDENTITY
 
-    def said(self, *, with_privileges: bool = False) -> str:
+    def here(self) -> str:
+        """Return the query that tells by a row whether there is such an object again."""
+        return self._filled(f"select from ({self.which}) it (class, id) where id is not null", is_again=True)
+
+    def said(self, *, is_again: bool = False, with_privileges: bool = False) -> str:
         """Return the query for what is said of it: the subject, and the statement that says so.
 
         Args:
+            is_again: of what is there in its place.
             with_privileges: and who may use it, and whose it is; else `grants` sees to that.
         """
-        return self._filled((_SAID + _GRANTED * with_privileges).replace("{which}", self.which))
+        query = (_SAID + _GRANTED * with_privileges).replace("{which}", self.which)
+        return self._filled(query, is_again=is_again)
 
     def is_named_in(self, statement: Lexed) -> bool:
         """Whether a statement names it."""
-        return statement.names(parts(self.name)[-1])
+        return any(statement.names(parts(each)[-1]) for each in (self.name, self.again) if each)
 
-    def _filled(self, query: str) -> str:
-        *schema, bare = parts(self.name)
+    def _filled(self, query: str, *, is_again: bool) -> str:
+        name = (is_again and self.again) or self.name
+        *schema, bare = parts(name)
         given = {
-            "name": self.name,
+            "name": name,
             "on": self.on,
             "bare": bare,
             "schema": schema[-1] if schema else "",
-            "fills": FILLS,
         }
         literals = {name: Literal(value) for name, value in given.items()}
         return SQL(query).format(**literals).as_string()

@@ -28,6 +28,7 @@ from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.compare.unimported import unimported
 from plinth.autogenerate.comparison import ComparedOp, Comparison
 from plinth.autogenerate.objects.enums import add_values_used
+from plinth.autogenerate.objects.said_anew import with_words
 from plinth.autogenerate.online.kept_tables import with_views, without_views
 from plinth.autogenerate.online.sequence import sequence, whole
 from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prove, shown_differences
@@ -349,7 +350,7 @@ def revisions(comparison: Comparison, *, online: bool) -> list[File]:
         Refusal: a word of the author's is missing.
     """
     change = comparison.change
-    parts = sequence(change) if online else ordinary(change)
+    parts = with_words(sequence(change) if online else ordinary(change), change.before, change.after)
     subject = comparison.subject
     kept = kept_tables(subject.hints, subject.database, change.before) if online else []
     renamed = [

@@ -29,7 +29,14 @@ from plinth.autogenerate.change.quoting import (
 )
 from plinth.autogenerate.change.steps import CommentOp, SqlOp
 from plinth.autogenerate.change.way import Operations, Outside, Way, virtual_on
-from plinth.autogenerate.objects import constraints, foreign_keys, indexes, not_null_names, triggers
+from plinth.autogenerate.objects import (
+    constraints,
+    foreign_keys,
+    indexes,
+    not_null_names,
+    said_anew,
+    triggers,
+)
 from plinth.autogenerate.objects.columns import (
     alter_op,
     default_op,
@@ -56,7 +63,6 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Inde
 
 _SIZES = {"smallint": 2, "integer": 4, "bigint": 8}
 _WIDTH = 90  # of a comment's lines
-_SAID_ANEW = "plinth.said_anew"  # `apply.left_columns`
 _WHY = "in place, the table would be written anew while nobody can use it."
 
 
@@ -470,24 +476,21 @@ class _Exchange:
         return [*found, *self._say_anew(dropped, gone)]
 
     def _say_anew(self, dropped: Collection[tuple[Name, Piece]], gone: Collection[Other]) -> Iterator[SqlOp]:
-        """Yield what names that of which something else is said afterwards: what it had isn't said again."""
+        """Yield what names that of which less is said afterwards: what it had isn't said again."""
         reached = self.reached()
-        pairs: list[tuple[str, object, object]] = []
+        pairs: list[tuple[str, said_anew.Said, said_anew.Said]] = []
         for turn in self.turns:
             if turn.old.identity and (sequence := turn.old.sequence):
                 before, after = (each.sequences[sequence].comment for each in (self.way.at, reached))
-                pairs.append((turn.old.name, (before,), (after,)))
+                pairs.append((turn.old.name, {("comment", before)}, {("comment", after)}))
         for name, piece in dropped:
             table = reached.tables[name]
-            new = table.indexes.get(piece.name) or table.constraints.get(piece.name)
-            pairs.append((piece.name, _said(piece), _said(new) if new else None))
+            if new := table.indexes.get(piece.name) or table.constraints.get(piece.name):
+                pairs.append((piece.name, said_anew.said(piece), said_anew.said(new)))
         for each in gone:
             other = reached.others.get((each.kind, each.name), each)
-            pairs.append((each.bare, (each.comment, each.details), (other.comment, other.details)))
-        names = [quoted(name) for name, before, after in pairs if after is not None and before != after]
-        if names:
-            sql = f"SET LOCAL {_SAID_ANEW} = {literal(', '.join(sorted(names)))}"
-            yield SqlOp(sql, note="of these, nothing that the database had said goes over")
+            pairs.append((each.bare, said_anew.said(each), said_anew.said(other)))
+        yield from said_anew.say(name for name, before, after in pairs if said_anew.loses(before, after))
 
     def _others(self) -> list[Other]:
         """Return what goes with the old columns, and comes again on those that take over."""
@@ -697,8 +700,3 @@ def _drop(piece: Piece, table: Table, catalog: Catalog) -> ops.MigrateOperation:
 
 def _is_not_null(piece: Piece, columns: Collection[str]) -> bool:
     return isinstance(piece, Constraint) and piece.type == "n" and piece.columns[0] in columns
-
-
-def _said(piece: Piece) -> tuple[object, ...]:
-    """Return what is said of an index or constraint beside what it is."""
-    return (piece.comment, *((piece.options, piece.statistics) if isinstance(piece, Index) else ()))
