@@ -13,7 +13,7 @@ from plinth.autogenerate.change.parts import Piece
 from plinth.autogenerate.change.quoting import literal, quoted
 from plinth.autogenerate.change.steps import SqlOp, leaves
 from plinth.autogenerate.change.way import Operations, Outside, Part
-from plinth.catalog.picture import Catalog, Index, Other
+from plinth.catalog.picture import Catalog, Index, Other, Sequence
 from plinth.sql_text import lexed
 
 _SETTING = "plinth.said_anew"  # `apply.left_columns`
@@ -21,7 +21,7 @@ _SETTING = "plinth.said_anew"  # `apply.left_columns`
 Said = set[tuple[str, object]]  # of what, and what: one that changes is said anew by the revision
 
 
-def said(what: Piece | Other) -> Said:
+def said(what: Piece | Other | Sequence) -> Said:
     """Return what is said of an object beside what it is."""
     found: Said = {("comment", what.comment)} if what.comment is not None else set()
     if isinstance(what, Other):
@@ -29,6 +29,8 @@ def said(what: Piece | Other) -> Said:
         return found | {("option", each) for each in _options(what.definition)}
     if isinstance(what, Index):
         found |= {("statistics", number) for number, _ in what.statistics}
+    if isinstance(what, Sequence):
+        return found
     return found | {("option", each.partition("=")[0]) for each in what.options}
 
 

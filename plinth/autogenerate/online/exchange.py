@@ -481,8 +481,8 @@ class _Exchange:
         pairs: list[tuple[str, said_anew.Said, said_anew.Said]] = []
         for turn in self.turns:
             if turn.old.identity and (sequence := turn.old.sequence):
-                before, after = (each.sequences[sequence].comment for each in (self.way.at, reached))
-                pairs.append((turn.old.name, {("comment", before)}, {("comment", after)}))
+                before, after = (each.sequences[sequence] for each in (self.way.at, reached))
+                pairs.append((turn.old.name, said_anew.said(before), said_anew.said(after)))
         for name, piece in dropped:
             table = reached.tables[name]
             if new := table.indexes.get(piece.name) or table.constraints.get(piece.name):
