@@ -14,8 +14,9 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
 - `answers`: what statements answered, to be given once more; `session_state`: what a session alone has,
   likewise; `sources`: what a revision's source tells.
-- `grants`: privileges on what a revision makes anew; `left_columns`: what is on columns that make way;
-  `made_anew`: what a database alone has said of what stands on them.
+- `grants`: privileges on what a revision makes anew; `privilege_words`: what it says of them itself.
+- `left_columns`: what is on columns that make way; `made_anew`: what a database alone has said of what is
+  made anew.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.
 - `half_done`: those of which nobody knows how far they came, and which nothing passes over.
 - `half_way`, `renamed`, `said`, `scope`: taking back what one has done, and nothing that somebody else has;
