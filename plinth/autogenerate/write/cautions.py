@@ -1,14 +1,15 @@
 """What the new revisions mean for code that runs, and for values: no order of deploys mends that."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from plinth.autogenerate.change.quoting import shown, sql_name
+from plinth.autogenerate.change.dependents import standing_on
+from plinth.autogenerate.change.quoting import quoted, shown, sql_name
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.objects.columns import is_retyped
 from plinth.autogenerate.objects.foreign_keys import refers_to
 from plinth.autogenerate.objects.others import is_replaced, loses_columns
-from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Other, Table
+from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Node, Other, Table
 
 _NAME = re.compile(r'"(?:[^"]|"")*"|\S+')  # of a view's column; its type follows
 
@@ -81,40 +82,45 @@ def stale(change: Change) -> Iterator[str]:
 
     PostgreSQL computes what an index or a stored column has, and what a check allows, but once.
     """
-    changed = {
-        old.node: old.name
-        for key, old in change.before.others.items()
-        if old.kind in _COMPUTES
-        and (new := change.after.others.get(key))
-        and (old.definition, old.details) != (new.definition, new.details)
-        and not is_replaced(old, new, change)  # what stands on one that is made anew is made anew, too
-    }
-    for each in change.before.others.values():  # a configuration stands on dictionaries
-        if each.kind in _COMPUTES and (used := each.needs & changed.keys()):
-            changed.setdefault(each.node, changed[min(used)])
-    for before, after in _pairs(change) if changed else ():
-        table = shown(after.name, change.after)
-        kept = [
-            (each.needs, f"index {each.name} is built anew ({_reindex(before, each, change.after)})")
-            for each in before.indexes.values()
-            if after.indexes.get(each.name) == each
-        ]
-        kept += [
-            (each.needs | each.default_needs, f"column {table}.{each.name} is written (UPDATE it in batches)")
-            for each in before.columns
-            if each.generated == "s" and after.column(each.name) == each
-        ]
-        kept += [
-            (each.needs, f"rows are looked at for {each.name} of {table} (drop it, and add it again)")
-            for each in before.constraints.values()
-            if each.type in {"c", "x"} and after.constraints.get(each.name) == each
-        ]
-        for needs, what in kept:
-            if used := needs & changed.keys():
-                yield (
-                    f"{changed[min(used)]} changes, and what it has computed stays until {what}. If it "
-                    "computes otherwise, write that behind it, in this revision and in its downgrade."
+    before, after = change.before, change.after
+    for key, old in before.others.items():
+        new = after.others.get(key) if old.kind in _COMPUTES else None
+        # What stands on one that is made anew is made anew, too.
+        if new is None or (old.definition, old.details) == (new.definition, new.details):
+            continue
+        if is_replaced(old, new, change):
+            continue
+        users = [each for each in standing_on(before, {old.node}) if each.kind in _COMPUTES]
+        for what in _computed(change, {old.node, *(each.node for each in users)}):
+            yield (
+                f"{old.name} changes, and what it has computed stays until {what}. If it computes otherwise, "
+                "write that behind it, in this revision and in its downgrade."
+            )
+
+
+def _computed(change: Change, nodes: Collection[Node]) -> Iterator[str]:
+    """Yield what stays as some functions have computed it, and what computes it anew."""
+    for before, after in _pairs(change):
+        table, name = shown(after.name, change.after), sql_name(after.name, change.after)
+        for index in before.indexes.values():
+            if not index.needs.isdisjoint(nodes) and after.indexes.get(index.name) == index:
+                yield f"index {index.name} is built anew ({_reindex(before, index, change.after)})"
+        for column in before.columns:
+            needs = column.needs | column.default_needs
+            if (
+                column.generated == "s"
+                and not needs.isdisjoint(nodes)
+                and after.column(column.name) == column
+            ):
+                base = quoted(
+                    min(column.uses or {each.name for each in before.columns if not each.generated})
                 )
+                how = f"UPDATE {name} SET {base} = {base}, in batches"  # noqa: S608 - for a reader
+                yield f"column {table}.{column.name} is computed anew ({how})"
+        for check in before.constraints.values():
+            is_there = after.constraints.get(check.name) == check
+            if check.type in {"c", "x"} and not check.needs.isdisjoint(nodes) and is_there:
+                yield f"rows are looked at for {check.name} of {table} (drop it, and add it again)"
 
 
 def _reindex(table: Table, index: Index, catalog: Catalog) -> str:

@@ -257,7 +257,7 @@ def test_what_a_function_has_computed_is_named_when_it_changes(
         command.upgrade(config, "head")
     for what in (
         "until index by_norm is built anew (REINDEX INDEX CONCURRENTLY by_norm, in an autocommit_block())",
-        "until column t.g is written",
+        "until column t.g is computed anew (UPDATE t SET n = n, in batches)",
         "until rows are looked at for allowed of t",
     ):
         assert (
