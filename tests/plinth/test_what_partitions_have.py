@@ -1,10 +1,12 @@
 """What a partition alone has on its part of an index or trigger is there when a column gets another type."""
 
+from collections.abc import Callable, Iterable
+
 import sqlalchemy as sa
 from sqlalchemy import Engine, MetaData
 
-from tests.plinth.history import do, rows
-from tests.plinth.judge import difference, dump
+from tests.plinth.history import History, do, rows
+from tests.plinth.judge import Dump, difference, dump
 from tests.plinth.kinds.kind import NAMING_CONVENTION, also
 from tests.plinth.project import Project
 from tests.plinth.test_busy_tables import begun, write
@@ -58,14 +60,23 @@ def keyed(kind: type[sa.types.TypeEngine[int]]) -> MetaData:
     )
 
 
+def changed_by_hand(
+    project: Project,
+    engine: Engine,
+    made: Callable[[type[sa.types.TypeEngine[int]]], MetaData],
+    by_hand: Iterable[str] = BY_HAND,
+) -> tuple[History, str, Dump]:
+    """Return a history whose last revision gives the number another type, what is applied, and the schema."""
+    history = begun(project, engine, made(sa.Integer), "insert into s values ('2024-02-02', 1)")
+    write(history, engine, made(sa.BigInteger))
+    for statement in by_hand:
+        do(engine.url, statement)
+    return history, head(engine.url), dump(engine.url)
+
+
 def test_it_is_there_when_a_column_has_another_type(project: Project, empty_engine: Engine) -> None:
     url = empty_engine.url
-    history = begun(project, empty_engine, keyed(sa.Integer), "insert into s values ('2024-02-02', 1)")
-    first = head(url)
-    write(history, empty_engine, keyed(sa.BigInteger))
-    for statement in BY_HAND:
-        do(url, statement)
-    before = dump(url)
+    history, first, before = changed_by_hand(project, empty_engine, keyed)
     go(history, empty_engine, "head", printed=False)
     do(url, "update s set n = 2")
     after = dump(url)
@@ -86,14 +97,8 @@ def test_it_is_there_when_a_column_has_another_type(project: Project, empty_engi
 
 
 def test_what_is_printed_hands_it_on_too(project: Project, empty_engine: Engine) -> None:
-    url = empty_engine.url
-    history = begun(project, empty_engine, models(sa.Integer), "insert into s values ('2024-02-02', 1)")
-    first = head(url)
-    write(history, empty_engine, models(sa.BigInteger))
-    for statement in BY_HAND:
-        if "stamp" in statement:
-            do(url, statement)
-    before = dump(url)
+    of_trigger = [each for each in BY_HAND if "stamp" in each]
+    history, first, before = changed_by_hand(project, empty_engine, models, of_trigger)
     go(history, empty_engine, "head", printed=True)
     go(history, empty_engine, first, printed=True)
-    assert difference(before, dump(url)) == ""
+    assert difference(before, dump(empty_engine.url)) == ""
