@@ -14,7 +14,8 @@ once more after each lock that didn't come. Rooms, in the order in which they ar
 - `online`, `points`: statements outside a transaction; how far a revision came, so that it is resumed.
 - `answers`: what statements answered, to be given once more; `session_state`: what a session alone has,
   likewise; `sources`: what a revision's source tells.
-- `grants`: privileges on what a revision makes anew; `privilege_words`: what it says of them itself.
+- `grants`: privileges on what a revision makes anew; `privileges`: who has them, by whose word;
+  `privilege_words`: what a revision says of them itself.
 - `left_columns`: what is on columns that make way; `made_anew`: what a database alone has said of what is
   made anew.
 - `resuming`: which of those that stand half-way a command goes on with, and which it takes back.

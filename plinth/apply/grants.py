@@ -5,12 +5,9 @@ So what is there before something is dropped or renamed is compared with what be
 transaction ends. What has only changed its name keeps its own privileges: they are those of its rows.
 """
 
-import functools
 import logging
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -18,168 +15,36 @@ from sqlalchemy import Connection
 
 from plinth.apply.left_columns import ending
 from plinth.apply.points import driver_session
-from plinth.apply.privilege_words import PUBLIC, Words, names_in, privilege_words, roles_said
+from plinth.apply.privilege_words import Words, names_in, privilege_words, roles_said
+from plinth.apply.privileges import (
+    TYPE,
+    Granted,
+    Place,
+    Privilege,
+    Server,
+    all_granted,
+    as_note,
+    from_note,
+    kind_of,
+    name_of,
+    statements_of,
+)
 from plinth.apply.session import codec
 from plinth.listening import listening
 from plinth.server_errors import words as words_of
-from plinth.sql_text import Lexed, lexed, parts, plain
+from plinth.sql_text import Lexed, lexed, plain
 
 log = logging.getLogger(__name__)
 
 _WORDS = ("drop", "rename", "grant", "revoke", "owner", "owned")  # one of which is in all that matters here
 _PATH = "select unnest(current_schemas(false))"
-_TYPE = "TYPE "  # holds no rows that somebody may not see
-_SCHEMAS = "nspname !~ '^pg_' and nspname not in ('information_schema', 'plinth')"
-# Objects and columns, with what others than their owner may do: who, what, and whether it may be passed on.
-# Each by its schema: what names alone lead to changes with the search path, which tenants set in turn.
-_GRANTED = f"""
-    select shown, coalesce(quote_ident(attname), ''), object, number, is_said,
-           grantee, privilege_type, is_grantable,
-           case when exists (  -- a column's sequence belongs to whom its table does
-               select from pg_depend where classid = 'pg_class'::regclass and objid = object
-               and refclassid = 'pg_class'::regclass and refobjsubid > 0 and deptype in ('a', 'i')
-           ) and shown like 'SEQUENCE %%' then null else owner end
-    from (
-        select format('%%s%%I.%%I', case relkind when 'S' then 'SEQUENCE ' end, nspname, relname) shown,
-               null::name attname, nspname, c.oid object, 0 number, relowner owner,
-               relacl is not null is_said,
-               coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)) acl
-        from pg_class c join pg_namespace n on n.oid = relnamespace
-        where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {_SCHEMAS}
-        union all
-        select format('%%I.%%I', nspname, relname), attname, nspname, c.oid, attnum, relowner,
-               attacl is not null, attacl
-        from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = c.oid
-        where attnum > 0 and not attisdropped and {_SCHEMAS} and relkind in ('r', 'p', 'v', 'm', 'f')
-          and (attacl is not null or format('%%I.%%I', nspname, relname) = any(%(columns)s))
-        union all
-        select format('ROUTINE %%I.%%I(%%s)', nspname, proname, (
-                   select string_agg(case a.nspname when 'pg_catalog' then format_type(t.oid, null)
-                                     else format('%%I.%%I', a.nspname, typname) end, ', ' order by place)
-                   from unnest(proargtypes) with ordinality given (id, place) join pg_type t on t.oid = id
-                   join pg_namespace a on a.oid = typnamespace
-               )), null, nspname, p.oid, 0, proowner, proacl is not null,
-               coalesce(proacl, acldefault('f', proowner))
-        from pg_proc p join pg_namespace n on n.oid = pronamespace where {_SCHEMAS}
-        union all
-        select format('{_TYPE}%%I.%%I', nspname, typname), null, nspname, t.oid, 0, typowner,
-               typacl is not null, coalesce(typacl, acldefault('T', typowner))
-        from pg_type t join pg_namespace n on n.oid = typnamespace left join pg_class c on c.oid = typrelid
-        where typtype in ('d', 'e', 'r', 'c') and coalesce(relkind, 'c') = 'c' and {_SCHEMAS}
-    ) o left join lateral aclexplode(acl) g on grantee <> owner
-    """  # noqa: S608 - a constant
-
-Place = tuple[str, str]  # an object as GRANT names it, and a column of it or nothing
-Privilege = tuple[int, str, bool]  # who, what, and whether it may be passed on
-Roles = dict[int, str]  # their names in SQL; what a role that is gone had, nobody has
-_PUBLIC = 0
-_ROLES = f"""
-    select {_PUBLIC}::oid, '{PUBLIC}'::name, upper('{PUBLIC}')
-    union all select oid, rolname, quote_ident(rolname) from pg_roles
-    """  # noqa: S608 - a constant
-_ME = """
-    select role, oid from unnest(array['current_user', 'current_role', 'session_user']) role join pg_roles
-    on rolname = case role when 'session_user' then session_user else current_user end
-    """
-# What others get on what a role makes, in all schemas or in one (ALTER DEFAULT PRIVILEGES).
-_DEFAULTS = """
-    select defaclrole, coalesce(nspname, ''), defaclobjtype::text, grantee, privilege_type, is_grantable
-    from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace
-    left join lateral aclexplode(defaclacl) on grantee <> defaclrole
-    """
-_LETTERS = {"": "r", "SEQUENCE": "S", "ROUTINE": "f", "TYPE": "T"}  # there, of kinds
-_BUILT_IN = {"f": {(_PUBLIC, "EXECUTE", False)}, "T": {(_PUBLIC, "USAGE", False)}}
-_WITH_OPTION = " WITH GRANT OPTION"
-
-
-@dataclass
-class _Granted:
-    """What was granted on one object or column.
-
-    Args:
-        identity: which it is.
-        is_said: somebody has granted or revoked something.
-        owner: the role; None where the revision says itself who is to be it, or its table does.
-        privileges: of others than its owner.
-        unsure: of these, what the revision may have revoked, by words that can't be read with certainty.
-    """
-
-    identity: tuple[int, int]
-    is_said: bool
-    owner: int | None
-    privileges: set[Privilege] = field(default_factory=set)
-    unsure: set[Privilege] = field(default_factory=set)
-
-    def take_away(self, taken: Collection[Privilege], *, only_option: bool = False) -> None:
-        """Take away some of the privileges, or that they may be passed on."""
-        self.privileges.difference_update(taken)
-        self.privileges |= {(who, what, False) for who, what, _ in taken} if only_option else set()
-
-
-class _Server:
-    """Roles, and what they get by default on what is made.
-
-    Args:
-        session: the migrations'.
-    """
-
-    def __init__(self, session: "psycopg.Connection[Any]") -> None:
-        self._session = session
-
-    @functools.cached_property
-    def roles(self) -> Roles:
-        """Their names in SQL."""
-        return {number: shown for number, _, shown in self._roles}
-
-    @functools.cached_property
-    def _roles(self) -> list[tuple[int, str, str]]:
-        return self._session.execute(_ROLES.encode()).fetchall()
-
-    @functools.cached_property
-    def _known(self) -> dict[str, int]:
-        return {name: number for number, name, _ in self._roles} | self._said
-
-    @functools.cached_property
-    def _said(self) -> dict[str, int]:
-        return dict(self._session.execute(_ME.encode()).fetchall())
-
-    @property
-    def current(self) -> int | None:
-        """The role that migrates."""
-        return self._said.get("current_user")
-
-    def numbers(self, written: Iterable[str]) -> set[int | None]:
-        """Return roles by what a statement calls them."""
-        return {self._said.get(each) or self._known.get(plain(each)) for each in written}
-
-    @functools.cached_property
-    def _defaults(self) -> dict[tuple[int, str, str], set[Privilege]]:
-        found: dict[tuple[int, str, str], set[Privilege]] = {}
-        for role, schema, letter, *privilege in self._session.execute(_DEFAULTS.encode()):
-            of = found.setdefault((role, schema, letter), set())
-            if privilege[0] is not None:
-                of.add((privilege[0], privilege[1], privilege[2]))
-        return found
-
-    def given(self, place: Place, owner: int | None) -> set[Privilege]:
-        """Return what others get on an object when it is made, by its owner or by the role that migrates."""
-        name, column = place
-        if column:
-            return set()
-        letter, schema = _LETTERS[_kind(name)], _name(place)[0]
-        found: set[Privilege] = set()
-        for role in {owner, self.current} - {None}:
-            everywhere = self._defaults.get((role or 0, "", letter))
-            found |= _BUILT_IN.get(letter, set()) if everywhere is None else everywhere
-            found |= self._defaults.get((role or 0, schema, letter), set())
-        return found
 
 
 class Grants:
     """The privileges on what the running revision makes anew."""
 
     def __init__(self) -> None:
-        self._before: dict[Place, _Granted] = {}
+        self._before: dict[Place, Granted] = {}
         self._said: list[tuple[Words, list[str]]] = []  # GRANTs, and their search paths
         self._is_known = False  # as it is before this transaction
 
@@ -189,7 +54,7 @@ class Grants:
         Args:
             noted: of what the revision had dropped itself when it was interrupted.
         """
-        self._before = dict(map(_from_note, noted))
+        self._before = dict(map(from_note, noted))
         self._said.clear()
         self._is_known = False
 
@@ -199,7 +64,7 @@ class Grants:
         now = self._put_back(session) if self._before else {}
         standing = {each.identity for each in now.values()}
         return [
-            _as_note(place, was)
+            as_note(place, was)
             for place, was in self._before.items()
             if place not in now and (place[1] or was.identity not in standing)
         ]
@@ -256,13 +121,13 @@ class Grants:
         elif self._before:
             for part in statement.executed:
                 if found := part.begins("drop owned by"):
-                    gone = _Server(session).numbers(roles_said(found.rest))
+                    gone = Server(session).numbers(roles_said(found.rest))
                     for was in self._before.values():
                         was.take_away([each for each in was.privileges if each[0] in gone])
 
     def _look(self, session: "psycopg.Connection[Any]") -> None:
         """See what is granted now; what isn't there any more, or is made anew just now, had what it had."""
-        now = _granted(session, {name for name, column in self._before if column})
+        now = all_granted(session, {name for name, column in self._before if column})
         for place, was in self._before.items():
             if place not in now or now[place].identity != was.identity:
                 now[place] = was
@@ -273,11 +138,11 @@ class Grants:
         places = [place for place in self._of(words, _path(session)) if self._before[place].privileges]
         if not places:
             return
-        gone = _Server(session).numbers(words.roles)
-        bare = [_name(place) for place in places if place[0].startswith("ROUTINE ")]
+        gone = Server(session).numbers(words.roles)
+        bare = [name_of(place) for place in places if place[0].startswith("ROUTINE ")]
         for place in places:
             was, column = self._before[place], plain(place[1]) if place[1] else ""
-            if not words.is_read or bare.count(_name(place)) > 1:  # which of several routines isn't told
+            if not words.is_read or bare.count(name_of(place)) > 1:  # which of several routines isn't told
                 was.unsure |= was.privileges
                 was.privileges = set()
             else:
@@ -287,37 +152,37 @@ class Grants:
     def _of(self, words: Words, path: Sequence[str]) -> list[Place]:
         """Return what GRANT or REVOKE is about."""
         if words.in_schema:
-            found = [place for place in self._before if _name(place)[:1] in words.names]
+            found = [place for place in self._before if name_of(place)[:1] in words.names]
         else:
             found = self._named(words.names, path)
-        return [place for place in found if words.is_of_kind(_kind(place[0]))]
+        return [place for place in found if words.is_of_kind(kind_of(place[0]))]
 
     def _named(self, said: Collection[tuple[str, ...]], path: Sequence[str]) -> list[Place]:
         """Return what some names lead to: by its schema, or as the first of its name on the search path."""
-        names = {place: _name(place) for place in self._before}
+        names = {place: name_of(place) for place in self._before}
         known = {*names.values()}
         led = {
             (next((each for each in path if (each, name) in known), ""), name) for *_, name in said if name
         }
         return [place for place, name in names.items() if name in said or (name in led and name[1:] in said)]
 
-    def _put_back(self, session: "psycopg.Connection[Any]") -> dict[Place, _Granted]:
+    def _put_back(self, session: "psycopg.Connection[Any]") -> dict[Place, Granted]:
         """Put back what goes, and return what is granted on what there is."""
         with_columns = {name for (name, column), each in self._before.items() if column and each.is_said}
-        now = _granted(session, with_columns)
-        server = _Server(session)
+        now = all_granted(session, with_columns)
+        server = Server(session)
         standing = {each.identity: place for place, each in now.items()}
         anew: list[_Anew] = []
         for place, was in self._before.items():
             found = now.get(place)
             if found is None or found.identity == was.identity:
                 continue
-            is_anew = place[0].startswith(_TYPE) or was.identity not in standing
+            is_anew = place[0].startswith(TYPE) or was.identity not in standing
             if is_anew or _has_made_way(place, standing[was.identity]):
                 anew.append(_Anew(session, server, place, was, found))
-            elif was.is_said and (
-                statements := [*_statements("GRANT", place, was.privileges - found.privileges, server.roles)]
-            ):
+                continue
+            lost = was.privileges - found.privileges if was.is_said else set()
+            if statements := [*statements_of("GRANT", place, lost, server.roles)]:
                 log.warning(
                     "What was called %s has another name now, and its privileges go with it. If what has the "
                     "name now should have them too: %s",
@@ -336,7 +201,7 @@ class Grants:
             was.identity = now[place].identity if place in now else was.identity
         return now
 
-    def _granted_by_the_revision(self, it: "_Anew", server: _Server) -> tuple[set[Privilege], bool]:
+    def _granted_by_the_revision(self, it: "_Anew", server: Server) -> tuple[set[Privilege], bool]:
         """Return what is granted on an object by words that can be read, and whether there are others."""
         is_unread = False
         found: set[Privilege] = set()
@@ -367,10 +232,10 @@ class _Anew:
     def __init__(
         self,
         session: "psycopg.Connection[Any]",
-        server: _Server,
+        server: Server,
         place: Place,
-        was: _Granted,
-        found: _Granted,
+        was: Granted,
+        found: Granted,
     ) -> None:
         self._session = session
         self._server = server
@@ -400,23 +265,23 @@ class _Anew:
             ("REVOKE", {(who, what, False) for who, what, _ in more - options}),
             ("GRANT", {each for each in self._missing if each[0] != self._creator}),
         ):
-            for statement in _statements(verb, self.place, privileges, roles):
+            for statement in statements_of(verb, self.place, privileges, roles):
                 self._execute(statement, self._creator)
-        if called and more and not _kind(self.place[0]):  # a type or function is made under it
+        if called and more and not kind_of(self.place[0]):  # a type or function is made under it
             log.warning(
                 "%s takes the place of %s, which hadn't what it has by default: that is taken away. If it "
                 "should have it: %s",
-                *(called[0], self.place[0], "; ".join(_statements("GRANT", self.place, more, roles))),
+                *(called[0], self.place[0], "; ".join(statements_of("GRANT", self.place, more, roles))),
             )
         if is_unread and more:
             log.warning(
                 "%s is made anew, and the revision grants something on it by words that can't be read with "
                 "certainty. What it hadn't, and has by default, is taken away. If the revision says it: %s",
                 ".".join(filter(None, self.place)),
-                "; ".join(_statements("GRANT", self.place, more, roles)),
+                "; ".join(statements_of("GRANT", self.place, more, roles)),
             )
         unsure = self.was.unsure - self.found.privileges
-        if statements := [*_statements("GRANT", self.place, unsure, roles)]:
+        if statements := [*statements_of("GRANT", self.place, unsure, roles)]:
             log.warning(
                 "%s is made anew, and the revision may have revoked what was granted on it, by words that "
                 "can't be read with certainty. If not: %s",
@@ -436,7 +301,7 @@ class _Anew:
         if self.place[1] or found.owner is None or was.owner in {None, found.owner} or owner is None:
             return
         name, _ = self.place
-        kind = _kind(name)
+        kind = kind_of(name)
         bare = name.removeprefix(f"{kind} ")
         statement = f"ALTER {kind if kind in {'ROUTINE', 'TYPE'} else 'TABLE'} {bare} OWNER TO {owner}"
         try:
@@ -459,7 +324,7 @@ class _Anew:
         if self._owner is None and self.found.owner is not None:
             return  # it is the owner
         mine = {each for each in self._missing if each[0] == self._creator}
-        for statement in _statements("GRANT", self.place, mine, self._server.roles):
+        for statement in statements_of("GRANT", self.place, mine, self._server.roles):
             self._execute(statement, self.was.owner)
 
     def _execute(self, statement: str, owner: int | None) -> None:
@@ -482,23 +347,8 @@ class _Anew:
             self._session.execute("select set_config('role', %s, true)", before)
 
 
-def _as_note(place: Place, was: _Granted) -> list[Any]:
-    return [*place, was.identity, was.is_said, was.owner, sorted(was.privileges), sorted(was.unsure)]
-
-
-def _from_note(note: Sequence[Any]) -> tuple[Place, _Granted]:
-    name, column, (number, part), is_said, owner, *privileges = note
-    had, unsure = ({(who, what, passed_on) for who, what, passed_on in each} for each in privileges)
-    return (name, column), _Granted((number, part), is_said, owner, had, unsure)
-
-
 def _path(session: "psycopg.Connection[Any]") -> list[str]:
     return [schema for (schema,) in session.execute(_PATH)]
-
-
-def _kind(name: str) -> str:
-    """Return the word before an object's name, as GRANT needs it; empty before a table's or view's."""
-    return next((each for each in _LETTERS if each and name.startswith(f"{each} ")), "")
 
 
 def _has_made_way(place: Place, now: Place) -> bool:
@@ -507,36 +357,5 @@ def _has_made_way(place: Place, now: Place) -> bool:
     return bool(column) and table == its_table and ending(plain(column), plain(called)) == "old"
 
 
-def _name(place: Place) -> tuple[str, ...]:
-    """Return an object's schema and its own name, as the catalog has them."""
-    found = lexed(place[0]).begins("[sequence | routine | type] <name>")
-    return tuple(parts(found["name"])) if found else ()
-
-
 def _does(statement: Lexed, form: str) -> bool:
     return any(each.begins(form) for each in statement.executed)
-
-
-def _granted(session: "psycopg.Connection[Any]", with_columns: Collection[str] = ()) -> dict[Place, _Granted]:
-    """Return what is granted on each object, each column with privileges, and all columns of some tables."""
-    found: dict[Place, _Granted] = {}
-    for shown, column, object_, number, is_said, who, what, passed_on, owner in session.execute(
-        _GRANTED.encode(), {"columns": list(with_columns)}
-    ):
-        one = found.setdefault((shown, column), _Granted((object_, number), is_said, owner))
-        if what is not None:
-            one.privileges.add((who, what, passed_on))
-    return found
-
-
-def _statements(verb: str, place: Place, privileges: Collection[Privilege], roles: Roles) -> Iterator[str]:
-    """Yield what grants some privileges on an object, or revokes them: of roles that there are."""
-    name, column = place
-    of = f" ({column})" if column else ""
-    said: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    theirs = [(roles[who], what, passed_on) for who, what, passed_on in privileges if who in roles]
-    for role, what, passed_on in sorted(theirs):
-        said[role, passed_on].append(f"{what}{of}")
-    for (role, passed_on), each in said.items():
-        to = "TO" if verb == "GRANT" else "FROM"
-        yield f"{verb} {', '.join(each)} ON {name} {to} {role}{_WITH_OPTION if passed_on else ''}"
