@@ -31,7 +31,7 @@ from plinth.autogenerate.change.parts import Piece
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import Change, EachPartitionOp, leaves
 from plinth.autogenerate.change.way import Operations, Outside
-from plinth.autogenerate.objects.foreign_keys import left_to_look_at
+from plinth.autogenerate.objects.foreign_keys import left_to_look_at, looked_at
 from plinth.autogenerate.objects.partitions import with_partitions_own
 from plinth.autogenerate.online.sequence import sequence
 from plinth.catalog import Catalog, read_catalog, recorded_catalog
@@ -102,6 +102,7 @@ def take_back(
                 connection.exec_driver_sql(way.replace("%", "%%"))
             ours = there()
             _refuse_to_lose(found, connection, ours, scope.goal(ours), said)
+            ours = looked_at(ours, before)
             for start, end in pairwise([ours, *planner.turns(ours, scope.goal(ours))]):
                 planner.plan(start, end)  # a way that is refused is refused before any of it
             go_back(session, version_table, found.revision)

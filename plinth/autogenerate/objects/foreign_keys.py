@@ -109,6 +109,23 @@ def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[Operations]:
         there: the schema in which that is so.
         wanted: the one in which all rows had been looked at.
     """
+    for owner, key, _ in _left(there, wanted):
+        yield from looks(key, owner, there)
+
+
+def looked_at(there: Catalog, wanted: Catalog) -> Catalog:
+    """Return the schema in which that is done (`left_to_look_at`)."""
+    tables = dict(there.tables)
+    for owner, key, own in _left(there, wanted):
+        tables[owner.name] = tables[owner.name].having(key)
+        for name in own & wanted.tables.keys():
+            if handed_on := wanted.tables[name].constraints.get(key.name):
+                tables[name] = tables[name].having(handed_on)
+    return replace(there, tables=tables)
+
+
+def _left(there: Catalog, wanted: Catalog) -> Iterator[tuple[Table, Constraint, set[Name]]]:
+    """Yield the tables whose keys wait, with each of these, and their partitions."""
     for name, table in wanted.tables.items():
         owner = there.tables.get(name)
         for key in table.constraints.values() if owner else ():
@@ -121,7 +138,8 @@ def left_to_look_at(there: Catalog, wanted: Catalog) -> Iterator[Operations]:
             is_left = standing is not None and waits(standing, key)
             if standing is None:
                 is_left = any(each and (is_kept(each, key) or waits(each, key)) for each in found)
-            yield from looks(key, owner, there) if is_left else ()
+            if is_left:
+                yield owner, key, own
 
 
 def stands_firm(key: Constraint, catalog: Catalog, other: Catalog) -> bool:
