@@ -13,15 +13,20 @@ Address = tuple[int, int]  # of a system catalog, and of a row in it
 Needs = Mapping[Node, frozenset[Node]]
 
 
-def read_needs(rows: Callable[[str], Iterable[Any]], others: Iterable[Any]) -> Needs:
+def read_needs(
+    rows: Callable[[str], Iterable[Any]],
+    parts: Callable[[Mapping[str, str]], Iterable[Any]],
+    others: Iterable[Any],
+) -> Needs:
     """Return for each object those that it stands on directly.
 
     Args:
         rows: runs a query.
+        parts: runs those queries that find something.
         others: the rows of `queries.OTHERS`.
     """
     nodes: dict[Address, Node] = {}
-    for catalog, oid, kind, *names in rows(queries.NODES):
+    for catalog, oid, kind, *names in parts(queries.NODES):
         nodes[catalog, oid] = _node(kind, *names)
     for kind, name, *_, oid, catalog, _ in others:
         nodes[catalog, oid] = Node(kind, name)

@@ -16,6 +16,27 @@ def _not_of_extension(catalog: str, oid: str) -> str:
     )
 
 
+# Where objects stand that most databases have few kinds of: to plan a query takes longer than to read what is there,
+# so only those are run that will find something.
+_VIEWS = "pg_class where relkind in ('v', 'm')"
+_VIEWS_AND_TYPES = "pg_class where relkind in ('v', 'm', 'c')"
+_ROUTINES = "pg_proc where true"
+_TRIGGERS = "pg_trigger where not tgisinternal"
+_POLICIES = "pg_policy where true"
+_RULES = "pg_rewrite where rulename <> '_RETURN'"
+_STATISTICS = "pg_statistic_ext where true"
+_COMPOSITE_TYPES = "pg_class where relkind = 'c'"
+_RANGES = "pg_type where typtype = 'r'"
+_EXTENSIONS = "pg_extension where true"
+_COLLATIONS = "pg_collation where true"
+_DICTIONARIES = "pg_ts_dict where true"
+_CONFIGURATIONS = "pg_ts_config where true"
+_RELATIONS = "pg_class where true"
+_DOMAINS = "pg_type where typtype = 'd'"
+_ENUMS = "pg_type where typtype = 'e'"
+_TYPES = "pg_type where typtype in ('d', 'e')"
+_PUBLICATIONS = "pg_publication where true"
+
 SETTINGS = """
     select current_schema(), current_setting('server_version_num')::integer,
            (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -152,15 +173,18 @@ SEQUENCES = f"""
     where c.relpersistence <> 't' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
     """
 
-ENUMS = f"""
+ENUMS = {
+    _ENUMS: f"""
     select n.nspname, t.typname, array(
                select e.enumlabel from pg_enum e where e.enumtypid = t.oid order by e.enumsortorder),
            obj_description(t.oid, 'pg_type')
     from pg_type t {_NAMESPACE} t.typnamespace
     where t.typtype = 'e' and {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
     """
+}
 
-DOMAINS = f"""
+DOMAINS = {
+    _DOMAINS: f"""
     select n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod),
            case when t.typcollation <> b.typcollation then t.typcollation::regcollation::text end,
            t.typdefault, t.typnotnull,
@@ -175,6 +199,7 @@ DOMAINS = f"""
     left join pg_namespace en on en.oid = e.typnamespace
     where t.typtype = 'd' and {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
     """
+}
 
 _RELATION = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 
@@ -184,7 +209,8 @@ _ATTRIBUTE = """quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.attty
 
 # Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies,
 # its name alone.
-OTHERS = f"""
+OTHERS = {
+    _VIEWS: f"""
     select case c.relkind when 'v' then 'view' else 'materialized view' end, {_RELATION},
            'CREATE ' || case c.relkind when 'v' then 'VIEW ' else 'MATERIALIZED VIEW ' end
            || c.oid::regclass::text
@@ -195,7 +221,8 @@ OTHERS = f"""
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
     where c.relkind in ('v', 'm') and c.relpersistence <> 't' and {_SCHEMAS}
       and {_not_of_extension("pg_class", "c.oid")}
-    union all
+    """,
+    _ROUTINES: f"""
     select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
            quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || case
                when p.prokind = 'a' and p.pronargs = 0 then '*'
@@ -203,17 +230,19 @@ OTHERS = f"""
                else array_to_string(array(select format_type(a.type, null) from unnest(p.proargtypes)
                                           with ordinality a(type, place) order by a.place), ', ') end || ')',
            case when p.prokind = 'a' then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end, n.nspname,
-           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass, p.proname
+           null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass::oid, p.proname
     from pg_proc p {_NAMESPACE} p.pronamespace
     where {_SCHEMAS} and {_not_of_extension("pg_proc", "p.oid")}
       and not exists (select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = p.oid
                       and i.deptype = 'i')
-    union all
+    """,
+    _TRIGGERS: f"""
     select 'trigger', quote_ident(g.tgname) || ' on ' || {_RELATION}, pg_get_triggerdef(g.oid), n.nspname, c.oid,
-           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass, g.tgname
+           obj_description(g.oid, 'pg_trigger'), g.oid, 'pg_trigger'::regclass::oid, g.tgname
     from pg_trigger g join pg_class c on c.oid = g.tgrelid {_NAMESPACE} c.relnamespace
     where not g.tgisinternal and g.tgparentid = 0 and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
-    union all
+    """,
+    _POLICIES: f"""
     select 'policy', quote_ident(p.polname) || ' on ' || {_RELATION},
            format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, c.oid::regclass,
                case when p.polpermissive then 'PERMISSIVE' else 'RESTRICTIVE' end,
@@ -223,19 +252,21 @@ OTHERS = f"""
                 from unnest(p.polroles) o))
            || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
            || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''),
-           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass, p.polname
+           n.nspname, c.oid, obj_description(p.oid, 'pg_policy'), p.oid, 'pg_policy'::regclass::oid, p.polname
     from pg_policy p join pg_class c on c.oid = p.polrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
-    union all
+    """,
+    _RULES: f"""
     select 'rule', quote_ident(r.rulename) || ' on ' || {_RELATION}, pg_get_ruledef(r.oid), n.nspname, c.oid,
-           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass, r.rulename
+           obj_description(r.oid, 'pg_rewrite'), r.oid, 'pg_rewrite'::regclass::oid, r.rulename
     from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
     where r.rulename <> '_RETURN' and {_SCHEMAS} and {_not_of_extension("pg_class", "c.oid")}
-    union all
+    """,
+    _STATISTICS: f"""
     select 'statistics', quote_ident(n.nspname) || '.' || quote_ident(s.stxname),
            -- Columns by name: PostgreSQL has them as they stand in the table, whatever was said.
            coalesce(replace(pg_get_statisticsobjdef(s.oid), ' ON ' || k.as_they_stand, ' ON ' || k.by_name),
                     pg_get_statisticsobjdef(s.oid)),
-           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass, s.stxname
+           n.nspname, s.stxrelid, obj_description(s.oid, 'pg_statistic_ext'), s.oid, 'pg_statistic_ext'::regclass::oid, s.stxname
     from pg_statistic_ext s {_NAMESPACE} s.stxnamespace
     cross join lateral (
         select string_agg(quote_ident(attname), ', ' order by attnum) as_they_stand,
@@ -243,14 +274,16 @@ OTHERS = f"""
         from pg_attribute where attrelid = s.stxrelid and attnum = any(s.stxkeys)
     ) k
     where {_SCHEMAS}
-    union all
+    """,
+    _COMPOSITE_TYPES: f"""
     select 'composite type', {_RELATION}, 'CREATE TYPE ' || c.reltype::regtype::text || ' AS (' || coalesce((
                select string_agg({_ATTRIBUTE}, ', ' order by a.attnum)
                from pg_attribute a join pg_type b on b.oid = a.atttypid where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || ')',
-           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass, c.relname
+           n.nspname, null, obj_description(c.reltype, 'pg_type'), c.oid, 'pg_class'::regclass::oid, c.relname
     from pg_class c {_NAMESPACE} c.relnamespace
     where c.relkind = 'c' and {_SCHEMAS} and {_not_of_extension("pg_type", "c.reltype")}
-    union all
+    """,
+    _RANGES: f"""
     select 'range type', quote_ident(n.nspname) || '.' || quote_ident(t.typname),
            'CREATE TYPE ' || t.oid::regtype::text || ' AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null)
            || case when not k.opcdefault then ', SUBTYPE_OPCLASS = ' || quote_ident(kn.nspname) || '.'
@@ -260,18 +293,20 @@ OTHERS = f"""
            || case when r.rngcanonical <> 0 then ', CANONICAL = ' || r.rngcanonical::text else '' end
            || case when r.rngsubdiff <> 0 then ', SUBTYPE_DIFF = ' || r.rngsubdiff::text else '' end
            || ', MULTIRANGE_TYPE_NAME = ' || r.rngmultitypid::regtype::text || ')',
-           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass, t.typname
+           n.nspname, null, obj_description(t.oid, 'pg_type'), t.oid, 'pg_type'::regclass::oid, t.typname
     from pg_range r join pg_type t on t.oid = r.rngtypid {_NAMESPACE} t.typnamespace
     join pg_type st on st.oid = r.rngsubtype join pg_opclass k on k.oid = r.rngsubopc
     join pg_namespace kn on kn.oid = k.opcnamespace
     where {_SCHEMAS} and {_not_of_extension("pg_type", "t.oid")}
-    union all
+    """,
+    _EXTENSIONS: """
     select 'extension', quote_ident(x.extname),
            'CREATE EXTENSION ' || quote_ident(x.extname) || ' SCHEMA ' || quote_ident(xn.nspname),
-           case when xn.nspname !~ '^pg_' then xn.nspname end, null, null, x.oid, 'pg_extension'::regclass, x.extname
+           case when xn.nspname !~ '^pg_' then xn.nspname end, null, null, x.oid, 'pg_extension'::regclass::oid, x.extname
     from pg_extension x join pg_namespace xn on xn.oid = x.extnamespace
     where x.extname <> 'plpgsql'
-    union all
+    """,
+    _COLLATIONS: f"""
     select 'collation', quote_ident(n.nspname) || '.' || quote_ident(c.collname),
            'CREATE COLLATION ' || c.oid::regcollation::text || ' (PROVIDER = '
            || case c.collprovider when 'c' then 'libc' when 'i' then 'icu' when 'b' then 'builtin' else 'default' end
@@ -281,30 +316,34 @@ OTHERS = f"""
                   ', LC_COLLATE = ' || quote_literal(c.collcollate) || ', LC_CTYPE = ' || quote_literal(c.collctype), '')
            || coalesce(', RULES = ' || quote_literal(to_jsonb(c) ->> 'collicurules'), '')
            || case when c.collisdeterministic then '' else ', DETERMINISTIC = false' end || ')',
-           n.nspname, null, obj_description(c.oid, 'pg_collation'), c.oid, 'pg_collation'::regclass, c.collname
+           n.nspname, null, obj_description(c.oid, 'pg_collation'), c.oid, 'pg_collation'::regclass::oid, c.collname
     from pg_collation c {_NAMESPACE} c.collnamespace
     where {_SCHEMAS} and {_not_of_extension("pg_collation", "c.oid")}
-    union all
+    """,
+    _DICTIONARIES: f"""
     select 'text search dictionary', quote_ident(n.nspname) || '.' || quote_ident(d.dictname),
            format('CREATE TEXT SEARCH DICTIONARY %s (TEMPLATE = %I.%I%s)', d.oid::regdictionary, tn.nspname, t.tmplname,
                   ', ' || d.dictinitoption),
-           n.nspname, null, obj_description(d.oid, 'pg_ts_dict'), d.oid, 'pg_ts_dict'::regclass, d.dictname
+           n.nspname, null, obj_description(d.oid, 'pg_ts_dict'), d.oid, 'pg_ts_dict'::regclass::oid, d.dictname
     from pg_ts_dict d {_NAMESPACE} d.dictnamespace
     join pg_ts_template t on t.oid = d.dicttemplate join pg_namespace tn on tn.oid = t.tmplnamespace
     where {_SCHEMAS} and {_not_of_extension("pg_ts_dict", "d.oid")}
-    union all
+    """,
+    _CONFIGURATIONS: f"""
     select 'text search configuration', quote_ident(n.nspname) || '.' || quote_ident(c.cfgname),
            format('CREATE TEXT SEARCH CONFIGURATION %s (PARSER = %I.%I)', c.oid::regconfig, pn.nspname, p.prsname),
-           n.nspname, null, obj_description(c.oid, 'pg_ts_config'), c.oid, 'pg_ts_config'::regclass, c.cfgname
+           n.nspname, null, obj_description(c.oid, 'pg_ts_config'), c.oid, 'pg_ts_config'::regclass::oid, c.cfgname
     from pg_ts_config c {_NAMESPACE} c.cfgnamespace
     join pg_ts_parser p on p.oid = c.cfgparser join pg_namespace pn on pn.oid = p.prsnamespace
     where {_SCHEMAS} and {_not_of_extension("pg_ts_config", "c.oid")}
-    """
+    """,
+}
 
-EXTENSIONS_THAT_STAY = "select oid from pg_extension where not extrelocatable"
+EXTENSIONS_THAT_STAY = {_EXTENSIONS: "select oid from pg_extension where not extrelocatable"}
 
 # The columns of views, in their order: CREATE OR REPLACE keeps them, and may add more.
-VIEW_COLUMNS = f"""
+VIEW_COLUMNS = {
+    _VIEWS: f"""
     select r.oid, array_agg({_ATTRIBUTE} order by a.attnum)
     from pg_class c {_NAMESPACE} c.relnamespace
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
@@ -312,13 +351,15 @@ VIEW_COLUMNS = f"""
     join pg_type b on b.oid = a.atttypid
     where c.relkind = 'v' and {_SCHEMAS} group by r.oid
     """
+}
 
 _STATE = """case {state} when 'D' then array['DISABLE', 'ENABLE'] when 'R' then array['ENABLE REPLICA', 'ENABLE']
                          when 'A' then array['ENABLE ALWAYS', 'ENABLE'] end"""
 
 # What else is said of such objects: the catalog and oid of what holds their dependencies, the statements that
 # say it, and the one that takes it back.
-DETAILS = f"""
+DETAILS = {
+    _VIEWS: f"""
     select 'pg_rewrite'::regclass::oid, r.oid,
            array[pg_get_indexdef(i.indexrelid)] || array_remove(array[
                'COMMENT ON INDEX ' || i.indexrelid::regclass || ' IS '
@@ -332,16 +373,7 @@ DETAILS = f"""
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
     where c.relkind = 'm' and {_SCHEMAS}
     union all
-    select case when c.relkind = 'c' then 'pg_class'::regclass else 'pg_rewrite'::regclass end, coalesce(r.oid, c.oid),
-           array[format('COMMENT ON COLUMN %s.%I IS %L', c.oid::regclass, a.attname, d.description)],
-           format('COMMENT ON COLUMN %s.%I IS NULL', c.oid::regclass, a.attname)
-    from pg_description d
-    join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid and d.objsubid > 0 {_NAMESPACE} c.relnamespace
-    join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid
-    left join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
-    where c.relkind in ('v', 'm', 'c') and {_SCHEMAS}
-    union all
-    select 'pg_rewrite'::regclass, r.oid,
+    select 'pg_rewrite'::regclass::oid, r.oid,
            array[format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', c.oid::regclass, a.attname,
                         pg_get_expr(d.adbin, d.adrelid))],
            format('ALTER VIEW %s ALTER COLUMN %I DROP DEFAULT', c.oid::regclass, a.attname)
@@ -351,7 +383,7 @@ DETAILS = f"""
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
     where c.relkind = 'v' and {_SCHEMAS}
     union all
-    select 'pg_rewrite'::regclass, r.oid, array[format(l.words, c.oid::regclass, a.attname, l.value)],
+    select 'pg_rewrite'::regclass::oid, r.oid, array[format(l.words, c.oid::regclass, a.attname, l.value)],
            format(l.back, c.oid::regclass, a.attname)
     from pg_class c {_NAMESPACE} c.relnamespace
     join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
@@ -364,27 +396,41 @@ DETAILS = f"""
          'ALTER MATERIALIZED VIEW %s ALTER COLUMN %I RESET (n_distinct, n_distinct_inherited)')
     ) l (value, words, back)
     where c.relkind = 'm' and l.value is not null and {_SCHEMAS}
-    union all
-    select 'pg_trigger'::regclass, g.oid,
+    """,
+    _VIEWS_AND_TYPES: f"""
+    select (case when c.relkind = 'c' then 'pg_class'::regclass else 'pg_rewrite'::regclass end)::oid, coalesce(r.oid, c.oid),
+           array[format('COMMENT ON COLUMN %s.%I IS %L', c.oid::regclass, a.attname, d.description)],
+           format('COMMENT ON COLUMN %s.%I IS NULL', c.oid::regclass, a.attname)
+    from pg_description d
+    join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid and d.objsubid > 0 {_NAMESPACE} c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid
+    left join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+    where c.relkind in ('v', 'm', 'c') and {_SCHEMAS}
+    """,
+    _TRIGGERS: f"""
+    select 'pg_trigger'::regclass::oid, g.oid,
            array[format('ALTER TABLE %s %s TRIGGER %I', c.oid::regclass, w[1], g.tgname)],
            format('ALTER TABLE %s %s TRIGGER %I', c.oid::regclass, w[2], g.tgname)
     from pg_trigger g join pg_class c on c.oid = g.tgrelid {_NAMESPACE} c.relnamespace
     cross join lateral (select {_STATE.format(state="g.tgenabled")} w) state
     where not g.tgisinternal and w is not null and {_SCHEMAS}
-    union all
-    select 'pg_rewrite'::regclass, r.oid,
+    """,
+    _RULES: f"""
+    select 'pg_rewrite'::regclass::oid, r.oid,
            array[format('ALTER TABLE %s %s RULE %I', c.oid::regclass, w[1], r.rulename)],
            format('ALTER TABLE %s %s RULE %I', c.oid::regclass, w[2], r.rulename)
     from pg_rewrite r join pg_class c on c.oid = r.ev_class {_NAMESPACE} c.relnamespace
     cross join lateral (select {_STATE.format(state="r.ev_enabled")} w) state
     where w is not null and {_SCHEMAS}
-    union all
-    select 'pg_statistic_ext'::regclass, s.oid,
+    """,
+    _STATISTICS: f"""
+    select 'pg_statistic_ext'::regclass::oid, s.oid,
            array[format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, s.stxname, s.stxstattarget)],
            format('ALTER STATISTICS %I.%I SET STATISTICS -1', n.nspname, s.stxname)
     from pg_statistic_ext s {_NAMESPACE} s.stxnamespace where s.stxstattarget >= 0 and {_SCHEMAS}
-    union all
-    select 'pg_ts_config'::regclass, c.oid,
+    """,
+    _CONFIGURATIONS: f"""
+    select 'pg_ts_config'::regclass::oid, c.oid,
            array[format('ALTER TEXT SEARCH CONFIGURATION %s ADD MAPPING FOR %I WITH %s', c.oid::regconfig, k.alias,
                         string_agg(m.mapdict::regdictionary::text, ', ' order by m.mapseqno))],
            format('ALTER TEXT SEARCH CONFIGURATION %s DROP MAPPING FOR %I', c.oid::regconfig, k.alias)
@@ -393,16 +439,27 @@ DETAILS = f"""
     join pg_ts_config_map m on m.mapcfg = c.oid and m.maptokentype = k.tokid
     where {_SCHEMAS} and {_not_of_extension("pg_ts_config", "c.oid")}
     group by c.oid, k.alias
-    """
+    """,
+}
 
 # What was granted on them, not compared: no model says it. The owner has all privileges, whoever that is.
-PRIVILEGES = f"""
+_GRANTED = """
     select o.classid, o.objid, format('GRANT %s ON %s TO %s%s',
                string_agg(g.privilege_type || coalesce(' (' || quote_ident(o.attname) || ')', ''), ', '
                           order by g.privilege_type), o.shown,
                case g.grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(g.grantee)) end,
                case when g.is_grantable then ' WITH GRANT OPTION' else '' end)
     from (
+    """
+_BY_GRANTEE = """
+    ) o cross join lateral aclexplode(o.acl) g
+    where g.grantee <> o.owner
+    group by o.classid, o.objid, o.shown, o.attname, g.grantee, g.is_grantable
+    """
+
+PRIVILEGES = {
+    _VIEWS: f"""
+    {_GRANTED}
         select 'pg_rewrite'::regclass::oid classid, r.oid objid, c.oid::regclass::text shown, null::name attname,
                c.relowner owner, c.relacl acl
         from pg_class c {_NAMESPACE} c.relnamespace join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
@@ -411,55 +468,65 @@ PRIVILEGES = f"""
         select 'pg_rewrite'::regclass, r.oid, c.oid::regclass::text, a.attname, c.relowner, a.attacl
         from pg_class c {_NAMESPACE} c.relnamespace join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
         join pg_attribute a on a.attrelid = c.oid where a.attacl is not null and {_SCHEMAS}
-        union all
-        select 'pg_proc'::regclass, p.oid, 'ROUTINE ' || p.oid::regprocedure, null, p.proowner, p.proacl
+    {_BY_GRANTEE}
+    order by 1, 2, 3
+    """,
+    _ROUTINES: f"""
+    {_GRANTED}
+        select 'pg_proc'::regclass::oid classid, p.oid objid, 'ROUTINE ' || p.oid::regprocedure shown,
+               null::name attname, p.proowner owner, p.proacl acl
         from pg_proc p {_NAMESPACE} p.pronamespace where {_SCHEMAS}
-    ) o cross join lateral aclexplode(o.acl) g
-    where g.grantee <> o.owner
-    group by o.classid, o.objid, o.shown, o.attname, g.grantee, g.is_grantable
+    {_BY_GRANTEE}
     union all
     select 'pg_proc'::regclass, p.oid, format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', p.oid::regprocedure)
     from pg_proc p {_NAMESPACE} p.pronamespace
     where p.proacl is not null and {_SCHEMAS} and not exists (select from aclexplode(p.proacl) g where g.grantee = 0)
     order by 1, 2, 3
-    """
+    """,
+}
 
 # Where an object's dependencies are kept (system catalog and oid), its kind, schema, name and part. What
 # stands on an extension's members stands on the extension.
-NODES = f"""
+NODES = {
+    _RELATIONS: f"""
     select 'pg_class'::regclass::oid, c.oid, case c.relkind when 'S' then 'sequence' else 'table' end,
            n.nspname, c.relname, null
     from pg_class c {_NAMESPACE} c.relnamespace
     where c.relkind in ('r', 'p', 'f', 'S') and c.relpersistence <> 't' and {_SCHEMAS}
     union all
-    select 'pg_class'::regclass, i.indexrelid, case when k.oid is null then 'index' else 'constraint' end,
+    select 'pg_class'::regclass::oid, i.indexrelid, case when k.oid is null then 'index' else 'constraint' end,
            n.nspname, t.relname, coalesce(k.conname, c.relname)
     from pg_index i join pg_class c on c.oid = i.indexrelid {_NAMESPACE} c.relnamespace
     join pg_class t on t.oid = i.indrelid
     left join pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
     where {_SCHEMAS}
     union all
-    select 'pg_constraint'::regclass, k.oid, 'constraint', n.nspname, c.relname, k.conname
+    select 'pg_constraint'::regclass::oid, k.oid, 'constraint', n.nspname, c.relname, k.conname
     from pg_constraint k join pg_class c on c.oid = k.conrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
     union all
-    select 'pg_constraint'::regclass, k.oid, 'domain constraint', n.nspname, t.typname, k.conname
-    from pg_constraint k join pg_type t on t.oid = k.contypid {_NAMESPACE} t.typnamespace where {_SCHEMAS}
-    union all
-    select 'pg_attrdef'::regclass, d.oid, case a.attgenerated when '' then 'default' else 'column' end,
+    select 'pg_attrdef'::regclass::oid, d.oid, case a.attgenerated when '' then 'default' else 'column' end,
            n.nspname, c.relname, a.attname
     from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
     join pg_class c on c.oid = d.adrelid {_NAMESPACE} c.relnamespace where {_SCHEMAS}
-    union all
-    select 'pg_type'::regclass, t.oid, 'type', n.nspname, t.typname, null
+    """,
+    _DOMAINS: f"""
+    select 'pg_constraint'::regclass::oid, k.oid, 'domain constraint', n.nspname, t.typname, k.conname
+    from pg_constraint k join pg_type t on t.oid = k.contypid {_NAMESPACE} t.typnamespace where {_SCHEMAS}
+    """,
+    _TYPES: f"""
+    select 'pg_type'::regclass::oid, t.oid, 'type', n.nspname, t.typname, null
     from pg_type t {_NAMESPACE} t.typnamespace where t.typtype in ('e', 'd') and {_SCHEMAS}
-    union all
+    """,
+    _EXTENSIONS: """
     select d.classid, d.objid, 'extension', null, quote_ident(x.extname), null
     from pg_depend d join pg_extension x on x.oid = d.refobjid
     where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and x.extname <> 'plpgsql'
-    union all
-    select 'pg_publication_rel'::regclass, r.oid, 'publication', null, quote_ident(p.pubname), null
+    """,
+    _PUBLICATIONS: """
+    select 'pg_publication_rel'::regclass::oid, r.oid, 'publication', null, quote_ident(p.pubname), null
     from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-    """
+    """,
+}
 
 # What else stands for an object: a view's relation for its rule, the types of rows, arrays and multiranges.
 ALIASES = """
@@ -489,3 +556,10 @@ DEPENDENCIES = """
     where d.objid >= 16384 and d.refobjid >= 16384 and d.deptype <> 'e'
       and d.refclassid <> 'pg_namespace'::regclass
     """
+
+_FIRST_OID = 16384  # what has a lower one came with the server
+
+PRESENT = " union all ".join(
+    f"""select '{place.replace("'", "''")}' where exists (select from {place} and oid >= {_FIRST_OID})"""
+    for place in sorted({*OTHERS, *DETAILS, *PRIVILEGES, *NODES, *ENUMS, *DOMAINS})
+)

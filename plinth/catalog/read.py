@@ -5,7 +5,7 @@ import hashlib
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from plinth.catalog.reread import in_one_order, index_keys, reread
 VERSION_TABLE = "alembic_version"
 
 Rows = Callable[[str], list[Any]]  # of a query
+Parts = Callable[[Mapping[str, str]], list[Any]]  # of queries, each with where it finds something
 Numbers = dict[tuple[int, int], str]  # a table's oid and a column's number: its name
 Expressions = dict[int, set[str]]
 
@@ -120,19 +121,25 @@ def _key(query: str) -> str:
 
 
 def _catalog(here: Here, rows: Rows) -> Catalog:
-    tables = _tables(rows)
-    others = rows(queries.OTHERS)
+    present = {place for (place,) in rows(queries.PRESENT)}
+
+    def parts(queries_by_place: Mapping[str, str]) -> list[Any]:
+        return [row for place, query in queries_by_place.items() if place in present for row in rows(query)]
+
+    sequences = rows(queries.SEQUENCES)
+    tables = _tables(rows, sequences)
+    others = parts(queries.OTHERS)
     found = Catalog(
         default_schema=here.default_schema,
         server_version=here.server_version,
         schemas=dict(map(tuple, rows(queries.SCHEMAS))),
         tables={table.name: table for table in tables.values() if table.name != here.version_table},
-        sequences={each.name: each for each in _sequences(rows, tables)},
-        enums={each.name: each for each in _enums(rows)},
-        domains={each.name: each for each in _domains(rows)},
-        others={(each.kind, each.name): each for each in _others(rows, others, tables)},
+        sequences={each.name: each for each in _sequences(sequences, tables)},
+        enums={each.name: each for each in _enums(parts(queries.ENUMS))},
+        domains={each.name: each for each in _domains(parts(queries.DOMAINS))},
+        others={(each.kind, each.name): each for each in _others(parts, others, tables)},
     )
-    return with_needs(found, read_needs(rows, others))
+    return with_needs(found, read_needs(rows, parts, others))
 
 
 @contextmanager
@@ -163,13 +170,13 @@ def _rows(connection: Connection, query: str) -> list[Any]:
     return list(connection.exec_driver_sql(query.replace("%", "%%")).all())
 
 
-def _tables(rows: Rows) -> dict[int, Table]:
+def _tables(rows: Rows, sequence_rows: Iterable[Any]) -> dict[int, Table]:
     expressions: Expressions = defaultdict(set)
     for owner, column in rows(queries.EXPRESSIONS):
         expressions[owner].add(column)
     sequences = {
         (table, column): Name(schema, name)
-        for schema, name, *_, table, column, _, _ in rows(queries.SEQUENCES)
+        for schema, name, *_, table, column, _, _ in sequence_rows
         if table is not None
     }
     columns: dict[int, list[Column]] = defaultdict(list)
@@ -304,23 +311,21 @@ def _indexes(rows: Rows, expressions: Expressions, numbers: Numbers) -> dict[int
     return found
 
 
-def _sequences(rows: Rows, tables: dict[int, Table]) -> Iterator[Sequence]:
-    for schema, name, *settings, table, column, is_identity, comment in rows(queries.SEQUENCES):
+def _sequences(listed: Iterable[Any], tables: dict[int, Table]) -> Iterator[Sequence]:
+    for schema, name, *settings, table, column, is_identity, comment in listed:
         owner = tables.get(table) if table is not None else None
         place = ColumnName(owner.name, column) if owner else None
         own = {"owner": place, "is_identity": bool(is_identity), "comment": comment}
         yield Sequence(Name(schema, name), *settings, **own)
 
 
-def _enums(rows: Rows) -> Iterator[Enum]:
-    for schema, name, values, comment in rows(queries.ENUMS):
+def _enums(listed: Iterable[Any]) -> Iterator[Enum]:
+    for schema, name, values, comment in listed:
         yield Enum(Name(schema, name), tuple(values), comment)
 
 
-def _domains(rows: Rows) -> Iterator[Domain]:
-    for schema, name, type_, collation, default, not_null, constraints, comment, *base in rows(
-        queries.DOMAINS
-    ):
+def _domains(listed: Iterable[Any]) -> Iterator[Domain]:
+    for schema, name, type_, collation, default, not_null, constraints, comment, *base in listed:
         yield Domain(
             Name(schema, name),
             type_,
@@ -336,15 +341,15 @@ def _domains(rows: Rows) -> Iterator[Domain]:
         )
 
 
-def _others(rows: Rows, listed: Iterable[Any], tables: dict[int, Table]) -> Iterator[Other]:
+def _others(parts: Parts, listed: Iterable[Any], tables: dict[int, Table]) -> Iterator[Other]:
     details: dict[tuple[int, int], list[Detail]] = defaultdict(list)
-    for catalog, oid, statements, undo in rows(queries.DETAILS):
+    for catalog, oid, statements, undo in parts(queries.DETAILS):
         details[catalog, oid].append(Detail(tuple(map(reread, statements)), undo))
     privileges: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for catalog, oid, statement in rows(queries.PRIVILEGES):
+    for catalog, oid, statement in parts(queries.PRIVILEGES):
         privileges[catalog, oid].append(statement)
-    columns = dict(map(tuple, rows(queries.VIEW_COLUMNS)))
-    staying = {oid for (oid,) in rows(queries.EXTENSIONS_THAT_STAY)}
+    columns = dict(map(tuple, parts(queries.VIEW_COLUMNS)))
+    staying = {oid for (oid,) in parts(queries.EXTENSIONS_THAT_STAY)}
     for kind, name, definition, schema, table, comment, oid, catalog, bare in listed:
         owner = tables.get(table) if table is not None else None
         yield Other(

@@ -29,6 +29,8 @@ _CATALOGS = """
     group by c.oid having bool_or(a.attname = 'oid')
     """
 
+_OTHERS = " union all ".join(queries.OTHERS.values())
+
 _SHOWN = f"""
     select 'pg_class'::regclass::oid classid, q.objid from ({queries.TABLES}) q(objid)
     union all select 'pg_constraint'::regclass, q.objid from ({queries.CONSTRAINTS}) q(relation, objid)
@@ -40,7 +42,7 @@ _SHOWN = f"""
     union all select 'pg_namespace'::regclass, n.oid from pg_namespace n
         where n.nspname in (select q.name from ({queries.SCHEMAS}) q(name))
     union all select q.classid, q.objid
-        from ({queries.OTHERS}) q(kind, name, definition, schema, relation, comment, objid, classid)
+        from ({_OTHERS}) q(kind, name, definition, schema, relation, comment, objid, classid)
     union all select 'pg_class'::regclass, ev_class from pg_rewrite where rulename = '_RETURN'
     union all select 'pg_class'::regclass, i.indexrelid from pg_index i
         join pg_class c on c.oid = i.indrelid where c.relkind = 'm'
