@@ -52,6 +52,67 @@ def test_what_can_not_be_tried_is_said(repository: Project) -> None:
     )
 
 
+INI = """
+[alembic]
+script_location = {folder}alembic
+version_locations = {folder}alembic/versions:{plug}
+path_separator = os
+prepend_sys_path = .
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["", "%(here)s/", "%(here)s/../"])
+def test_the_older_revisions_are_those_of_the_commit_wherever_the_configuration_is(
+    repository: Project, folder: str
+) -> None:
+    """What it says may be relative to the folder in which one works."""
+    plug = repository.root / "plug" / "other_x.py"
+    plug.parent.mkdir()
+    plug.write_text("revision = 'other'\ndown_revision = None\ndef upgrade(): pass\ndef downgrade(): pass\n")
+    ini = repository.root / ("migrations/alembic.ini" if ".." in folder else "alembic.ini")
+    ini.parent.mkdir(exist_ok=True)
+    (repository.root / "alembic.ini").unlink()
+    ini.write_text(INI.format(folder=folder, plug=f"{folder}plug"))
+    commit = "git add --all && git commit --quiet --message moved"
+    assert repository.shell(commit).returncode == 0
+    assert "there is nothing to try" in try_it(repository)[1]
+    (repository.root / "tests" / "test_models.py").write_text("def test_it(): raise ValueError('tried')\n")
+    assert repository.shell(commit).returncode == 0
+    repository.write_revision("wider", HEAD, ADD, 'op.drop_column("users", "nickname")')
+    code, said = try_it(repository)
+    assert code != 0
+    assert "ValueError: tried" in said
+    assert "don't pass on the schema before the new code: wider." in said
+    assert plug.exists()
+
+
+def test_revisions_that_lie_elsewhere_are_not_touched(repository: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    revision = elsewhere / "other_x.py"
+    revision.write_text(
+        "revision = 'other'\ndown_revision = None\ndef upgrade(): pass\ndef downgrade(): pass\n"
+    )
+    kept = repository.root / "alembic.ini"
+    kept.write_text(INI.format(folder="%(here)s/", plug=elsewhere))
+    repository.shell("git add --all && git commit --quiet --message elsewhere")
+    repository.write_revision("wider", HEAD, ADD, 'op.drop_column("users", "nickname")')
+    refused = repository.refused("plinth", "test-before", "HEAD")
+    assert f"leads to revisions outside of that commit, in {elsewhere}, which are not touched" in refused
+    assert revision.exists()
+    kept.write_text(INI.format(folder="%(here)s/", plug="%(here)s/alembic/others"))
+    repository.shell("git add --all && git commit --quiet --message inside")
+    kept.write_text(INI.format(folder="%(here)s/", plug=elsewhere))
+    refused = repository.refused("plinth", "test-before", "HEAD")
+    assert f"{revision} lies outside of this repository" in refused
+    kept.write_text(INI.format(folder="%(here)s/", plug="%(here)s/alembic/newer"))
+    (repository.root / "alembic" / "newer").mkdir()
+    (repository.root / "alembic" / "newer" / "other_x.py").write_text(revision.read_text())
+    refused = repository.refused("plinth", "test-before", "HEAD")
+    assert "another folder than they are in now, and would be tried without these: other." in refused
+
+
 @pytest.mark.slow
 def test_an_installed_project_runs_its_older_code(repository: Project) -> None:
     """An editable install leads to the working folder, whose code is the new one."""
