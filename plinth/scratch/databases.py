@@ -22,7 +22,7 @@ from plinth import safety, settings
 from plinth.advisory import number_of
 from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
-from plinth.scratch.roles import TrialRoles
+from plinth.scratch.beyond import Beyond
 from plinth.server_errors import words
 
 log = logging.getLogger(__name__)
@@ -106,10 +106,10 @@ def scratch_database(target: Connection, *, like: Engine | None = None) -> Itera
             server.execute(text("select set_config('idle_session_timeout', '0', false)"))
             _try_lock(server, name)
             drop_leftovers(server)
-            with _dropped_at_the_end(server, place, name) as roles:
+            with _dropped_at_the_end(server, place, name) as beyond:
                 _create(server, name, facts, on_own_server=objection is None, template=template)
                 scratch = engine(place.set(database=name))
-                roles.watch(scratch)
+                beyond.watch(scratch)
                 # It isn't made: revisions may do that.
                 scratch = scratch.execution_options(default_schema=facts.default_schema, template=template)
                 try:
@@ -274,21 +274,21 @@ def _test_server(facts: _Facts, major: int) -> URL | str:
 
 
 @contextmanager
-def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[TrialRoles]:
+def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[Beyond]:
     """Drop a database at the end, and the roles that were made in it."""
-    roles = TrialRoles()
+    beyond = Beyond(server)
     try:
-        yield roles
+        yield beyond
     finally:
         drop = SQL("drop database if exists {} with (force)").format(Identifier(name))
         try:
             _run(server, drop)
-            roles.drop(server)
+            beyond.drop_roles(server)
         except DBAPIError:  # an interrupted statement may have cost the session
             try:
                 with connect_to_maintenance_database(place) as another:
                     _run(another, drop)
-                    roles.drop(another)
+                    beyond.drop_roles(another)
             except (ConnectError, DBAPIError) as error:
                 log.debug("Scratch database %s is dropped at the next use: %s", name, error)
 

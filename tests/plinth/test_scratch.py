@@ -120,6 +120,89 @@ def test_what_is_the_whole_servers_is_left_alone_however_it_is_said(
         server.execute(f"drop role {standing}".encode())
 
 
+def test_what_shared_catalogs_have_is_left_alone(
+    target: Connection, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other databases, their owners and settings; parameters, tablespaces, and what is said of roles."""
+    old, new, made = (f"plinth_test_{secrets.token_hex(4)}" for _ in range(3))
+    legacy, other, publisher = f"{old}_legacy", f"{old}_other", f"host=127.0.0.1 port=1 dbname={old}"
+    block = "do $$ begin if true then {}; end if; end $$"
+    ((has_parameters,),) = rows(empty_url, "select to_regclass('pg_parameter_acl') is not null")  # in 14 not
+    parameters = f"(select count(*) from pg_parameter_acl where paracl::text ~ '{new}')"  # noqa: S608
+    found = f"""
+        select (select pg_get_userbyid(datdba) || ' ' || datconnlimit || coalesce(datacl::text, '')
+                from pg_database where datname = '{legacy}'),
+               (select datacl::text from pg_database where datname = '{empty_url.database}'),
+               exists (select from pg_database where datname = '{other}'),
+               (select count(*) from pg_db_role_setting where 'application_name=tried' = any(setconfig)),
+               {parameters if has_parameters else "null"},
+               exists (select from pg_tablespace where spcname = '{other}'),
+               (select coalesce(spcacl::text, '') || coalesce(spcoptions::text, '')
+                from pg_tablespace where spcname = 'pg_default'),
+               (select count(*) from pg_shdescription where description = 'tried'),
+               (select count(*) from pg_subscription where subname = '{old}'),
+               (select array_agg(rolname::text order by rolname) from pg_roles
+                where rolname ~ '^{old}|^{new}|^{made}'),
+               (select count(*) from pg_auth_members where roleid = to_regrole('{old}'))
+        """  # noqa: S608
+    said = [
+        f"REASSIGN OWNED BY {old}, {new} TO {new}",
+        f"drop owned by {old}",
+        "ALTER ROLE ALL SET application_name = 'tried'",
+        "alter role current_user set application_name = 'tried'",
+        f"grant set on parameter log_min_messages to {new}",
+        f"grant connect, temporary on database {legacy} to {new}",
+        f"grant create on tablespace pg_default to {new}",
+        "comment on tablespace pg_default is 'tried'",
+        "alter tablespace pg_default set (random_page_cost = 7)",
+        f"create tablespace {other} location '/'",
+        f"create database {other}",
+        f"drop database {legacy}",
+        f"alter database {legacy} connection limit 7",
+        f"comment on database {legacy} is 'tried'",
+        f"comment on role {old} is 'tried'",
+        f"create subscription {old} connection '{publisher}' publication p with (connect = false)",
+        f"alter role {old} rename to {other}",
+        f"grant {old}, {made} to {new}",
+        block.format(f"execute 'alter role {old} rename to {other}'"),
+        block.format(f"execute 'alter role ' || quote_ident('{old}') || ' rename to {other}'"),
+        block.format(f"execute format('drop role %I', '{old}')"),
+        block.format(f"execute format('grant %I to %I', '{old}', '{new}')"),
+        block.format(f"reassign owned by {old} to {new}"),
+    ]
+    with psql(empty_url) as server:
+        server.execute(f"create role {old}".encode())
+        server.execute(f"create role {new}".encode())
+        server.execute(f"create database {legacy} owner {old}".encode())
+        server.execute(f"grant connect on database {empty_url.database} to {old}".encode())
+    try:
+        before = rows(empty_url, found)
+        with scratch_database(target) as scratch:
+            with scratch.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.exec_driver_sql(f"create role {made}")
+                connection.exec_driver_sql(f"alter role {made} rename to {made}_too")
+                for statement in said:
+                    connection.exec_driver_sql(statement.replace("%", "%%"))
+            with scratch.begin() as connection:  # of what trials make all may be said
+                connection.exec_driver_sql(f"create table t (); alter table t owner to {made}_too")
+                connection.exec_driver_sql(f"comment on role {made}_too is 'ours'")
+                connection.exec_driver_sql(f"grant {old} to {made}_too")
+                connection.exec_driver_sql(f"reassign owned by {made}_too to {new}")
+                connection.exec_driver_sql(f"drop owned by {made}_too")
+                connection.exec_driver_sql(block.format(f"execute 'create role ' || '{made}_3'"))
+                owner = "select pg_get_userbyid(relowner) from pg_class where relname = 't'"
+                assert connection.exec_driver_sql(owner).scalar() == new
+        assert rows(empty_url, found) == before
+        assert f"drop owned by {old}" in caplog.text
+    finally:
+        with psql(empty_url) as server:
+            server.execute(f"drop database if exists {legacy}".encode())
+            server.execute(f"drop owned by {old}, {new}".encode())
+            server.execute(f"drop role {old}".encode())
+            server.execute(f"drop role {new}".encode())
+
+
 def test_its_url_says_nothing_that_an_older_libpq_does_not_know(target: Connection) -> None:
     assert set(url_of(target).query) <= {"host", "port", "hostaddr"}
 

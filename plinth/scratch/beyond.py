@@ -1,0 +1,155 @@
+"""What lies beyond a scratch database, and isn't gone with it: what its server keeps for all databases.
+
+Trials leave it as it is: else a look ahead would change what somebody else's database or role has. Roles that
+a trial makes are its own, and so is whatever concerns those alone.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from psycopg.sql import Identifier
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
+
+from plinth.sql_text import Lexed, Tokens, lexed, plain
+
+log = logging.getLogger(__name__)
+
+_NOTHING = "select"  # it is a statement
+# What PostgreSQL keeps for the whole server, roles aside. A named database is another one: no revision
+# knows the scratch database.
+_OF_THE_SERVER = (
+    "alter system",
+    "{create | alter | drop} {database | tablespace | subscription}",
+    "{comment on | security label [for <provider>] on} {database | tablespace | subscription}",
+    "{grant | revoke} ... on {database | tablespace | parameter} <name> ... {to | from}",
+)
+_ABOUT_ROLES = (
+    "{create | alter | drop} {role | group | user} [if exists]",
+    "{comment on | security label [for <provider>] on} role",
+    "{drop | reassign} owned by",
+)
+_MEMBERSHIP = "{grant | revoke} [{admin | inherit | set} option for]"
+_OWNED = "{drop | reassign} owned"  # it changes what is in the database, too
+_CREATE = "create {role | group | user}"
+_WHOEVER = {"all", "current_role", "current_user", "session_user"}
+
+
+class Beyond:
+    """What the sessions in a scratch database do beyond it.
+
+    Args:
+        server: a connection to another database of the server.
+        made: the roles that they made, by their ids: a later one of the same name is another's.
+    """
+
+    def __init__(self, server: Connection) -> None:
+        self.made: set[int] = set()
+        self._server = server
+
+    def watch(self, scratch: Engine) -> None:
+        """Let no session of an engine's change what isn't its own."""
+        event.listen(scratch, "before_cursor_execute", self._before, retval=True)
+        event.listen(scratch, "after_cursor_execute", self._after)
+
+    def drop_roles(self, server: Connection) -> None:
+        """Drop those that were made and are there still; their database is gone.
+
+        Args:
+            server: a connection to another database of the server.
+        """
+        there = "select rolname from pg_roles where oid = any(%s)"
+        for (name,) in server.exec_driver_sql(there, ([*self.made],)).all():
+            try:
+                server.exec_driver_sql(f"drop role {Identifier(name).as_string()}".replace("%", "%%"))
+            except DBAPIError as error:
+                log.warning("A trial made role %s, and it stays: %s", name, " ".join(str(error.orig).split()))
+
+    def _before(
+        self,
+        connection: Connection,
+        cursor: Any,  # noqa: ANN401 - psycopg's
+        statement: str,
+        parameters: Any,  # noqa: ANN401 - the driver's
+        *_: object,
+    ) -> tuple[str, Any]:
+        """Return the statements, or such that do nothing, where they are about what is others'."""
+        del connection
+
+        def instead(other: str) -> Callable[[Lexed], str | None]:
+            return lambda each: other if any(self._is_beyond(cursor, one) for one in _said(each)) else None
+
+        others = lexed(statement).with_statements(instead(_NOTHING))
+        return lexed(others).with_blocks(instead("NULL")), parameters
+
+    def _is_beyond(self, cursor: Any, statement: Lexed) -> bool:  # noqa: ANN401 - psycopg's
+        sides = _roles(statement)
+        is_beyond = any(map(statement.begins, _OF_THE_SERVER)) or (
+            bool(sides) and not any(all(self._is_own(cursor, each) for each in side) for side in sides)
+        )
+        if is_beyond:
+            log.debug("Left alone, for it is the whole server's: %s", statement.text)
+            if statement.begins(_OWNED):
+                _say_untried(" ".join(statement.text.split()))
+        return is_beyond
+
+    def _is_own(self, cursor: Any, role: str) -> bool:  # noqa: ANN401 - psycopg's
+        """Whether a role is one that a trial made, or that isn't there."""
+        if not role or role in _WHOEVER:
+            return False
+        found = cursor.execute("select oid from pg_roles where rolname = %s", [plain(role)]).fetchone()
+        return found is None or found[0] in self.made
+
+    def _after(self, connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        """Remember the roles that have been made."""
+        del cursor
+        creates = [found.rest for each in lexed(statement).executed if (found := each.begins(_CREATE))]
+        if not creates:
+            return
+        names = [plain(name) for each in creates for name in _names(each) if name]
+        session = connection.connection.cursor()
+        session.execute("select rolname, oid from pg_roles")
+        there = dict(session.fetchall())
+        self.made.update(there[name] for name in names if name in there)
+        if len(names) < len(creates):  # what a block puts together, nobody else sees yet
+            seen = {oid for (oid,) in self._server.exec_driver_sql("select oid from pg_roles")}
+            self.made.update(set(there.values()) - seen)
+
+
+@functools.cache  # a revision is tried several times
+def _say_untried(statement: str) -> None:
+    log.warning("Not tried, for it changes what the whole server has: %s", statement)
+
+
+def _said(statement: Lexed) -> list[Lexed]:
+    """Return a statement, and what PL/pgSQL executes by it: a % stands for what isn't a string."""
+    if not statement.begins("execute"):
+        return [statement]
+    strings = (each[1:] for each in statement.listed if each.startswith("'"))
+    return [statement, *lexed(" % ".join(strings)).statements]
+
+
+def _roles(statement: Lexed) -> list[list[str]]:
+    """Return the roles that a statement is about; of a membership both sides' own, of which one is enough."""
+    about = next(filter(None, map(statement.begins, _ABOUT_ROLES)), None)
+    if about:
+        names = _names(about.rest)
+        return [] if statement.begins(_CREATE) and not all(names) else [names]
+    membership = statement.begins(_MEMBERSHIP)
+    if membership and not statement.has("on"):
+        grantees = statement.begins("{grant | revoke} ... {to | from}")
+        return [_names(membership.rest), _names(grantees.rest) if grantees else [""]]
+    return []
+
+
+def _names(roles: Tokens) -> list[str]:
+    """Return the names that a list has, as SQL has them; an empty one for what isn't any, and ends it."""
+    names = []
+    for each in roles.elements():
+        found = each.begins("<name>")
+        names.append(found["name"] if found else "")
+        if found is None or found.rest.listed:
+            break
+    return names
