@@ -148,10 +148,11 @@ class _Older:
         if config and not settings.is_made_by_python(config):
             given["ALEMBIC_CONFIG"] = str(self.there(Path(config)) or Path(config).absolute())
         # What is installed "editable" is imported from here, and not from there.
-        named = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+        inherited = dict(os.environ)
+        named = [each for each in inherited.get("PYTHONPATH", "").split(os.pathsep) if each]
         paths = [self.folder, self.folder / "src", *(self.there(Path(each)) or each for each in named)]
         return {
-            **os.environ,
+            **inherited,
             "PLINTH_HOME": str(settings.root() / ".postgres"),
             "PYTHONPATH": os.pathsep.join(map(str, [*paths, *named])),
             **given,
