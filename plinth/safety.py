@@ -249,8 +249,11 @@ def read_marker(connection: Connection) -> str | None:
 def write_marker(connection: Connection, environment: str) -> None:
     """Make the database remember its environment; the caller commits.
 
+    That it is production's is forgotten by an explicit word only: the next reset would drop it.
+
     Raises:
-        SafetyError: there is no such environment, or no way to tell the database from its copies.
+        SafetyError: there is no such environment, or no way to tell the database from its copies; or it is
+            production's, and the word isn't said.
         PrivilegeError: the role may not write it.
     """
     if environment not in settings.ENVIRONMENTS:
@@ -261,6 +264,12 @@ def write_marker(connection: Connection, environment: str) -> None:
         raise SafetyError(
             "A database that this role can't tell from its copies is not marked. Let a superuser run: GRANT "
             "EXECUTE ON FUNCTION pg_control_system, pg_control_checkpoint TO PUBLIC"
+        )
+    is_left = environment != "production" and read_marker(connection) == "production"
+    if is_left and os.environ.get(CONFIRMATION) != here.name:
+        raise SafetyError(
+            f"Refused to make database {here.name!r} a {environment} database: it is a production database. "
+            f"If you mean it, set {CONFIRMATION}={here.name}"
         )
     own_schema.make(connection, [_TABLE])
     if "timeline" not in _columns(connection):  # made by an older release

@@ -111,6 +111,18 @@ def test_what_is_marked_is_named(project: Project, clone_url: URL) -> None:
     assert f"/{clone_url.database}?" in marked.stderr
 
 
+def test_production_is_left_by_an_explicit_word_only(project: Project, empty_url: URL) -> None:
+    assert project.ok("plinth", "environment", "production") == "production\n"
+    line = project.refused("plinth", "environment", "development", PLINTH_CONFIRM="other")
+    assert line.endswith(
+        f"database: it is a production database. If you mean it, set PLINTH_CONFIRM={empty_url.database}"
+    )
+    with connect(empty_url) as connection:
+        assert read_marker(connection) == "production"
+    word = {"PLINTH_CONFIRM": str(empty_url.database)}
+    assert project.ok("plinth", "environment", "development", **word) == "development\n"
+
+
 @pytest.mark.slow
 def test_the_marker_is_set_by_one_command(project: Project) -> None:
     assert project.ok("plinth", "environment").strip() == "not set"
