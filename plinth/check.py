@@ -85,7 +85,8 @@ class Report:
         problems: what doesn't agree.
         hints: hints in the models that are done and can go.
         notes: what could not be looked at, and why; what is none of ours.
-        tried: whether there was a place to try the revisions.
+        tried: whether all revisions could be applied in a trial, or failed.
+        untried: those that need what trials leave alone, one way at least.
     """
 
     revisions: int = 0
@@ -93,6 +94,7 @@ class Report:
     hints: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tried: bool = True
+    untried: list[str] = field(default_factory=list)
 
     @property
     def agrees(self) -> bool:
@@ -102,9 +104,10 @@ class Report:
     def verdict(self) -> str:
         """Return a sentence for where all agrees."""
         number = f"{self.revisions} revision{'s' * (self.revisions != 1)}"
+        how = "not all of them tried" if self.untried else "each tried up and down"
         if self.tried:
-            return f"Models and revisions agree ({number}, each tried up and down)."
-        return f"Models and database agree ({number}, none of them tried)."
+            return f"Models and revisions agree ({number}, {how})."
+        return f"Models and database agree ({number}, {how if self.untried else 'none of them tried'})."
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -165,6 +168,8 @@ def _check_one(found: Configured, target: Connection, report: Report) -> None:
         return
     if made:
         _check_database(target, found, heads, made, report)
+    elif not report.tried:
+        _check_models(found, target, report)
 
 
 def _check_without_database(config: Config, failure: Exception, report: Report) -> None:
@@ -236,7 +241,7 @@ def _try(found: Configured, target: Connection, report: Report) -> Catalog | Non
         if missing and missed is None and baseline is None:
             missed = missing
             raise MissingError(missing.message)
-        if missed and not made:
+        if missed and not made and own.tried:
             said = " ".join(each.message for each in own.problems if each.kind == "upgrade")
             if said != missed.message:
                 own.notes.append(f"On a copy of what stands in the database they were tried, too: {said}")
@@ -258,6 +263,8 @@ def _add_all(report: Report, own: Report) -> None:
     report.problems += own.problems
     report.hints += own.hints
     report.notes += own.notes
+    report.tried = report.tried and own.tried
+    report.untried += own.untried
 
 
 def _tried(
@@ -266,7 +273,8 @@ def _tried(
     """Try all revisions; return what they make, or None when they can't be applied, and what was found."""
     report, history, metadata = Report(), found.history, found.options.get("target_metadata")
     if not try_all(engine, history, report):
-        report.notes.append("What comes after it was not tried, and models and database were not compared.")
+        rest = ", and models and database were not compared" if report.tried else ""
+        report.notes.append(f"What comes after it was not tried{rest}.")
         return None, report
     with engine.connect() as connection:
         made = history.read(connection)
@@ -337,6 +345,13 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 names = [step.revision.revision for step in steps]
                 proven.update(names[: names.index(error.revision) + 1])
                 continue
+            if error.is_beyond:
+                report.untried.append(error.revision)
+                report.notes.append(str(error))
+                report.tried = not error.is_upgrade
+                if error.is_upgrade:
+                    return False
+                continue
             report.add(
                 "upgrade" if error.is_upgrade else "downgrade",
                 error.revision,
@@ -347,7 +362,7 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 return False
             continue  # from the next one: it is applied still
         break
-    if digests and len(report.problems) == problems:
+    if digests and len(report.problems) == problems and not report.untried:
         remembered("tried", [*key, digests[-1]], lambda: True)
     return True
 

@@ -14,6 +14,13 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 PASSES = 5  # a row needs those that its foreign keys point to: a chain of tables is filled link by link
 
+# What lies behind a foreign table is somebody else's: rows of a table may lie there, in partitions and heirs.
+HERE = """not (c.relhassubclass and exists (
+        with recursive below(oid) as (
+            select inhrelid from pg_inherits where inhparent = c.oid
+            union select i.inhrelid from pg_inherits i join below on below.oid = i.inhparent)
+        select from below join pg_class f on f.oid = below.oid and f.relkind = 'f'))"""
+_HERE = f"select oid from pg_class c where oid = any(%s) and {HERE}"  # noqa: S608
 _COLUMNS = """
     select c.oid, n.nspname, c.relname, a.attname, format_type(t.oid, a.atttypmod), b.typcategory,
            (select enumlabel from pg_enum where enumtypid = b.oid order by enumsortorder limit 1),
@@ -158,7 +165,8 @@ def fill(session: "psycopg.Connection[Any]", tables: Sequence[int], further: int
     Returns:
         Those that got one.
     """
-    found = _tables(session, tables)
+    here = [oid for (oid,) in session.execute(_HERE, [list(tables)])]
+    found = _tables(session, here)
     empty = {oid: table for oid, table in found.items() if not _has_rows(session, table)}
     _fill(session, empty, 0)
     filled = {oid: table for oid, table in empty.items() if _has_rows(session, table)}

@@ -18,7 +18,7 @@ from plinth.apply.lock import second_session
 from plinth.listening import listening
 from plinth.plan.bounds import gone_through
 from plinth.plan.facts import Revision, Statement, Table, Use, asks, in_words, stronger
-from plinth.plan.filling import clear, fill
+from plinth.plan.filling import HERE, clear, fill
 from plinth.plan.looking_on import LookingOn
 from plinth.plan.triggers import TRIGGERS
 from plinth.sql_text import lexed, parts, plain
@@ -63,10 +63,10 @@ _LOCKED = (
     "select count(*) - (select count(*) from (select from {0} for no key update skip locked) free) from {0}"
 )
 _ROW_LOCKS = {"ROW SHARE", "ROW EXCLUSIVE"}
-_NAME = """
+_NAME = f"""
     select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace
-    where c.oid = %s and relkind in ('r', 'p', 'm') and relispopulated
-    """
+    where c.oid = %s and relkind in ('r', 'p', 'm') and relispopulated and {HERE}
+    """  # noqa: S608
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from plinth.catalog import Catalog
 from plinth.errors import PlinthError
 from plinth.quiet import quiet_context
 from plinth.scratch import prerequisites
+from plinth.scratch.beyond import is_beyond
 from plinth.scratch.cache import remembered
 from plinth.scratch.copying import CopyError, copy_schema
 from plinth.scratch.databases import place_of, scratch_database, undisturbed
@@ -70,7 +71,7 @@ def is_missing(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MissingError) or (isinstance(cause, DBAPIError) and _state(cause) in _MISSING):
-            return True
+            return not is_beyond(cause)
         cause = cause.__cause__
     return False
 

@@ -1,7 +1,8 @@
-"""What lies beyond a scratch database, and isn't gone with it: what its server keeps for all databases.
+"""What lies beyond a scratch database, and isn't gone with it.
 
-Trials leave it as it is: else a look ahead would change what somebody else's database or role has. Roles that
-a trial makes are its own, and so is whatever concerns those alone.
+What its server keeps for all databases, other servers, sessions and files. Trials leave it as it is: else a
+look ahead would change what somebody else has. Roles that a trial makes are its own, and so is whatever
+concerns those alone. Foreign servers nobody is known to, in a trial: no user mapping is copied or made.
 """
 
 import functools
@@ -17,7 +18,7 @@ from plinth.sql_text import Lexed, Tokens, lexed, plain
 
 log = logging.getLogger(__name__)
 
-_NOTHING = "select"  # it is a statement
+_NOTHING = "select null"  # it is a statement, and has an answer where one is asked for
 # What PostgreSQL keeps for the whole server, roles aside. A named database is another one: no revision
 # knows the scratch database.
 _OF_THE_SERVER = (
@@ -26,6 +27,23 @@ _OF_THE_SERVER = (
     "{comment on | security label [for <provider>] on} {database | tablespace | subscription}",
     "{grant | revoke} ... on {database | tablespace | parameter} <name> ... {to | from}",
 )
+_USER_MAPPING = "{create | alter | drop} user mapping"
+# What reaches other databases, sessions and files.
+_CALLS = {
+    *("dblink", "dblink_connect", "dblink_connect_u", "dblink_exec", "dblink_open", "dblink_send_query"),
+    *(
+        "lo_export",
+        "pg_file_write",
+        "pg_file_rename",
+        "pg_file_unlink",
+        "pg_reload_conf",
+        "pg_rotate_logfile",
+    ),
+    *("pg_terminate_backend", "pg_cancel_backend"),
+    *("pg_create_logical_replication_slot", "pg_create_physical_replication_slot"),
+    *("pg_drop_replication_slot", "pg_replication_origin_create", "pg_replication_origin_drop"),
+}
+_MAY_CALL = "select | with | values | insert | update | delete | merge | call | perform"
 _ABOUT_ROLES = (
     "{create | alter | drop} {role | group | user} [if exists]",
     "{comment on | security label [for <provider>] on} role",
@@ -85,15 +103,18 @@ class Beyond:
         return lexed(others).with_blocks(instead("NULL")), parameters
 
     def _is_beyond(self, cursor: Any, statement: Lexed) -> bool:  # noqa: ANN401 - psycopg's
+        reaching = _reaching(statement)
+        if reaching:
+            _say_untried(reaching)
+            return True
+        if statement.begins(_USER_MAPPING) or any(map(statement.begins, _OF_THE_SERVER)):
+            return True
         sides = _roles(statement)
-        is_beyond = any(map(statement.begins, _OF_THE_SERVER)) or (
-            bool(sides) and not any(all(self._is_own(cursor, each) for each in side) for side in sides)
-        )
-        if is_beyond:
-            log.debug("Left alone, for it is the whole server's: %s", statement.text)
-            if statement.begins(_OWNED):
-                _say_untried(" ".join(statement.text.split()))
-        return is_beyond
+        if not sides or any(all(self._is_own(cursor, each) for each in side) for side in sides):
+            return False
+        if statement.begins(_OWNED):
+            _say_untried(statement.text)
+        return True
 
     def _is_own(self, cursor: Any, role: str) -> bool:  # noqa: ANN401 - psycopg's
         """Whether a role is one that a trial made, or that isn't there."""
@@ -118,9 +139,26 @@ class Beyond:
             self.made.update(set(there.values()) - seen)
 
 
+def is_beyond(error: BaseException | None) -> bool:
+    """Whether something fails because it needs what lies behind a foreign server."""
+    diagnostics = getattr(getattr(error, "orig", None), "diag", None)
+    return diagnostics is not None and diagnostics.source_function == "GetUserMapping"
+
+
 @functools.cache  # a revision is tried several times
-def _say_untried(statement: str) -> None:
-    log.warning("Not tried, for it changes what the whole server has: %s", statement)
+def _say_untried(what: str) -> None:
+    log.warning("Not tried, for it reaches beyond the database: %s", " ".join(what.split()))
+
+
+def _reaching(statement: Lexed) -> str | None:
+    """Return what it is by which a statement reaches something elsewhere, without what it says there."""
+    if statement.begins("copy"):
+        program = statement.begins("copy ... {to | from} program")
+        file = any(found["place"].startswith("'") for found in statement.find("to <place>"))
+        return "COPY … PROGRAM" if program else "COPY … TO a file" if file else None
+    calls = statement.find("<function> (") if statement.begins(_MAY_CALL) else ()
+    names = (each["function"].rpartition(".")[2] for each in calls)
+    return next((f"{name}()" for name in names if name in _CALLS), None)
 
 
 def _said(statement: Lexed) -> list[Lexed]:

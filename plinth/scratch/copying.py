@@ -21,8 +21,11 @@ from plinth.scratch.databases import undisturbed, url_of
 LOCK_TIMEOUT = 10_000  # milliseconds, for a table's weakest lock
 
 _ENTRY = re.compile(r"^\d+; (\d+) (\d+) ((?:[A-Z]+ )+)(\S+) (.*) (\S+)$")
-# They would act on what is tried in the copy.
-_LEFT_OUT = {"EVENT TRIGGER", "DATABASE", "SUBSCRIPTION", "PUBLICATION", "ACL", "DEFAULT ACL"}
+# They would act on what is tried in the copy, or let it act on what lies elsewhere.
+_LEFT_OUT = {
+    *("EVENT TRIGGER", "DATABASE", "SUBSCRIPTION", "PUBLICATION", "ACL", "DEFAULT ACL"),
+    "USER MAPPING",
+}
 
 # Relations, with their indexes and sequences.
 _RELATIONS = """

@@ -28,6 +28,7 @@ from plinth.catalog.read import VERSION_TABLE
 from plinth.errors import PlinthError
 from plinth.quiet import quietly
 from plinth.scratch import prerequisites
+from plinth.scratch.beyond import is_beyond
 from plinth.server_errors import in_sentences
 
 # What env.py may say of how revisions are recorded.
@@ -42,12 +43,14 @@ class RevisionError(PlinthError):
         message: the sentence.
         revision: its id.
         is_upgrade: which way it went.
+        is_beyond: it needs what a trial leaves alone, and says nothing against the revision.
     """
 
-    def __init__(self, message: str, revision: str, *, is_upgrade: bool) -> None:
+    def __init__(self, message: str, revision: str, *, is_upgrade: bool, is_beyond: bool = False) -> None:
         super().__init__(message)
         self.revision = revision
         self.is_upgrade = is_upgrade
+        self.is_beyond = is_beyond
 
 
 @dataclass(frozen=True)
@@ -349,8 +352,12 @@ def _failure(script: ScriptDirectory, step: MigrationStep, error: Exception) -> 
     else:
         why = " ".join(f"{type(error).__name__}: {error}".split())
     name = ", ".join(names)
-    sentence = f"Revision {name}{doc} fails in its {direction}: {why}"
-    return RevisionError(sentence, name, is_upgrade=step.is_upgrade)
+    if is_beyond(error):
+        how = "was not tried, for it needs what lies behind a foreign server, and no trial goes there"
+    else:
+        how = f"fails in its {direction}"
+    sentence = f"Revision {name}{doc} {how}: {why}"
+    return RevisionError(sentence, name, is_upgrade=step.is_upgrade, is_beyond=is_beyond(error))
 
 
 @contextlib.contextmanager
