@@ -20,7 +20,7 @@ _chosen: Path | None = None
 
 # libpq takes these for whatever a URL leaves out (PostgreSQL documentation, 32.15 "Environment Variables"),
 # so that they could send a command to a database that nobody named. Those that carry credentials stay.
-_PLACES_OF_LIBPQ = (
+PLACES_OF_LIBPQ = (
     "PGHOST",
     "PGHOSTADDR",
     "PGPORT",
@@ -434,7 +434,7 @@ def forget_libpq_places() -> None:
 
     The URL alone chooses; whatever it leaves out gets libpq's built-in default.
     """
-    for name in _PLACES_OF_LIBPQ:
+    for name in PLACES_OF_LIBPQ:
         os.environ.pop(name, None)
 
 

@@ -6,6 +6,7 @@ by a project without asynchronous tests.
 
 import contextlib
 import importlib
+import re
 from collections.abc import AsyncIterator, Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from plinth.testing.commits import refuse_commits
 if TYPE_CHECKING:  # it needs greenlet, which a project without asynchronous code hasn't got
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+_OF_ASYNCPG = ("host", "port", "target_session_attrs")
 _DRIVERS = ("asyncpg", "psycopg_async", "psycopg")
 _LOOPS = ("function", "class", "module", "package", "session")  # of pytest-asyncio
 
@@ -36,11 +38,20 @@ def async_driver() -> str:
 @pytest.fixture(scope="session")
 def async_engine(shared_url: URL, async_driver: str) -> "AsyncEngine":
     """An asynchronous engine on the database that all tests share; it keeps no connection."""
+    return engine_of(shared_url, async_driver)
+
+
+def engine_of(url: URL, driver: str) -> "AsyncEngine":
+    """Return an asynchronous engine on a database, whose URL has libpq's options."""
     try:
         from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     except ImportError:
         pytest.fail("An asynchronous engine needs greenlet: pip install 'sqlalchemy[asyncio]'", pytrace=False)
-    return create_async_engine(shared_url.set(drivername=f"postgresql+{async_driver}"), poolclass=NullPool)
+    url, arguments = url.set(drivername=f"postgresql+{driver}"), {}
+    if driver == "asyncpg":  # it has names of its own for libpq's options, or none
+        arguments = {"server_settings": _set_by(str(url.query.get("options", "")))}
+        url = url.set(query={name: url.query[name] for name in _OF_ASYNCPG if name in url.query})
+    return create_async_engine(url, poolclass=NullPool, connect_args=arguments)
 
 
 @pytest.fixture
@@ -56,6 +67,13 @@ def async_session(async_connection: "AsyncConnection") -> "AsyncSession":
     from sqlalchemy.ext.asyncio import AsyncSession  # noqa: PLC0415
 
     return AsyncSession(async_connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+
+
+def _set_by(options: str) -> dict[str, str]:
+    """Return the settings that libpq's `options` make: `-c name=value`, a blank in which has a backslash."""
+    words = [re.sub(r"\\(.)", r"\1", each) for each in re.findall(r"(?:\\.|\S)+", options)]
+    joined = re.findall(r"(?:\A|\0)(?:-c\0?|--)([^\0=]+)=([^\0]*)", "\0".join(words))
+    return {name.replace("-", "_"): value for name, value in joined}
 
 
 def _url_of_file() -> str | None:

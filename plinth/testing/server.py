@@ -3,9 +3,9 @@
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -48,6 +48,7 @@ class DatabaseServer:
         password: the user's.
         maintenance_dbname: a database that is there.
         is_local: it is the local one, on which something may be kept from run to run.
+        options: libpq's other ones, which are a part of each URL.
     """
 
     host: str
@@ -56,10 +57,11 @@ class DatabaseServer:
     password: str | None
     maintenance_dbname: str
     is_local: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, database: str) -> URL:
         """Return a database's URL; a host that is a folder is a socket's."""
-        place = {"host": self.host, "port": self.port}
+        place = {"host": self.host, "port": self.port, **self.options}
         return URL.create("postgresql+psycopg", self.user, self.password, database=database, query=place)
 
     @contextmanager
@@ -81,8 +83,22 @@ class DatabaseServer:
             template_dbname=template and template.database,
             as_template=is_template,
         )
-        with janitor:
+        with self._for_the_janitor():
+            janitor.init()
+        try:
             yield self.url(name)
+        finally:
+            with self._for_the_janitor():
+                janitor.drop()
+
+    @contextmanager
+    def _for_the_janitor(self) -> Iterator[None]:
+        """Put the options where libpq finds them: pytest-postgresql hands on host and user only."""
+        with pytest.MonkeyPatch.context() as environment:
+            for option, variable in _variables().items():
+                if option in self.options:
+                    environment.setenv(variable, self.options[option])
+            yield
 
 
 @contextmanager
@@ -95,7 +111,7 @@ def started() -> Iterator[DatabaseServer]:
         PlinthError: there is none, or it is production's.
     """
     with pytest.MonkeyPatch.context() as environment:
-        url = _url(environment)
+        url = _url()
         settings.forget_libpq_places()
         server = DatabaseServer(
             host=str(url.host or url.query.get("host", "")),
@@ -104,6 +120,7 @@ def started() -> Iterator[DatabaseServer]:
             password=str(url.password) if url.password else None,
             maintenance_dbname=str(url.database),
             is_local=settings.variable("TEST_DATABASE_URL") is None,
+            options=_options(url, environment),
         )
         with connect(server.url(server.maintenance_dbname), autocommit=True) as connection:
             if not server.is_local:
@@ -126,12 +143,10 @@ def _refuse_production(connection: Connection) -> None:
         )
 
 
-def _url(environment: pytest.MonkeyPatch) -> URL:
+def _url() -> URL:
     configured = settings.variable("TEST_DATABASE_URL")
     if configured:
-        url = settings.parse_url(configured, "TEST_DATABASE_URL")
-        keep_connection_options(url, environment)
-        return url
+        return settings.parse_url(configured, "TEST_DATABASE_URL")
     try:
         from plinth.local_server import test_server  # noqa: PLC0415 - its libraries are an extra
     except ModuleNotFoundError as error:
@@ -143,18 +158,28 @@ def _url(environment: pytest.MonkeyPatch) -> URL:
     return test_server().url("postgres")
 
 
-def keep_connection_options(url: URL, environment: pytest.MonkeyPatch) -> None:
-    """Put `?sslmode=…` and its like where libpq finds them: pytest-postgresql hands on host and user only."""
-    for option in psycopg.pq.Conninfo.get_defaults():
-        value = url.query.get(option.keyword.decode())
-        if value and option.envvar:
-            environment.setenv(option.envvar.decode(), str(value))
+def _options(url: URL, environment: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return what each URL says, and put `?sslmode=…` and its like where all drivers' sessions find them.
+
+    A variable can't hold what chooses a place: those are taken out of the environment again and again.
+    """
+    given = {name: str(value) for name, value in url.query.items() if name not in {"host", "port"} and value}
+    for option, variable in _variables().items():
+        if option in given and variable not in settings.PLACES_OF_LIBPQ:
+            environment.setenv(variable, given.pop(option))
+    return given
+
+
+def _variables() -> dict[str, str]:
+    """Return the variable that libpq takes for each option that has one."""
+    known = [(each.keyword, each.envvar) for each in psycopg.pq.Conninfo.get_defaults()]
+    return {option.decode(): variable.decode() for option, variable in known if variable}
 
 
 def libpq(server: DatabaseServer, database: str) -> dict[str, Any]:
     """Return what `psycopg.connect` takes."""
     given = {"host": server.host, "port": server.port, "user": server.user, "dbname": database}
-    return given | ({"password": server.password} if server.password else {})
+    return {**given, **server.options} | ({"password": server.password} if server.password else {})
 
 
 def run_of(database: str) -> str | None:

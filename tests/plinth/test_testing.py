@@ -1,5 +1,6 @@
 """The pytest plug-in, in projects that Alembic made, of any layout."""
 
+import asyncio
 import re
 import secrets
 import subprocess
@@ -7,14 +8,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from plinth import settings
 from plinth.advisory import number_of
 from plinth.connecting import connect
 from plinth.safety import SafetyError, write_marker
-from plinth.testing.server import PREFIX, drop_leftovers, started
+from plinth.testing import asynchronous
+from plinth.testing.server import PREFIX, drop_leftovers, libpq, started
 from tests.plinth.conftest import own_home
 from tests.plinth.history import do, psql, rows
 from tests.plinth.project import without_modules
@@ -336,6 +340,30 @@ def test_no_database_is_made_beside_productions(
         monkeypatch.setenv("APP_ENV", "production")
     with pytest.raises(SafetyError, match="beside production's"), started():
         pass
+
+
+async def asked(engine: AsyncEngine, sql: str) -> tuple[object, ...]:
+    async with engine.connect() as connection:
+        return tuple((await connection.exec_driver_sql(sql)).one())
+
+
+def test_the_options_of_the_url_are_those_of_each_session(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"options": r'-c search_path="a\ b",public --work-mem=5MB', "target_session_attrs": "primary"}
+    url = empty_url.update_query_dict({**options, "application_name": "mine"})
+    monkeypatch.setenv("TEST_DATABASE_URL", url.render_as_string(hide_password=False))
+    sql = "select current_setting('search_path'), current_setting('work_mem')"
+    wanted = ('"a b",public', "5MB")
+    with started() as found, found.database() as made:
+        settings.forget_libpq_places()  # as each command does
+        assert made.query["target_session_attrs"] == "primary"
+        assert rows(made, sql) == [wanted]
+        with psycopg.connect(**libpq(found, str(made.database))) as session:
+            found_there = session.execute(f"{sql}, current_setting('application_name')").fetchone()
+            assert found_there == (*wanted, "mine")
+        for driver in ("asyncpg", "psycopg"):
+            assert asyncio.run(asked(asynchronous.engine_of(made, driver), sql)) == wanted
 
 
 def test_a_project_without_asynchronous_code_needs_no_greenlet() -> None:
