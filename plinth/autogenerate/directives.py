@@ -17,6 +17,7 @@ from plinth import revision_names, settings
 from plinth.alembic_command import of_options
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import AutocommitOp, Change, leaves
+from plinth.autogenerate.change.taken_names import refuse_taken_names
 from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions, referring
 from plinth.autogenerate.compare.conversions import changed_values
@@ -383,6 +384,7 @@ def _phases(comparison: Comparison) -> set[bool]:
 
 def ordinary(change: Change) -> list[Part]:
     """Return one transaction, or the two that PostgreSQL forces: an enum's new value takes a commit."""
+    refuse_taken_names(change, is_online=False)
     way = whole(change)
     add_values_used(way)
     way.go(change.after)

@@ -462,8 +462,8 @@ def _changed_names(
     """Return the tables and columns that are gone, and those with another name, values of enums included.
 
     Where one that stood before has taken over another's name, neither is: they were swapped. Nor is a
-    generated column that was made anew, or a materialized view, or a table whose rows are in the one that has
-    its name.
+    generated column that was made anew, or a materialized view, be it as a view, or a table whose rows are in
+    the one that has its name.
     """
     tables_before = {each.shown for each in before.relations.values()}
     columns_before = {(oid, name) for (oid, _), name in before.columns.items()}
@@ -476,8 +476,11 @@ def _changed_names(
     for oid, table in before.tables.items():
         successor = now.get((table.schema, table.name))
         if oid not in after.relations:
-            is_same = successor is not None and table.kind == after.relations[successor].kind
-            if successor is not None and is_same and (table.kind == "m" or _are_copied(table, said)):
+            kind = after.relations[successor].kind if successor is not None else None
+            is_anew = (
+                kind in {"m", "v"} if table.kind == "m" else kind == table.kind and _are_copied(table, said)
+            )
+            if successor is not None and is_anew:
                 anew[oid] = successor
             elif successor not in before.relations:
                 dropped[table.shown] = None

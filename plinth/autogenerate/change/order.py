@@ -29,7 +29,8 @@ _GONE = (
 _ORDER = ("schema", *_CLEARED, *_MADE, "comment", "other", *_GONE)
 _WHOLES = ("table", "column", "type")  # what else is made or dropped with one is a part of it
 _KEYS = {"p", "u", "x"}  # constraints that have an index
-_ROUTINES = {"function", "procedure"}
+ROUTINES = {"function", "procedure"}
+_NAMED_AS_TABLES = {"view", "materialized view", "composite type", "range type"}
 _PARTS = {"column", "default", "constraint", "index", "domain constraint", "trigger", "rule", "policy"}
 
 
@@ -96,13 +97,33 @@ def _constraint(node: Node, catalog: Catalog) -> Constraint | None:
     return table.constraints.get(node.name.column) if table else None
 
 
-def _taken(node: Node, catalog: Catalog) -> Name | None:
-    """Return the name that an object takes from the tables, indexes, sequences and types of its schema."""
+def name_taken(node: Node, catalog: Catalog) -> Name | str | None:
+    """Return the name that an object takes from others of its schema, whatever their kind.
+
+    Tables, views, indexes, sequences and types share their names, and so do functions and procedures.
+    """
     if isinstance(node.name, ColumnName):
         constraint = _constraint(node, catalog)
         has_index = node.kind == "index" or (constraint is not None and constraint.type in _KEYS)
         return Name(node.name.table.schema, node.name.column) if has_index else None
-    return node.name if isinstance(node.name, Name) else None
+    if isinstance(node.name, Name) or node.kind in {*ROUTINES, "aggregate"}:
+        return node.name
+    other = catalog.others.get((node.kind, node.name)) if node.kind in _NAMED_AS_TABLES else None
+    return Name(other.schema, other.bare) if other and other.schema else None
+
+
+def names_taken(catalog: Catalog) -> dict[Name | str, set[Node]]:
+    """Return which objects have a name that no other one can have beside them."""
+    nodes = [
+        *catalog.nodes,
+        *(Node("sequence", name) for name in catalog.sequences),
+        *(Node("type", name) for name in catalog.enums),
+    ]
+    found: dict[Name | str, set[Node]] = defaultdict(set)
+    for node in nodes:
+        if name := name_taken(node, catalog):
+            found[name].add(node)
+    return found
 
 
 def shown_node(node: Node) -> str:
@@ -160,12 +181,12 @@ def _needed(steps: Sequence[Step], change: Change) -> dict[int, set[int]]:
 
 def _named(makers: Places, droppers: Places, change: Change) -> Iterator[tuple[int, int]]:
     """Yield an operation, and one that frees the name which it takes for something else."""
-    freed: dict[Name, set[int]] = defaultdict(set)
+    freed: dict[Name | str, set[int]] = defaultdict(set)
     for node, places in droppers.items():
-        if name := _taken(node, change.before):
+        if name := name_taken(node, change.before):
             freed[name] |= places
     for node, places in makers.items():
-        if node not in droppers and (name := _taken(node, change.after)):
+        if node not in droppers and (name := name_taken(node, change.after)):
             yield from ((place, other) for place in places for other in freed[name])
 
 
@@ -209,7 +230,7 @@ def _mentioned(steps: Sequence[Step], change: Change) -> Iterator[tuple[int, int
 
 def _words(node: Node, catalog: Catalog) -> set[str]:
     """Return the words in a function's definition, as names; none of what isn't a function."""
-    if node.kind not in _ROUTINES or not isinstance(node.name, str):
+    if node.kind not in ROUTINES or not isinstance(node.name, str):
         return set()
     other = catalog.others.get((node.kind, node.name))
     texts = lexed(other.definition).nested if other else []

@@ -12,7 +12,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change.expressions import default_sql
 from plinth.autogenerate.change.heirs import ancestors
-from plinth.autogenerate.change.order import in_order, mentioned
+from plinth.autogenerate.change.order import in_order, mentioned, name_taken, names_taken
 from plinth.autogenerate.change.quoting import (
     quoted,
     schema_of,
@@ -495,6 +495,8 @@ def _late(way: Way, new: Catalog) -> set[Node]:
         if after.others.get(key, other).definition != other.definition
     }
     late |= way.forced.anew
+    names = names_taken(before)
+    late |= {node for name, nodes in names_taken(new).items() if names[name] - nodes for node in nodes}
     while more := {node for node in new.nodes - late if (new.needs(node) | mentioned(node, new)) & late}:
         late |= more
     return late
@@ -561,13 +563,13 @@ def _change_rest(way: Way) -> None:
     tables = {name: _with_what_goes(at.tables.get(name), table) for name, table in after.tables.items()}
     tables |= {**gone, **{name: at.tables[name] for name in way.split}}
     columns = {ColumnName(name, column.name) for name, table in tables.items() for column in table.columns}
-    taken = {name for _, name in after.others} | {_full_name(name) for name in after.tables}
+    taken = names_taken(after)
 
     def waits(other: Other) -> bool:
         if other.table in gone:
             return True
         is_used = other.kind in _USED and not any(each in other.definition for each in _CALLED_BY_TRIGGERS)
-        return is_used and other.name not in taken
+        return is_used and name_taken(other.node, at) not in taken
 
     narrowed = {
         key: old
@@ -598,10 +600,6 @@ def _with_what_goes(before: Table | None, after: Table) -> Table:
     standing = before.constraints if before else {}
     named = only(standing, lambda each: each.type == "n" and not_null.issuperset(each.columns))
     return replace(after, columns=(*columns, *kept), constraints={**named, **after.constraints})
-
-
-def _full_name(name: Name) -> str:
-    return f"{quoted(name.schema)}.{quoted(name.name)}"
 
 
 def _drop_tables(way: Way) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from plinth.autogenerate.change.heirs import refuse_numbers
 from plinth.autogenerate.change.stages import Stage, go_on
 from plinth.autogenerate.change.steps import Change
+from plinth.autogenerate.change.taken_names import refuse_taken_names
 from plinth.autogenerate.change.way import Part, Way
 from plinth.autogenerate.objects import (
     columns,
@@ -79,6 +80,7 @@ def whole(change: Change) -> Way:
 
 def _begun(change: Change) -> Way:
     refuse_numbers(change)
+    refuse_taken_names(change, is_online=True)
     way = whole(change)
     way.swapped |= swaps.swaps(way)
     swaps.refuse_rewrites(way)

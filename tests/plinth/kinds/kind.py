@@ -38,6 +38,7 @@ class Kind:
         in_reference: statements after create_all() of `after`, where that makes something else.
         foreign: statements that no revision runs.
         refusal: what the message says with which autogenerate must decline (a regular expression).
+        online_refusal: likewise, unless it may write a plain file.
         server: the oldest major version of PostgreSQL that has this.
         keeps_rows: columns that keep their name and type must keep their values too.
         schemas_may_stay: a schema that has become empty may stay.
@@ -58,6 +59,7 @@ class Kind:
     in_reference: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     refusal: str | None = None
+    online_refusal: str | None = None
     server: int = 14
     keeps_rows: bool = True
     schemas_may_stay: bool = False
