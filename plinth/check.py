@@ -29,6 +29,7 @@ from plinth.apply.standing import (
 from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
+from plinth.autogenerate.compare.models import own_of
 from plinth.autogenerate.prove.proof import shown_differences, title
 from plinth.catalog import Catalog, Difference, differences
 from plinth.catalog.picture import Other
@@ -46,6 +47,7 @@ from plinth.scratch.baseline import (
 )
 from plinth.scratch.cache import count_known, remembered
 from plinth.scratch.databases import NoScratchError, begin_again, place_of, scratch_database
+from plinth.scratch.prerequisites import Prerequisite
 from plinth.scratch.revisions import (
     History,
     RevisionError,
@@ -279,7 +281,7 @@ def _tried(
     with engine.connect() as connection:
         made = history.read(connection)
     if standing:
-        copy_missing(engine, standing)
+        copy_missing(engine, standing, own_of(metadata, engine.dialect, standing.default_schema).has)
     with engine.connect() as connection:
         # The comparison would make it again, to tell what is ours: what was copied isn't.
         revisions_catalog(history, connection, found=without(made, baseline))
@@ -423,7 +425,12 @@ def _check_database(
         report.notes.append(f"Database {name!r} was not compared: it doesn't have all revisions.")
         return
     all_found = differences(found.history.read(target, made.default_schema), made)
-    others = [f"{each.kind} {each.name}" for each in all_found if is_others(each) and not comes_along(each)]
+    known = own_of(found.options.get("target_metadata"), target.dialect, made.default_schema)
+    others = [
+        f"{each.kind} {each.name}"
+        for each in all_found
+        if is_others(each) and not comes_along(each) and not known.has(_named(each))
+    ]
     if others:
         what = "No revision made this and no model knows it, so it is left alone:"
         report.notes.append(f"{what} {shown_names(others)}.")
@@ -432,6 +439,17 @@ def _check_database(
         what = f"Database {name!r} is not as the revisions make it:"
         way = "  To undo each by hand, or to keep it: plinth adopt"
         report.add("database", name, f"{shown_differences(what, differing)}\n{way}")
+
+
+def _named(difference: Difference) -> Prerequisite:
+    """Return what is there alone, by its name."""
+    there = difference.actual
+    if isinstance(there, Other):
+        return Prerequisite(there.kind, there.bare, "")
+    if isinstance(there, str):  # a schema
+        return Prerequisite(difference.kind, there, "")
+    kind = "type" if difference.kind == "enum" else difference.kind
+    return Prerequisite(kind, there.name.name, "", there.name)
 
 
 def is_others(difference: Difference) -> bool:

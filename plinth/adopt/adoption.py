@@ -24,6 +24,7 @@ from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import ancestors
 from plinth.apply.standing import forks, say_fork, say_slipped_in, say_unknown, slipped_in, unknown_heads
 from plinth.autogenerate.change.quoting import shown_names
+from plinth.autogenerate.compare.models import own_of
 from plinth.autogenerate.compare.scope import Scope, in_scope
 from plinth.catalog import Catalog, differences
 from plinth.check import Problem, Report, try_all
@@ -350,7 +351,8 @@ class _Looking:
     def _compare(self, engine: Engine, made: Catalog, below: Catalog | None) -> None:
         seen, found, target, history = self.seen, self.found, self.target, self.history
         if self.standing is not None:
-            copy_missing(engine, self.standing)
+            own = own_of(seen.options.get("target_metadata"), target.dialect, self.standing.default_schema)
+            copy_missing(engine, self.standing, own.has)
         chain_to_models, scope = [], Scope()
         with engine.connect() as connection:
             revisions_catalog(history, connection, found=without(made, below))

@@ -93,7 +93,9 @@ def compare(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDis
             return found
 
         if said == "revisions":
-            comparison = in_what_revisions_make(connection, history_of(context.migration_context), look)
+            comparison = in_what_revisions_make(
+                connection, history_of(context.migration_context), context.metadata, look
+            )
         else:
             comparison = look(connection)
         if comparison:

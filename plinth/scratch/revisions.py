@@ -29,6 +29,7 @@ from plinth.errors import PlinthError
 from plinth.quiet import quietly
 from plinth.scratch import prerequisites
 from plinth.scratch.beyond import is_beyond
+from plinth.scratch.prerequisites import Prerequisite
 from plinth.server_errors import in_sentences
 
 # What env.py may say of how revisions are recorded.
@@ -275,12 +276,15 @@ class _Run:
         return Step(key[0], step.is_upgrade, Points(VERSION_TABLE, begun, None))
 
 
-def copy_missing(engine: Engine, standing: Catalog) -> None:
-    """Copy what revisions may lean on, where it isn't there.
+def copy_missing(
+    engine: Engine, standing: Catalog, makes: Callable[[Prerequisite], bool] = lambda _: False
+) -> None:
+    """Copy what revisions or models may lean on, where it isn't there.
 
     Args:
         engine: of the scratch database.
         standing: the schema from which it is copied.
+        makes: whether the models make something themselves: if it isn't there, the revisions lack it.
     """
     with engine.connect() as connection:
         found = read_catalog(connection, default_schema=standing.default_schema)
@@ -288,7 +292,7 @@ def copy_missing(engine: Engine, standing: Catalog) -> None:
     missing = [
         each
         for each in prerequisites.leaned_on(standing)
-        if each.statement not in there and not each.is_owned
+        if each.statement not in there and not each.is_owned and not makes(each)
     ]
     if missing:
         with engine.connect() as connection:

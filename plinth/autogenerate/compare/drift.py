@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Engine
 
 from plinth.autogenerate.change.quoting import shown_names
 from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.compare.hints import Models
+from plinth.autogenerate.compare.models import own_of
 from plinth.autogenerate.compare.scope import in_scope
 from plinth.autogenerate.comparison import Subject
 from plinth.catalog import Catalog, Difference, differences
@@ -26,13 +28,14 @@ T = TypeVar("T")
 
 
 def in_what_revisions_make(
-    target: Connection, history: History, look: Callable[[Connection, Catalog], T]
+    target: Connection, history: History, metadata: Models, look: Callable[[Connection, Catalog], T]
 ) -> T:
     """Return what is found in a scratch database in which all revisions are applied.
 
     Args:
         target: the database at hand.
         history: the revisions.
+        metadata: of the models.
         look: is given a connection to the scratch database, and what the revisions made there.
 
     Raises:
@@ -45,7 +48,7 @@ def in_what_revisions_make(
         upgrade(engine, history)
         with engine.connect() as connection:
             made = without(history.read(connection, standing.default_schema), baseline)
-        copy_missing(engine, standing)
+        copy_missing(engine, standing, own_of(metadata, target.dialect, standing.default_schema).has)
         with engine.connect() as connection:
             return look(connection, made)
 

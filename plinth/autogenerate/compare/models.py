@@ -73,6 +73,29 @@ class _Script:
     is_all: bool
 
 
+@dataclass(frozen=True)
+class Own:
+    """What models make themselves, as far as they say it.
+
+    Args:
+        names: of tables, types and sequences.
+        handwritten: the statements that make the rest.
+    """
+
+    names: Collection[Name]
+    handwritten: str
+
+    def has(self, each: Prerequisite) -> bool:
+        """Whether they make something."""
+        return each.known_as in self.names or prerequisites.makes(self.handwritten, each)
+
+
+def own_of(metadata: Models, dialect: Dialect, default_schema: str) -> Own:
+    """Return what the models make themselves: who else has made it in a database makes no difference."""
+    several = all_metadata(metadata)
+    return _own_of(several, dialect, default_schema, _script(several, dialect))
+
+
 def models_catalog(
     metadata: MetaData | Sequence[MetaData],
     target: Connection,
@@ -279,18 +302,22 @@ def _needed(
     metadata: Sequence[MetaData], dialect: Dialect, standing: Catalog, script: _Script
 ) -> list[Prerequisite]:
     """Return what is made before the models."""
-    made = {Name(schema or standing.default_schema, name) for schema, name in script.made}
-    made |= set(_known_types(metadata, dialect, standing.default_schema))
+    own = _own_of(metadata, dialect, standing.default_schema, script)
     asked_for = prerequisites.asked_for(script.statements)
     found = [*prerequisites.leaned_on(standing), *map(prerequisites.schema, _schemas_of_models(metadata))]
     return [
         each
         for each in found
-        if each.known_as not in made
-        and not prerequisites.makes(script.handwritten, each)
+        if not own.has(each)
         # A serial column makes its sequence itself, and calls it otherwise where one is there already.
         and (each.kind != "sequence" or each.name in asked_for)
     ]
+
+
+def _own_of(metadata: Sequence[MetaData], dialect: Dialect, default: str, script: _Script) -> Own:
+    made = {Name(schema or default, name) for schema, name in script.made}
+    tables = (name for name, _ in tables_of(metadata, default))
+    return Own({*made, *_known_types(metadata, dialect, default), *tables}, script.handwritten)
 
 
 def _known_types(metadata: Iterable[MetaData], dialect: Dialect, default: str) -> Iterator[Name]:
