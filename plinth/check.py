@@ -2,7 +2,8 @@
 
 import contextlib
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -31,7 +32,7 @@ from plinth.autogenerate.compare.hints import done_hints, read_hints
 from plinth.autogenerate.compare.leaving import done_words, what_leaves
 from plinth.autogenerate.compare.models import own_of
 from plinth.autogenerate.prove.proof import shown_differences, title
-from plinth.catalog import Catalog, Difference, differences
+from plinth.catalog import Catalog, Difference, differences, unseen, unseen_differences
 from plinth.catalog.picture import Other
 from plinth.configured import Configured, at_hand, configured, on_scratch
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
@@ -59,6 +60,14 @@ from plinth.scratch.revisions import (
 
 # Parts of a table: one that no revision made is a difference in a table that one did make.
 _PARTS = {"column", "constraint", "index"}
+# What a picture of a schema doesn't show comes by such words, or by kinds of objects that it doesn't show.
+_SAYS_MORE = re.compile(
+    r"grant|revoke|owner|privilege|security|comment\s+on|import\s+foreign|reassign"
+    r"|\b(?:create|alter|drop)\s+(?:(?:or\s+replace|unique|temp|temporary|unlogged|materialized|if|not|exists|only"
+    r"|concurrently|constraint)\s+)*+(?!(?:table|index|view|sequence|type|domain|schema|function|procedure|trigger"
+    r"|policy|rule|statistics|column|constraint|default|not\s+null|identity|expression)\b)[a-z]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -324,11 +333,12 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 yield step
                 continue
             before = before or history.read(connection)
+            more = unseen(connection) if _says_more(revision) else None
             yield step
             after = history.read(connection)
             if reason_of(revision) is None:
                 yield history.down(revision)
-                found = differences(history.read(connection), before)
+                found = _differing(history, connection, before, more)
                 if found:
                     what = f"The downgrade of revision {title(revision)} doesn't put back what was there:"
                     shown = shown_differences(what, found)
@@ -347,19 +357,7 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 names = [step.revision.revision for step in steps]
                 proven.update(names[: names.index(error.revision) + 1])
                 continue
-            if error.is_beyond:
-                report.untried.append(error.revision)
-                report.notes.append(str(error))
-                report.tried = not error.is_upgrade
-                if error.is_upgrade:
-                    return False
-                continue
-            report.add(
-                "upgrade" if error.is_upgrade else "downgrade",
-                error.revision,
-                str(error),
-                is_missing=error.is_upgrade and is_missing(error),
-            )
+            _note(error, report)
             if error.is_upgrade:
                 return False
             continue  # from the next one: it is applied still
@@ -367,6 +365,35 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     if digests and len(report.problems) == problems and not report.untried:
         remembered("tried", [*key, digests[-1]], lambda: True)
     return True
+
+
+def _note(error: RevisionError, report: Report) -> None:
+    """Note a revision that fails, or that needs what trials leave alone."""
+    if error.is_beyond:
+        report.untried.append(error.revision)
+        report.notes.append(str(error))
+        report.tried = not error.is_upgrade
+        return
+    kind = "upgrade" if error.is_upgrade else "downgrade"
+    lacks = error.is_upgrade and is_missing(error)
+    report.add(kind, error.revision, str(error), is_missing=lacks)
+
+
+def _differing(
+    history: History, connection: Connection, before: Catalog, more: Mapping[str, str | None] | None
+) -> list[Difference]:
+    """Return in what a database isn't as it was; also in what a picture doesn't show, if that is given."""
+    found = differences(history.read(connection), before)
+    if more is not None:
+        table = history.options.get("version_table") or "alembic_version"
+        found += unseen_differences(unseen(connection), more, table)
+    return found
+
+
+def _says_more(revision: Script) -> bool:
+    """Whether a revision may make what a picture doesn't show."""
+    sources = sources_of([revision])
+    return sources is None or _SAYS_MORE.search(sources[0]) is not None
 
 
 def _how_it_goes(found: Sequence[Difference]) -> str:

@@ -10,7 +10,7 @@
 from plinth.catalog.differences import Difference, differences
 from plinth.catalog.picture import Catalog, ColumnName, Name
 from plinth.catalog.read import read_catalog, record_catalog, recorded_catalog
-from plinth.catalog.unseen import unseen
+from plinth.catalog.unseen import unseen, unseen_differences
 
 __all__ = [
     "Catalog",
@@ -22,4 +22,5 @@ __all__ = [
     "record_catalog",
     "recorded_catalog",
     "unseen",
+    "unseen_differences",
 ]

@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from plinth.catalog import queries
+from plinth.catalog.differences import Difference
 
 Catalogs = list[tuple[Any, ...]]  # oid, name, the columns for the owner and for privileges
 
+_ROWS = "rows of "
 _FIRST_OID = 16384  # what has a lower one came with the server
 
 # Every catalog whose rows are objects of this database, with its columns for the owner and for privileges.
@@ -78,9 +80,20 @@ _OBJECTS = """
     select {classid}::oid classid, o.oid objid, {owner} as owner from {catalog} o where o.oid >= {first}
     """
 _PRIVILEGES = """
-    select {classid}::oid classid, o.{oid} objid, {number} objsubid, o.{acl} acl from {catalog} o
+    select {classid}::oid classid, o.{oid} objid, {number} objsubid, o.{acl} acl,
+           acldefault({kind}, {owner}) by_default from {catalog} o
     where o.{acl} is not null
     """
+# As acldefault() calls the kinds of objects.
+_KINDS = {
+    "pg_class": "case o.relkind when 'S' then 's' else 'r' end::\"char\"",
+    "pg_proc": "'f'",
+    "pg_language": "'l'",
+    "pg_namespace": "'n'",
+    "pg_type": "'T'",
+    "pg_foreign_data_wrapper": "'F'",
+    "pg_foreign_server": "'S'",
+}
 
 _UNSEEN = """
     with recursive objects as materialized ({objects}),
@@ -133,8 +146,8 @@ _UNSEEN = """
         select 'privileges on ', p.classid, p.objid, p.objsubid,
             ' for ' || case a.grantee when 0 then 'PUBLIC' else pg_get_userbyid(a.grantee) end,
             -- Whom something was granted to may have lost what everybody had.
-            concat_ws(' PUBLIC: ', a.granted, max(a.granted) filter (where a.grantee = 0)
-                      over (partition by p.classid, p.objid, p.objsubid))
+            concat_ws(' PUBLIC: ', a.granted, case when a.grantee <> 0 then max(a.granted)
+                      filter (where a.grantee = 0) over (partition by p.classid, p.objid, p.objsubid) end)
         from ({privileges}) p
         left join pg_init_privs i on i.classoid = p.classid and i.objoid = p.objid and i.objsubid = p.objsubid
         left join lateral (
@@ -145,10 +158,12 @@ _UNSEEN = """
                 select b.grantee, b.privilege_type, b.is_grantable from aclexplode(i.initprivs) b)
             group by a.grantee
         ) a on true
-        where p.acl is distinct from i.initprivs and (p.objid < {first} or (p.classid, p.objid) in (
+        -- What was granted and taken back leaves in so many words what an object has by default.
+        where (p.acl @> coalesce(i.initprivs, p.by_default) and p.acl <@ coalesce(i.initprivs, p.by_default))
+            is not true and (p.objid < {first} or (p.classid, p.objid) in (
             select classid, objid from ours where classid <> 'pg_default_acl'::regclass))
         union all
-        select 'rows of ', 'pg_class'::regclass, oid, 0, '', null from pg_class
+        select '{rows}', 'pg_class'::regclass, oid, 0, '', null from pg_class
         where relkind = 'r' and oid >= {first} and pg_relation_size(oid) > 0
     )
     select concat(f.word, i.type, ' ', i.identity, f.more), string_agg(f.content, chr(10) order by f.content)
@@ -193,12 +208,40 @@ def unseen(connection: Connection) -> Mapping[str, str | None]:
             contents=" union all ".join(_contents(catalogs, _references(connection))),
             privileges=" union all ".join(_privileges(catalogs)),
             first=_FIRST_OID,
+            rows=_ROWS,
         )
         return dict(map(tuple, connection.exec_driver_sql(statement.replace("%", "%%"))))
     finally:
         savepoint.rollback()  # the setting goes with it
         if not was_in_transaction:
             connection.rollback()
+
+
+def unseen_differences(
+    actual: Mapping[str, str | None],
+    wanted: Mapping[str, str | None],
+    version_table: str = "alembic_version",
+) -> list[Difference]:
+    """Return in what a schema isn't as it should be beside what a picture shows; rows are data.
+
+    Args:
+        actual: what is there.
+        wanted: what should be there.
+        version_table: Alembic's, which comes along where something is said of all tables.
+    """
+    found = []
+    for name in sorted(actual.keys() | wanted.keys()):
+        is_one = name in actual and name in wanted
+        is_alembics = f".{version_table} " in name.replace('"', "") + " "
+        if name.startswith(_ROWS) or is_alembics or (is_one and actual[name] == wanted[name]):
+            continue
+        kind, _, rest = name.partition(" ")
+        if is_one:
+            found.append(Difference(kind, rest, "definition", actual[name], wanted[name]))
+        else:
+            there = name if name in actual else None
+            found.append(Difference(kind, rest, actual=there, wanted=None if there else name))
+    return found
 
 
 def _references(connection: Connection) -> dict[int, _References]:
@@ -258,8 +301,9 @@ def _objects(catalogs: Catalogs) -> Iterator[str]:
 
 
 def _privileges(catalogs: Catalogs) -> Iterator[str]:
-    for oid, name, _, acl in catalogs:
+    for oid, name, owner, acl in catalogs:
         if acl:
-            yield _PRIVILEGES.format(classid=oid, catalog=name, acl=acl, oid="oid", number=0)
+            default = {"kind": _KINDS.get(name, "null"), "owner": f"o.{owner}" if owner else "null::oid"}
+            yield _PRIVILEGES.format(classid=oid, catalog=name, acl=acl, oid="oid", number=0, **default)
     column = {"classid": "'pg_class'::regclass", "oid": "attrelid", "number": "o.attnum", "acl": "attacl"}
-    yield _PRIVILEGES.format(catalog="pg_attribute", **column)
+    yield _PRIVILEGES.format(catalog="pg_attribute", kind="'c'", owner="0::oid", **column)

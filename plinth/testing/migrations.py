@@ -1,6 +1,6 @@
 """The tests that every project with revisions wants."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 from alembic import command
@@ -14,7 +14,7 @@ from plinth import safety
 from plinth.apply.irreversible import reason_of
 from plinth.apply.standing import forks, say_fork
 from plinth.autogenerate.prove.proof import shown_differences
-from plinth.catalog import Catalog, differences, read_catalog
+from plinth.catalog import Catalog, differences, read_catalog, unseen, unseen_differences
 from plinth.check import check
 from plinth.lint.linting import REFUSED, lint
 from plinth.testing import revisions
@@ -61,10 +61,11 @@ class MigrationTests:
             bottom = next((each.revision for each in chain if reason_of(each) is not None), "base")
             if bottom != "base":
                 command.upgrade(config, bottom)
-            before = _catalog(empty)
+            before, more = _standing(empty)
             revisions.upgrade(config)
             command.downgrade(config, bottom)
-            found = differences(_catalog(empty), before)
+            left, left_more = _standing(empty)
+            found = [*differences(left, before), *unseen_differences(left_more, more)]
         what = "The downgrades of all revisions don't put back what was there:"
         _none([shown_differences(what, found)] if found else ())
 
@@ -93,6 +94,6 @@ def _none(problems: Iterable[str]) -> None:
         pytest.fail(said, pytrace=False)
 
 
-def _catalog(url: URL) -> Catalog:
+def _standing(url: URL) -> tuple[Catalog, Mapping[str, str | None]]:
     with create_engine(url, poolclass=NullPool).connect() as connection:
-        return read_catalog(connection)
+        return read_catalog(connection), unseen(connection)
