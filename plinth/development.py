@@ -7,7 +7,8 @@ import importlib
 import os
 import sys
 from argparse import Namespace
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,13 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from plinth import reset_again, seeds, settings, up_to_date
-from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
+from plinth.connecting import (
+    ConnectError,
+    MissingDatabaseError,
+    connect,
+    connect_to_maintenance_database,
+    engine,
+)
 from plinth.errors import PlinthError
 from plinth.kept_database import KeptDatabase, one_at_a_time
 from plinth.safety import (
@@ -76,7 +83,14 @@ def reset() -> tuple[URL, bool]:
             )
         prefix = reset_again.prefix_of(name)
         template = KeptDatabase(server, url, prefix) if is_on_development_server(url) else None
-        kept = template and template.find()
+        found = template and template.find()
+        kept = found
+        if template and not found:
+            with _beginning_with(
+                f"Nothing is done to database {name}: its revisions can't be applied to a new one, in which "
+                "they are run first, and which is dropped. "
+            ):
+                kept = template.make(lambda place: _upgrade(alembic_config(), place), name)
         quoted = _escaped(Identifier(name).as_string())
         if judged or server.scalar(_IS_HALF_DROPPED, {"name": name}):
             server.execute(text(f"drop database {quoted} with (force)"))
@@ -92,10 +106,8 @@ def reset() -> tuple[URL, bool]:
             connection.commit()
         if kept is None:
             _upgrade(alembic_config())
-            if template:
-                template.keep(name)
         _load_seeds(application)
-    return url, kept is not None
+    return url, found is not None
 
 
 def seed() -> None:
@@ -118,14 +130,35 @@ def seed() -> None:
     _load_seeds(application)
 
 
-def _upgrade(config: "Config") -> None:
+def _upgrade(config: "Config", place: URL | None = None) -> None:
+    """Apply all revisions, to the database that `env.py` leads to or to another one.
+
+    Args:
+        config: Alembic's.
+        place: the other one.
+    """
     from alembic import command  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     from plinth.apply.standing import forks  # noqa: PLC0415
 
     config.attributes[up_to_date.ATTRIBUTE] = up_to_date.fingerprint()  # so that the next one need not look
+    if place is not None:
+        config.attributes["connection"] = engine(place)
     command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
+
+
+@contextmanager
+def _beginning_with(words: str) -> Iterator[None]:
+    """Let the sentence of an error begin with other words."""
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    try:
+        yield
+    except CommandError as error:
+        raise CommandError(f"{words}{error}") from error
+    except PlinthError as error:
+        raise PlinthError(f"{words}{error}") from error
 
 
 def _load_seeds(judged: URL) -> None:

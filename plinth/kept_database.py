@@ -3,20 +3,21 @@
 It is copied where its name is that of the revisions as they are now (`plinth.kept_name`), in which all stands
 that they depend on. Where a revision reads something else (a file, the environment, the application, what
 belongs to the whole server), or does something outside of its database, or new databases aren't empty,
-nothing is kept. Nobody can connect to what is kept, so it stays as it was.
+nothing is kept. They are run in a database under a name of its own, where nobody else writes: rows that an
+application adds meanwhile would be in each copy. Nobody can connect to what is kept, so it stays as it was.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from psycopg.sql import Identifier
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from plinth import advisory, kept_name
+from plinth import advisory, kept_name, up_to_date
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _BESIDE = text(
     from pg_database d where datname = :name
     """
 )
+_NEW = "_new"  # behind the name of what isn't finished
 _KEPT = text(kept_name.KEPT.replace("$1", ":prefix"))
 
 
@@ -60,22 +62,51 @@ class KeptDatabase:
             if name == self._name and not is_unfinished:
                 found = name
             else:
-                self._server.execute(text(f"drop database {_quoted(name)} with (force)"))
+                self._drop(name)
         return found
 
-    def keep(self, database: str) -> None:
-        """Keep a database as it is, if a copy of it is all that the revisions have made."""
-        if self._name is None or self._server.scalar(_BESIDE, {"name": database}):
-            return
-        if not kept_name.are_pure() or self._name_now() != self._name:  # a file was edited meanwhile
-            return
-        kept = _quoted(self._name)
+    def make(self, migrate: Callable[[URL], None], named: str = "") -> str | None:
+        """Return the name of what is kept from now on; None if a copy of it isn't all that revisions make.
+
+        Args:
+            migrate: runs the revisions in the database of a URL.
+            named: the database that is to be a copy; revisions that name it are none of ours.
+
+        Raises:
+            Exception: that of a revision, which would fail there as well.
+        """
+        sources = [file.read_bytes() for file in up_to_date.revisions()] if self._name else []
+        if self._name is None or not kept_name.are_pure() or (named and named.encode() in b"".join(sources)):
+            return None
+        new = f"{self._name}{_NEW}"
+        self._server.execute(text(f"create database {_quoted(new)}"))
         try:
-            self._server.execute(text(f"create database {kept} template {_quoted(database)}"))
-        except DBAPIError as error:  # somebody is connected: the next one runs the revisions
-            log.debug("Database %s isn't kept: %s", database, error)
-        else:
-            self._server.execute(text(f"alter database {kept} allow_connections false"))
+            migrate(self._url.set(database=new))
+        except BaseException:
+            with suppress(DBAPIError):  # the next one drops it
+                self._drop(new)
+            raise
+        if self._is_all(new) and self._close(new):
+            return self._name
+        self._drop(new)
+        return None
+
+    def _close(self, new: str) -> bool:
+        """Give what is finished its name, which nobody can enter from now on; False if somebody is in it."""
+        try:
+            self._server.execute(text(f"alter database {_quoted(new)} allow_connections false"))
+            self._server.execute(text(f"alter database {_quoted(new)} rename to {_quoted(str(self._name))}"))
+        except DBAPIError as error:
+            log.debug("Database %s isn't kept: %s", new, error)
+            return False
+        return True
+
+    def _is_all(self, database: str) -> bool:
+        """Whether a copy is all that the revisions have made, and they are the same still."""
+        return not self._server.scalar(_BESIDE, {"name": database}) and self._name_now() == self._name
+
+    def _drop(self, name: str) -> None:
+        self._server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))
 
     def _name_now(self) -> str | None:
         given = self._url.get_dialect()().create_connect_args(self._url)[1]

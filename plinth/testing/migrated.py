@@ -41,12 +41,11 @@ def _copied(server: DatabaseServer, baseline: str) -> Iterator[URL]:
             one_at_a_time(session, KEPT, waiting=lambda: None),  # the workers of one run begin at once
         ):
             kept = KeptDatabase(session, server.url(server.maintenance_dbname), KEPT, baseline)
-            found = kept.find()
+            found = kept.find() or kept.make(lambda url: _migrate(url, baseline))
             template = None if found is None else server.url(found)
             url = stack.enter_context(server.database(template, is_template=True))
             if template is None:
                 _migrate(url, baseline)
-                kept.keep(str(url.database))
         yield url
 
 

@@ -1,14 +1,17 @@
 """A second reset is a copy of what the revisions made at the first one, unless anything differs."""
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
 from plinth import kept_name, local_server, settings
 from plinth.local_server import LocalServer
-from tests.plinth.history import do, heads, ledger, rows
+from tests.plinth.history import do, heads, ledger, psql, rows
 from tests.plinth.project import HEAD, Project, copy_project
 
 COPIED = "a copy of what the same revisions made before"
@@ -95,6 +98,42 @@ def test_a_reset_is_a_copy_while_nothing_differs(project: Project, url: URL) -> 
     assert rows(url, KEPT) == []
 
 
+def test_what_others_write_meanwhile_is_in_no_copy(project: Project, url: URL) -> None:
+    """An application is connected again as soon as the database is there."""
+    project.replace("pyproject.toml", 'seeds = "app.seeds"\n', "")
+    project.write_revision(NEXT, HEAD, "op.execute('create table slow as select 1 from pg_sleep(3)')")
+    sql = "insert into users (email, created_at) values ('a@b', now())"
+    written = 0
+    with project.popen("plinth", "reset") as running:
+        while running.poll() is None:
+            time.sleep(0.05)
+            with suppress(psycopg.Error), psql(url) as connection:
+                connection.execute(sql)
+                written += 1
+    assert running.returncode == 0
+    assert rows(url, "select count(*) from users") == [(written,)]
+    do(url, sql)
+    assert has_copied(project)
+    assert rows(url, "select count(*) from users") == [(0,)]
+
+
+def test_a_reset_that_fails_leaves_the_database(project: Project, url: URL) -> None:
+    assert not has_copied(project)
+    do(url, "create table mine (id int)")
+    project.write_revision(NEXT, HEAD, "op.execute('select 1 / 0')")
+    failed = project.run("plinth", "reset")
+    assert failed.returncode == 1
+    assert "division by zero" in failed.stderr
+    assert (
+        "plinth: Nothing is done to database app_development: its revisions can't be applied" in failed.stderr
+    )
+    assert rows(url, "select count(*) from mine") == [(0,)]
+    assert len(rows(url, "select from pg_database where datname like 'plinth%'")) == 0
+    project.write_revision(NEXT, HEAD, "op.execute('select 1')")
+    assert not has_copied(project)
+    assert rows(url, "select to_regclass('mine')::text") == [(None,)]
+
+
 def test_another_session_would_make_another_database(project: Project, url: URL) -> None:
     """What revisions make depends on who applies them, on his settings, and on the roles that are there."""
     grant = "do $$begin grant select on users to reader; exception when undefined_object then null; end$$"
@@ -126,11 +165,16 @@ def test_what_a_copy_would_not_have_is_made_anew(project: Project, url: URL) -> 
         NEXT,
         HEAD,
         "op.execute(\"do $$begin execute format('alter datab' || 'ase %I set work_mem = 77777', "
-        "'app_development'); end$$\")",
+        '(select catalog_name from information_schema.information_schema_catalog_name)); end$$")',
     )
     assert not has_copied(project)
     assert not has_copied(project)
     assert rows(url, "show work_mem") == [("77777kB",)]
+    assert rows(url, KEPT) == []
+    by_name = """do $$begin execute 'alter datab' || 'ase app_development set work_mem = 66666'; end$$"""
+    project.write_revision(NEXT, HEAD, f"op.execute({by_name!r})")
+    assert not has_copied(project)
+    assert rows(url, "show work_mem") == [("66666kB",)]
 
 
 @pytest.mark.slow
