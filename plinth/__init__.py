@@ -37,6 +37,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `testing`: a pytest plug-in: databases for tests, and the tests that every project wants.
 - `kept_database`: what revisions made, of which the next reset, or run of the tests, begins with a copy;
   `kept_name`: its name, in which all stands that they depend on.
+- `belongings`: what belongs to a database and isn't in it: settings, owner, privileges.
 - `development`: drop, create, migrate and seed the development database; `reset_again`: the same, without
   SQLAlchemy, where nothing has changed since; `seeds`: runs the module that loads the development rows.
 - `__main__`: the programs behind the make targets (`python -m plinth --help`).

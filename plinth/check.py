@@ -38,6 +38,7 @@ from plinth.configured import Configured, at_hand, configured, on_scratch
 from plinth.connecting import ConnectError, MissingDatabaseError, connect, connect_to_maintenance_database
 from plinth.errors import PlinthError
 from plinth.migration_connection import migration_connection
+from plinth.own_schema import objection_to_version_schema
 from plinth.scratch.baseline import (
     MissingError,
     is_missing,
@@ -170,6 +171,9 @@ def _check_one(found: Configured, target: Connection, report: Report) -> None:
         report.add("heads", ", ".join(sorted(heads)), mixed)
     for name in slipped_in(script, heads, entries):
         report.add("skipped", name, say_slipped_in(script, name, heads, entries))
+    missing = objection_to_version_schema(target, found.options.get("version_table_schema"))
+    if missing:
+        report.add("database", str(target.engine.url.database), missing)
     try:
         made = _try(found, target, report)
     except NoScratchError as error:

@@ -5,6 +5,7 @@ What `plinth.reset_again` isn't certain of comes here, and whatever has to be re
 
 import importlib
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
-from plinth import reset_again, seeds, settings, up_to_date
+from plinth import belongings, reset_again, seeds, settings, up_to_date
 from plinth.connecting import (
     ConnectError,
     MissingDatabaseError,
@@ -35,6 +37,7 @@ from plinth.safety import (
     same,
     write_marker,
 )
+from plinth.server_errors import words
 
 # What a copy needs is there without Alembic, whose import takes a quarter of the time.
 if TYPE_CHECKING:
@@ -76,14 +79,10 @@ def reset() -> tuple[URL, bool]:
                 "Refused to reset: MIGRATION_DATABASE_URL and DATABASE_URL don't lead to one database. The "
                 "second would get the seeds of the first."
             )
-        if not same(judged, identity(server, name)):
-            raise SafetyError(
-                f"Refused to drop database {name!r}: the session that would drop it sees another one under "
-                "that name. Use a URL that leads to the server directly, and to one host."
-            )
         prefix = reset_again.prefix_of(name)
-        template = KeptDatabase(server, url, prefix) if is_on_development_server(url) else None
-        found = template and template.find()
+        can_be_copied = is_on_development_server(url) and belongings.are_none(server, name)
+        template = KeptDatabase(server, url, prefix) if can_be_copied else None
+        found = template.find() if template else None
         kept = found
         if template and not found:
             with _beginning_with(
@@ -91,21 +90,23 @@ def reset() -> tuple[URL, bool]:
                 "they are run first, and which is dropped. "
             ):
                 kept = template.make(lambda place: _upgrade(alembic_config(), place), name)
-        quoted = _escaped(Identifier(name).as_string())
-        if judged or server.scalar(_IS_HALF_DROPPED, {"name": name}):
-            server.execute(text(f"drop database {quoted} with (force)"))
-        like = f" template {_escaped(Identifier(kept).as_string())}" if kept else ""
-        server.execute(text(f"create database {quoted}{like}"))
-        made = identity(server, name)
-        with connect(url) as connection:
-            if not (same(made, identity(connection)) and same(made, _identity(application))):
-                raise SafetyError(
-                    f"Database {name!r} is new, and the URL leads to another one: nothing is done."
-                )
-            write_marker(connection, settings.app_env() or "development")
-            connection.commit()
-        if kept is None:
-            _upgrade(alembic_config())
+        if not same(judged, identity(server, name)):
+            raise SafetyError(
+                f"Refused to drop database {name!r}: the session that would drop it sees another one under "
+                "that name. Use a URL that leads to the server directly, and to one host."
+            )
+        is_there = judged or server.scalar(_IS_HALF_DROPPED, {"name": name})
+        _make_anew(server, name, kept)
+        done = "dropped and made anew" if is_there else "made"
+        with _beginning_with(f"Database {name} was {done}; its revisions could not be applied: "):
+            made = identity(server, name)
+            with connect(url) as connection:
+                if not (same(made, identity(connection)) and same(made, _identity(application))):
+                    raise SafetyError("the URL leads to another one than that.")
+                write_marker(connection, settings.app_env() or "development")
+                connection.commit()
+            if kept is None:
+                _upgrade(alembic_config())
         _load_seeds(application)
     return url, found is not None
 
@@ -148,17 +149,54 @@ def _upgrade(config: "Config", place: URL | None = None) -> None:
     command.upgrade(config, "head" if forks(ScriptDirectory.from_config(config)) else "heads")
 
 
+def _make_anew(server: Connection, name: str, template: str | None) -> None:
+    """Make a database anew, with what belongs to it; the one that is there is dropped when that is done.
+
+    Args:
+        server: a session, in autocommit, of its server.
+        name: its name.
+        template: what it is to be a copy of; it is empty when None.
+
+    Raises:
+        PlinthError: what belongs to it can't be given to a new one.
+    """
+    new = reset_again.new_name_of(name)
+    belongs = belongings.of(server, name, new)
+    like = f"template {_quoted(template)}" if template else _escaped(belongs.options)
+    statement = ""
+    server.execute(text(f"drop database if exists {_quoted(new)} with (force)"))  # a killed reset's
+    server.execute(text(f"create database {_quoted(new)} {like}"))
+    try:
+        for statement in belongs.statements:
+            server.execute(text(_escaped(statement)))
+        server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))
+    except DBAPIError as error:
+        server.execute(text(f"drop database if exists {_quoted(new)} with (force)"))
+        raise PlinthError(
+            f"Nothing is done to database {name}: what belongs to it can't be given to a new one by this "
+            f"role. {words(error)} [{statement}] Do it as a role that may, or take that away from it first."
+        ) from error
+    server.execute(text(f"alter database {_quoted(new)} rename to {_quoted(name)}"))
+
+
 @contextmanager
-def _beginning_with(words: str) -> Iterator[None]:
-    """Let the sentence of an error begin with other words."""
+def _beginning_with(beginning: str) -> Iterator[None]:
+    """Let the sentence of an error begin with what was done before."""
     from alembic.util import CommandError  # noqa: PLC0415
 
     try:
         yield
     except CommandError as error:
-        raise CommandError(f"{words}{error}") from error
+        raise CommandError(f"{beginning}{_rest(error)}") from error
     except PlinthError as error:
-        raise PlinthError(f"{words}{error}") from error
+        raise PlinthError(f"{beginning}{_rest(error)}") from error
+
+
+def _rest(error: Exception) -> str:
+    """Return an error's sentence, but for that nothing was changed: it knows of no database made anew."""
+    from plinth.apply.applier import UNCHANGED  # noqa: PLC0415
+
+    return re.sub(rf" *{re.escape(UNCHANGED)}", "", str(error)).strip()
 
 
 def _load_seeds(judged: URL) -> None:
@@ -250,6 +288,10 @@ def _made(module: str, name: str) -> "Config":
     if made.cmd_opts is None:
         made.cmd_opts = Namespace(x=None)
     return made
+
+
+def _quoted(name: str) -> str:
+    return _escaped(Identifier(name).as_string())
 
 
 def _escaped(sql: str) -> str:

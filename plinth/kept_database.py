@@ -17,23 +17,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from plinth import advisory, kept_name, up_to_date
+from plinth import advisory, belongings, kept_name, up_to_date
 
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
 
-# What belongs to a database, and a copy of it hasn't.
-_BESIDE = text(
-    """
-    select exists (select from pg_db_role_setting where setdatabase = d.oid)
-        or exists (select from pg_shdescription where classoid = 'pg_database'::regclass and objoid = d.oid)
-        or exists (select from pg_shseclabel where classoid = 'pg_database'::regclass and objoid = d.oid)
-        or exists (select from pg_subscription where subdbid = d.oid)
-        or datacl is not null
-    from pg_database d where datname = :name
-    """
-)
 _NEW = "_new"  # behind the name of what isn't finished
 _KEPT = text(kept_name.KEPT.replace("$1", ":prefix"))
 
@@ -103,7 +92,7 @@ class KeptDatabase:
 
     def _is_all(self, database: str) -> bool:
         """Whether a copy is all that the revisions have made, and they are the same still."""
-        return not self._server.scalar(_BESIDE, {"name": database}) and self._name_now() == self._name
+        return belongings.are_none(self._server, database) and self._name_now() == self._name
 
     def _drop(self, name: str) -> None:
         self._server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))

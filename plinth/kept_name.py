@@ -59,6 +59,25 @@ KEPT = """
     select datname as name, datallowconn or datconnlimit = -2 as is_unfinished from pg_database
     where starts_with(datname, $1) and pg_has_role(datdba, 'usage')
     """
+# What a database doesn't share with others, or what says nothing of how it was made.
+OF_EACH_DATABASE = (
+    *("oid", "datname", "datdba", "datistemplate", "datallowconn", "datconnlimit", "datlastsysoid", "datacl"),
+    *("datfrozenxid", "datminmxid", "dattablespace", "datcollversion", "dathasloginevt"),
+)
+# A database has what a new one has that this role makes: a copy of another one is all that can be said of it.
+IS_PLAIN = """
+    select not exists (
+        select from pg_database d, (select * from pg_database where datname = 'template1') t
+        where d.datname = cast($1 as name) and (
+            d.datacl is not null or d.datconnlimit not in (-1, -2) or d.dattablespace <> t.dattablespace
+            or d.datdba <> (select oid from pg_roles where rolname = current_user)
+            or to_jsonb(d) - '{beside}'::text[] <> to_jsonb(t) - '{beside}'::text[]
+            or exists (select from pg_db_role_setting where setdatabase = d.oid)
+            or exists (select from pg_shdescription
+                       where classoid = 'pg_database'::regclass and objoid = d.oid)
+            or exists (select from pg_shseclabel where classoid = 'pg_database'::regclass and objoid = d.oid)
+            or exists (select from pg_subscription where subdbid = d.oid)))
+    """.replace("{beside}", f"{{{','.join(OF_EACH_DATABASE)}}}")
 
 
 def name_of(place: Mapping[str, str], prefix: str, beside: str = "") -> str | None:

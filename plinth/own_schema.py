@@ -45,8 +45,12 @@ _VERSION_TABLE = text(
             else n.nspname = :schema end
     """
 )
-
-
+_VERSION_SCHEMA = text(
+    """
+    select quote_ident(:schema) as schema, quote_ident(current_database()) as database,
+           exists (select from pg_namespace where nspname = cast(:schema as name)) as is_there
+    """
+)
 _TAKE_TURNS = text(f"select pg_advisory_xact_lock({number_of('plinth own schema')})")
 
 
@@ -126,6 +130,23 @@ def make(connection: Connection, tables: Sequence[OwnTable]) -> None:
         connection.execute(table.creation)
 
 
+def objection_to_version_schema(connection: Connection, schema: str | None) -> str | None:
+    """Return why no revision can be applied where the version table's schema isn't there; None if it is.
+
+    Args:
+        connection: the database's.
+        schema: what `env.py` says; None where it says nothing.
+    """
+    wanted = schema and connection.execute(_VERSION_SCHEMA, {"schema": schema}).one()
+    if not wanted or wanted.is_there:
+        return None
+    return (
+        f"The version table is to be in schema {wanted.schema} (version_table_schema in env.py), which isn't "
+        f"in database {wanted.database}. Alembic looks into it before the first revision runs. Make it: "
+        f"CREATE SCHEMA {wanted.schema}"
+    )
+
+
 def refuse_without_version_table(
     connection: Connection, schema: str | None, name: str, *, to_change: bool
 ) -> tuple[str | None, bool]:
@@ -141,7 +162,8 @@ def refuse_without_version_table(
         The schema where it is, or would be made, or None where that isn't known yet; and whether it is there.
 
     Raises:
-        PrivilegeError: it may not; or the search_path names no schema that is there and that it may use.
+        PrivilegeError: it may not; or the table's schema isn't there; or the search_path names none that is
+            there and that it may use.
     """
     privileges = ["SELECT", "INSERT", "UPDATE", "DELETE"] if to_change else ["SELECT"]
     found = connection.execute(
@@ -154,6 +176,9 @@ def refuse_without_version_table(
             "role may use: tables have no place. Make it, or: "
             f"ALTER DATABASE {found.database} SET search_path = public"
         )
+    objection = objection_to_version_schema(connection, schema) if schema and found.schema is None else None
+    if objection and to_change and not is_scratch:
+        raise PrivilegeError(objection)
     if found.name and (found.lacking or not found.may_use):
         grants = [] if found.may_use else [f"GRANT USAGE ON SCHEMA {found.nspname} TO {found.role}"]
         grants += [f"GRANT {', '.join(privileges)} ON {found.name} TO {found.role}"] if found.lacking else []

@@ -2,8 +2,9 @@
 
 Their import takes longer than the copy. It is only made where all is certain that the long way
 (`plinth.development`) would ask and find: the database is the local server's, is there and marked as
-development's, nobody else resets it, and what is kept is that of the same revisions. Whatever is otherwise,
-or fails half-way, is left to the long way, which begins anew and says what there is to say.
+development's, nothing belongs to it that a copy hasn't, nobody else resets it, and what is kept is that of
+the same revisions. Whatever is otherwise, or fails half-way, is left to the long way, which begins anew and
+says what there is to say.
 """
 
 import hashlib
@@ -42,6 +43,11 @@ _MARK = """
 def prefix_of(database: str) -> str:
     """Return what the names of all begin with that resets keep of a database."""
     return f"{KEPT}{hashlib.sha256(database.encode()).hexdigest()[:8]}_"
+
+
+def new_name_of(database: str) -> str:
+    """Return the name that a database has until the one of its own name is dropped."""
+    return f"plinth_new_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
 
 
 def lock_of(database: str) -> str:
@@ -93,6 +99,7 @@ def _copied(until_the_end: ExitStack) -> tuple[str, str]:
         be_certain(up_to_date.marker(session) == app_env)
         judged = session.ask(_HERE)
     be_certain(judged == _of_that_name(server, name))
+    be_certain(server.ask(f"{kept_name.IS_PLAIN} as is_plain", name) == [{"is_plain": True}])
     kept = kept_name.name_of(place, prefix_of(name))
     be_certain(
         kept and server.ask(kept_name.KEPT, prefix_of(name)) == [{"name": kept, "is_unfinished": False}]

@@ -60,6 +60,8 @@ from plinth.server_errors import advice, words
 
 log = logging.getLogger(__name__)
 
+UNCHANGED = "Nothing has been changed."
+
 
 class Migrate(Protocol):
     """The part of `plinth.env`: configure the context with these options and run the migrations."""
@@ -238,7 +240,7 @@ class _Applier:
     def standing(self) -> str:
         """Return a sentence that says what is done and where the database stands."""
         if self._planned is None or self._heads is None:
-            return "Nothing has been changed."
+            return UNCHANGED
         total = len(self._planned)
         place = ", ".join(sorted(self._heads)) or "base"
         done = f"{self._done} of {total} revision{'s' * (total != 1)} done; the database stands at {place}."

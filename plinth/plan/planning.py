@@ -15,6 +15,7 @@ from plinth.apply import phases
 from plinth.apply.ledger import ancestors
 from plinth.apply.sources import unseen_in
 from plinth.errors import PlinthError
+from plinth.own_schema import objection_to_version_schema
 from plinth.plan.facts import Revision, Table
 from plinth.plan.measuring import Measured, measure
 from plinth.plan.triggers import unknown
@@ -179,6 +180,9 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
         database = str(target.scalar(text("select current_database()")))
         if names <= ancestors(history.script, heads):
             return Plan(database, [], {})
+        missing = objection_to_version_schema(target, history.options.get("version_table_schema"))
+        if missing:
+            raise PlanError(missing)
         measured = measure(history, target, heads)
         rows = {name: _rows(target, name) for name in _first_names(measured)}
         notes = [

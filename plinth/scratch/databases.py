@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from plinth import safety, settings
+from plinth import belongings, safety, settings
 from plinth.advisory import number_of
 from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
@@ -48,7 +48,6 @@ _LEFTOVERS = """
     where starts_with(datname, :prefix) and pg_has_role(datdba, 'USAGE')
       and datname not in (select datname from pg_stat_activity where datname is not null)
     """
-_PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 
 
 class NoScratchError(PlinthError):
@@ -299,7 +298,7 @@ def _create(
     # template0: what an administrator added to template1 is none of ours.
     options: list[Composable] = [SQL("template {}").format(Identifier(template or "template0"))]
     if on_own_server and template is None:
-        options += _like(facts.database)
+        options += belongings.like(facts.database)
     identifier = Identifier(name)
     try:
         _run(server, SQL(" ").join([SQL("create database {}").format(identifier), *options]))
@@ -313,25 +312,6 @@ def _create(
             _run(server, change.format(identifier, Identifier(setting), Literal(value)))
     except DBAPIError as error:
         raise NoScratchError(f"A scratch database could not be made: {words(error)}") from error
-
-
-def _like(database: dict[str, Any]) -> list[Composable]:
-    """Return the options that give a database the encoding and locale of another."""
-    given = {
-        "encoding": database["encoding"],
-        "lc_collate": database["datcollate"],
-        "lc_ctype": database["datctype"],
-    }
-    provider = _PROVIDERS.get(database.get("datlocprovider", ""))
-    if provider:
-        given["locale_provider"] = provider
-        # PostgreSQL 17 keeps one locale, 15 and 16 ICU's own.
-        locale = database.get("datlocale") or database.get("daticulocale")
-        if locale and provider != "libc":
-            given["icu_locale" if provider == "icu" else "builtin_locale"] = locale
-        if database.get("daticurules"):
-            given["icu_rules"] = database["daticurules"]
-    return [SQL("{} {}").format(SQL(name), Literal(value)) for name, value in given.items()]
 
 
 def _search_path(facts: _Facts) -> str:

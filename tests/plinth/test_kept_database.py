@@ -155,6 +155,11 @@ def test_another_session_would_make_another_database(project: Project, url: URL)
     owned = "select tableowner from pg_tables where tablename = 'users'"
     assert rows(url, owned) == [("maker",)]
     del project.environment["MIGRATION_DATABASE_URL"]
+    assert not has_copied(project)  # the database is another role's, and stays that
+    assert rows(
+        url, "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
+    ) == [("maker",)]
+    do(url.set(database="postgres"), "drop database app_development with (force)")
     assert has_copied(project)
     assert rows(url, owned) == [("postgres",)]
 

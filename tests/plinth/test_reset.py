@@ -1,9 +1,11 @@
 """`make db-reset`: drop, create, migrate and seed."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,77 @@ def test_seeds_that_are_interrupted_end_in_a_line(project: Project) -> None:
     os.killpg(running.pid, signal.SIGINT)  # as a terminal's Ctrl-C
     _, errors = running.communicate()
     assert (running.returncode, errors) == (130, "plinth: interrupted\n")
+
+
+BELONGS = """
+    select to_jsonb(d) - '{oid,datname,datfrozenxid,datminmxid}'::text[],
+           array(select format('%s %s', setrole::regrole, setconfig) from pg_db_role_setting
+                 where setdatabase = d.oid order by 1),
+           shobj_description(d.oid, 'pg_database')
+    from pg_database d where datname = current_database()
+    """
+
+
+@pytest.fixture
+def roles(server: URL, empty_url: URL) -> Iterator[tuple[str, str]]:
+    """Two roles: the first is to own the database, and may alter the second."""
+    owner, reader = (f"test_{secrets.token_hex(4)}" for _ in range(2))
+    do(server, f"create role {owner} createdb createrole login; create role {reader} admin {owner}")
+    yield owner, reader
+    do(server, f"drop database if exists {empty_url.database} with (force)")
+    do(server, f"drop role {owner}, {reader}")
+
+
+@pytest.mark.parametrize("like", ["encoding latin1 locale 'C'", pytest.param("", marks=pytest.mark.slow)])
+def test_what_belongs_to_the_database_is_kept(
+    project: Project, empty_url: URL, server: URL, roles: tuple[str, str], like: str
+) -> None:
+    name, (owner, reader) = str(empty_url.database), roles
+    if like:
+        do(server, f"drop database {name}")
+        do(server, f"create database {name} template template0 {like}")
+    for statement in (
+        f"""alter database {name} set search_path = public, "My, 'schema'", '$user'""",
+        f"alter database {name} set application_name = 'it''s %s :me'",
+        f"alter database {name} set temp_tablespaces = ''",
+        f"alter role {reader} in database {name} set timezone = 'Asia/Tokyo'",
+        f"comment on database {name} is 'It''s 100% :mine'",
+        f"revoke all on database {name} from public",
+        f"grant connect on database {name} to {reader} with grant option",
+        f"alter database {name} owner to {owner}",
+        f"alter database {name} connection limit 7",
+    ):
+        do(server, statement)
+    for user in (owner, "postgres"):
+        if user == "postgres":
+            do(server, f"alter database {name} set app.tenant = '1'")
+        [before] = rows(empty_url, BELONGS)
+        url = empty_url.set(username=user).render_as_string(hide_password=False)
+        project.ok("plinth", "reset", DATABASE_URL=url)
+        [after] = rows(empty_url, BELONGS)
+        for was, now in zip(before, after, strict=True):
+            assert now == was
+        assert users(empty_url) == 3
+    as_owner = empty_url.set(username=owner).render_as_string(hide_password=False)
+    do(empty_url, f"grant usage on schema plinth to {owner}; grant select on plinth.environment to {owner}")
+    oid = created(empty_url)
+    refused = project.refused("plinth", "reset", DATABASE_URL=as_owner)
+    assert f"Nothing is done to database {name}: what belongs to it can't be given to a new one" in refused
+    assert "[alter database plinth_new_" in refused
+    assert (rows(empty_url, BELONGS), created(empty_url)) == ([after], oid)
+    assert rows(server, "select from pg_database where datname like 'plinth_new_%'") == []
+
+
+def test_an_error_behind_the_drop_says_that_it_was_dropped(project: Project, empty_url: URL) -> None:
+    env = project.root / "alembic" / "env.py"
+    env.write_text(
+        env.read_text().replace("naming_convention=", "version_table_schema='missing', naming_convention=")
+    )
+    refused = project.refused("plinth", "reset")
+    done = f"Database {empty_url.database} was dropped and made anew; its revisions could not be applied: "
+    assert refused.startswith(f"plinth: {done}")
+    assert "Nothing has been changed" not in refused
+    assert "CREATE SCHEMA missing" in refused
 
 
 @pytest.mark.slow

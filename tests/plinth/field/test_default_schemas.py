@@ -47,6 +47,25 @@ def test_a_schema_by_the_databases_search_path(
     }
 
 
+def test_a_schema_of_the_version_table_that_is_not_there(
+    history: History, empty_engine: Engine, empty_url: URL
+) -> None:
+    """What is tried elsewhere would be green, and each upgrade would fail."""
+    history.configure('version_table_schema="Old % :x"')
+    history.tables("a")
+    config = history.config(empty_engine)
+    config.attributes["target_metadata"] = models()
+    make = 'CREATE SCHEMA "Old % :x"'
+    with pytest.raises(CommandError, match=make):
+        command.upgrade(config, "head")
+    with pytest.raises(CommandError, match=make):
+        plan(config)
+    assert make in next(each.message for each in check(config).problems if each.kind == "database")
+    do(empty_url, make)
+    command.upgrade(config, "head")
+    assert [each.kind for each in check(config).problems] == ["models"]
+
+
 @pytest.mark.parametrize("path", ["''", "nowhere"])
 def test_no_default_schema_is_a_sentence(
     path: str, history: History, empty_engine: Engine, empty_url: URL
