@@ -256,11 +256,24 @@ def _write_baseline(seen: Seen, target: Connection, found: Adoption) -> list[str
         raise PlinthError("There is nothing that a baseline would make: nothing has been written.")
     made = write_baseline(seen, target)
     found.written += map(_shown, made.files)
+    but = ", but for what is named below" if made.left_out or made.with_rows else ""
     notes = [
         f"Revision {made.revision} is written, with what no revision made: {_shown(made.files[0])}. It was "
-        "proved before: from nothing, all revisions made what is in the database; and it went down and up "
-        "again."
+        f"proved before: from nothing, all revisions made what is in the database{but}; and it went down and "
+        "up again."
     ]
+    if made.left_out:
+        notes.append(
+            "The database has this, and no revision makes it, for no model knows it or only SQL says it: "
+            f"{', '.join(made.left_out)}. What each new database needs of it (revisions that are gone made "
+            "it, for instance) is written into the baseline by hand: op.execute(…)."
+        )
+    if made.with_rows:
+        notes.append(
+            f"These tables have rows, and the baseline makes none: {', '.join(made.with_rows)}. Rows that "
+            "each new database needs (revisions that are gone inserted them, for instance) are written into "
+            "the baseline by hand: op.bulk_insert(…)."
+        )
     if made.unknown:
         notes.append(
             f"No model knows {shown_names(made.unknown)}: autogenerate would drop it. Write a model, or "

@@ -9,7 +9,7 @@ import io
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ from plinth.autogenerate.objects.difference import difference
 from plinth.autogenerate.prove.proof import shown_differences
 from plinth.autogenerate.write.files import files
 from plinth.autogenerate.write.rendering import as_ours, use_renderers
-from plinth.catalog import Catalog, differences
-from plinth.check import Report, is_others, try_all
+from plinth.catalog import Catalog, Difference, Name, differences, unseen, unseen_differences
+from plinth.catalog.unseen import ROWS
+from plinth.check import Report, comes_along, is_others, try_all
 from plinth.errors import PlinthError
 from plinth.revision_files import read_anew
 from plinth.revision_names import next_id
@@ -60,12 +61,16 @@ class Baseline:
         files: what was written or changed.
         stamp: how the database must be told that it has it (`alembic stamp …`); None where it needn't.
         unknown: tables that it makes, for other revisions lean on them, and that no model knows.
+        left_out: what the database has, and neither it nor another revision makes.
+        with_rows: tables that it makes empty, and that have rows in the database.
     """
 
     revision: str
     files: tuple[Path, ...]
     stamp: str | None
     unknown: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    with_rows: tuple[str, ...] = ()
 
 
 def write_baseline(seen: Seen, target: Connection) -> Baseline:
@@ -126,7 +131,8 @@ def _written(
             place = _in_other(Path(root.path), {folder: copied for copied, folder in folders.items()})
             source_file.write(place, _on_top_of(source_file.read(place), written))
             changed.append(place)
-        _prove(history.with_script(read_anew(copy, copy._version_locations)), engine, seen, target)
+        fresh = history.with_script(read_anew(copy, copy._version_locations))
+        left_out, with_rows = _prove(fresh, engine, seen, target, wanted)
         revision = _revision(copy, written)
         places = tuple(_put_back(each, folders) for each in changed)
     unknown = set(wanted.tables) - set((_known_to_models(seen, target, wanted) or wanted).tables)
@@ -134,7 +140,8 @@ def _written(
     stamp = None if seen.heads and not seen.entries else " ".join(seen.heads) or revision
     if not roots and seen.heads:  # of revisions whose files are gone: this one stands in their place
         stamp = f"--purge {revision}"
-    return Baseline(revision, places, stamp, tuple(shown(each, wanted) for each in sorted(unknown)))
+    names = tuple(shown(each, wanted) for each in sorted(unknown))
+    return Baseline(revision, places, stamp, names, left_out, with_rows)
 
 
 def _known_to_models(seen: Seen, target: Connection, found: Catalog) -> Catalog | None:
@@ -143,7 +150,21 @@ def _known_to_models(seen: Seen, target: Connection, found: Catalog) -> Catalog 
         return None
     subject = seen.subject(target)
     nothing = replace(found, tables={}, sequences={}, enums={}, domains={}, others={})
-    return in_scope(found, subject.models, replace(subject.scope, revisions=lambda: nothing))[0]
+    models = _with_partitions(subject.models, found)
+    return in_scope(found, models, replace(subject.scope, revisions=lambda: nothing))[0]
+
+
+def _with_partitions(models: Catalog, found: Catalog) -> Catalog:
+    """Return models that have the partitions that stand, too: rows of their tables lie in these alone."""
+    tables = dict(models.tables)
+    standing = {name: each for name, each in found.tables.items() if each.partition_bound is not None}
+    while more := {
+        name: each
+        for name, each in standing.items()
+        if name not in tables and not tables.keys().isdisjoint(each.parents)
+    }:
+        tables |= more
+    return replace(models, tables=tables)
 
 
 @contextlib.contextmanager
@@ -219,8 +240,15 @@ def _on_top_of(source: str, below: Path) -> str:
     return line.sub(lambda found: f"{found[1]}{name[1]}{name[2]}{name[1]}", source)
 
 
-def _prove(fresh: History, engine: Engine, seen: Seen, target: Connection) -> None:
-    """Return if all revisions, the new one first, make from nothing what is there, and that one goes down."""
+def _prove(
+    fresh: History, engine: Engine, seen: Seen, target: Connection, wanted: Catalog
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Prove that all revisions, the new one first, make from nothing what is there, and that one goes down.
+
+    Returns:
+        What is there and isn't made, for it is others' or no picture shows it; and which of the tables that
+        are wanted have rows there alone.
+    """
     history, report = seen.history, Report()
     try_all(engine, fresh, report)
     # What is wrong with the downgrade of a standing revision is so without a baseline, too.
@@ -238,14 +266,31 @@ def _prove(fresh: History, engine: Engine, seen: Seen, target: Connection) -> No
             "The database hasn't all revisions, so a baseline can't be proved: upgrade it first."
         )
     with engine.connect() as connection:
-        made = history.read(connection)
+        made, made_more = history.read(connection), unseen(connection)
     there = history.read(target, made.default_schema)
-    found = [each for each in differences(there, made) if not is_others(each)]
+    every = differences(there, made)
+    found = [each for each in every if not is_others(each)]
     if found:
         what = (
             "With a baseline the revisions don't make what is there, and nothing was written. The database:"
         )
         raise BaselineError(shown_differences(what, found))
+    there_more, table = unseen(target), history.options.get("version_table") or "alembic_version"
+    others = [each for each in every if is_others(each) and not comes_along(each)]
+    others += unseen_differences(there_more, made_more, table)
+    rows = tuple(each for each in wanted.tables if _has_rows(each, there_more) > _has_rows(each, made_more))
+    return tuple(_as_named(each) for each in others), tuple(shown(each, wanted) for each in sorted(rows))
+
+
+def _has_rows(table: Name, more: Mapping[str, str | None]) -> bool:
+    """Whether a table has rows, by what `unseen` says."""
+    return any(each.replace('"', "") == f"{ROWS}table {table.schema}.{table.name}" for each in more)
+
+
+def _as_named(difference: Difference) -> str:
+    """Return what is there alone, by its name; else in what it differs."""
+    is_whole = not difference.attribute and difference.wanted is None
+    return f"{difference.kind} {difference.name}" if is_whole else str(difference)
 
 
 def _in_other(path: Path, folders: dict[Path, Path]) -> Path:

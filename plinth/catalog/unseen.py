@@ -16,7 +16,7 @@ from plinth.catalog.differences import Difference
 
 Catalogs = list[tuple[Any, ...]]  # oid, name, the columns for the owner and for privileges
 
-_ROWS = "rows of "
+ROWS = "rows of "
 _FIRST_OID = 16384  # what has a lower one came with the server
 
 # Every catalog whose rows are objects of this database, with its columns for the owner and for privileges.
@@ -208,7 +208,7 @@ def unseen(connection: Connection) -> Mapping[str, str | None]:
             contents=" union all ".join(_contents(catalogs, _references(connection))),
             privileges=" union all ".join(_privileges(catalogs)),
             first=_FIRST_OID,
-            rows=_ROWS,
+            rows=ROWS,
         )
         return dict(map(tuple, connection.exec_driver_sql(statement.replace("%", "%%"))))
     finally:
@@ -233,7 +233,7 @@ def unseen_differences(
     for name in sorted(actual.keys() | wanted.keys()):
         is_one = name in actual and name in wanted
         is_alembics = f".{version_table} " in name.replace('"', "") + " "
-        if name.startswith(_ROWS) or is_alembics or (is_one and actual[name] == wanted[name]):
+        if name.startswith(ROWS) or is_alembics or (is_one and actual[name] == wanted[name]):
             continue
         kind, _, rest = name.partition(" ")
         if is_one:

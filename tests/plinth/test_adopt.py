@@ -445,6 +445,60 @@ def test_a_revision_in_the_place_of_many_is_stamped_by_the_command_that_is_named
 
 
 @pytest.mark.slow
+def test_what_gone_revisions_made_is_in_the_one_that_takes_their_place_or_is_named(
+    shop: Existing, empty_url: URL, look: Look
+) -> None:
+    shop.edit(
+        "models.py",
+        "class User",
+        """class Event(Base):
+    __tablename__ = "events"
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    __table_args__ = {"postgresql_partition_by": "RANGE (day)"}
+
+
+class User""",
+    )
+    by_hand = [
+        "create table events (day int not null) partition by range (day)",
+        "alter table events add constraint events_pkey primary key (day)",
+        "create table events_1 partition of events for values from (1) to (9) partition by list (day)",
+        'create table "events 1 1" partition of events_1 for values in (5)',
+        'create index one on "events 1 1" ((day + 1))',
+        "create function touch() returns trigger language plpgsql as $$ begin return new; end $$",
+        'create trigger touch before insert on "events 1 1" for each row execute function touch()',
+        "create table audit (id int)",
+        "create sequence numbers",
+        "insert into users (name) values ('root')",
+        "insert into events values (5)",
+        "insert into audit values (1)",
+        "grant select on users to public",
+        "create publication everything for table users",
+    ]
+    revision(shop, "r1", None, USERS, 'op.drop_table("users")')
+    revision(shop, "r2", "r1", "\n    ".join(f"op.execute({each!r})" for each in by_hand), "pass")
+    look(write=True)
+    shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
+    for each in (shop.root / "migrations" / "versions").glob("*.py"):
+        each.unlink()
+    notes = look(baseline=True).notes
+    proved, left_out, with_rows, stamp = notes
+    assert "but for what is named below" in proved
+    for name in ("table audit", "sequence numbers", "privileges on table public.users for PUBLIC"):
+        assert name in left_out
+    assert "publication everything" in left_out
+    assert not re.search("events|touch|owner", left_out)
+    assert "have rows, and the baseline makes none: events 1 1, users." in with_rows
+    shop.ok("alembic", *stamp.split("alembic ")[1].split(), PYTHONPATH=SOURCE)
+    assert not look().problems
+    sql(empty_url, "drop table audit, events, users, alembic_version", "drop function touch()")
+    sql(empty_url, "drop publication everything", "drop schema plinth cascade")
+    shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
+    sql(empty_url, "insert into events values (5)")
+    assert rows(empty_url, "select tableoid::regclass::text from events") == [('"events 1 1"',)]
+
+
+@pytest.mark.slow
 def test_a_baseline_that_would_not_make_what_is_there_is_not_written(
     shop: Existing, empty_url: URL, look: Look
 ) -> None:
