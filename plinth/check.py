@@ -378,9 +378,8 @@ def _note(error: RevisionError, report: Report) -> None:
         report.notes.append(str(error))
         report.tried = not error.is_upgrade
         return
-    kind = "upgrade" if error.is_upgrade else "downgrade"
     lacks = error.is_upgrade and is_missing(error)
-    report.add(kind, error.revision, str(error), is_missing=lacks)
+    report.add("upgrade" if error.is_upgrade else "downgrade", error.revision, str(error), is_missing=lacks)
 
 
 def _differing(

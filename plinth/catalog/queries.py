@@ -207,6 +207,40 @@ _RELATION = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 _ATTRIBUTE = """quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
            || coalesce(' COLLATE ' || nullif(a.attcollation, b.typcollation)::regcollation::text, '')"""
 
+
+def _called(oid: str) -> str:
+    return f"""(
+               select case when pg_function_is_visible(f.oid) then '' else quote_ident(fn.nspname) || '.' end
+                   || quote_ident(f.proname)
+               from pg_proc f join pg_namespace fn on fn.oid = f.pronamespace where f.oid = {oid})"""
+
+
+def _modifies(column: str) -> str:
+    return f"""case when g.{column} <> case g.aggkind when 'n' then 'r' else 'w' end then
+               case g.{column} when 'r' then 'READ_ONLY' when 's' then 'SHAREABLE' else 'READ_WRITE' end end"""
+
+
+# No function of the server's prints it. What it has by default is left out, as pg_dump does it.
+_AGGREGATE = f"""
+           select 'CREATE AGGREGATE ' || {_called("p.oid")} || '('
+               || case p.pronargs when 0 then '*' else pg_get_function_arguments(p.oid) end || ') (' || concat_ws(', ',
+               'SFUNC = ' || {_called("g.aggtransfn")}, 'STYPE = ' || format_type(g.aggtranstype, null),
+               'SSPACE = ' || nullif(g.aggtransspace, 0), 'FINALFUNC = ' || {_called("g.aggfinalfn")},
+               case when g.aggfinalextra then 'FINALFUNC_EXTRA' end,
+               'FINALFUNC_MODIFY = ' || {_modifies("aggfinalmodify")},
+               'COMBINEFUNC = ' || {_called("g.aggcombinefn")}, 'SERIALFUNC = ' || {_called("g.aggserialfn")},
+               'DESERIALFUNC = ' || {_called("g.aggdeserialfn")}, 'INITCOND = ' || quote_literal(g.agginitval),
+               'MSFUNC = ' || {_called("g.aggmtransfn")}, 'MINVFUNC = ' || {_called("g.aggminvtransfn")},
+               'MSTYPE = ' || format_type(nullif(g.aggmtranstype, 0), null), 'MSSPACE = ' || nullif(g.aggmtransspace, 0),
+               'MFINALFUNC = ' || {_called("g.aggmfinalfn")}, case when g.aggmfinalextra then 'MFINALFUNC_EXTRA' end,
+               'MFINALFUNC_MODIFY = ' || {_modifies("aggmfinalmodify")},
+               'MINITCOND = ' || quote_literal(g.aggminitval),
+               (select format('SORTOP = OPERATOR(%I.%s)', sn.nspname, o.oprname)
+                from pg_operator o join pg_namespace sn on sn.oid = o.oprnamespace where o.oid = g.aggsortop),
+               case p.proparallel when 's' then 'PARALLEL = SAFE' when 'r' then 'PARALLEL = RESTRICTED' end,
+               case g.aggkind when 'h' then 'HYPOTHETICAL' end) || ')'
+           from pg_aggregate g where g.aggfnoid = p.oid"""
+
 # Kind, name, definition, schema, table, comment, oid and catalog of what holds its dependencies,
 # its name alone.
 OTHERS = {
@@ -229,7 +263,7 @@ OTHERS = {
                when p.prokind = 'a' then pg_get_function_identity_arguments(p.oid)
                else array_to_string(array(select format_type(a.type, null) from unnest(p.proargtypes)
                                           with ordinality a(type, place) order by a.place), ', ') end || ')',
-           case when p.prokind = 'a' then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end, n.nspname,
+           case when p.prokind = 'a' then ({_AGGREGATE}) else pg_get_functiondef(p.oid) end, n.nspname,
            null, obj_description(p.oid, 'pg_proc'), p.oid, 'pg_proc'::regclass::oid, p.proname
     from pg_proc p {_NAMESPACE} p.pronamespace
     where {_SCHEMAS} and {_not_of_extension("pg_proc", "p.oid")}

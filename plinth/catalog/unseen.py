@@ -5,7 +5,7 @@ unseen until it is read. What such an object is like is told by its rows, with n
 numbers that each database has its own of: PostgreSQL says which columns have them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,17 @@ _CATALOGS = """
       and has_table_privilege(c.oid, 'select')
       and c.oid not in ('pg_enum'::regclass, 'pg_largeobject_metadata'::regclass)
     group by c.oid having bool_or(a.attname = 'oid')
+    """
+
+# Every catalog whose rows are a part of such objects, with the column that says of which, and where they are.
+# Of those that are left out the picture shows all.
+_PARTS = """
+    select c.oid, c.oid::regclass::text, f.fkcols[1], f.pktable::oid::regclass::text
+    from pg_get_catalog_foreign_keys() f join pg_class c on c.oid = f.fktable
+    join pg_index i on i.indrelid = c.oid and i.indisprimary and i.indnatts = 1
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+    where array[a.attname::text] = f.fkcols and not c.relisshared and has_table_privilege(c.oid, 'select')
+      and c.relname not in ('pg_aggregate', 'pg_index', 'pg_partitioned_table', 'pg_range', 'pg_sequence')
     """
 
 _OTHERS = " union all ".join(queries.OTHERS.values())
@@ -67,6 +78,15 @@ _OF_THE_SERVER = ("pg_authid", "pg_database", "pg_tablespace")
 _CONTENT = """
     select {classid}::oid classid, o.oid objid, concat_ws(chr(10), {values}) content from {catalog} o
     where ({classid}::oid, o.oid) in (select classid, objid from unseen)
+    """
+_PART = """
+    select '{of}'::regclass::oid classid, o.{key} objid, 0 objsubid, concat_ws(chr(10), {values}) content
+    from {catalog} o
+    """
+# Columns of foreign tables.
+_OPTIONS = """
+    select 'pg_class'::regclass::oid, attrelid, attnum, array(select unnest(attfdwoptions) order by 1)::text
+    from pg_attribute where attfdwoptions is not null
     """
 _IDENTITY = "select i.type || ' ' || i.identity from pg_identify_object('{catalog}'::regclass, {oid}, 0) i"
 _GRANTED = """(
@@ -163,6 +183,9 @@ _UNSEEN = """
             is not true and (p.objid < {first} or (p.classid, p.objid) in (
             select classid, objid from ours where classid <> 'pg_default_acl'::regclass))
         union all
+        select 'definition of ', p.classid, p.objid, p.objsubid, '', p.content from ({parts}) p
+        where (p.classid, p.objid) in (select classid, objid from ours)
+        union all
         select '{rows}', 'pg_class'::regclass, oid, 0, '', null from pg_class
         where relkind = 'r' and oid >= {first} and pg_relation_size(oid) > 0
     )
@@ -202,10 +225,13 @@ def unseen(connection: Connection) -> Mapping[str, str | None]:
     try:
         connection.exec_driver_sql("select set_config('search_path', '', true)")  # all names are whole
         catalogs: Catalogs = [(*row,) for row in connection.exec_driver_sql(_CATALOGS)]
+        references = _references(connection)
+        parts: Catalogs = [(*row,) for row in connection.exec_driver_sql(_PARTS)]
         statement = _UNSEEN.format(
             objects=" union all ".join(_objects(catalogs)),
             shown=_SHOWN,
-            contents=" union all ".join(_contents(catalogs, _references(connection))),
+            contents=" union all ".join(_contents(catalogs, references)),
+            parts=" union all ".join([*_parts(parts, references), _OPTIONS]),
             privileges=" union all ".join(_privileges(catalogs)),
             first=_FIRST_OID,
             rows=ROWS,
@@ -259,13 +285,21 @@ def _references(connection: Connection) -> dict[int, _References]:
 def _contents(catalogs: Catalogs, references: Mapping[int, _References]) -> Iterator[str]:
     for oid, name, owner, _ in catalogs:
         if name not in _UNTOLD:
-            told = references[oid]
-            values = [
-                f"'{column}: ' || {value}"
-                for column in sorted(told.types.keys() - {"oid", owner})
-                if (value := _value(column, told, name))
-            ]
-            yield _CONTENT.format(classid=oid, catalog=name, values=", ".join(values))
+            values = _values(name, references[oid], {"oid", owner})
+            yield _CONTENT.format(classid=oid, catalog=name, values=values)
+
+
+def _parts(catalogs: Catalogs, references: Mapping[int, _References]) -> Iterator[str]:
+    for oid, name, key, of in catalogs:
+        yield _PART.format(of=of, key=key, catalog=name, values=_values(name, references[oid], {key}))
+
+
+def _values(catalog: str, told: _References, but: Collection[str]) -> str:
+    """Return SQL for what a catalog's columns say, each with its name."""
+    columns = sorted(told.types.keys() - but)
+    return ", ".join(
+        f"'{column}: ' || {value}" for column in columns if (value := _value(column, told, catalog))
+    )
 
 
 def _value(column: str, told: _References, catalog: str) -> str | None:

@@ -357,3 +357,39 @@ op.execute("revoke all on t_a from public")"""
     assert messages(checked("a")).splitlines()[1:] == [
         "  privileges on table public.t_a for PUBLIC: definition is SELECT, not DELETE, SELECT",
     ]
+
+
+def test_what_is_a_part_of_others_is_put_back_too(history: History, checked: Check) -> None:
+    """An aggregate's functions and options, and the server and options of a foreign table."""
+    history.add(
+        "a",
+        None,
+        """
+op.execute("create aggregate total(integer) (sfunc = int4pl, stype = integer, initcond = 0)")
+op.execute("create foreign data wrapper far")
+op.execute("create server one foreign data wrapper far")
+op.execute("create foreign table far_t (id int options (a 'x')) server one options (b 'y')")
+""",
+        """
+op.execute("drop foreign data wrapper far cascade")
+op.execute("drop aggregate total(integer)")
+""",
+    )
+    history.add(
+        "b",
+        "a",
+        """
+op.execute("create or replace aggregate total(integer) (sfunc = int4pl, stype = integer, initcond = 7)")
+op.execute("alter foreign table far_t options (set b 'z')")
+op.execute("alter foreign table far_t alter id options (set a 'z')")
+""",
+    )
+    said = messages(checked("a"))
+    for each in (
+        "aggregate public.total(integer): definition is CREATE AGGREGATE total(integer) "
+        "(SFUNC = int4pl, STYPE = integer, INITCOND = '7'), not",
+        "definition of foreign table public.far_t: definition is ftoptions: {b=z}",
+        "definition of foreign table column public.far_t.id: definition is {a=z}, not {a=x}",
+    ):
+        assert each in said, said
+    assert "revision a" not in said

@@ -276,3 +276,40 @@ def test_a_difference_says_what_should_be_there() -> None:
         "column t.n: default is not set, not 1",
         "column t.n: default is 1, not 2",
     ]
+
+
+def test_the_definition_of_an_aggregate_makes_the_same_again(target: Connection) -> None:
+    for each in (
+        'create schema "O d"',
+        'create function "O d".add(int, int) returns int language sql immutable as $$ select $1 + $2 $$',
+        "create aggregate plain(n int) (sfunc = int4pl, stype = int, initcond = '0')",
+        "create aggregate how_many(*) (sfunc = int8inc, stype = int8, initcond = '0', parallel = safe)",
+        'create aggregate "O d".total(int) (sfunc = "O d".add, stype = int, combinefunc = "O d".add, '
+        "sspace = 7, parallel = restricted, sortop = >)",
+        "create aggregate mean(numeric) (sfunc = numeric_avg_accum, stype = internal, "
+        "finalfunc = numeric_avg, finalfunc_modify = shareable, "
+        "combinefunc = numeric_avg_combine, serialfunc = numeric_avg_serialize, "
+        "deserialfunc = numeric_avg_deserialize, msfunc = numeric_avg_accum, minvfunc = numeric_accum_inv, "
+        "mstype = internal, msspace = 9, mfinalfunc = numeric_avg)",
+        "create aggregate middle(float8 order by float8) (sfunc = ordered_set_transition, stype = internal, "
+        "finalfunc = percentile_cont_float8_final)",
+        'create aggregate placed(variadic "any" order by variadic "any") '
+        "(sfunc = ordered_set_transition_multi, stype = internal, finalfunc = rank_final, finalfunc_extra, "
+        "hypothetical)",
+    ):
+        target.exec_driver_sql(each)
+
+    def rows() -> list[tuple[object, ...]]:
+        asked = (
+            "select p.proname, p.proparallel, p.proargnames, p.proargmodes, (to_jsonb(g) - 'aggfnoid')::text "
+            "from pg_aggregate g join pg_proc p on p.oid = g.aggfnoid where p.oid >= 16384 order by 1"
+        )
+        return [tuple(row) for row in target.exec_driver_sql(asked)]
+
+    before = rows()
+    made = [each for each in read_catalog(target).others.values() if each.kind == "aggregate"]
+    assert len(made) == len(before) == 6
+    for each in made:
+        target.exec_driver_sql(f"drop {each.address}")
+        target.exec_driver_sql(each.definition)
+    assert rows() == before
