@@ -307,9 +307,9 @@ def test_the_definition_of_an_aggregate_makes_the_same_again(target: Connection)
         return [tuple(row) for row in target.exec_driver_sql(asked)]
 
     before = rows()
-    made = [each for each in read_catalog(target).others.values() if each.kind == "aggregate"]
+    made = [other for other in read_catalog(target).others.values() if other.kind == "aggregate"]
     assert len(made) == len(before) == 6
-    for each in made:
-        target.exec_driver_sql(f"drop {each.address}")
-        target.exec_driver_sql(each.definition)
+    for other in made:
+        target.exec_driver_sql(f"drop {other.address}")
+        target.exec_driver_sql(other.definition)
     assert rows() == before
