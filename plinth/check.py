@@ -48,7 +48,7 @@ from plinth.scratch.baseline import (
     without,
 )
 from plinth.scratch.cache import count_known, remembered
-from plinth.scratch.databases import NoScratchError, begin_again, place_of, scratch_database
+from plinth.scratch.databases import NoScratchError, begin_again, run_in, scratch_database
 from plinth.scratch.prerequisites import Prerequisite
 from plinth.scratch.revisions import (
     History,
@@ -321,9 +321,10 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
         report: gets what is wrong with them.
     """
     steps = all_steps(history.script)
+    sources = sources_of([step.revision for step in steps]) or []
     with engine.connect() as connection:
-        key = [place_of(connection), history.key]
-    digests = _digests([step.revision for step in steps])
+        key = [run_in(connection, sources), history.key]
+    digests = _digests(sources)
     tried = count_known("tried", [[*key, digest] for digest in digests])
     proven = {step.revision.revision for step in steps[:tried]}
     problems = len(report.problems)
@@ -426,11 +427,11 @@ def _say_it_stays_undone(error: RevisionError, report: Report) -> None:
         report.add("downgrade", error.revision, f"Applied again after its downgrade: {error}")
 
 
-def _digests(revisions: Sequence[Script]) -> list[str]:
-    """Return what tells each revision and those before it from others; nothing where that can't be told."""
+def _digests(sources: Sequence[str]) -> list[str]:
+    """Return what tells each revision and those before it from others."""
     digests = []
     digest = hashlib.sha256()
-    for source in sources_of(revisions) or ():
+    for source in sources:
         digest.update(hashlib.sha256(source.encode()).digest())
         digests.append(digest.hexdigest())
     return digests

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from plinth import libpq, settings, up_to_date
 
@@ -47,11 +48,14 @@ _IS_FILLED = " or ".join(
     f"exists (select from {table} where oid >= 16384)"
     for table in ("pg_class", "pg_proc", "pg_type", "pg_namespace", "pg_extension", "pg_default_acl")
 )
-# Where and to whom new objects go, how a literal is read, and what day it is.
-_SESSION = """
-    select current_user || current_date || string_agg(name || '=' || setting, ',' order by name)
+# Who runs revisions and when, where and to whom new objects go, how a literal is read, and which roles there
+# are. What a session, or its database, sets beside that is its own affair.
+RUN = """
+    select current_user || current_date || coalesce(string_agg(name || '=' || setting, ',' order by name), '')
+           as session, (select json_agg(rolname order by rolname) from pg_roles) as roles
     from pg_settings
-    where context in ('user', 'superuser') and source <> 'default' and name <> 'application_name'
+    where context in ('user', 'superuser') and source not in ('default', 'database', 'session')
+      and name <> 'application_name'
     """
 # What another role keeps is neither copied nor dropped: most may do neither. After an interrupted DROP, the
 # limit of connections is -2.
@@ -91,8 +95,7 @@ def name_of(place: Mapping[str, str], prefix: str, beside: str = "") -> str | No
     files = up_to_date.fingerprint()
     if files is None:
         return None
-    asked = f"select {_IS_FILLED} as is_filled, ({_SESSION}) as session, "
-    asked += "(select json_agg(rolname order by rolname) from pg_roles) as roles"
+    asked = f"select {_IS_FILLED} as is_filled, run.* from ({RUN}) run"  # noqa: S608 - all ours
     try:
         with libpq.session({**place, "dbname": "template1"}, _WITHIN) as session:
             (found,) = session.ask(asked)
@@ -101,9 +104,19 @@ def name_of(place: Mapping[str, str], prefix: str, beside: str = "") -> str | No
     if found["is_filled"]:
         return None
     sources = b"\n".join(file.read_bytes() for file in up_to_date.revisions()).decode(errors="replace")
-    named = [role for role in found["roles"] if role in sources]  # GRANT … TO one that may be missing
-    seen = f"{files} {settings.app_env()} {place.get('client_encoding')} {found['session']} {named} {beside}"
+    seen = f"{files} {place.get('client_encoding')} {depends_on(found, sources)} {beside}"
     return f"{prefix}{hashlib.sha256(seen.encode()).hexdigest()[:32]}"
+
+
+def depends_on(run: Mapping[str, Any], sources: str) -> str:
+    """Return all that the same revisions would make something else by: who runs them, where and on which day.
+
+    Args:
+        run: what `RUN` finds.
+        sources: the revisions'.
+    """
+    named = [role for role in run["roles"] if role in sources]  # GRANT … TO one that may be missing
+    return f"{settings.app_env()} {run['session']} {named}"
 
 
 def are_pure() -> bool:

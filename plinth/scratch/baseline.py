@@ -28,7 +28,7 @@ from plinth.scratch import prerequisites
 from plinth.scratch.beyond import is_beyond
 from plinth.scratch.cache import remembered
 from plinth.scratch.copying import CopyError, copy_schema
-from plinth.scratch.databases import place_of, scratch_database, undisturbed
+from plinth.scratch.databases import run_in, scratch_database, undisturbed
 from plinth.scratch.left_behind import drop_left_behind
 from plinth.scratch.revisions import (
     History,
@@ -209,7 +209,7 @@ def revisions_catalog(
     if sources is None:
         return make()
     leaned_on = [each.statement for each in prerequisites.leaned_on(there)]
-    key = [place_of(target), history.key, there.default_schema]
+    key = [run_in(target, sources), history.key, there.default_schema]
     return remembered("revisions", [*key, *leaned_on, *sources], make)
 
 

@@ -7,7 +7,7 @@ tests, if it has the same major version. A protected server never gets one.
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from plinth import belongings, safety, settings
+from plinth import belongings, kept_name, safety, settings
 from plinth.advisory import number_of
 from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine
 from plinth.errors import PlinthError
@@ -171,6 +171,18 @@ def place_of(target: Connection) -> str:
     facts = _facts(target)
     names = ("encoding", "datcollate", "datctype")
     return repr((facts.version, facts.search_path, facts.settings, [facts.database[name] for name in names]))
+
+
+def run_in(target: Connection, sources: Iterable[str]) -> str:
+    """Return what revisions that run there depend on beside their files, as a key: see `plinth.kept_name`.
+
+    Args:
+        target: the database in question, or a scratch database.
+        sources: the revisions'.
+    """
+    with undisturbed(target):
+        found = dict(target.execute(text(kept_name.RUN)).one()._mapping)
+    return f"{place_of(target)} {kept_name.depends_on(found, ' '.join(sources))}"
 
 
 @contextmanager

@@ -224,8 +224,8 @@ def test_another_day_may_make_another_partition(monkeypatch: pytest.MonkeyPatch)
     today = kept_name.name_of(place, "kept_")
     assert today
     assert kept_name.name_of(place, "kept_") == today
-    tomorrow = kept_name._SESSION.replace("current_date", "current_date + 1")
-    monkeypatch.setattr(kept_name, "_SESSION", tomorrow)
+    tomorrow = kept_name.RUN.replace("current_date", "current_date + 1")
+    monkeypatch.setattr(kept_name, "RUN", tomorrow)
     assert kept_name.name_of(place, "kept_") not in (today, None)
 
 
