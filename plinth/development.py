@@ -163,19 +163,23 @@ def _make_anew(server: Connection, name: str, template: str | None) -> None:
     new = reset_again.new_name_of(name)
     belongs = belongings.of(server, name, new)
     like = f"template {_quoted(template)}" if template else _escaped(belongs.options)
-    statement = ""
-    server.execute(text(f"drop database if exists {_quoted(new)} with (force)"))  # a killed reset's
+    drop_new = text(f"drop database if exists {_quoted(new)} with (force)")
+    server.execute(drop_new)  # a killed reset's
     server.execute(text(f"create database {_quoted(new)} {like}"))
-    try:
-        for statement in belongs.statements:
+    for statement in belongs.statements:
+        try:
             server.execute(text(_escaped(statement)))
+        except DBAPIError as error:
+            server.execute(drop_new)
+            raise PlinthError(
+                f"Nothing is done to database {name}: what belongs to it can't be given to a new one by "
+                f"this role. {words(error)} [{statement}] Do that as a role that may, or take it away first."
+            ) from error
+    try:
         server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))
     except DBAPIError as error:
-        server.execute(text(f"drop database if exists {_quoted(new)} with (force)"))
-        raise PlinthError(
-            f"Nothing is done to database {name}: what belongs to it can't be given to a new one by this "
-            f"role. {words(error)} [{statement}] Do it as a role that may, or take that away from it first."
-        ) from error
+        server.execute(drop_new)
+        raise PlinthError(f"Database {name} can't be dropped, and stays as it is: {words(error)}") from error
     server.execute(text(f"alter database {_quoted(new)} rename to {_quoted(name)}"))
 
 

@@ -205,6 +205,18 @@ def test_what_belongs_to_the_database_is_kept(
     assert rows(server, "select from pg_database where datname like 'plinth_new_%'") == []
 
 
+def test_a_database_that_can_not_be_dropped_stays(project: Project, empty_url: URL, server: URL) -> None:
+    oid = created(empty_url)
+    do(server, f"alter database {empty_url.database} is_template true")
+    try:
+        refused = project.refused("plinth", "reset")
+    finally:
+        do(server, f"alter database {empty_url.database} is_template false")
+    assert f"Database {empty_url.database} can't be dropped, and stays as it is: " in refused
+    assert created(empty_url) == oid
+    assert rows(server, "select from pg_database where datname like 'plinth_new_%'") == []
+
+
 def test_an_error_behind_the_drop_says_that_it_was_dropped(project: Project, empty_url: URL) -> None:
     env = project.root / "alembic" / "env.py"
     env.write_text(
