@@ -207,15 +207,19 @@ def configured() -> Settings:
     """
     given: dict[str, Any] = {}
     for setting in fields(Settings):
-        name = f"PLINTH_{setting.name.upper()}"
-        value = variable(name)
-        if value is None:
-            name, value = f"{setting.name} in [tool.plinth]", tool_settings().get(setting.name)
+        name, value = said(setting.name)
         if value is not None:
             given[setting.name] = _READERS.get(setting.type, _text)(value, name)
             if setting.name == "database":
                 _check_database(given["database"], name)
     return Settings(**given)
+
+
+def said(setting: str) -> tuple[str, Any]:
+    """Return where a setting is said, in the environment or else in `[tool.plinth]`, and what it is."""
+    name = f"PLINTH_{setting.upper()}"
+    value = variable(name)
+    return (f"{setting} in [tool.plinth]", tool_settings().get(setting)) if value is None else (name, value)
 
 
 def _check_database(database: str, setting: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
 
 from plinth import settings
 from plinth.apply.ledger import ancestors
@@ -109,12 +110,15 @@ def lint(config: Config, since: str | None = None) -> Lint:
 
     Raises:
         alembic.util.CommandError: there is no such revision.
+        SettingsError: there is none that `lint_since` names.
         SquawkError: Squawk can't be run.
     """
     script = ScriptDirectory.from_config(config)
     refuse_unloadable(script)
-    start = (settings.configured().lint_since or None) if since is None else since
-    applied = [each.revision for each in script.get_revisions(start) if each] if start else []
+    if since is None:
+        applied = _given_start(script)
+    else:
+        applied = [each.revision for each in script.get_revisions(since) if each] if since else []
     before = ancestors(script, applied)
     chosen = [each for each in reversed(list(script.walk_revisions())) if each.revision not in before]
     if not chosen:
@@ -142,6 +146,25 @@ def lint(config: Config, since: str | None = None) -> Lint:
         ],
         measured.failure,
     )
+
+
+def _given_start(script: ScriptDirectory) -> list[str]:
+    """Return the revisions that `lint_since` names.
+
+    Raises:
+        SettingsError: there is none of that name, as after one has taken the place of many.
+    """
+    name = settings.configured().lint_since
+    try:
+        return [each.revision for each in script.get_revisions(name) if each] if name else []
+    except CommandError as error:
+        where = settings.said("lint_since")[0].replace("[tool.plinth]", "[tool.plinth] (pyproject.toml)")
+        bases = script.get_bases()
+        one = f', lint_since = "{bases[0]}" where that one took the place of it' if len(bases) == 1 else ""
+        raise settings.SettingsError(
+            f"{where} names a revision that there is no file of, {name!r}: write the newest one that the "
+            f"lint is to leave out{one}; or take the line out."
+        ) from error
 
 
 def _measured(config: Config, history: History, applied: Sequence[str]) -> Measured:

@@ -481,15 +481,19 @@ class User""",
     shop.ok("alembic", "upgrade", "head", PYTHONPATH=SOURCE)
     for each in (shop.root / "migrations" / "versions").glob("*.py"):
         each.unlink()
-    notes = look(baseline=True).notes
-    proved, left_out, with_rows, stamp = notes
+    (shop.root / "pyproject.toml").write_text('[tool.plinth]\nlint_since = "r2"\n')
+    proved, left_out, with_rows, stamp, lint = look(baseline=True).notes
     assert "but for what is named below" in proved
     for name in ("table audit", "sequence numbers", "privileges on table public.users for PUBLIC"):
         assert name in left_out
     assert "publication everything" in left_out
     assert not re.search("events|touch|owner", left_out)
     assert "have rows, and the baseline makes none: events 1 1, users." in with_rows
+    match = re.search(r"lint_since in .*pyproject.toml.* 'r2': .*(lint_since = \"\w+\")", lint)
+    assert match, lint
+    (shop.root / "pyproject.toml").write_text(f"[tool.plinth]\n{match[1]}\n")
     shop.ok("alembic", *stamp.split("alembic ")[1].split(), PYTHONPATH=SOURCE)
+    shop.ok("plinth", "lint", PYTHONPATH=SOURCE)
     assert not look().problems
     sql(empty_url, "drop table audit, events, users, alembic_version", "drop function touch()")
     sql(empty_url, "drop publication everything", "drop schema plinth cascade")

@@ -339,6 +339,8 @@ def test_the_program_says_what_to_write_and_fails(project: Project) -> None:
 
 def test_an_unknown_revision_is_refused_in_a_line(project: Project) -> None:
     assert "nonsense" in project.refused("plinth", "lint", "--since", "nonsense")
+    said = project.refused("plinth", "lint", PLINTH_LINT_SINCE="nonsense")
+    assert "PLINTH_LINT_SINCE names a revision that there is no file of, 'nonsense': write" in said
 
 
 def test_a_database_is_not_needed(project: Project, empty_url: URL) -> None:
