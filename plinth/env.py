@@ -1,7 +1,9 @@
 """A whole `env.py` of Alembic's: `from plinth.env import run`, then `run(Base.metadata)`."""
 
 import atexit
+import io
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from logging.config import fileConfig
@@ -84,8 +86,14 @@ def run(
         given = configured.get("autogenerate_plugins", ())
         configured["autogenerate_plugins"] = [*alembic_plugin.options()["autogenerate_plugins"], *given]
     if context.is_offline_mode():
+        place = configured.get("output_buffer") or config.output_buffer or sys.stdout
+        held = (
+            io.StringIO()
+        )  # half of a revision, printed before the rest can't be, would be run all the same
         with as_command_errors():
-            _migrate(offline({**configured, **alembic_command.OFFLINE}))
+            _migrate(offline({**configured, **alembic_command.OFFLINE, "output_buffer": held}))
+        place.write(held.getvalue())
+        place.flush()
     elif command.needs_database:
         with migration_connection(config) as connection:
             # Once, and once more after each lock that didn't come.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep, RevisionStep
+from sqlalchemy.exc import NoInspectionAvailable
 
 from plinth import alembic_command, settings
 from plinth.apply import phases, session
@@ -21,6 +22,8 @@ from plinth.apply.steps import (
     with_callback,
 )
 from plinth.sql_text import lexed
+
+_ANSWERS = "NoneType", "MockConnection"  # each question is answered with one, and asked of the other
 
 
 def offline(options: Options) -> Options:
@@ -65,13 +68,10 @@ def offline(options: Options) -> Options:
                 try:
                     with _parts(context, writers[0], step, bound):
                         run(**arguments)
-                except (AttributeError, TypeError) as error:
-                    if "NoneType" not in str(error):  # which is what every question is answered with
+                except (AttributeError, TypeError, NoInspectionAvailable) as error:
+                    if not any(each in str(error) for each in _ANSWERS):
                         raise
-                    raise ApplyError(
-                        f"Revision {name} can't be printed as SQL, for it asks the database what is there "
-                        f"({error}). Apply it with a connection: leave out --sql."
-                    ) from error
+                    raise ApplyError(_say_asks(name, is_upgrade=step.is_upgrade)) from error
 
             step.migration_fn = bounded
             yield step
@@ -80,6 +80,17 @@ def offline(options: Options) -> Options:
         writers[0].write(ctx, step, heads, None)
 
     return {**options, "fn": named_like(work, steps), "on_version_apply": with_callback(options, write)}
+
+
+def _say_asks(name: str, *, is_upgrade: bool) -> str:
+    if is_upgrade:
+        way = f"alembic upgrade {name}. What comes after it is printed by: alembic upgrade {name}:head --sql"
+    else:
+        way = "the same command without --sql"
+    return (
+        f"Revision {name} can't be printed as SQL, for it asks the database what is there. Nothing is "
+        f"printed. Apply it to the database itself: {way}"
+    )
 
 
 @contextmanager

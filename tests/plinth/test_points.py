@@ -547,11 +547,28 @@ def test_the_status_leaves_out_what_a_revision_half_way_goes_on_with(
     assert found == [("not valid", "ok_too"), ("interrupted", "b")]
 
 
-def test_what_asks_the_database_can_not_be_printed_as_sql(table: History) -> None:
-    asks = 'for (name,) in op.get_bind().execute(sa.text("select id from t_a")).all():\n    print(name)'
-    table.add("b", "a", asks)
-    with pytest.raises(CommandError, match="Revision b can't be printed as SQL, for it asks the database"):
-        command.upgrade(table.config(), "a:b", sql=True)
+@pytest.mark.parametrize(
+    "asks",
+    [
+        'for (name,) in op.get_bind().execute(sa.text("select id from t_a")).all():\n    print(name)',
+        "sa.inspect(op.get_bind()).get_columns('t_a')",
+        "op.get_bind().scalar(sa.text('select 1'))",
+    ],
+)
+def test_what_asks_the_database_can_not_be_printed_as_sql_and_nothing_is(
+    table: History, capsys: pytest.CaptureFixture[str], asks: str
+) -> None:
+    table.add("b", "a", "op.execute('select 1')", "op.execute('select 2')")
+    table.add("c", "b", f"{STATEMENTS[0]}\n{STATEMENTS[3]}\n{asks}", asks)
+    way = "Apply it to the database itself: alembic upgrade c. What comes after it is printed by"
+    with pytest.raises(CommandError, match=f"Revision c can't be printed as SQL, .* {way}") as refused:
+        command.upgrade(table.config(), "a:c", sql=True)
+    assert "None" not in str(refused.value)
+    with pytest.raises(CommandError, match=r"Nothing is printed\. .*: the same command without --sql$"):
+        command.downgrade(table.config(), "c:a", sql=True)
+    assert capsys.readouterr().out == ""
+    command.upgrade(table.config(), "a:b", sql=True)
+    assert "select 1" in capsys.readouterr().out
 
 
 def test_a_mistake_is_not_taken_for_a_question(table: History) -> None:
