@@ -1,5 +1,6 @@
 """Revision files that can't be loaded, or bear one id: which file, which line, and why."""
 
+import ast
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -33,6 +34,20 @@ def refuse_unloadable(script: ScriptDirectory) -> None:
         found = objection(script)
         if found is not None:
             raise CommandError(found)
+
+
+def is_empty(revision: Script) -> bool:
+    """Whether a revision's upgrade() does nothing, as that of a merge, or of one that was only stamped."""
+    try:
+        tree = ast.parse(Path(revision.path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return False
+    upgrades = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade"]
+    return bool(upgrades) and all(
+        isinstance(statement, ast.Pass)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in upgrades[0].body
+    )
 
 
 def objection(script: ScriptDirectory) -> str | None:

@@ -15,6 +15,7 @@ from plinth import safety, settings, status
 from plinth.alembic_command import of_options
 from plinth.apply.ledger import ancestors, parents
 from plinth.errors import PlinthError
+from plinth.revision_files import is_empty
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def caught(script: ScriptDirectory, waiting: Iterable[str]) -> dict[str, str]:
         revision = script.get_revision(name)
         above = [each for parent in parents(script, revision) for each in behind.get(parent, ())]
         behind[name] = [name] if phase_of(revision) == AFTER else list(dict.fromkeys(above))
-        if name not in behind[name]:
+        if name not in behind[name] and not is_empty(revision):  # no code needs a merge that makes nothing
             found[name] = (
                 f"Revision {name} is caught behind {', '.join(behind[name])}: it comes before the code, and "
                 "stands on what comes after it. Code that needs it can't go out until that is applied."

@@ -5,16 +5,13 @@ adopted with an empty first revision. To try revisions that lean on it, the data
 their own downgrades take away what they have made.
 """
 
-import ast
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
-from alembic.script import Script
 from alembic.util import CommandError
 from psycopg import errors
 from sqlalchemy import Connection, Engine
@@ -24,6 +21,7 @@ from plinth.autogenerate.change.quoting import shown
 from plinth.catalog import Catalog
 from plinth.errors import PlinthError
 from plinth.quiet import quiet_context
+from plinth.revision_files import is_empty
 from plinth.scratch import prerequisites
 from plinth.scratch.beyond import is_beyond
 from plinth.scratch.cache import remembered
@@ -111,20 +109,7 @@ def on_baseline(target: Connection, history: History, do: Callable[[Engine, Cata
 def begins_with_what_stands(history: History) -> bool:
     """Whether a first revision is empty: it was stamped on a database that stood already."""
     roots = (history.script.get_revision(name) for name in history.script.get_bases())
-    return any(_is_empty(root) for root in roots if root)
-
-
-def _is_empty(revision: Script) -> bool:
-    try:
-        tree = ast.parse(Path(revision.path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):
-        return False
-    upgrades = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade"]
-    return bool(upgrades) and all(
-        isinstance(statement, ast.Pass)
-        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
-        for statement in upgrades[0].body
-    )
+    return any(is_empty(root) for root in roots if root)
 
 
 def copy_standing(target: Connection, engine: Engine, history: History) -> None:

@@ -176,6 +176,19 @@ def test_another_branch_does_not_wait_and_a_merge_does(history: History, empty_e
     assert heads(empty_engine.url) == {"merge", "apart"}
 
 
+def test_a_merge_that_makes_nothing_is_not_caught_and_what_stands_on_it_is(
+    history: History, empty_engine: Engine
+) -> None:
+    history.add("first", None, "op.execute('create table t (id int, old int)')", "op.execute('drop table t')")
+    history.add("narrower", "first", "op.execute('alter table t drop old')", extra=AFTER)
+    history.add("beside", "first", "op.execute('create table u ()')")
+    history.add("merge", ("narrower", "beside"), '"""Merge them."""')
+    command.upgrade(said(history, empty_engine, "after=no"), "heads")
+    assert [each.message for each in status(history.config(empty_engine)).problems] == []
+    history.add("later", "merge", "op.execute('alter table t add last int')")
+    assert [each.message for each in status(history.config(empty_engine)).problems] == [CAUGHT]
+
+
 def test_a_caller_who_has_a_transaction_is_heard_too(history: History, empty_engine: Engine) -> None:
     add_chain(history)
     with empty_engine.begin() as connection:
