@@ -135,12 +135,21 @@ OF_EVENTS = (
     "select cast(:state as text)",
 )
 
+# What stays with the table that becomes a partition.
+ON_EVENTS = (
+    "create function counted() returns bigint begin atomic select count(*) from events; end",
+    "create materialized view first_day as select min(day) from events",
+    "create table places ()",
+    "create rule counts as on insert to places do also delete from events",
+)
+
 
 @pytest.mark.slow
 def test_a_table_becomes_partitioned_as_the_document_says(project: Project, empty_engine: Engine) -> None:
     url, found = empty_engine.url, clear(project)
     write(found, empty_engine, events(partitioned=False))
     command.upgrade(found.config(empty_engine), "head")
+    do(url, "create view event_days as select day, count(*) from events group by day")
     before = dump(url)
     do(url, "create sequence numbers start 1000000")
     do(url, "insert into events select n, '2026-01-01'::date + n % 300 from generate_series(1, 5000) n")
@@ -148,6 +157,21 @@ def test_a_table_becomes_partitioned_as_the_document_says(project: Project, empt
         write(found, empty_engine, events(partitioned=True))
     text = (settings.root() / "docs/autogenerate.md").read_text().partition("## A table that becomes")[2]
     code = text.partition("```python\n")[2].partition("```")[0]
+    _, _, more = text.partition("```sql\n")
+    query, _, more = more.partition("```")
+    do(url, "; ".join(ON_EVENTS))
+    found_on_it = {name for (name,) in rows(url, query)}
+    assert found_on_it == {
+        "function counted()",
+        "rule _RETURN on view event_days",
+        "rule _RETURN on materialized view first_day",
+        "rule counts on table places",
+    }
+    do(url, "drop function counted; drop materialized view first_day; drop table places")
+    view = more.partition("```python\n")[2].partition("```")[0]
+    for behind in ("\n\n\ndef down", '    op.drop_table("events_partitioned")\n'):
+        assert code.count(behind) == 1
+        code = code.replace(behind, f"\n{view}{behind}")
     config = found.config(empty_engine)
     command.revision(config, "events are partitioned", rev_id="parted")
     [file] = found.folder.glob("versions/*parted*.py")
@@ -160,7 +184,9 @@ def test_a_table_becomes_partitioned_as_the_document_says(project: Project, empt
     config.attributes["target_metadata"] = events(partitioned=True)
     command.check(config)
     counted = rows(url, "select count(*) from events")
+    assert rows(url, "select sum(count) from event_days") == counted
     command.downgrade(config, "-1")
+    assert rows(url, "select sum(count) from event_days") == counted
     assert rows(url, "select count(*) from events") == counted
     do(url, "drop sequence numbers")
     assert dump(url) == before
