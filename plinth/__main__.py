@@ -337,16 +337,20 @@ def check(arguments: argparse.Namespace) -> int:
 def plan(arguments: argparse.Namespace) -> int:
     """Show what the pending revisions would do."""
     from plinth import development
-    from plinth.plan.planning import plan as measure_pending
+    from plinth.plan.planning import plans
 
-    made = measure_pending(development.alembic_config())
+    made = plans(development.alembic_config())
+    exit_code = max((each.exit_code for each in made), default=0)
     if arguments.json:
-        say(json.dumps(made.as_json(), indent=2))
+        found = [each.as_json() for each in made]
+        several = {"databases": found, "exit_code": exit_code}
+        say(json.dumps(found[0] if len(found) == 1 else several, indent=2))
     else:
         from plinth.plan.table import show
 
-        show(made)
-    return made.exit_code
+        for each in made:
+            show(each)
+    return exit_code
 
 
 def lint(arguments: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ from plinth.plan.measuring import Measured, measure
 from plinth.plan.verdict import Reason, reasons
 from plinth.revision_files import refuse_unloadable
 from plinth.revision_names import LONGEST_ID
-from plinth.scratch.revisions import History, history_offline
+from plinth.scratch.revisions import History, histories_offline
 from plinth.server_errors import words
 from plinth.sql_text import lexed
 
@@ -38,6 +38,10 @@ REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 _STORED = "generated always as ( ... ) stored"
 # What goes with a drop: constraints, indexes, defaults and types that were its own.
 _DROPS = "drop | comment | alter table [if exists] [only] <table> {drop | alter [column] <column> drop}"
+
+# Of all else, rows are read or written: how many, only a measurement tells.
+_TOLD = "create | alter | drop | comment | grant | revoke | set | reset | insert | reindex | security label"
+_READS_ALL = "set {logged | unlogged | tablespace | access method} | attach partition | exclude"
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,14 @@ class Checked:
         file: its name.
         findings: what is found.
         measured: whether a measurement was the judge.
+        database: for which of those that `env.py` leads to; None where it leads to one.
     """
 
     revision: str
     file: str
     findings: Sequence[Finding]
     measured: bool
+    database: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,27 +131,40 @@ def lint(config: Config, since: str | None = None) -> Lint:
         return Lint()
     for each in chosen:
         refuse_long_id(each.revision, LONGEST_ID)
-    history = history_offline(config, script)
-    measured = _measured(config, history, applied)
+    histories = histories_offline(config, script)
+    found = [_of_database(config, number, histories, chosen, applied) for number in range(len(histories))]
+    failures = list(dict.fromkeys(each.not_measured for each in found if each.not_measured))
+    return Lint([one for each in found for one in each.revisions], " ".join(failures) or None)
+
+
+def _of_database(
+    config: Config,
+    number: int,
+    histories: Sequence[History],
+    chosen: Sequence[Script],
+    applied: Sequence[str],
+) -> Lint:
+    """Look at revisions as they are for one of the databases that `env.py` leads to."""
+    history = histories[number]
+    database = " ".join(map(str, history.arguments.values())) or None if len(histories) > 1 else None
+    measured = _measured(config, history, number, applied)
     found = {each.revision: each for each in measured.revisions}
     rendered = render(history, {each.revision for each in chosen})
     statements = {
         each.revision: _statements(rendered[each.revision], found.get(each.revision)) for each in chosen
     }
     said = _complaints({name: sql for name, sql in statements.items() if sql})
-    return Lint(
-        [
-            _checked(
-                each,
-                statements[each.revision],
-                said.get(each.revision, []),
-                found.get(each.revision),
-                measured.failure,
-            )
-            for each in chosen
-        ],
-        measured.failure,
-    )
+    checked = [
+        _checked(
+            each,
+            statements[each.revision],
+            said.get(each.revision, []),
+            found.get(each.revision),
+            measured.failure,
+        )
+        for each in chosen
+    ]
+    return Lint([replace(each, database=database) for each in checked], measured.failure)
 
 
 def _given_start(script: ScriptDirectory) -> list[str]:
@@ -167,12 +186,12 @@ def _given_start(script: ScriptDirectory) -> list[str]:
         ) from error
 
 
-def _measured(config: Config, history: History, applied: Sequence[str]) -> Measured:
+def _measured(config: Config, history: History, number: int, applied: Sequence[str]) -> Measured:
     """Measure on the server of the tests: nobody's data are near, and CI has it."""
     try:
         with _server() as target:
             found = measure(history, target, applied)
-        return _on_what_stands(config, applied, found) if found.is_missing else found
+        return _on_what_stands(config, number, applied, found) if found.is_missing else found
     except ImportError:
         return Measured(
             [], "There is no local PostgreSQL here to measure on. Run: pip install 'alembic-plinth[local]'"
@@ -181,10 +200,11 @@ def _measured(config: Config, history: History, applied: Sequence[str]) -> Measu
         return Measured([], str(error))
 
 
-def _on_what_stands(config: Config, applied: Sequence[str], found: Measured) -> Measured:
+def _on_what_stands(config: Config, number: int, applied: Sequence[str], found: Measured) -> Measured:
     """Measure on a copy of what no revision makes, which the database at hand may have."""
     try:
-        at = configured(config)[0]  # its version table may be named where a database is asked, and only there
+        # Its version table may be named where a database is asked, and only there.
+        at = configured(config)[number]
         with at_hand(config, at) as target:
             then = measure(at.history, target, applied)
             name = target.engine.url.database
@@ -240,10 +260,12 @@ def _checked(
     if statements is None:
         found = [_finding("not-checked", f"It was not measured ({str(failure).rstrip('.')})")]
     else:
-        found = [
-            *(_of_measurement(measured, statements, said) if measured else _of_text(statements, said)),
-            *_of_form(statements, measured, said),
-        ]
+        judged = (
+            _of_measurement(measured, statements, said)
+            if measured
+            else _of_text(statements, said, str(failure).rstrip("."))
+        )
+        found = [*judged, *_of_form(statements, measured, said)]
         by = unseen_in(file.read_bytes())
         found += [_finding("not-checked", f"{by} speaks to the driver itself")] if by else []
         if phase_of(revision) == AFTER:
@@ -301,14 +323,22 @@ def _touches_nothing(measured: Revision, number: int, complaint: Complaint) -> b
     return complaint.rule == "adding-required-field" and not measured.statements[number].uses
 
 
-def _of_text(statements: Sequence[Sql], said: Sequence[Complaint]) -> Iterator[Finding]:
-    """Yield what Squawk says, where nothing was measured."""
+def _of_text(statements: Sequence[Sql], said: Sequence[Complaint], failure: str) -> Iterator[Finding]:
+    """Yield what Squawk says, where nothing was measured, and what a text doesn't tell at all."""
     for complaint in _most_telling(said):
         text = statements[complaint.statement].text
         yield _finding(_in_other_words(complaint.rule, text), sql=text)
     for complaint in said:
         if complaint.rule in rules.ALIASES:
             yield _finding(rules.ALIASES[complaint.rule], sql=statements[complaint.statement].text)
+    untold = [each.text for each in statements if not (asks(each.text) or _is_told(each.text))]
+    if untold:
+        yield _finding("not-checked", f"It was not measured ({failure})", untold[0])
+
+
+def _is_told(sql: str) -> bool:
+    """Whether the text of some statements tells what each does to a busy database, so that Squawk knows."""
+    return all(each.begins(_TOLD) and not each.has(_READS_ALL) for each in lexed(sql).statements)
 
 
 def _of_form(

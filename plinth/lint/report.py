@@ -17,13 +17,14 @@ def show(lint: Lint) -> None:
         console.width = WIDE
     for revision in lint.revisions:
         if revision.findings:
-            console.print(revision.file, style="bold", markup=False)
+            where = f" ({revision.database})" if revision.database else ""
+            console.print(f"{revision.file}{where}", style="bold", markup=False)
         for finding in revision.findings:
             for line in lines(finding):
                 console.print(Text(f"  {line}", style=_STYLES[finding.level]), soft_wrap=True)
     if lint.not_measured:
         console.print(f"Judged by the text where nothing was measured: {lint.not_measured}", markup=False)
-    number = len(lint.revisions)
+    number = len({revision.revision for revision in lint.revisions})
     refused = sum(each.level == REFUSED for revision in lint.revisions for each in revision.findings)
     console.print(
         f"{number} revision{'s' * (number != 1)} checked: {refused or 'nothing'} refused.", markup=False

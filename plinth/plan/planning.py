@@ -156,8 +156,8 @@ class Plan:
         }
 
 
-def plan(config: Config) -> Plan:
-    """Return what the pending revisions would do, as `env.py` sees the database.
+def plans(config: Config) -> list[Plan]:
+    """Return what the pending revisions would do, in each database that `env.py` leads to.
 
     Raises:
         alembic.util.CommandError: there is no connection, or no place for a scratch database.
@@ -166,7 +166,7 @@ def plan(config: Config) -> Plan:
     def look(heads: Sequence[str], context: MigrationContext) -> Plan:
         return _of_context(heads, context)
 
-    return environment.look(config, look)[0]
+    return environment.look(config, look)
 
 
 def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
@@ -185,17 +185,22 @@ def _of_context(heads: Sequence[str], context: MigrationContext) -> Plan:
             raise PlanError(missing)
         measured = measure(history, target, heads)
         rows = {name: _rows(target, name) for name in _first_names(measured)}
-        notes = [
-            [*unknown(target, each, measured.triggers), *filter(None, [caught.get(each.revision)])]
+        said = [
+            (
+                [*unknown(target, each, measured.triggers), *filter(None, [caught.get(each.revision)])],
+                _unseen(history, each),
+            )
             for each in measured.revisions
         ]
-    return _judged(database, measured, rows, after, notes)
+    return _judged(database, measured, rows, after, said)
 
 
-def _unseen(history: History, revision: Revision) -> list[str]:
+def _unseen(history: History, revision: Revision) -> list[Reason]:
     script = history.script.get_revision(revision.revision)
     by = script and unseen_in(Path(script.path).read_bytes())
-    return [f"It speaks to the driver itself ({by}): what it does there is not in this plan."] if by else []
+    return (
+        [Reason("unseen", f"it speaks to the driver itself ({by}): anything may happen there")] if by else []
+    )
 
 
 def _judged(
@@ -203,7 +208,7 @@ def _judged(
     measured: Measured,
     rows: Mapping[str, Rows | None],
     after: Collection[str],
-    notes: Sequence[Sequence[str]],
+    said: Sequence[tuple[Sequence[str], Sequence[Reason]]],
 ) -> Plan:
     def is_large(table: Table) -> bool:
         found = rows.get(table.first_name) if table.first_name else None
@@ -212,12 +217,12 @@ def _judged(
     pending = [
         Pending(
             each,
-            reasons(each, is_large),
-            reasons(each, lambda _: True),
+            [*untold, *reasons(each, is_large)],
+            [*untold, *reasons(each, lambda _: True)],
             phases.AFTER if each.revision in after else phases.BEFORE,
-            said,
+            notes,
         )
-        for each, said in zip(measured.revisions, notes, strict=True)
+        for each, (notes, untold) in zip(measured.revisions, said, strict=True)
     ]
     return Plan(database, pending, rows, measured.failure)
 

@@ -6,6 +6,7 @@ The words, from the worst to the best; a revision gets the worst that fits:
 - `rewrites`: a large table is written anew; nobody can read it until the revision ends.
 - `blocks`: something reads all of a large table while the revision holds a lock that makes an application's
   queries wait (SHARE or stronger on a table; or the locks of all the rows that it writes).
+- `unseen`: the revision speaks to the driver itself, and what it does there is not seen.
 - `renames`: a table, column or value of an enum has another name afterwards; code that runs uses the old one.
 - `scans`: a transaction reads all of a large table; queries go on, reading and writing.
 - `online`: it works through a table outside of a transaction, and queries go on: concurrent builds, batches.
@@ -18,7 +19,7 @@ from itertools import groupby
 
 from plinth.plan.facts import STRONG, Revision, Statement, Table, Use, stronger
 
-WORDS = ("instant", "online", "scans", "renames", "blocks", "rewrites", "destroys")
+WORDS = ("instant", "online", "scans", "renames", "unseen", "blocks", "rewrites", "destroys")
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def objection_to_scratch(target: Connection) -> str | None:
     """Return why no scratch database may be made on a database's own server; None when it may.
 
     It may where the database counts as development or test: by its marker, because it is on the local
-    server, or because APP_ENV says so in so many words.
+    server, because APP_ENV says so in so many words, or because it is the one that TEST_DATABASE_URL names.
     """
     return _objection(target, _facts(target))
 
@@ -219,7 +219,8 @@ def _objection(target: Connection, facts: _Facts) -> str | None:
         marker = safety.read_marker(target)
     if "production" in {app_env, marker}:
         return "it is production's"
-    if not (marker or app_env or is_scratch or safety.is_on_local_server(url_of(target))):
+    is_named = marker or app_env or is_scratch or safety.is_on_local_server(url_of(target))
+    if not is_named and not _is_for_tests(facts):
         return "nothing says that it is for development (if it is: python -m plinth environment development)"
     if facts.is_replica:
         return "it is a replica"
@@ -282,6 +283,18 @@ def _test_server(facts: _Facts, major: int) -> URL | str:
     if there.version // 10000 != major:
         return f"the server of TEST_DATABASE_URL is PostgreSQL {there.version // 10000}, not {major}."
     return url
+
+
+def _is_for_tests(facts: _Facts) -> bool:
+    configured = settings.variable("TEST_DATABASE_URL")
+    if configured is None:
+        return False
+    try:
+        with connect(settings.parse_url(configured, "TEST_DATABASE_URL")) as connection:
+            there = _facts(connection)
+    except ConnectError:
+        return False
+    return (there.started, there.database["datname"]) == (facts.started, facts.database["datname"])
 
 
 @contextmanager

@@ -118,8 +118,8 @@ def history_of(context: MigrationContext) -> History:
     return History(context.config, context.script, options, arguments(context))
 
 
-def history_offline(config: Config, script: ScriptDirectory) -> History:
-    """Return the revisions as `env.py` has them, which is asked without a database."""
+def histories_offline(config: Config, script: ScriptDirectory) -> list[History]:
+    """Return the revisions as `env.py` has them for each of its databases; it is asked without any."""
     found: list[History] = []
 
     def look(_: Sequence[str], context: MigrationContext) -> Iterable[MigrationStep]:
@@ -130,7 +130,7 @@ def history_offline(config: Config, script: ScriptDirectory) -> History:
     given.output_buffer = io.StringIO()
     with EnvironmentContext(given, script, fn=look, as_sql=True, dont_mutate=True):
         script.run_env()
-    return found[0]
+    return found
 
 
 def upgrade(engine: Engine, history: History, revision: str = "heads") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from plinth import settings
+from plinth import safety, settings
 from plinth.lint import rules, squawk
 from plinth.lint.linting import Checked, Finding, Lint, lint
 from tests.plinth.history import CONCURRENTLY, History
@@ -287,6 +287,10 @@ def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: Histo
     history.add("drop", "index", 'op.drop_column("users", "old")\nop.drop_index("of_nobody")')
     history.add("rename", "drop", 'op.rename_table("users", "people")')
     history.add("reads", "rename", 'op.get_bind().execute(sa.text("select 1")).all()')
+    history.add("empties", "reads", 'op.execute("truncate users")')
+    history.add("writes", "empties", 'op.execute("update users set email = email")')
+    history.add("unlogged", "writes", 'op.execute("alter table users set unlogged")')
+    history.add("inserts", "unlogged", """op.execute("insert into users (email) values ('a')")""")
     found = lint(history.config(), "before")
     assert "of_nobody" in str(found.not_measured)
     told = {each.revision: [(one.rule, one.level) for one in each.findings] for each in found.revisions}
@@ -294,8 +298,22 @@ def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: Histo
         "index": [("require-concurrent-index-creation", "refused")],
         "drop": [("drops", "named")],
         "rename": [("renames", "refused")],
-        "reads": [("not-checked", "refused")],
+        **{each: [("not-checked", "refused")] for each in ("reads", "empties", "writes", "unlogged")},
+        "inserts": [],
     }
+
+
+def test_the_database_of_the_tests_is_one_to_measure_on_unmarked_too(
+    history: History, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DATABASE_URL", empty_url.render_as_string(hide_password=False))
+    monkeypatch.delenv("APP_ENV", raising=False)
+    monkeypatch.setattr(safety, "is_on_local_server", lambda _: False)
+    history.add("before", None, BEFORE)
+    history.add("empties", "before", 'op.execute("truncate posts")')
+    found = lint(history.config(), "before")
+    assert found.not_measured is None
+    assert rules_of(found.revisions[0].findings) == ["empties"]
 
 
 def test_without_squawk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

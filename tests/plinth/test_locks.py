@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 
 from plinth import settings
 from plinth.plan.facts import LOCKS, Revision, Statement, Use, stronger
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from tests.plinth.judge import empty_place, start_change
 from tests.plinth.kinds import KINDS, Kind
 
@@ -248,7 +248,7 @@ def measured(kind: Kind, server: URL, folder: Path) -> list[Revision]:
         )
         trial.execute("rows", kind.rows)
         trial.write("take the second step", trial.after, (*kind.x, "prove=no"))
-        found = plan(trial.config())
+        found = plans(trial.config())[0]
         assert found.failure is None
         return [each.measured for each in found.revisions]
 

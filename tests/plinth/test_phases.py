@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from plinth import development, safety, up_to_date
 from plinth.__main__ import main
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from plinth.status import PENDING, status
 from tests.plinth.history import CONCURRENTLY, History, heads, psql
 
@@ -85,7 +85,7 @@ def test_all_that_comes_before_the_code_is_applied_and_what_waits_is_told(
     assert "2 pending, after the code: when no older code runs, make db-upgrade-after" in shown
     found = status(history.config(empty_engine))
     assert found.waiting == found.pending == ["narrower", "later"]
-    planned = plan(history.config(empty_engine))
+    planned = plans(history.config(empty_engine))[0]
     assert [(each.measured.revision, each.phase) for each in planned.revisions] == [
         ("narrower", "after"),
         ("later", "after"),

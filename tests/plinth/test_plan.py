@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from plinth.plan.facts import Revision, Use
 from plinth.plan.measuring import measure
-from plinth.plan.planning import Pending, Plan, plan
+from plinth.plan.planning import Pending, Plan, plans
 from plinth.plan.table import show
 from plinth.plan.verdict import reasons, worst
 from plinth.scratch.revisions import History as Revisions
@@ -318,7 +318,7 @@ def test_a_plan_says_about_how_many_batches_a_backfill_has(
     target.exec_driver_sql("insert into users (id) select generate_series(1, 1201)")
     target.commit()
     history.add("after", "before", BLOCK)
-    show(plan(history.config(target)))
+    show(plans(history.config(target))[0])
     line = next(each for each in capsys.readouterr().out.splitlines() if "ROW EXCLUSIVE" in each)
     assert [each.strip() for each in line.split("│")[2:6]] == ["users", "ROW EXCLUSIVE", "3 batches", "1,201"]
 
@@ -341,7 +341,7 @@ def test_a_plan_names_the_triggers_that_only_the_database_at_hand_has(
     history.add("later", "after", execute("alter table posts add column n int"))
     put = "insert into users (id) values (1) on conflict (id) do update set email = 'x'"
     history.add("last", "later", execute(put))
-    made = plan(history.config(target))
+    made = plans(history.config(target))[0]
     assert [each.notes for each in made.revisions] == [
         [
             "Trigger of_old on heirs, which no revision made, fires for each row that is changed.",
@@ -384,7 +384,7 @@ def test_a_plan_names_triggers_of_every_change(
         target.exec_driver_sql(trigger)
     target.commit()
     history.add("after", "before", execute(statement))
-    [revision] = plan(history.config(target)).revisions
+    [revision] = plans(history.config(target))[0].revisions
     assert revision.notes == [
         f"Trigger {name} on users, which no revision made, fires for each row that is changed."
         for name in fires
@@ -532,3 +532,12 @@ def test_without_a_scratch_database_there_is_no_plan(migrated: Project, clone_ur
     nowhere = elsewhere(clone_url).render_as_string(hide_password=False)
     line = migrated.refused("plinth", "plan", DATABASE_URL=nowhere, PLINTH_HOME="/dev/null/nowhere")
     assert "scratch database" in line
+
+
+def test_what_the_driver_is_told_is_not_instant(history: History, target: Connection) -> None:
+    told = "op.get_bind().connection.cursor().execute('update users set old = old')"
+    history.add("before", None, BEFORE)
+    history.add("told", "before", told)
+    found = plans(history.config(target))[0].revisions[-1]
+    assert found.verdict == "unseen"
+    assert "cursor in line" in found.reasons[0].sentence

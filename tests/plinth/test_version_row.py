@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from plinth import own_schema
 from plinth.apply.ledger import OWN_TABLES
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from plinth.status import status
 from tests.plinth.history import (
     CONCURRENTLY,
@@ -126,7 +126,7 @@ def test_a_row_beside_that_of_what_stands_on_it_is_refused(
         command.downgrade(history.config(connection), "-1")
     [problem] = status(config).problems
     assert (problem.kind, problem.name, bool(re.search(mixed, problem.message))) == ("heads", "r1, r3", True)
-    for looks in (plan, command.check):
+    for looks in (plans, command.check):
         with pytest.raises(CommandError, match=mixed):
             looks(config)
     command.current(config)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from plinth import undo
 from plinth.apply.ledger import who
 from plinth.check import check
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from plinth.status import status
 from tests.plinth.history import History, do, ledger
 from tests.plinth.project import FIRST, HEAD, Project
@@ -38,7 +38,7 @@ def test_every_command_says_which_whose_and_both_ways_out(switched: History, emp
         lambda: command.revision(config, "add t_a more", autogenerate=True),
         lambda: undo.rollback(config),
         lambda: undo.redo(config),
-        lambda: plan(config),
+        lambda: plans(config)[0],
     ):
         with pytest.raises(CommandError, match="stands at other, which has no file here") as refused:
             run()

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from plinth import undo
 from plinth.check import check
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from plinth.status import status
 from tests.plinth.history import History, acting_as, do, rows
 
@@ -32,7 +32,7 @@ def test_a_schema_by_the_databases_search_path(
     config = history.config(empty_engine)
     config.attributes["target_metadata"] = models()
     command.revision(config, "make t here", autogenerate=True)
-    assert len(plan(config).revisions) == 1
+    assert len(plans(config)[0].revisions) == 1
     command.upgrade(config, "head")
     command.check(config)
     config.attributes["target_metadata"] = models("v")
@@ -59,7 +59,7 @@ def test_a_schema_of_the_version_table_that_is_not_there(
     with pytest.raises(CommandError, match=make):
         command.upgrade(config, "head")
     with pytest.raises(CommandError, match=make):
-        plan(config)
+        plans(config)
     assert make in next(each.message for each in check(config).problems if each.kind == "database")
     do(empty_url, make)
     command.upgrade(config, "head")
@@ -81,7 +81,7 @@ def test_no_default_schema_is_a_sentence(
         lambda: command.revision(config, "make t here", autogenerate=True),
         lambda: command.current(config),
         lambda: status(config),
-        lambda: plan(config),
+        lambda: plans(config)[0],
         lambda: check(config),
     ):
         with pytest.raises(CommandError, match=r"search_path .*names no schema.*SET search_path = "):

@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateView
 
 from plinth.check import Report, check
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from tests.plinth.history import History, do, rows
 from tests.plinth.kinds.kind import also
 
@@ -125,7 +125,7 @@ def test_an_adopted_database_goes_on_from_an_empty_baseline(
     command.stamp(configured(models()), "head")
     agrees(configured(models()))
     command.revision(configured(models(Column("more", Text))), message="add more", autogenerate=True)
-    planned = plan(configured(models()))
+    planned = plans(configured(models()))[0]
     assert planned.failure is None
     assert len(planned.revisions) == 1
     command.upgrade(configured(models()), "head")

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from plinth.plan.planning import plan
+from plinth.plan.planning import plans
 from tests.plinth.field.changing import Changing
 from tests.plinth.history import psql
 from tests.plinth.kinds.kind import also, first
@@ -166,7 +166,7 @@ def test_triggers_and_policies_change_table_by_table(changing: Changing, *, by: 
         if has_guards is not by:
             command.upgrade(config, "head")
     locked: dict[int, set[str]] = {}
-    for statement in plan(config).revisions[0].measured.statements:
+    for statement in plans(config)[0].revisions[0].measured.statements:
         strong = {use.table.name for use in statement.uses if use.lock == "ACCESS EXCLUSIVE"}
         locked[statement.transaction] = locked.get(statement.transaction, set()) | strong
     assert sorted(map(len, locked.values())) == [1, 1]
