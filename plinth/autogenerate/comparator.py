@@ -25,7 +25,7 @@ from plinth.autogenerate.change.quoting import quoted, shown_names
 from plinth.autogenerate.change.refusals import going_on
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import filters, questions
-from plinth.autogenerate.compare.conversions import with_words_for_null
+from plinth.autogenerate.compare.conversions import with_finer, with_words_for_null
 from plinth.autogenerate.compare.drift import has_it_already, in_what_revisions_make
 from plinth.autogenerate.compare.hints import kept_columns, kept_tables, read_hints
 from plinth.autogenerate.compare.leaving import as_it_will_be, what_leaves
@@ -260,7 +260,7 @@ def _compare(context: AutogenContext, connection: Connection, subject: Subject) 
             numbered=subject.hints.numbered,
             kept_names=kept,
         )
-        change = with_words_for_null(connection, with_reads(connection, change))
+        change = with_finer(connection, with_words_for_null(connection, with_reads(connection, change)))
         known = {f"{new.table}.{old}" for new, old in kept.items()}
         questions.ask(connection, change, questions.said(context, "drop") | known)
         with going_on():

@@ -179,6 +179,18 @@ def using(before: Column, after: Column, old: Catalog, new: Catalog, casts: Cast
     return f"{column}::text{array}::{after.type}"
 
 
+def unrounded(before: Column, after: Column, old: Catalog, new: Catalog) -> str:
+    """Return the expression that makes values of a coarser type, and stops at one that would become another.
+
+    The arguments are those of `using`.
+    """
+    column, source, target = quoted(before.name), _plain_type(before, old), _plain_type(after, new)
+    made = f"{column}::{target}"
+    said = f"{column}::text || ' would become ' || {made}::text"
+    same = f"{made}::{source} IS NOT DISTINCT FROM {column}"
+    return f"CASE WHEN {same} THEN {made} ELSE ({said})::{target} END"
+
+
 def _is_enum(column: Column, catalog: Catalog) -> bool:
     """Whether a column's type is an enum, or a domain that is made of one."""
     domain = catalog.domains.get(column.named_type) if column.named_type else None

@@ -7,6 +7,7 @@ from typing import Any
 from alembic.operations import Operations, ops
 from sqlalchemy import Connection, text
 
+from plinth.autogenerate.change import casts
 from plinth.autogenerate.change.casts import Casts, Using
 from plinth.autogenerate.change.quoting import do_block, quoted, without_binds
 from plinth.catalog.picture import NOTHING, Catalog, Column, ColumnName, Name, Node
@@ -277,6 +278,7 @@ class Change:
         numbered: the sequences that the application asks for values of columns.
         written_anew: why no new table takes the place of one that gets a stored generated column.
         reads: what backfills of standing tables read, but for their own columns.
+        finer: columns whose new type has values that the old one can't have.
     """
 
     before: Catalog
@@ -292,6 +294,7 @@ class Change:
     numbered: Mapping[ColumnName, Name] = field(default_factory=dict)
     written_anew: Mapping[Name, str] = field(default_factory=dict)
     reads: Mapping[ColumnName, frozenset[Node]] = field(default_factory=dict)
+    finer: Collection[ColumnName] = ()
 
     def gets_values(self, place: ColumnName) -> bool:
         """Whether rows of a standing table get values in a column: it is new, or becomes required."""
@@ -303,6 +306,23 @@ class Change:
     def read_columns(self, place: ColumnName) -> set[ColumnName]:
         """Return the columns that a column's backfill reads."""
         return {each.name for each in self.reads.get(place, NOTHING) if isinstance(each.name, ColumnName)}
+
+    def conversion(
+        self, place: ColumnName, before: Column, after: Column, *, at: Catalog | None = None
+    ) -> str | None:
+        """Return the SQL expression that makes values of a column's new type; None when none is needed.
+
+        Args:
+            place: the column.
+            before: as it is.
+            after: as it will be.
+            at: where both types are found; before and after, unless it is given.
+        """
+        old, new = at or self.before, at or self.after
+        found = self.using(place, before, after) or casts.using(before, after, old, new, self.casts)
+        if found is None and self.is_downgrade and place in self.finer:
+            return casts.unrounded(before, after, old, new)
+        return found
 
     def using(self, place: ColumnName, before: Column, after: Column) -> str | None:
         """Return the SQL expression that the models say for a column's new type; None when they say none."""

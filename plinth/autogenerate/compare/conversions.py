@@ -36,6 +36,7 @@ _ENUM = """
     """
 # Of a json value, or of an array of such: the colons that stand in no string.
 _KEYS = r"""length(regexp_replace(to_json({})::text, '"([^"\\]|\\.)*"|[^:]', '', 'g'))"""
+_TEXTS = {"text", "character varying", "character", "json", "jsonb", "xml"}
 _SCHEMA = "select to_regnamespace(%s) is not null"
 
 
@@ -135,6 +136,37 @@ def with_words_for_null(connection: Connection, change: Change) -> Change:
         if each.said
     }
     return replace(change, usings={**change.usings, **usings})
+
+
+def with_finer(connection: Connection, change: Change) -> Change:
+    """Return a change in which it is known which new types have values that the old ones can't have."""
+    changed = [each for each in changed_values(change) if each.before.type != each.after.type]
+    finer = {
+        each.place for each in changed if not (each.said or each.is_of_enums) and _is_finer(connection, each)
+    }
+    return replace(change, finer=finer)
+
+
+def _is_finer(connection: Connection, each: Conversion) -> bool:
+    """Whether PostgreSQL makes other values, without a word, of some that the new type has.
+
+    A text that is too long for the old type stops (`casts.using`), as what is in no range of it does.
+    """
+    old, new = each.before.type, each.after.type
+    if not _TEXTS.isdisjoint({base_name(old.removesuffix("[]")), base_name(new.removesuffix("[]"))}):
+        return False
+    session = connection.connection.driver_connection
+    assert isinstance(session, psycopg.Connection)  # noqa: S101 - the one driver that we take
+    for value in samples_of(session, new, 1, ()):
+        given = f"{literal(value)}::{new}"
+        query = f"SELECT {given}::{old}::{new} IS DISTINCT FROM {given}"  # noqa: S608 - quoted
+        try:
+            with connection.begin_nested():
+                if connection.exec_driver_sql(query.replace("%", "%%")).scalar_one():
+                    return True
+        except DBAPIError:  # there is no such value, or it stops, or has no equality
+            continue
+    return False
 
 
 def _keeps_null(connection: Connection, change: Change, each: Conversion, expression: str) -> bool:

@@ -457,15 +457,14 @@ def retype(change: Change, table: Table, before: Column, after: Column) -> ops.M
 
 
 def _retype(change: Change, table: Table, before: Column, after: Column) -> ops.MigrateOperation:
-    expression = change.using(ColumnName(table.name, after.name), before, after)
+    place = ColumnName(table.name, after.name)
+    expression = change.using(place, before, after)
     if casts.keeps_stored_values(before, after, expression):
         # With this zone PostgreSQL sees that nothing has to be written anew.
         zone = [SqlOp(f"SET LOCAL TimeZone TO {to}", table=table.name) for to in ("'UTC'", "DEFAULT")]
         change_op = _type_op(change, table, before, after, None)
         return ops.ModifyTableOps(table.name.name, [zone[0], change_op, zone[1]])
-    if expression is None:
-        expression = casts.using(before, after, change.before, change.after, change.casts)
-    return _type_op(change, table, before, after, expression)
+    return _type_op(change, table, before, after, change.conversion(place, before, after))
 
 
 def _type_op(

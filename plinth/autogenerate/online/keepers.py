@@ -9,7 +9,6 @@ name), and change the row. Then that table's rows are looked at before the swap.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from plinth.autogenerate.change import casts
 from plinth.autogenerate.change.expressions import default_sql, with_name
 from plinth.autogenerate.change.quoting import do_block, dollar_quoted, literal, made_name, quoted, sql_name
 from plinth.autogenerate.change.steps import SqlOp
@@ -189,10 +188,9 @@ class Keeper:
 
     def _conversion(self, before: Column, after: Column, *, is_back: bool) -> str:
         """Return the expression that makes one column's values of the other's, called by its later name."""
-        said = self._said(before, after, is_back=is_back)
         before, after = (replace(each, name=self.turn.old.name) for each in (before, after))
-        at = self._way.at
-        return said or casts.using(before, after, at, at, self._way.change.casts) or quoted(before.name)
+        change = replace(self._way.change, is_downgrade=is_back)
+        return change.conversion(self.turn.place, before, after, at=self._way.at) or quoted(before.name)
 
     def _of_rows_without_one(self) -> str | None:
         """Return the value for rows that have none, where the column becomes required and one is said."""

@@ -88,6 +88,38 @@ def test_what_a_value_would_lose_is_asked_where_no_row_has_it(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "values"),
+    [
+        (Numeric(10, 2), Numeric(14, 4), ("1.25", "1.2345")),
+        (Integer(), Numeric(12, 3), ("7", "7.777")),
+        (pg.REAL(), pg.DOUBLE_PRECISION(), ("0.1", "0.1234567890123")),
+        (Date(), pg.TIMESTAMP(), ("2026-01-01", "2026-01-01 23:59")),
+        (pg.TIMESTAMP(precision=0), pg.TIMESTAMP(), ("2026-01-01 10:00", "2026-01-01 10:00:00.654")),
+        (ARRAY(Numeric(10, 2)), ARRAY(Numeric(14, 4)), ("{1.25,NULL}", "{1.2345}")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("online", ["yes", "no"])
+def test_a_downgrade_stops_at_what_it_would_round(
+    changing: Changing, old: TypeEngine[Any], new: TypeEngine[Any], values: tuple[str, str], online: str
+) -> None:
+    changing.begin(Column("v", old), values=(f"'{values[0]}'", "NULL"))
+    stood = changing.values("v")
+    back = f"-{len(changing.write(Column('v', new), x=(f'online={online}',)))}"
+    changing.upgrade()
+    changing.downgrade(back)
+    assert changing.values("v") == stood
+    changing.upgrade()
+    with psql(changing.engine.url) as connection:
+        connection.execute(f"insert into t values (9, '{values[1]}')".encode())  # noqa: S608
+    finer = changing.values("v")
+    with pytest.raises(CommandError, match="would become"):
+        changing.downgrade(back)
+    changing.upgrade()
+    assert changing.values("v") == finer
+
+
+@pytest.mark.parametrize(
     ("old", "new", "value"),
     [
         (pg.MACADDR(), String(3), "'08:00:2b:01:02:03'"),
