@@ -166,6 +166,7 @@ def plans(config: Config) -> list[Plan]:
     def look(heads: Sequence[str], context: MigrationContext) -> Plan:
         return _of_context(heads, context)
 
+    look.__qualname__ = "plan.<locals>.look"  # by it the running command is known
     return environment.look(config, look)
 
 

@@ -232,6 +232,31 @@ def test_a_view_that_is_made_anew_is_no_drop(history: History) -> None:
     assert found.findings == []
 
 
+SEVERAL = """
+from alembic import context
+
+for name in ("first", "second"):
+    context.configure(url="postgresql://", literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations(name=name)
+"""
+
+
+def test_of_several_databases_each_is_looked_at(history: History) -> None:
+    (history.folder / "env.py").write_text(SEVERAL)
+    for name, down, upgrade in (
+        ("before", None, BEFORE),
+        ("update", "before", 'if name == "second":\n    op.execute("update posts set code = 1")'),
+    ):
+        file = history.add(name, down, upgrade)
+        file.write_text(file.read_text().replace("upgrade()", "upgrade(name)"))
+    found = lint(history.config(), "before")
+    assert [(each.database, rules_of(each.findings)) for each in found.revisions] == [
+        ("first", NOTHING),
+        ("second", ["blocks"]),
+    ]
+
+
 INDEX = 'op.create_index("ix", "users", ["email"])'
 
 

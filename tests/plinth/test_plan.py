@@ -540,4 +540,4 @@ def test_what_the_driver_is_told_is_not_instant(history: History, target: Connec
     history.add("told", "before", told)
     found = plans(history.config(target))[0].revisions[-1]
     assert found.verdict == "unseen"
-    assert "cursor in line" in found.reasons[0].sentence
+    assert "cursor() in line" in found.reasons[0].sentence
