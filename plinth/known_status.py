@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from plinth import revision_text, up_to_date
 from plinth.revision_text import RevisionText, Unclear
-from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Status
+from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, UNCHECKED_KEYS, Line, Status
 from plinth.up_to_date import be_certain
 
 _LEDGER = """
@@ -30,7 +30,7 @@ def known() -> Status | None:
     try:
         with up_to_date.looking(files) as found:
             environment = up_to_date.marker(found.session)
-            for wrong in (INVALID_INDEXES, NOT_VALID_CONSTRAINTS):
+            for wrong in (INVALID_INDEXES, NOT_VALID_CONSTRAINTS, UNCHECKED_KEYS):
                 be_certain(not found.session.ask(wrong))
             (here,) = found.session.ask(_HERE)
             entries = {row["revision"]: row for row in found.session.ask(_LEDGER, found.history)}

@@ -29,6 +29,17 @@ NOT_VALID_CONSTRAINTS = f"""
     from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
     where not convalidated and coalesce(to_jsonb(k) ->> 'conenforced', 'true') = 'true' and {_OURS} order by 1
     """  # noqa: S608 - a constant
+# Of a partition's foreign key the table's is named: it alone can be made anew.
+UNCHECKED_KEYS = f"""
+    with recursive unchecked as (
+        select k.oid, k.conparentid from pg_constraint k
+        where k.contype = 'f' and k.oid in (select tgconstraint from pg_trigger where tgenabled in ('D', 'R'))
+        union select k.oid, k.conparentid from pg_constraint k join unchecked u on u.conparentid = k.oid
+    )
+    select quote_ident(conname), conrelid::regclass::text, pg_get_constraintdef(k.oid)
+    from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+    where k.conparentid = 0 and k.oid in (select oid from unchecked) and {_OURS} order by 1
+    """  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Problem:
 
     Args:
         kind: "edited", "missing", "ahead", "skipped", "heads", "caught" (it waits behind what comes after the
-            code), "invalid index", "not valid" or "interrupted".
+            code), "invalid index", "not valid", "not checked" or "interrupted".
         name: of the revision, index or constraint.
         message: what it is and what to do.
     """

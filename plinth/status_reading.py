@@ -17,7 +17,7 @@ from plinth.apply.lock import is_held
 from plinth.apply.points import Interrupted
 from plinth.errors import PlinthError
 from plinth.sql_text import lexed, plain
-from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, Line, Problem, Status
+from plinth.status import INVALID_INDEXES, NOT_VALID_CONSTRAINTS, UNCHECKED_KEYS, Line, Problem, Status
 
 
 def read(config: Config) -> list[Status]:
@@ -160,6 +160,13 @@ def _left_invalid(connection: Connection, half_way: Iterable[Interrupted]) -> It
             constraint,
             f"Constraint {constraint} on {table} is NOT VALID: older rows may break it. "
             f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}",
+        )
+    for key, table, definition in connection.execute(text(UNCHECKED_KEYS)):
+        yield Problem(
+            "not checked",
+            key,
+            f"Foreign key {key} on {table} isn't checked, for triggers are disabled: rows may break it. "
+            f"ALTER TABLE {table} DROP CONSTRAINT {key}, ADD CONSTRAINT {key} {definition}",
         )
 
 

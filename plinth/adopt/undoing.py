@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 from alembic.operations import Operations
 from alembic.operations.ops import AlterColumnOp, DropColumnOp, DropTableOp, MigrateOperation
@@ -9,8 +10,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from plinth.autogenerate.change.casts import read_casts
+from plinth.autogenerate.change.quoting import quoted, sql_name
 from plinth.autogenerate.change.steps import Change, EachPartitionOp, leaves
 from plinth.autogenerate.directives import ordinary
+from plinth.autogenerate.objects.constraints import sql_definition
 from plinth.autogenerate.objects.difference import difference
 from plinth.catalog import Catalog, differences
 from plinth.quiet import quiet_context
@@ -38,7 +41,19 @@ def undoing(target: Connection, there: Catalog, wanted: Catalog) -> list[str]:
         parts = ordinary(change)
     except CommandError as error:
         return [f"-- {' '.join(str(error).split())}"]
-    return [line for op in leaves(op for part in parts for op in part.up) for line in _sql(target, op)]
+    lines = [line for op in leaves(op for part in parts for op in part.up) for line in _sql(target, op)]
+    return [*_checked(there, wanted), *lines]
+
+
+def _checked(there: Catalog, wanted: Catalog) -> Iterator[str]:
+    """Yield what makes constraints anew whose triggers are disabled: all rows are checked then."""
+    for name in sorted(there.tables.keys() & wanted.tables.keys()):
+        should_be = wanted.tables[name].constraints
+        for each in there.tables[name].constraints.values():
+            is_all = should_be.get(each.name) == replace(each, disabled=False)
+            if each.disabled and each.is_local and is_all:
+                anew = f"DROP CONSTRAINT {quoted(each.name)}, ADD {sql_definition(each)}"
+                yield f"ALTER TABLE {sql_name(name, there)} {anew};"
 
 
 def _sql(target: Connection, op: MigrateOperation) -> Iterator[str]:

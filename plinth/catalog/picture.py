@@ -167,6 +167,7 @@ class Constraint:
         comment: if there is one.
         is_local: it isn't merely inherited from a parent; not compared, as no statement changes that.
         validated: it holds for all rows; a new one is checked against none of the old.
+        disabled: nothing is checked, for its triggers are disabled.
         needs: what it stands on, in PostgreSQL's own words (pg_depend); not compared.
         words: of models: for what is printed of it, how they say it; not compared.
     """
@@ -186,6 +187,7 @@ class Constraint:
     comment: str | None = None
     is_local: bool = field(default=True, compare=False)
     validated: bool = True
+    disabled: bool = False
     needs: frozenset[Node] = field(default=NOTHING, compare=False)
     words: Mapping[str, str] = field(default_factory=dict, compare=False)
 

@@ -112,7 +112,8 @@ CONSTRAINTS = f"""
            k.confupdtype::text, k.confdeltype::text, k.confmatchtype::text, k.condeferrable, k.condeferred,
            case when i.indnatts > i.indnkeyatts then i.indkey::smallint[] end, i.indnkeyatts,
            case when k.contype = 'u' then {_NULLS_NOT_DISTINCT} else false end, coalesce(ic.reloptions, '{{}}'),
-           de.description, k.conislocal, k.convalidated, ts.spcname
+           de.description, k.conislocal, k.convalidated, ts.spcname,
+           k.oid in (select tgconstraint from pg_trigger where tgenabled in ('D', 'R'))
     from pg_constraint k
     join pg_class c on c.oid = k.conrelid {_NAMESPACE} c.relnamespace
     left join pg_class f on f.oid = k.confrelid and k.contype = 'f'

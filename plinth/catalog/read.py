@@ -246,7 +246,7 @@ def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
     for (
         table, _, name, type_, definition, keys, expression, other_oid, other_schema, other, other_keys,
         on_update, on_delete, match, deferrable, deferred, all_keys, key_count, nulls_not_distinct, options,
-        comment, is_local, validated, tablespace,
+        comment, is_local, validated, tablespace, disabled,
     ) in rows(queries.CONSTRAINTS):  # fmt: skip
         columns = _names(numbers, table, keys or ())
         foreign_key = None
@@ -271,6 +271,7 @@ def _constraints(rows: Rows, numbers: Numbers) -> dict[int, list[Constraint]]:
                 comment=comment,
                 is_local=is_local,
                 validated=validated,
+                disabled=disabled,
             )
         )
     return found

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from alembic import command
 from alembic.util import CommandError
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
@@ -400,6 +401,32 @@ def test_what_is_not_valid(applied: History, empty_engine: Engine, empty_url: UR
     do(empty_url, "alter table t_a drop constraint positive; create index broken on t_a (id)")
     do(empty_url, "update pg_index set indisvalid = false where indexrelid = 'broken'::regclass")
     assert problems(applied, empty_engine) == {"invalid index"}
+
+
+@pytest.mark.parametrize("side", ["parent", "child", "child_1"])
+def test_a_foreign_key_that_is_not_checked(
+    applied: History, empty_engine: Engine, empty_url: URL, side: str
+) -> None:
+    """As an interrupted pg_restore --disable-triggers leaves it, for one partition of a table too."""
+    do(empty_url, "create table parent (id int primary key)")
+    do(empty_url, "create table child (n int constraint fk references parent) partition by list (n)")
+    do(empty_url, "create table child_1 partition of child default")
+    do(
+        empty_url,
+        f"alter table {side} disable trigger all; insert into child_1 select 7 where '{side}' <> 'parent'",
+    )
+    (found,) = status(applied.config(empty_engine)).problems
+    words, _, statement = found.message.partition("break it. ")
+    assert (found.kind, words) == (
+        "not checked",
+        "Foreign key fk on child isn't checked, for triggers are disabled: rows may ",
+    )
+    if side != "parent":
+        with pytest.raises(ForeignKeyViolation):
+            do(empty_url, statement)
+        do(empty_url, "delete from child_1")
+    do(empty_url, statement)
+    assert problems(applied, empty_engine) == set()
 
 
 def test_an_online_step_that_was_interrupted(applied: History, empty_engine: Engine) -> None:
