@@ -35,6 +35,7 @@ def test_with_a_schema_that_was_made_for_it_everything_works(
     assert commands.ok("environment").strip() == "production"
     assert "All is applied" in commands.ok("status")
     monkeypatch.delenv("APP_ENV")
+    monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
     commands.ok("environment", "development")
     commands.ok("rollback")
     commands.ok("upgrade", "heads")
@@ -56,7 +57,9 @@ def test_what_needs_a_database_of_its_own_says_so(
     main(["check"])  # looks at the rest
     for said in (commands.printed(), commands.refusal("plan")):
         assert f"ALTER ROLE {mig.username} CREATEDB" in said
-    assert "must be owner of database" in commands.refusal("reset")
+    assert "permission denied to create database" in commands.refusal("reset")  # it is dropped after that
+    with connect(empty_url) as connection:
+        assert read_marker(connection) == "development"
 
 
 def test_nothing_prepared(commands: Commands, mig: URL, empty_url: URL) -> None:
@@ -67,7 +70,7 @@ def test_nothing_prepared(commands: Commands, mig: URL, empty_url: URL) -> None:
     assert HEAD in commands.ok("status")
 
 
-def test_a_reader(commands: Commands, mig: URL, empty_url: URL) -> None:
+def test_a_reader(commands: Commands, mig: URL, empty_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     """A monitoring role, which gets what the sentences say and nothing else."""
     commands.sign_in(empty_url)
     commands.ok("upgrade")
@@ -79,6 +82,7 @@ def test_a_reader(commands: Commands, mig: URL, empty_url: URL) -> None:
     assert granted
     assert all(re.match(r"GRANT (SELECT|USAGE)", each) for each in granted)
     assert commands.ok("environment").strip() == "production"
+    monkeypatch.setenv("PLINTH_CONFIRM", str(empty_url.database))
     assert "may not write" in commands.refusal("environment", "development")
 
 
