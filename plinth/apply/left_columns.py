@@ -173,6 +173,7 @@ class _Transaction:
         self._exchanged: list[tuple[str, str, str]] = []
         self._is_exchange = False
         self._gone: list[Gone] = []
+        self._said_anew: list[Lexed] = []  # before or behind what drops it
 
     def follow(self, statement: Lexed) -> None:
         """Look at a statement before it is executed; of several in a text, at what they drop."""
@@ -186,8 +187,7 @@ class _Transaction:
         elif statement.begins("create"):
             self._keep(statement)
         elif found := statement.matches(f"set [local] {SAID_ANEW} = <names>"):
-            said = lexed(found["names"][1:])
-            self._gone = [each for each in self._gone if not each.is_named_in(said)]
+            self._said_anew.append(lexed(found["names"][1:]))
         elif found := statement.matches("alter index [if exists] <name> rename to <new>"):
             *schema, name = parts(found["name"])
             if ending(name, plain(found["new"])):
@@ -239,6 +239,8 @@ class _Transaction:
         """Settle what the transaction has done, just before it is committed."""
         self._hand_on()
         for each in self._gone:
+            if any(map(each.is_named_in, self._said_anew)):
+                continue
             if self._is_exchange or not each.is_identity:
                 self._looks.put_back(each, stops=self._is_exchange)
         self.forget()
