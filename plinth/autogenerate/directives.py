@@ -36,6 +36,7 @@ from plinth.autogenerate.prove.proof import Claim, ProofError, asked_after, prov
 from plinth.autogenerate.waiting import waits
 from plinth.autogenerate.write.cautions import cautions, moves, stale
 from plinth.autogenerate.write.files import File, files
+from plinth.autogenerate.write.named_in_texts import fails_when_called
 from plinth.autogenerate.write.rendering import as_ours
 from plinth.catalog import Catalog, Difference, differences
 from plinth.errors import as_command_errors
@@ -110,7 +111,7 @@ def write_revisions(
             raise ProofError(f"{_of_drift(context, comparison)}{error}{theirs}") from error
     is_online = questions.is_online(context)
     mixes = not is_online and not written[-1].is_after and True in _phases(comparison)
-    _tell(context, directives, comparison.change, is_online=is_online, mixes=mixes)
+    _tell(context, directives, comparison, is_online=is_online, mixes=mixes)
     if comparison.stamped:
         log.warning(
             "The database has this already: alembic stamp head says so to it, and to each one that has it. "
@@ -256,7 +257,7 @@ class Note:
 def _tell(
     context: MigrationContext,
     directives: Sequence[ops.MigrationScript],
-    change: Change,
+    comparison: Comparison,
     *,
     is_online: bool,
     mixes: bool,
@@ -268,13 +269,15 @@ def _tell(
     Args:
         context: Alembic's.
         directives: the new revisions.
-        change: what they do, beside renames.
+        comparison: what they do.
         is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
+    change = comparison.change
     for sentence in (
         *moves(change),
         *stale(change),
+        *fails_when_called(change, [each.up for each in comparison.renames]),
         *referring.cautions(change),
         *(cautions(change) if is_online else ()),
     ):
