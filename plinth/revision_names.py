@@ -68,7 +68,7 @@ def name_revisions(
     elif wanted.timestamps:
         first.rev_id = next_id(script)
     if not first.message and command.autogenerates:
-        first.message = describe(first.upgrade_ops.ops if first.upgrade_ops else [])
+        first.message = describe(first.upgrade_ops.ops if first.upgrade_ops else [], longest(script))
     if wanted.messages:
         first.message = checked_message(first.message, table_names(context.opts["target_metadata"]))
 
@@ -81,7 +81,7 @@ def name_following(context: MigrationContext, directives: Sequence[ops.Migration
         taken = [str(each.rev_id) for each in directives]
         following.rev_id = following.rev_id or (next_id(script, taken) if timestamps else util.rev_id())
         following.head = str(before.rev_id)
-        own = describe_drops(following.upgrade_ops.ops if following.upgrade_ops else [])
+        own = describe_drops(following.upgrade_ops.ops if following.upgrade_ops else [], longest(script))
         following.message = following.message or own or directives[0].message
 
 
@@ -175,41 +175,52 @@ def table_names(metadata: MetaData | Sequence[MetaData] | None) -> set[str]:
     return {table.name for each in several for table in each.tables.values()}
 
 
-def describe(operations: Iterable[ops.MigrateOperation]) -> str:
+def longest(script: ScriptDirectory) -> int:
+    """Return how long a message of ours may be: what is longer, Alembic cuts off in the file's name."""
+    return min(LONGEST_SLUG, script.truncate_slug_length)
+
+
+def describe(operations: Iterable[ops.MigrateOperation], longest: int = LONGEST_SLUG) -> str:
     """Return a message made of what the operations do, for instance "add users nickname"."""
-    return in_short(changes(operations))
+    return in_short(changes(operations), longest)
 
 
-def describe_drops(operations: Iterable[ops.MigrateOperation]) -> str:
+def describe_drops(operations: Iterable[ops.MigrateOperation], longest: int = LONGEST_SLUG) -> str:
     """Return a message made of what operations drop that they did not make; else of all that they do."""
     done = changes(operations)
-    return in_short([each for each in done if each.startswith("drop ")] or done)
+    return in_short([each for each in done if each.startswith("drop ")] or done, longest)
 
 
 def changes(operations: Iterable[ops.MigrateOperation]) -> list[str]:
-    """Return what the operations do, each in a few words; last what only is made anew."""
+    """Return what the operations do, each in a few words; last what goes with it, or only is made anew."""
     found = dict.fromkeys(text for operation in operations for text in _changes(operation))
     made = {_about(each): each for each in found if each.startswith(_MAKES)}
     dropped = {_about(each): each for each in found if each.startswith("drop ")}
     filled = {f"change {about}" for about in made}
     anew = [about for about in made if about in dropped]
     left_out = {*filled, *(made[about] for about in anew), *(dropped[about] for about in anew)}
-    return [*(each for each in found if each not in left_out), *(f"change {about}" for about in anew)]
+    told = sorted((each for each in found if each not in left_out), key=_goes_with_others)
+    return [*told, *(f"change {about}" for about in anew)]
+
+
+def _goes_with_others(change: str) -> bool:
+    """Whether a change is of an index or constraint, which is seldom what all of it is about."""
+    return _about(change).startswith(("index ", "constraint "))
 
 
 def _about(change: str) -> str:
     return change.partition(" ")[2]
 
 
-def in_short(changes: Sequence[str]) -> str:
+def in_short(changes: Sequence[str], longest: int = LONGEST_SLUG) -> str:
     """Return a message made of changes, the first few of them."""
     for shown in range(min(MOST_IN_A_MESSAGE, len(changes)), 0, -1):
         rest = f" and {len(changes) - shown} more" if len(changes) > shown else ""
         message = " and ".join(changes[:shown]) + rest
-        if len(message) <= LONGEST_SLUG:
+        if len(message) <= longest:
             return message
         if shown == 1:  # a name has up to 63 letters of its own
-            return changes[0][: LONGEST_SLUG - len(rest)].rstrip("_ ") + rest
+            return changes[0][: max(longest - len(rest), 1)].rstrip("_ ") + rest
     return ""
 
 

@@ -97,7 +97,8 @@ def write_revisions(
     for directive, each in zip(directives, written, strict=True):
         directive.upgrade_ops_list[-1].ops[:0] = as_ours(each.up)
         directive.downgrade_ops_list[-1].ops.extend(as_ours(each.down))
-    first.message = first.message or _message(comparison, written)
+    longest = revision_names.longest(context.opts["revision_context"].script_directory)
+    first.message = first.message or _message(comparison, written, longest)
     theirs = _add_what_others_find(context, directives, written, comparison, others)
     then(context, revision, directives)
     if not directives:
@@ -193,13 +194,13 @@ def _add_what_others_find(
     )
 
 
-def _message(comparison: Comparison, written: Sequence[File]) -> str:
+def _message(comparison: Comparison, written: Sequence[File], longest: int) -> str:
     """Return what the first of the new revisions changes, as its author would say it: not each step."""
     renamed = [rename.up for rename in comparison.renames]
     plain = [op for part in ordinary(comparison.change) for op in part.up]
     later = {text for each in written[1:] for text in revision_names.changes(each.up)}
     told = [text for text in revision_names.changes([*renamed, *plain]) if text not in later]
-    return revision_names.in_short(told) or revision_names.describe(written[0].up)
+    return revision_names.in_short(told, longest) or revision_names.describe(written[0].up, longest)
 
 
 def _describe_steps(

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,16 @@ def test_a_change_is_described_by_what_it_does() -> None:
     long = [ops.AddColumnOp("users", sa.Column(f"{number}" * 63, sa.Text())) for number in range(9)]
     assert describe(long) == f"add users {'0' * 39} and 8 more"
     checked_message(describe(long), TABLES)
+    assert describe(many, 40) == "add users c0 and add users c1 and 7 more"
+    assert describe(many, 39) == "add users c0 and 8 more"
+
+
+def test_an_index_or_constraint_is_described_behind_the_column() -> None:
+    index = ops.DropIndexOp("ix_users_name", "users")
+    check = ops.DropConstraintOp("ck_users_name", "users", "check")
+    column = ops.DropColumnOp("users", "name")
+    said = "drop users name and drop index ix_users_name and 1 more"
+    assert describe([index, check, column]) == describe_drops([index, check, column]) == said
 
 
 def test_what_is_only_made_anew_is_described_last() -> None:
@@ -108,7 +119,37 @@ def test_each_file_is_named_after_the_change_and_not_after_its_steps(
     shorter = sa.Column("email", sa.String(50), info={"using": "left(email, 50)"})
     assert messages(models(shorter)) == [
         "change users email",
-        "drop users country and drop users email_old",
+        "drop users country and 1 more",  # Alembic cuts off what is longer than 40 characters
+    ]
+
+
+@pytest.mark.slow
+def test_a_file_that_comes_after_the_code_is_named_after_the_value_that_goes(
+    history: History, empty_engine: Engine
+) -> None:
+    config = history.config(empty_engine)
+
+    def invoices(*states: str, kind: type[sa.Integer] = sa.Integer, **info: object) -> sa.MetaData:
+        metadata = sa.MetaData()
+        state: sa.Column[str] = sa.Column("state", sa.Enum(*states, name="state"), nullable=False, info=info)
+        columns = [sa.Column(f"amount_{number}", kind) for number in range(4)]
+        table = sa.Table("invoices", metadata, sa.Column("id", sa.Integer, primary_key=True), state, *columns)
+        sa.Index("ix_open", table.c.id, postgresql_where=table.c.state.in_(states[:2]))
+        return metadata
+
+    def files(metadata: sa.MetaData, message: str | None) -> list[str]:
+        config.attributes["target_metadata"] = metadata
+        made = command.revision(config, message, autogenerate=True)
+        command.upgrade(config, "head")
+        each_made = made if isinstance(made, list) else [made]
+        return [Path(each.path).stem.removeprefix(f"{each.revision}_") for each in each_made if each]
+
+    files(invoices("open", "sent", "paid", "void"), "add invoices")
+    renamed = invoices("open", "issued", "paid", enum_renames={"sent": "issued"})
+    assert files(renamed, "invoices are issued") == ["invoices_are_issued", "drop_state_void_and_3_more"]
+    assert files(invoices("open", "issued", "paid", kind=sa.BigInteger), None) == [
+        "change_invoices_amount_0_and_3_more",
+        "drop_invoices_amount_0_old_and_3_more",
     ]
 
 

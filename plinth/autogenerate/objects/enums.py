@@ -118,6 +118,12 @@ def _aside(name: Name) -> Name:
     return Name(name.schema, temporary_name(name.name, "_old"))
 
 
+def _summary(name: Name, before: Enum | None, after: Enum | None) -> str:
+    """Return what a type that is made anew loses, if that is one value; else that it changes."""
+    gone = [each for each in before.values if each not in after.values] if before and after else []
+    return f"drop {name.name} {gone[0]}" if len(gone) == 1 else f"change {name.name}"
+
+
 def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
     """Yield what makes a type anew under its name, and takes its columns along.
 
@@ -133,7 +139,8 @@ def rebuild(change: Change, name: Name, create: str) -> Iterator[Step]:
         for catalog in (change.before, change.after)
     )
     rename = f"ALTER {kind} {sql_name(name, change.before)} RENAME TO {quoted(dropped.name)}"
-    yield Step(SqlOp(rename, f"change {name.name}"), "type").dropping(*gone)
+    summary = _summary(name, change.before.enums.get(name), change.after.enums.get(name))
+    yield Step(SqlOp(rename, summary), "type").dropping(*gone)
     yield Step(SqlOp(create)).making(*come)
     for table, column in columns_of(name, change.before):
         new = change.after.column(table.name, column.name)
@@ -246,7 +253,8 @@ class NewEnum:
     def turn(self, to: Name, by: Name, catalog: Catalog) -> Operations:
         """Return what gives another name to the type that has the name, and the name to another one."""
         name = self.after.name
-        return [_rename(name, to, catalog), _rename(by, name, catalog)]
+        summary = _summary(name, self.before, self.after)
+        return [_rename(name, to, catalog, summary), _rename(by, name, catalog, summary)]
 
     def aside(self, catalog: Catalog) -> Name:
         """Return what the type that has the name is called while another one has it for a transaction."""
@@ -270,8 +278,8 @@ def new_enum(way: Way, place: ColumnName) -> NewEnum | None:
     return NewEnum(before.enums[name], after.enums[name], new, old)
 
 
-def _rename(name: Name, to: Name, catalog: Catalog) -> SqlOp:
-    return SqlOp(f"ALTER TYPE {sql_name(name, catalog)} RENAME TO {quoted(to.name)}", f"change {name.name}")
+def _rename(name: Name, to: Name, catalog: Catalog, summary: str) -> SqlOp:
+    return SqlOp(f"ALTER TYPE {sql_name(name, catalog)} RENAME TO {quoted(to.name)}", summary)
 
 
 def add_values_used(way: Way) -> None:

@@ -1,4 +1,4 @@
-"""drop notes user_id_old and drop users id_old
+"""drop notes user_id_old and 1 more
 
 Revision ID: 20260101000002
 Revises: 20260101000001
