@@ -437,9 +437,7 @@ def test_a_trigger_that_the_database_has_disabled_stays_so(begin: Begin, empty_e
         assert rows(empty_engine.url, "select max(stamped) from goods") == [(0,)]
 
 
-def test_an_identity_keeps_the_steps_that_it_has_in_the_database(
-    project: Project, empty_engine: Engine
-) -> None:
+def test_an_identity_keeps_what_it_has_in_the_database(project: Project, empty_engine: Engine) -> None:
     def of(kind: type[sa.types.TypeEngine[int]]) -> MetaData:
         metadata = MetaData(naming_convention=NAMING_CONVENTION)
         column = sa.Column("id", kind, sa.Identity(), primary_key=True)
@@ -448,11 +446,17 @@ def test_an_identity_keeps_the_steps_that_it_has_in_the_database(
 
     history = begun(project, empty_engine, of(sa.Integer), 'insert into "50% t" (a) values (1)')
     written = write(history, empty_engine, of(sa.BigInteger))
-    do(empty_engine.url, 'alter sequence "50% t_id_seq" increment 10 cache 5')
-    steps = "select seqincrement, seqcache from pg_sequence where seqrelid = '\"50% t_id_seq\"'::regclass"
+    do(
+        empty_engine.url,
+        'alter sequence "50% t_id_seq" increment 10 cache 5 minvalue -7 maxvalue 9000 start 3 cycle',
+    )
+    steps = (
+        "select seqincrement, seqcache, seqmin, seqmax, seqstart, seqcycle from pg_sequence "
+        "where seqrelid = '\"50% t_id_seq\"'::regclass"
+    )
     for move, to in ((command.upgrade, written[0]), (command.downgrade, "-1")):
         move(history.config(empty_engine), to)
-        assert rows(empty_engine.url, steps) == [(10, 5)]
+        assert rows(empty_engine.url, steps) == [(10, 5, -7, 9000, 3, True)]
     do(empty_engine.url, 'insert into "50% t" (a) values (2)')
     assert rows(empty_engine.url, 'select id from "50% t" order by id') == [(1,), (11,)]
 

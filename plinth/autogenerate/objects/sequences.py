@@ -102,6 +102,44 @@ def identity_sql(column: Column, catalog: Catalog) -> str:
     return f"GENERATED {kind} AS IDENTITY" + (f" ({' '.join(words)})" if words else "")
 
 
+def made_its_own(before: Sequence, after: Sequence, name: str) -> tuple[list[str], list[str]]:
+    """Return the lines of a block that note as `its` how a database has a sequence, and make another one so.
+
+    Of two databases that number rows for one another, each takes every second. What the models say otherwise
+    than before stays as they say it; `value` is where the first one stands.
+
+    Args:
+        before: as it is, in the models.
+        after: the one that takes its name, likewise.
+        name: theirs, as SQL has it.
+    """
+    kept = [
+        words
+        for each, words in (
+            ("increment", "'INCREMENT', seqincrement"),
+            ("cache", "'CACHE', seqcache"),
+            ("start", "'START', seqstart"),
+            ("cycle", "CASE WHEN seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END"),
+        )
+        if getattr(before, each) == getattr(after, each)
+    ]
+    largest = _LARGEST[after.type]
+    for each, word, column, fits in (
+        ("minimum", "MINVALUE", "seqmin", f">= {-largest - 1}"),
+        ("maximum", "MAXVALUE", "seqmax", f"<= {largest}"),
+    ):
+        was, will = getattr(before, each), getattr(after, each)
+        usual = [getattr(default_sequence(own, own.type, ""), each) for own in (before, after)]
+        if was == will or [was, will] == usual:
+            kept.append(f"CASE WHEN {column} <> {was} AND {column} {fits} THEN '{word} ' || {column} END")
+    note = [
+        f"    SELECT concat_ws(' ', {kept[0]},",
+        *(f"        {each}," for each in kept[1:]),
+        f"        'RESTART', value) INTO its FROM pg_sequence WHERE seqrelid = {literal(name)}::regclass;",
+    ]
+    return note if kept else [], [f"    EXECUTE {literal(f'ALTER SEQUENCE {name} ')} || its;"] if kept else []
+
+
 def continue_sequence(change: Change, sequence: Sequence, table: Table, column: Column) -> SqlOp:
     """Return what lets a sequence go on behind the values of its column, unless it stands there already."""
     farthest, reaches = ("max", ">=") if sequence.increment > 0 else ("min", "<=")

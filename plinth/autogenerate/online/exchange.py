@@ -56,7 +56,7 @@ from plinth.autogenerate.objects.enums import new_enum
 from plinth.autogenerate.objects.foreign_keys import moved_key
 from plinth.autogenerate.objects.indexes import add_index, build_for_key
 from plinth.autogenerate.objects.not_null import not_null_check, tightened
-from plinth.autogenerate.objects.sequences import identity_sql
+from plinth.autogenerate.objects.sequences import identity_sql, made_its_own
 from plinth.autogenerate.online.keepers import Keeper, Turn, stop_at_rows_past
 from plinth.autogenerate.online.materialized import Beside
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Other, Table
@@ -590,24 +590,18 @@ class _Exchange:
         ]
         is_parted = self.way.at.tables[turn.table].partition_key
         before, after = (each.sequences[column.sequence] for each in (self.way.at, self.goal))
-        # Each database may have its own: of two that number rows for one another, each takes every second.
-        is_kept = (before.increment, before.cache) == (after.increment, after.cache)
-        its = [
-            "    SELECT seqincrement, seqcache INTO step, cached FROM pg_sequence",
-            f"        WHERE seqrelid = {literal(sequence)}::regclass;",
-        ]
-        its_again = literal(f"ALTER SEQUENCE {sequence.replace('%', '%%')} INCREMENT %s CACHE %s")
-        steps, parts = "step bigint; cached bigint; " * is_kept, "part regclass; " * bool(is_parted)
+        note, again = made_its_own(before, after, sequence)
+        own, parts = "its text; " * bool(note), "part regclass; " * bool(is_parted)
         lines = [
-            f"DECLARE value bigint; called boolean; {steps}{parts}BEGIN",
+            f"DECLARE value bigint; called boolean; {own}{parts}BEGIN",
             f"    SELECT last_value, is_called INTO value, called FROM {sequence};",  # noqa: S608 - quoted names
-            *(its if is_kept else ()),
+            *note,
             f"    {alter} {quoted(turn.left.name)} DROP IDENTITY;",
             f"    {alter} {quoted(turn.left.name)} DROP NOT NULL;",
             *(theirs if is_parted else ()),
             f"    {alter} {quoted(column.name)} SET NOT NULL;",
             f"    {alter} {quoted(column.name)} ADD {identity_sql(column, self.goal)};",
-            *([f"    EXECUTE format({its_again}, step, cached);"] if is_kept else ()),
+            *again,
             f"    PERFORM setval({literal(sequence)}, value, called);",
         ]
         return SqlOp(do_block(lines), table=turn.table)

@@ -36,7 +36,7 @@ from plinth.autogenerate.objects import constraints, foreign_keys, indexes
 from plinth.autogenerate.objects.columns import is_replaced
 from plinth.autogenerate.objects.constraints import has_plain_index
 from plinth.autogenerate.objects.not_null_names import named_by_column
-from plinth.autogenerate.objects.sequences import identity_sql
+from plinth.autogenerate.objects.sequences import identity_sql, made_its_own
 from plinth.catalog.picture import Catalog, Column, ColumnName, Constraint, Index, Name, Node, Other, Table
 
 _WIDTH = 90  # of a comment's lines
@@ -621,16 +621,15 @@ class NewTable:
         sequence, name = sql_name(column.sequence, self.at), quoted(column.name)
         head, _, options = identity_sql(column, self.at).partition(" (")
         said = f"SEQUENCE NAME {sequence} {options.removesuffix(')')}".strip()
-        # Each database may have its own: of two that number rows for one another, each takes every second.
-        again = literal(f"ALTER SEQUENCE {sequence.replace('%', '%%')} INCREMENT %s CACHE %s")
+        as_it_is = self.at.sequences[column.sequence]
+        note, again = made_its_own(as_it_is, as_it_is, sequence)
         lines = [
-            "DECLARE value bigint; called boolean; step bigint; cached bigint; BEGIN",
+            "DECLARE value bigint; called boolean; its text; BEGIN",
             f"    SELECT last_value, is_called INTO value, called FROM {sequence};",  # noqa: S608 - quoted names
-            "    SELECT seqincrement, seqcache INTO step, cached FROM pg_sequence",
-            f"        WHERE seqrelid = {literal(sequence)}::regclass;",
+            *note,
             f"    ALTER TABLE {self._sql} ALTER COLUMN {name} DROP IDENTITY;",
             f"    ALTER TABLE {self._new} ALTER COLUMN {name} ADD {head} ({said});",
-            f"    EXECUTE format({again}, step, cached);",
+            *again,
             f"    PERFORM setval({literal(sequence)}, value, called);",
         ]
         return SqlOp(do_block(lines), table=self.old.name)
