@@ -6,7 +6,7 @@ expression that is made here casts to a type with a length, a scale or a precisi
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -184,11 +184,22 @@ def unrounded(before: Column, after: Column, old: Catalog, new: Catalog) -> str:
 
     The arguments are those of `using`.
     """
-    column, source, target = quoted(before.name), _plain_type(before, old), _plain_type(after, new)
+    column, source, target = quoted(before.name), _whole_type(before, old), _whole_type(after, new)
     made = f"{column}::{target}"
-    said = f"{column}::text || ' would become ' || {made}::text"
     same = f"{made}::{source} IS NOT DISTINCT FROM {column}"
+    if base_name(target.removesuffix("[]")) == "real":  # 0.1 is another number there, and printed alike
+        same += f" OR {made}::text = {column}::text"
+    said = f"{column}::text || ' would become ' || {made}::{source}::text"
     return f"CASE WHEN {same} THEN {made} ELSE ({said})::{target} END"
+
+
+def _whole_type(column: Column, catalog: Catalog) -> str:
+    """Return a column's type without domains, an array's with its brackets."""
+    domain = catalog.domains.get(column.named_type) if column.named_type else None
+    if domain is None:
+        return column.type
+    array = "[]" if column.type.endswith("[]") else ""
+    return _whole_type(replace(column, type=domain.type + array, named_type=domain.base), catalog)
 
 
 def _is_enum(column: Column, catalog: Catalog) -> bool:

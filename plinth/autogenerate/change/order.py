@@ -8,6 +8,7 @@ of the kinds of objects that they make or drop.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
 
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import Change, Step
@@ -30,7 +31,11 @@ _ORDER = ("schema", *_CLEARED, *_MADE, "comment", "other", *_GONE)
 _WHOLES = ("table", "column", "type")  # what else is made or dropped with one is a part of it
 _KEYS = {"p", "u", "x"}  # constraints that have an index
 ROUTINES = {"function", "procedure"}
-_NAMED_AS_TABLES = {"view", "materialized view", "composite type", "range type"}
+_NAMES = {
+    **dict.fromkeys(("table", "view", "materialized view", "composite type"), ("pg_class", "pg_type")),
+    **dict.fromkeys(("type", "range type"), ("pg_type",)),
+    "sequence": ("pg_class",),
+}
 _PARTS = {"column", "default", "constraint", "index", "domain constraint", "trigger", "rule", "policy"}
 
 
@@ -97,32 +102,46 @@ def _constraint(node: Node, catalog: Catalog) -> Constraint | None:
     return table.constraints.get(node.name.column) if table else None
 
 
-def name_taken(node: Node, catalog: Catalog) -> Name | str | None:
-    """Return the name that an object takes from others of its schema, whatever their kind.
+class Taken(NamedTuple):
+    """A name that no other object can have at the same time.
 
-    Tables, views, indexes, sequences and types share their names, and so do functions and procedures.
+    Args:
+        catalog: where it stands: an index and an enum can have the same name.
+        name: with its schema.
     """
-    if isinstance(node.name, ColumnName):
+
+    catalog: str
+    name: Name | str
+
+
+def names_of(node: Node, catalog: Catalog) -> set[Taken]:
+    """Return the names that an object takes: tables and views have a type, too."""
+    kind, name = node
+    if isinstance(name, ColumnName):
         constraint = _constraint(node, catalog)
-        has_index = node.kind == "index" or (constraint is not None and constraint.type in _KEYS)
-        return Name(node.name.table.schema, node.name.column) if has_index else None
-    if isinstance(node.name, Name) or node.kind in {*ROUTINES, "aggregate"}:
-        return node.name
-    other = catalog.others.get((node.kind, node.name)) if node.kind in _NAMED_AS_TABLES else None
-    return Name(other.schema, other.bare) if other and other.schema else None
+        has_index = kind == "index" or (constraint is not None and constraint.type in _KEYS)
+        return {Taken("pg_class", Name(name.table.schema, name.column))} if has_index else set()
+    if kind in {*ROUTINES, "aggregate"}:
+        return {Taken("pg_proc", name)}
+    if isinstance(name, str):
+        other = catalog.others.get((kind, name))
+        if other is None or other.schema is None:
+            return set()
+        name = Name(other.schema, other.bare)
+    return {Taken(each, name) for each in _NAMES.get(kind, ())}
 
 
-def names_taken(catalog: Catalog) -> dict[Name | str, set[Node]]:
-    """Return which objects have a name that no other one can have beside them."""
+def names_taken(catalog: Catalog) -> dict[Taken, set[Node]]:
+    """Return which objects have which names."""
     nodes = [
         *catalog.nodes,
         *(Node("sequence", name) for name in catalog.sequences),
         *(Node("type", name) for name in catalog.enums),
     ]
-    found: dict[Name | str, set[Node]] = defaultdict(set)
+    found: dict[Taken, set[Node]] = defaultdict(set)
     for node in nodes:
-        if name := name_taken(node, catalog):
-            found[name].add(node)
+        for each in names_of(node, catalog):
+            found[each].add(node)
     return found
 
 
@@ -180,13 +199,13 @@ def _needed(steps: Sequence[Step], change: Change) -> dict[int, set[int]]:
 
 
 def _named(makers: Places, droppers: Places, change: Change) -> Iterator[tuple[int, int]]:
-    """Yield an operation, and one that frees the name which it takes for something else."""
-    freed: dict[Name | str, set[int]] = defaultdict(set)
+    """Yield an operation, and one that frees a name which it takes for something else."""
+    freed: dict[Taken, set[int]] = defaultdict(set)
     for node, places in droppers.items():
-        if name := name_taken(node, change.before):
+        for name in names_of(node, change.before):
             freed[name] |= places
     for node, places in makers.items():
-        if node not in droppers and (name := name_taken(node, change.after)):
+        for name in names_of(node, change.after) if node not in droppers else ():
             yield from ((place, other) for place in places for other in freed[name])
 
 

@@ -34,12 +34,10 @@ def _at_once(old: Node, new: Node) -> bool:
 def _refuse(old: Node, new: Node, words: str, *, stays: bool, is_online: bool) -> None:
     if old == new:  # an enum and a domain
         refuse("name", f"{words}, and PostgreSQL doesn't make one of the other. {_OTHER_NAME}.")
+    elif stays and isinstance(old.name, str):
+        refuse("name", f"{words}, which stays. {_OTHER_NAME}, or drop the old one:", f"drop={old.name}")
     elif stays:
-        refuse(
-            "name",
-            f"{words}, which no model knows, so that it stays. {_OTHER_NAME}, or drop the old one:",
-            f"drop={old.name}",
-        )
+        refuse("name", f"{words}, which stays. {_OTHER_NAME}, or drop the old one first.")
     elif is_online and not _at_once(old, new):
         refuse(
             "name",

@@ -12,7 +12,7 @@ from alembic.operations import ops
 
 from plinth.autogenerate.change.expressions import default_sql
 from plinth.autogenerate.change.heirs import ancestors
-from plinth.autogenerate.change.order import in_order, mentioned, name_taken, names_taken
+from plinth.autogenerate.change.order import in_order, mentioned, names_of, names_taken
 from plinth.autogenerate.change.quoting import (
     quoted,
     schema_of,
@@ -569,7 +569,7 @@ def _change_rest(way: Way) -> None:
         if other.table in gone:
             return True
         is_used = other.kind in _USED and not any(each in other.definition for each in _CALLED_BY_TRIGGERS)
-        return is_used and name_taken(other.node, at) not in taken
+        return is_used and names_of(other.node, at).isdisjoint(taken)
 
     narrowed = {
         key: old

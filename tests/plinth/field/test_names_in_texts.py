@@ -22,7 +22,7 @@ def named(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """Return the functions that are named, each with what becomes of what its text has."""
     said = [each.getMessage() for each in caplog.records if "The text of function" in each.getMessage()]
     caplog.clear()
-    return [(each.split()[4], each.split("names ")[1].split(". ")[0]) for each in said]
+    return [(each.split()[4], each.split("name ")[1].split(". ")[0]) for each in said]
 
 
 @pytest.mark.parametrize("online", ["yes", "no"])
@@ -64,3 +64,24 @@ def test_what_goes_and_what_the_change_itself_mends(
     changing.write(x=("online=no", "drop=t.price"))
     gone = "t.price, which goes"
     assert named(caplog) == [("public.total()", gone), ("public.touch()", gone)]
+    for file in (changing.history.folder / "versions").glob("*.py"):
+        if "drop_column" in file.read_text():
+            file.unlink()
+
+    def nothing(metadata: MetaData) -> None:
+        Table("u", metadata, Column("id", Integer, primary_key=True))
+
+    changing.write_models(nothing, "online=no", "drop=t", "prove=no")
+    assert named(caplog) == [("public.total()", "t, which goes")]
+
+
+def test_an_old_name_that_is_kept_goes_later(changing: Changing, caplog: pytest.LogCaptureFixture) -> None:
+    changing.begin(Column("price", Integer), values=("1",))
+    head = ScriptDirectory.from_config(changing.config()).get_current_head()
+    total = "create function total() returns bigint language sql as 'select sum(price) from t'"
+    changing.history.add("functions", head, f"op.execute({total!r})")
+    changing.upgrade()
+    caplog.clear()
+    changing.write(Column("net", Integer, info={"renamed_from": "price", "keep_old": True}))
+    late = "t.price, which goes after the code, as net has its values"
+    assert named(caplog) == [("public.total()", late)]

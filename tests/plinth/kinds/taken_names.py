@@ -20,7 +20,7 @@ from tests.plinth.kinds.kind import Kind, Models, also, kept, t
 
 ROWS = ("insert into t (id, n) values (1, 1), (2, 2)",)
 LATER = "takes the name of .*, which goes after the code"
-STAYS = "takes the name of .*, which no model knows, so that it stays"
+STAYS = "takes the name of .*, which stays"
 NOT_MADE_OF = "takes the name of .*, and PostgreSQL doesn't make one of the other"
 
 
@@ -131,6 +131,22 @@ KINDS = [
     kind("table_to_index", table_taken, index_of("t"), rows=ROWS, online_refusal=LATER),
     kind("index_of_another_table", index_of("t"), index_of("u"), rows=ROWS),
     kind("key_to_index_of_another_table", index_of("t", is_key=True), index_of("u"), rows=ROWS),
+    kind(
+        "index_beside_an_enum",
+        lambda m: t(m, Column("s", ENUM("a", "b", name="state", metadata=m))),
+        lambda m: t(m, Column("s", ENUM("a", "b", name="state", metadata=m)), Index("state", "s")),
+    ),
+    kind(
+        "enum_beside_an_index",
+        lambda m: t(m, Column("n", Integer), Index("state", "n")),
+        lambda m: t(
+            m,
+            Column("n", Integer),
+            Column("s", ENUM("a", "b", name="state", metadata=m)),
+            Index("state", "n"),
+        ),
+        rows=("insert into t (n) values (1)",),
+    ),
     kind(
         "function_to_procedure",
         listening("create function f(a int) returns int language sql as 'select 1'"),
