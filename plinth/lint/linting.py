@@ -3,7 +3,7 @@
 Only upgrades are looked at: they are what is deployed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from plinth.revision_files import refuse_unloadable
 from plinth.revision_names import LONGEST_ID
 from plinth.scratch.revisions import History, histories_offline
 from plinth.server_errors import words
-from plinth.sql_text import lexed
+from plinth.sql_text import Lexed, lexed, parts
 
 REFUSED, NAMED, ALLOWED = "refused", "named", "allowed"
 
@@ -40,8 +40,14 @@ _STORED = "generated always as ( ... ) stored"
 _DROPS = "drop | comment | alter table [if exists] [only] <table> {drop | alter [column] <column> drop}"
 
 # Of all else, rows are read or written: how many, only a measurement tells.
-_TOLD = "create | alter | drop | comment | grant | revoke | set | reset | insert | reindex | security label"
-_READS_ALL = "set {logged | unlogged | tablespace | access method} | attach partition | exclude"
+_TOLD = (
+    "create | alter | drop | comment | grant | revoke | set | reset | insert | reindex | security label | "
+    "analyze | lock | import foreign schema"
+)
+_ABOUT_A_TABLE = (
+    "{alter table [if exists] [only] | update [only] | delete from [only] | truncate [table] [only]} <table>"
+)
+_READS_ALL = "set {logged | unlogged | tablespace | access method} | attach partition | add ... exclude"
 
 
 @dataclass(frozen=True)
@@ -331,14 +337,36 @@ def _of_text(statements: Sequence[Sql], said: Sequence[Complaint], failure: str)
     for complaint in said:
         if complaint.rule in rules.ALIASES:
             yield _finding(rules.ALIASES[complaint.rule], sql=statements[complaint.statement].text)
-    untold = [each.text for each in statements if not (asks(each.text) or _is_told(each.text))]
+    new = _tables_made(statements)
+    untold = [each.text for each in statements if not (asks(each.text) or _is_told(each.text, new))]
     if untold:
         yield _finding("not-checked", f"It was not measured ({failure})", untold[0])
 
 
-def _is_told(sql: str) -> bool:
-    """Whether the text of some statements tells what each does to a busy database, so that Squawk knows."""
-    return all(each.begins(_TOLD) and not each.has(_READS_ALL) for each in lexed(sql).statements)
+def _tables_made(statements: Sequence[Sql]) -> set[tuple[str, ...]]:
+    made = (
+        one.begins("create table [if not exists] <table>")
+        for each in statements
+        for one in lexed(each.text).statements
+    )
+    return {tuple(parts(each["table"])) for each in made if each}
+
+
+def _is_told(sql: str, new: Collection[tuple[str, ...]]) -> bool:
+    """Whether the text of some statements tells what each does to a busy database, so that Squawk knows.
+
+    Args:
+        sql: the statements.
+        new: the tables that the same revision makes.
+    """
+
+    def is_new(statement: Lexed) -> bool:
+        found = statement.begins(_ABOUT_A_TABLE)
+        return found is not None and tuple(parts(found["table"])) in new
+
+    return all(
+        is_new(each) or (each.begins(_TOLD) and not each.has(_READS_ALL)) for each in lexed(sql).statements
+    )
 
 
 def _of_form(

@@ -316,6 +316,9 @@ def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: Histo
     history.add("writes", "empties", 'op.execute("update users set email = email")')
     history.add("unlogged", "writes", 'op.execute("alter table users set unlogged")')
     history.add("inserts", "unlogged", """op.execute("insert into users (email) values ('a')")""")
+    made = ("create table new (a int, exclude using gist (a with =))", "update new set a = 1", "truncate new")
+    history.add("new", "inserts", execute(*made))
+    history.add("analyzes", "new", execute("analyze users"))
     found = lint(history.config(), "before")
     assert "of_nobody" in str(found.not_measured)
     told = {each.revision: [(one.rule, one.level) for one in each.findings] for each in found.revisions}
@@ -324,7 +327,7 @@ def test_a_revision_that_cannot_be_measured_is_judged_by_its_text(history: Histo
         "drop": [("drops", "named")],
         "rename": [("renames", "refused")],
         **{each: [("not-checked", "refused")] for each in ("reads", "empties", "writes", "unlogged")},
-        "inserts": [],
+        **{each: [] for each in ("inserts", "new", "analyzes")},
     }
 
 
