@@ -26,43 +26,48 @@ _ROW = text(
     """
 )
 # A list is kept as it is written behind SET, each other value as a text.
+_SETTINGS = text(
+    """
+    with settings as (
+        select setrole, setting, number, quote_ident(:new) as new,
+               quote_ident(split_part(setting, '=', 1)) as name,
+               substr(setting, strpos(setting, '=') + 1) as value
+        from pg_db_role_setting join pg_database d on d.oid = setdatabase,
+             unnest(setconfig) with ordinality one (setting, number)
+        where datname = cast(:name as name)
+    ), written as (
+        select name, setrole, number,
+               case setrole when 0 then '' else format('role %I in ', pg_get_userbyid(setrole)) end
+                   || format('database %s', new) as place,
+               case when name <> all(cast(:lists as text[])) then quote_literal(value)
+                    when value in ('', '""') then quote_literal('') else value end as value
+        from settings
+    )
+    select setrole::bigint as role, name, format('alter %s set %s = %s', place, name, value) as make,
+           format('alter %s reset %s', place, name) as take_back
+    from written order by setrole, number
+    """
+)
 _STATEMENTS = text(
     """
     with it as (
         select *, pg_get_userbyid(datdba) as owner, quote_ident(:new) as new from pg_database
         where datname = cast(:name as name)
-    ), settings as (
-        select setrole, setting, number, new, quote_ident(split_part(setting, '=', 1)) as name,
-               substr(setting, strpos(setting, '=') + 1) as value
-        from it join pg_db_role_setting on setdatabase = oid,
-             unnest(setconfig) with ordinality one (setting, number)
-    ), written as (
-        select new, name, number,
-               case setrole when 0 then '' else quote_ident(pg_get_userbyid(setrole)) end as role,
-               case when name <> all(cast(:lists as text[])) then quote_literal(value)
-                    when value in ('', '""') then quote_literal('') else value end as value
-        from settings
     )
     select statement from (
-        select 1, number, format('alter database %s set %s = %s', new, name, value)
-        from written where role = ''
-        union all
-        select 1, number, format('alter role %s in database %s set %s = %s', role, new, name, value)
-        from written where role <> ''
-        union all
-        select 2, 0, format('comment on database %s is %L', new, description)
+        select 1, 0, format('comment on database %s is %L', new, description)
         from it join pg_shdescription on classoid = 'pg_database'::regclass and objoid = oid
         union all
-        select 2, 0, format('security label for %I on database %s is %L', provider, new, label)
+        select 1, 0, format('security label for %I on database %s is %L', provider, new, label)
         from it join pg_shseclabel on classoid = 'pg_database'::regclass and objoid = oid
         union all
-        select 3, 0, format('alter database %s owner to %I', new, owner)
+        select 2, 0, format('alter database %s owner to %I', new, owner)
         from it where owner <> current_user
         union all
-        select 4, 0, format('revoke all on database %s from public, %I', new, owner)
+        select 3, 0, format('revoke all on database %s from public, %I', new, owner)
         from it where datacl is not null
         union all
-        select 5, number, format('grant %s on database %s to %s%s', privilege_type, new,
+        select 4, number, format('grant %s on database %s to %s%s', privilege_type, new,
                          case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end,
                          case when is_grantable and grantee <> datdba then ' with grant option' else '' end)
         from it, aclexplode(datacl)
@@ -83,11 +88,31 @@ class Belongings:
 
     Args:
         options: of CREATE DATABASE.
+        settings: what its sessions begin with. Revisions are run without them, for they may be what revisions
+            have made.
         statements: to be run behind it.
     """
 
     options: str
+    settings: "Sequence[Setting]"
     statements: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One that a database has, for all roles or for one.
+
+    Args:
+        role: its number; 0 for all.
+        name: of the setting.
+        make: the statement that makes it.
+        take_back: the one that takes it back.
+    """
+
+    role: int
+    name: str
+    make: str
+    take_back: str
 
 
 def are_none(server: Connection, name: str) -> bool:
@@ -106,17 +131,23 @@ def of(server: Connection, name: str, new: str) -> Belongings:
     beside = list(kept_name.OF_EACH_DATABASE)
     row = server.execute(_ROW, {"name": name, "beside": beside}).one_or_none()
     if row is None:
-        return Belongings("", [])
+        return Belongings("", [], [])
     options: list[Composable] = [] if row.is_like_all else [SQL("template template0"), *like(row.row)]
     if row.is_elsewhere:
         options.append(SQL("tablespace {}").format(SQL(row.tablespace)))
     if row.row["datconnlimit"] >= 0:
         options.append(SQL("connection limit {}").format(Literal(row.row["datconnlimit"])))
-    given = {"name": name, "new": new, "lists": list(_LISTS)}
     return Belongings(
         SQL(" ").join(options).as_string(server.connection.driver_connection),
-        list(server.scalars(_STATEMENTS, given)),
+        settings(server, name, new),
+        list(server.scalars(_STATEMENTS, {"name": name, "new": new})),
     )
+
+
+def settings(server: Connection, name: str, new: str) -> list[Setting]:
+    """Return the settings of a database, with the statements for another one, as `of` does."""
+    found = server.execute(_SETTINGS, {"name": name, "new": new, "lists": list(_LISTS)})
+    return [Setting(**each._mapping) for each in found]
 
 
 def like(database: dict[str, Any]) -> list[Composable]:

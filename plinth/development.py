@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from plinth import belongings, reset_again, seeds, settings, up_to_date
+from plinth.belongings import Setting
 from plinth.connecting import (
     ConnectError,
     MissingDatabaseError,
@@ -96,9 +97,13 @@ def reset() -> tuple[URL, bool]:
                 "that name. Use a URL that leads to the server directly, and to one host."
             )
         is_there = judged or server.scalar(_IS_HALF_DROPPED, {"name": name})
+        had = belongings.settings(server, name, name)
         _make_anew(server, name, kept)
         done = "dropped and made anew" if is_there else "made"
-        with _beginning_with(f"Database {name} was {done}; its revisions could not be applied: "):
+        with (
+            _giving(server, name, had),
+            _beginning_with(f"Database {name} was {done}; its revisions could not be applied: "),
+        ):
             made = identity(server, name)
             with connect(url) as connection:
                 if not (same(made, identity(connection)) and same(made, _identity(application))):
@@ -152,21 +157,25 @@ def _upgrade(config: "Config", place: URL | None = None) -> None:
 def _make_anew(server: Connection, name: str, template: str | None) -> None:
     """Make a database anew, with what belongs to it; the one that is there is dropped when that is done.
 
+    Nobody can enter the new one before it has its name: PostgreSQL would give it none. Its settings are tried
+    only, see `_giving`.
+
     Args:
         server: a session, in autocommit, of its server.
         name: its name.
         template: what it is to be a copy of; it is empty when None.
 
     Raises:
-        PlinthError: what belongs to it can't be given to a new one.
+        PlinthError: what belongs to it can't be given to a new one, or that can't take its name.
     """
     new = reset_again.new_name_of(name)
     belongs = belongings.of(server, name, new)
     like = f"template {_quoted(template)}" if template else _escaped(belongs.options)
     drop_new = text(f"drop database if exists {_quoted(new)} with (force)")
     server.execute(drop_new)  # a killed reset's
-    server.execute(text(f"create database {_quoted(new)} {like}"))
-    for statement in belongs.statements:
+    server.execute(text(f"create database {_quoted(new)} {like} allow_connections false"))
+    tried = [statement for each in belongs.settings for statement in (each.make, each.take_back)]
+    for statement in (*tried, *belongs.statements):
         try:
             server.execute(text(_escaped(statement)))
         except DBAPIError as error:
@@ -180,7 +189,45 @@ def _make_anew(server: Connection, name: str, template: str | None) -> None:
     except DBAPIError as error:
         server.execute(drop_new)
         raise PlinthError(f"Database {name} can't be dropped, and stays as it is: {words(error)}") from error
-    server.execute(text(f"alter database {_quoted(new)} rename to {_quoted(name)}"))
+    try:
+        server.execute(  # both or none
+            text(
+                f"alter database {_quoted(new)} rename to {_quoted(name)}; "
+                f"alter database {_quoted(name)} allow_connections true"
+            )
+        )
+    except DBAPIError as error:
+        server.execute(drop_new)
+        raise PlinthError(
+            f"Database {name} was dropped, with what belonged to it, and the new one can't take its name: "
+            f"{words(error)} Type the same command again."
+        ) from error
+
+
+@contextmanager
+def _giving(server: Connection, name: str, had: Sequence[Setting]) -> Iterator[None]:
+    """Give a database the settings that it had, behind its revisions, but for those that these have made.
+
+    Were they there before, revisions that make one would be run with it, but for the first time.
+    """
+    try:
+        yield
+    finally:
+        if had and not server.invalidated:  # by an interruption
+            made = {(each.role, each.name) for each in belongings.settings(server, name, name)}
+            for each in had:
+                if (each.role, each.name) not in made:
+                    _give(server, name, each.make)
+
+
+def _give(server: Connection, name: str, statement: str) -> None:
+    try:
+        server.execute(text(_escaped(statement)))
+    except DBAPIError as error:
+        raise PlinthError(
+            f"Database {name} was dropped and made anew; a setting that it had can't be given to it: "
+            f"{words(error)} Run this as a role that may: {statement}"
+        ) from error
 
 
 @contextmanager

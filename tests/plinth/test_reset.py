@@ -5,19 +5,25 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL
 
 from plinth.__main__ import libpq_url
 from plinth.connecting import connect
+from plinth.development import _make_anew
+from plinth.errors import PlinthError
 from plinth.kept_database import one_at_a_time
+from plinth.reset_again import new_name_of
 from tests.plinth.history import do, psql, rows
-from tests.plinth.project import Project, clean_environment, copy_project
+from tests.plinth.project import HEAD, Project, clean_environment, copy_project
 
 
 @pytest.fixture
@@ -214,6 +220,61 @@ def test_a_database_that_can_not_be_dropped_stays(project: Project, empty_url: U
         do(server, f"alter database {empty_url.database} is_template false")
     assert f"Database {empty_url.database} can't be dropped, and stays as it is: " in refused
     assert created(empty_url) == oid
+    assert rows(server, "select from pg_database where datname like 'plinth_new_%'") == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_settings_that_revisions_make_hold_behind_them(project: Project, empty_url: URL, named: bool) -> None:
+    """A second reset gave them to the new database first, and later revisions made another schema."""
+    name = str(empty_url.database)
+    project.replace("pyproject.toml", 'seeds = "app.seeds"\n', "")
+    where = f"'{name}'" if named else "current_database()"
+    first, second = "29990101000000", "29990101000001"
+    execute = f"execute format('alter database %I set search_path = app, public', {where})"
+    project.write_revision(first, HEAD, f'op.execute("create schema app; do $$begin {execute}; end$$")')
+    project.write_revision(second, first, "op.create_table('later', sa.Column('id', sa.Integer))")
+    do(empty_url, f"alter database {name} set search_path = app, public, information_schema")
+    do(empty_url, f"alter database {name} set work_mem = 77777")
+    for _ in range(2):
+        project.ok("plinth", "reset")
+        assert rows(empty_url, "select to_regclass('public.later') is not null") == [(True,)]
+        assert rows(empty_url, "select current_setting('search_path'), current_setting('work_mem')") == [
+            ("app, public", "77777kB")
+        ]
+    project.write_revision("29990101000002", second, "op.execute('select 1 / 0')")
+    assert project.run("plinth", "reset").returncode == 1
+    assert rows(empty_url, "show work_mem") == [("77777kB",)]
+
+
+def test_who_enters_each_database_does_not_enter_the_new_one(
+    project: Project, empty_url: URL, server: URL
+) -> None:
+    """PostgreSQL renames no database while somebody is in it: the old one was dropped, and none was there."""
+    project.replace("pyproject.toml", 'seeds = "app.seeds"\n', "")
+    do(server, f"alter database {empty_url.database} set work_mem = 77777")
+    new = new_name_of(str(empty_url.database))
+    with ExitStack() as entered, project.popen("plinth", "reset") as running:
+        while running.poll() is None:
+            time.sleep(0.002)
+            with suppress(psycopg.Error):
+                entered.enter_context(psql(server.set(database=new)))
+    assert running.returncode == 0
+    assert rows(empty_url, "show work_mem") == [("77777kB",)]
+
+
+def test_a_new_database_that_can_not_take_its_name(empty_url: URL, server: URL) -> None:
+    name = str(empty_url.database)
+
+    def be_first(*arguments: object) -> None:
+        if " rename to " in str(arguments[2]):
+            do(server, f"create database {name}")
+
+    with connect(server, autocommit=True) as session:
+        event.listen(session, "before_cursor_execute", be_first)
+        with pytest.raises(
+            PlinthError, match=f"^Database {name} was dropped, with .*Type the same command again"
+        ):
+            _make_anew(session, name, None)
     assert rows(server, "select from pg_database where datname like 'plinth_new_%'") == []
 
 
