@@ -112,6 +112,8 @@ def reset() -> tuple[URL, bool]:
                 connection.commit()
             if kept is None:
                 _upgrade(alembic_config())
+        if template and template.why_not:
+            print(f"No copy is kept for the next reset: {template.why_not}", flush=True)  # noqa: T201
         _load_seeds(application)
     return url, found is not None
 

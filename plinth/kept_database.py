@@ -7,7 +7,9 @@ nothing is kept. They are run in a database under a name of its own, where nobod
 application adds meanwhile would be in each copy. Nobody can connect to what is kept, so it stays as it was.
 """
 
+import ast
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,12 +20,19 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from plinth import advisory, belongings, kept_name, up_to_date
+from plinth.apply import sources
+from plinth.sql_text import lexed
 
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.1  # seconds
 
 _NEW = "_new"  # behind the name of what isn't finished
+_SAYS_DATABASE = re.compile(
+    r"database|datname|\b(?:table|constraint|domain|udt|specific|routine|sequence|trigger|view)_catalog\b"
+    r"|catalog_name",
+    re.IGNORECASE,
+)
 _KEPT = text(kept_name.KEPT.replace("$1", ":prefix"))
 
 
@@ -43,6 +52,7 @@ class KeptDatabase:
         self._prefix = prefix
         self._beside = beside
         self._name = self._name_now()
+        self.why_not = ""  # in a sentence: a revision that can't be kept
 
     def find(self) -> str | None:
         """Return the name of what is kept of the same revisions; what is kept of others is dropped."""
@@ -59,13 +69,13 @@ class KeptDatabase:
 
         Args:
             migrate: runs the revisions in the database of a URL.
-            named: the database that is to be a copy; revisions that name it are none of ours.
+            named: the database that is to be a copy; revisions that speak of it are run in it.
 
         Raises:
             Exception: that of a revision, which would fail there as well.
         """
-        sources = [file.read_bytes() for file in up_to_date.revisions()] if self._name else []
-        if self._name is None or not kept_name.are_pure() or (named and named.encode() in b"".join(sources)):
+        self.why_not = self._reason(named)
+        if self._name is None or self.why_not:
             return None
         new = f"{self._name}{_NEW}"
         self._server.execute(text(f"create database {_quoted(new)}"))
@@ -75,10 +85,19 @@ class KeptDatabase:
             with suppress(DBAPIError):  # the next one drops it
                 self._drop(new)
             raise
-        if self._is_all(new) and self._close(new):
+        if self._is_all(new, named) and self._close(new):
             return self._name
         self._drop(new)
         return None
+
+    def _reason(self, named: str) -> str:
+        """Return what keeps a copy from being all that revisions make, as far as their text tells."""
+        for file in sorted(up_to_date.revisions()) if self._name else ():
+            if not kept_name.is_pure(file):
+                return f"{file.name} depends on more than its file."
+            if named and speaks_of(file.read_bytes(), named):
+                return f"{file.name} speaks of database {named}."
+        return ""
 
     def _close(self, new: str) -> bool:
         """Give what is finished its name, which nobody can enter from now on; False if somebody is in it."""
@@ -90,9 +109,10 @@ class KeptDatabase:
             return False
         return True
 
-    def _is_all(self, database: str) -> bool:
+    def _is_all(self, *databases: str) -> bool:
         """Whether a copy is all that the revisions have made, and they are the same still."""
-        return belongings.are_none(self._server, database) and self._name_now() == self._name
+        has_none = all(belongings.are_none(self._server, each) for each in databases)
+        return has_none and self._name_now() == self._name
 
     def _drop(self, name: str) -> None:
         self._server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))
@@ -102,6 +122,19 @@ class KeptDatabase:
         return kept_name.name_of(
             {name: str(value) for name, value in given.items()}, self._prefix, self._beside
         )
+
+
+def speaks_of(source: bytes, database: str) -> bool:
+    """Whether a revision's strings have the name of a database, and it has a word for one."""
+    if database.lower().encode() not in source.lower():
+        return False
+    tree = sources.tree_of(source)
+    texts = [*sources.strings(tree)]
+    attributes = [each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)] if tree else []
+    if not any(map(_SAYS_DATABASE.search, [*texts, *attributes])):
+        return False
+    parts = [part for each in texts for part in lexed(each).nested]
+    return any(part.text == database or part.names(database) for part in parts)
 
 
 @contextmanager

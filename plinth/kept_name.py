@@ -119,11 +119,6 @@ def depends_on(run: Mapping[str, Any], sources: str) -> str:
     return f"{settings.app_env()} {run['session']} {named}"
 
 
-def are_pure() -> bool:
-    """Whether the revisions do the same each time, as far as their text tells."""
-    return all(map(is_pure, up_to_date.revisions()))
-
-
 def is_pure(file: Path) -> bool:
     """Whether a revision does the same each time, as far as its text tells."""
     source = file.read_bytes()

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
-from plinth import kept_name, local_server, settings
+from plinth import kept_database, kept_name, local_server, settings
 from plinth.local_server import LocalServer
 from tests.plinth.history import do, heads, ledger, psql, rows
 from tests.plinth.project import HEAD, Project, copy_project
@@ -172,14 +172,22 @@ def test_what_a_copy_would_not_have_is_made_anew(project: Project, url: URL) -> 
         "op.execute(\"do $$begin execute format('alter datab' || 'ase %I set work_mem = 77777', "
         '(select catalog_name from information_schema.information_schema_catalog_name)); end$$")',
     )
-    assert not has_copied(project)
-    assert not has_copied(project)
+    for _ in range(2):
+        assert not has_copied(project)
     assert rows(url, "show work_mem") == [("77777kB",)]
     assert rows(url, KEPT) == []
-    by_name = """do $$begin execute 'alter datab' || 'ase app_development set work_mem = 66666'; end$$"""
-    project.write_revision(NEXT, HEAD, f"op.execute({by_name!r})")
+    do(url, "alter database app_development reset all")
+    # Nor would it have what is said of the database by its name, which no copy's revisions have run under.
+    split = "do $$begin execute 'alter datab' || 'ase app_development set work_mem = 66666'; end$$"
+    project.write_revision(NEXT, HEAD, f"op.execute({split!r})")
     assert not has_copied(project)
     assert rows(url, "show work_mem") == [("66666kB",)]
+    assert rows(url, KEPT) == []
+    do(url.set(database="postgres"), "drop database app_development with (force)")
+    by_name = "do $$begin execute format('alter %s app_development set work_mem = 55555', 'database'); end$$"
+    project.write_revision(NEXT, HEAD, f"op.execute({by_name!r})")
+    assert f"{NEXT}_by_hand.py speaks of database app_development." in project.ok("plinth", "reset")
+    assert rows(url, "show work_mem") == [("55555kB",)]
 
 
 @pytest.mark.slow
@@ -263,6 +271,47 @@ def test_revisions_that_depend_on_more_than_their_file_are_run(tmp_path: Path, l
     assert kept_name.is_pure(file)
     file.write_bytes(PURE + line.encode() + b"\n")
     assert not kept_name.is_pure(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "is_named"),
+    [
+        (
+            "app",
+            "op.add_column('t', sa.Column('app_id', sa.Integer, comment='mapped in the database'))",
+            False,
+        ),
+        ("shop", "op.create_table('orders', sa.Column('id', sa.Integer), schema='shop')", False),
+        ("blog", "op.execute('select 1')  # of the database blog", False),
+        ("blog", "'The database blog'", False),
+        ("shop", "op.execute('alter %s shop set work_mem = 9' % 'database')", True),
+        ("shop", 'op.execute(f\'alter {"database"} {"shop"} set work_mem = 9\')', True),
+        ("shop", "op.execute('ALTER ' 'DATABASE SHOP SET work_mem = 9')", True),
+        (
+            "my-app",
+            "sa.text(\"do $$begin execute format('alter %s %I reset all', 'database', 'my-app'); end$$\")",
+            True,
+        ),
+        ("shop", "run = op.get_bind().engine.url.database == 'shop'", True),
+        (
+            "shop",
+            "op.execute(\"delete from t using information_schema.tables where table_catalog = 'shop'\")",
+            True,
+        ),
+    ],
+)
+def test_a_revision_names_the_database(name: str, line: str, is_named: bool) -> None:
+    source = PURE + b"    " + line.encode() + b"\n"
+    assert kept_database.speaks_of(source, name) == is_named
+
+
+@pytest.mark.slow
+def test_a_name_that_is_a_common_word(project: Project) -> None:
+    project.replace("pyproject.toml", 'seeds = "app.seeds"\n', "")
+    project.replace("pyproject.toml", 'database = "app_development"', 'database = "app"')
+    project.write_revision(NEXT, HEAD, "op.execute('create table t (app_id int)')")
+    assert not has_copied(project)
+    assert has_copied(project)
 
 
 def test_the_scaffolds_revisions_depend_on_their_files_alone() -> None:
