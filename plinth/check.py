@@ -1,23 +1,25 @@
 """Whether models, revisions and database agree: all revisions are tried in a scratch database."""
 
+import ast
 import contextlib
 import hashlib
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from alembic.config import Config
-from alembic.runtime.migration import MigrationStep
+from alembic.runtime.migration import MigrationStep, RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from plinth import settings
+from plinth import checksum, settings
 from plinth.apply.irreversible import reason_of
 from plinth.apply.ledger import history_name, newest, read, version_table
+from plinth.apply.sources import helpers, strings, tree_of
 from plinth.apply.standing import (
     forks,
     say_fork,
@@ -47,6 +49,7 @@ from plinth.scratch.baseline import (
     revisions_catalog,
     without,
 )
+from plinth.scratch.beyond import passed_over
 from plinth.scratch.cache import count_known, remembered
 from plinth.scratch.databases import NoScratchError, begin_again, run_in, scratch_database
 from plinth.scratch.prerequisites import Prerequisite
@@ -58,6 +61,7 @@ from plinth.scratch.revisions import (
     run,
     sources_of,
 )
+from plinth.sql_text import lexed, parts
 
 # Parts of a table: one that no revision made is a difference in a table that one did make.
 _PARTS = {"column", "constraint", "index"}
@@ -69,6 +73,18 @@ _SAYS_MORE = re.compile(
     r"|policy|rule|statistics|column|constraint|default|not\s+null|identity|expression)\b)[a-z]",
     re.IGNORECASE,
 )
+# The words by which something that stands takes another owner and the like; of all else its own kind is said.
+_TAKES = {
+    "privileges": "{grant | revoke | owned}",
+    "owner": "{owner to | owned}",
+    "default": "default privileges",
+    "definition": "{create | alter | drop}",
+}
+_VALUE = "\N{SECTION SIGN}"  # what a string has in the place of a value; to PostgreSQL it is a letter
+# What is said of an object; where its name is a value, or isn't said, of any.
+_OF_OBJECTS = {"privileges", "owner", "comment", "security"}
+_OF_ANY = (f"{{on | alter}} ... {_VALUE} ... {{to | from | is}}", "in schema", "owned")
+_VALUES = re.compile(r"%(?:\(\w*\))?[sIL]|\{\w*\}")
 
 
 @dataclass(frozen=True)
@@ -328,36 +344,23 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     tried = count_known("tried", [[*key, digest] for digest in digests])
     proven = {step.revision.revision for step in steps[:tried]}
     problems = len(report.problems)
-    undone: set[str] = set()
+    trial = _Trial(history, report, _known_notes([*key, digests[tried - 1]]) if tried else [])
 
     def walk(connection: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
         before: Catalog | None = None
         for step in all_steps(history.script, heads):
-            revision = step.revision
-            if revision.revision in proven:
+            if step.revision.revision in proven:
                 yield step
-                continue
-            before = before or history.read(connection)
-            more = unseen(connection) if _says_more(revision) else None
-            yield step
-            after = history.read(connection)
-            if reason_of(revision) is None:
-                yield history.down(revision)
-                found = _differing(history, connection, before, more)
-                if found:
-                    what = f"The downgrade of revision {title(revision)} doesn't put back what was there:"
-                    shown = shown_differences(what, found)
-                    report.add("downgrade", revision.revision, f"{shown}{_how_it_goes(found)}")
-                undone.add(revision.revision)
-                yield history.up(revision)
-            before = after
+            else:
+                before = yield from trial.there_and_back(connection, step, before or history.read(connection))
 
     while True:
         try:
             run(engine, history, walk)
         except RevisionError as error:
-            if error.is_upgrade and error.revision in undone - proven:
-                _say_it_stays_undone(error, report)
+            if error.is_upgrade and error.revision in trial.undone - proven:
+                if error.revision not in report.untried:  # else what stays is no fault of its downgrade
+                    _say_it_stays_undone(error, report)
                 begin_again(engine)
                 names = [step.revision.revision for step in steps]
                 proven.update(names[: names.index(error.revision) + 1])
@@ -367,9 +370,77 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
                 return False
             continue  # from the next one: it is applied still
         break
+    report.notes += trial.lost
     if digests and len(report.problems) == problems and not report.untried:
-        remembered("tried", [*key, digests[-1]], lambda: True)
+        remembered("tried", [*key, digests[-1]], lambda: trial.lost)
     return True
+
+
+class _Trial:
+    """Tries revisions, each there and back and there again.
+
+    Args:
+        history: the revisions.
+        report: gets what is wrong with them.
+        lost: notes of what downgrades don't bring back of what was dropped.
+    """
+
+    def __init__(self, history: History, report: Report, lost: list[str]) -> None:
+        self.undone: set[str] = set()
+        self.lost = lost
+        self._history = history
+        self._report = report
+
+    def there_and_back(
+        self, connection: Connection, step: RevisionStep, before: Catalog
+    ) -> Generator[MigrationStep, None, Catalog]:
+        """Yield the steps of one revision; return what is there then."""
+        revision = step.revision
+        more = unseen(connection) if _changes_more(revision) else None
+        passed_over(connection)
+        yield step
+        self._note_untried(connection, revision, "upgrade")
+        after = self._history.read(connection)
+        if reason_of(revision) is None:
+            yield self._history.down(revision)
+            self._note_untried(connection, revision, "downgrade")
+            found = differences(self._history.read(connection), before)
+            if revision.revision in self._report.untried:  # what would have been taken away with it is there
+                found = [each for each in found if each.attribute or each.wanted is not None]
+            elif more is not None:
+                found += self._more(connection, revision, more)
+            if found:
+                what = f"The downgrade of revision {title(revision)} doesn't put back what was there:"
+                shown = shown_differences(what, found)
+                self._report.add("downgrade", revision.revision, f"{shown}{_how_it_goes(found)}")
+            self.undone.add(revision.revision)
+            yield self._history.up(revision)
+        return after
+
+    def _note_untried(self, connection: Connection, revision: Script, way: str) -> None:
+        for what in passed_over(connection):
+            said = f"The {way} of revision {title(revision)} was not tried wholly"
+            self._report.notes.append(f"{said}, for it reaches beyond the database: {what}.")
+            if revision.revision not in self._report.untried:
+                self._report.untried.append(revision.revision)
+
+    def _more(
+        self, connection: Connection, revision: Script, before: Mapping[str, str | None]
+    ) -> list[Difference]:
+        """Return what else isn't as it was; what merely went with a drop is noted."""
+        table = self._history.options.get("version_table") or "alembic_version"
+        found = unseen_differences(unseen(connection), before, table)
+        wrong = not_as_it_was(found, [revision])
+        names = [f"{each.kind} {each.name}" for each in found if each not in wrong]
+        if names:
+            what = f"The downgrade of revision {title(revision)} makes anew what was dropped"
+            self.lost.append(f"{what}, with other privileges or the like: {shown_names(names)}.")
+        return wrong
+
+
+def _known_notes(key: Sequence[str]) -> list[str]:
+    known: object = remembered("tried", key, list)
+    return [*known] if isinstance(known, list) else []
 
 
 def _note(error: RevisionError, report: Report) -> None:
@@ -383,21 +454,81 @@ def _note(error: RevisionError, report: Report) -> None:
     report.add("upgrade" if error.is_upgrade else "downgrade", error.revision, str(error), is_missing=lacks)
 
 
-def _differing(
-    history: History, connection: Connection, before: Catalog, more: Mapping[str, str | None] | None
-) -> list[Difference]:
-    """Return in what a database isn't as it was; also in what a picture doesn't show, if that is given."""
-    found = differences(history.read(connection), before)
-    if more is not None:
-        table = history.options.get("version_table") or "alembic_version"
-        found += unseen_differences(unseen(connection), more, table)
-    return found
+def not_as_it_was(found: Iterable[Difference], revisions: Sequence[Script]) -> list[Difference]:
+    """Return what downgrades left, or lost, of what no picture of a schema shows.
+
+    A drop takes along what was granted on a table, and who owned it: no way back brings that. What is lost
+    is so only where an upgrade says it: GRANT, REVOKE, OWNER TO and the like.
+
+    Args:
+        found: in what a database isn't as it was before them.
+        revisions: those that were applied and undone.
+    """
+    is_any = any(sources_of([each]) is None for each in revisions)
+    there = [text for each in revisions for text in _said(each)]
+    back = [text for each in revisions for text in _said(each, but="upgrade")]
+
+    def is_wrong(each: Difference) -> bool:
+        is_left = not each.attribute and each.wanted is None
+        if is_left and (is_any or each.kind not in _OF_OBJECTS):
+            return True
+        return _tells(there, each) or ((is_left or each.attribute != "") and _tells(back, each))
+
+    return list(filter(is_wrong, found))
 
 
-def _says_more(revision: Script) -> bool:
-    """Whether a revision may make what a picture doesn't show."""
-    sources = sources_of([revision])
-    return sources is None or _SAYS_MORE.search(sources[0]) is not None
+def _changes_more(revision: Script) -> bool:
+    """Whether a revision may make or take away what a picture doesn't show."""
+    if _may_say_more(revision):
+        return True
+    calls = (node.attr for node in ast.walk(_tree(revision, "downgrade")) if isinstance(node, ast.Attribute))
+    return any("drop" in each.lower() for each in [*_said(revision), *calls])
+
+
+def _may_say_more(revision: Script) -> bool:
+    texts = [*_said(revision), *_said(revision, but="upgrade")]
+    return sources_of([revision]) is None or any(map(_SAYS_MORE.search, texts))
+
+
+def _said(revision: Script, but: str = "downgrade") -> list[str]:
+    """Return the strings in a revision, but for one function's, and in what it imports."""
+    trees = [tree_of(text) for _, text in helpers(checksum.read(revision.path))]
+    return [text for tree in [_tree(revision, but), *trees] for text in strings(tree)]
+
+
+def _tree(revision: Script, but: str) -> ast.Module:
+    """Return a revision's tree without one function, each f-string a string with marks for its values."""
+    tree = ast.parse(checksum.read(revision.path) or b"")
+    tree.body = [each for each in tree.body if not (isinstance(each, ast.FunctionDef) and each.name == but)]
+    whole: ast.Module = _Whole().visit(tree)
+    return whole
+
+
+class _Whole(ast.NodeTransformer):
+    """Makes one string of what an f-string has, with marks in the place of values."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Constant:
+        pieces = (each.value if isinstance(each, ast.Constant) else _VALUE for each in node.values)
+        return ast.Constant("".join(map(str, pieces)))
+
+
+def _tells(texts: Iterable[str], difference: Difference) -> bool:
+    """Whether texts say themselves that something becomes other than it was."""
+    words = _TAKES.get(difference.kind, difference.kind)
+    changes = [
+        each for text in texts for each in lexed(_VALUES.sub(_VALUE, text)).executed if each.has(words)
+    ]
+    if difference.kind not in _OF_OBJECTS:
+        return bool(changes)
+    named = [each["name"] for each in lexed(difference.name.partition(" for ")[0]).find("<name>")]
+    whole = parts(next((each for each in named if "." in each), named[-1]))
+    name = whole[min(1, len(whole) - 1)]
+    return any(
+        each.names(name)
+        or any(map(each.has, _OF_ANY))
+        or (each.has("on") and not each.has("{to | from | is}"))  # a piece of a statement
+        for each in changes
+    )
 
 
 def _how_it_goes(found: Sequence[Difference]) -> str:

@@ -53,6 +53,7 @@ _MEMBERSHIP = "{grant | revoke} [{admin | inherit | set} option for]"
 _OWNED = "{drop | reassign} owned"  # it changes what is in the database, too
 _CREATE = "create {role | group | user}"
 _WHOEVER = {"all", "current_role", "current_user", "session_user"}
+_PASSED_OVER = "plinth_passed_over"
 
 
 class Beyond:
@@ -94,18 +95,25 @@ class Beyond:
         *_: object,
     ) -> tuple[str, Any]:
         """Return the statements, or such that do nothing, where they are about what is others'."""
-        del connection
+
+        def is_beyond(each: Lexed) -> bool:
+            return any(self._is_beyond(connection, cursor, one) for one in _said(each))
 
         def instead(other: str) -> Callable[[Lexed], str | None]:
-            return lambda each: other if any(self._is_beyond(cursor, one) for one in _said(each)) else None
+            return lambda each: other if is_beyond(each) else None
 
         others = lexed(statement).with_statements(instead(_NOTHING))
         return lexed(others).with_blocks(instead("NULL")), parameters
 
-    def _is_beyond(self, cursor: Any, statement: Lexed) -> bool:  # noqa: ANN401 - psycopg's
+    def _is_beyond(
+        self,
+        connection: Connection,
+        cursor: Any,  # noqa: ANN401 - psycopg's
+        statement: Lexed,
+    ) -> bool:
         reaching = _reaching(statement)
         if reaching:
-            _say_untried(reaching)
+            _pass_over(connection, reaching)
             return True
         if statement.begins(_USER_MAPPING) or any(map(statement.begins, _OF_THE_SERVER)):
             return True
@@ -113,7 +121,7 @@ class Beyond:
         if not sides or any(all(self._is_own(cursor, each) for each in side) for side in sides):
             return False
         if statement.begins(_OWNED):
-            _say_untried(statement.text)
+            _pass_over(connection, statement.text)
         return True
 
     def _is_own(self, cursor: Any, role: str) -> bool:  # noqa: ANN401 - psycopg's
@@ -143,6 +151,17 @@ def is_beyond(error: BaseException | None) -> bool:
     """Whether something fails because it needs what lies behind a foreign server."""
     diagnostics = getattr(getattr(error, "orig", None), "diag", None)
     return diagnostics is not None and diagnostics.source_function == "GetUserMapping"
+
+
+def passed_over(connection: Connection) -> list[str]:
+    """Return the statements, or calls, that were not tried in a session since this was asked."""
+    found: list[str] = connection.info.pop(_PASSED_OVER, [])
+    return found
+
+
+def _pass_over(connection: Connection, what: str) -> None:
+    _say_untried(what)
+    connection.info.setdefault(_PASSED_OVER, []).append(" ".join(what.split()))
 
 
 @functools.cache  # a revision is tried several times

@@ -3,7 +3,7 @@
 import json
 import secrets
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -463,3 +463,136 @@ def test_a_foreign_key_that_is_not_checked_is_a_difference(
     do(empty_engine.url, "delete from t_b")
     do(empty_engine.url, statement)
     assert checked(metadata=metadata).agrees
+
+
+@pytest.fixture
+def role(empty_url: URL) -> Iterator[str]:
+    """A role of the server's."""
+    name = f"plinth_test_{secrets.token_hex(4)}"
+    do(empty_url, f"create role {name}")
+    yield name
+    do(empty_url, f"drop owned by {name} cascade; drop role {name}")
+
+
+GONE = 'op.create_table("t_gone", sa.Column("id", sa.Integer(), primary_key=True))'
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("grant select on t_gone to {}", "revoke all on t_gone from {}", "privileges on table public.t_gone"),
+        (
+            "grant select (id) on t_gone to {}",
+            "revoke select (id) on t_gone from {}",
+            "privileges on table column public.t_gone.id",
+        ),
+        (
+            "alter table t_gone owner to {}",
+            "alter table t_gone owner to current_user",
+            "owner of table public.t_gone",
+        ),
+        (
+            "grant usage on sequence t_gone_id_seq to {}",
+            "revoke all on sequence t_gone_id_seq from {}",
+            "privileges on sequence public.t_gone_id_seq",
+        ),
+        (
+            "alter default privileges grant select on tables to {}",
+            "alter default privileges revoke select on tables from {}",
+            "privileges on table public.t_gone",
+        ),
+    ],
+)
+def test_what_goes_with_a_plain_drop_is_noted(
+    history: History, checked: Check, role: str, case: tuple[str, str, str]
+) -> None:
+    """Also where the revision grants something on another table."""
+    given, taken, lost = case
+    history.tables("a", "gone")
+    history.add("b", "gone", f"op.execute('{given}')".format(role), f"op.execute('{taken}')".format(role))
+    history.add("c", "b", 'op.drop_table("t_gone")', GONE)
+    for _ in range(2):
+        report = checked("a")
+        assert messages(report) == ""
+        assert [each for each in report.notes if lost in each and "revision c (make c)" in each]
+    granted = f'role = "{role}"\nop.execute(f"grant select on t_a to {{role}}")'
+    revoked = f"op.execute('revoke all on t_a from {role}')"
+    history.add("c", "b", f'{granted}\nop.drop_table("t_gone")', f"{GONE}\n{revoked}")
+    assert messages(checked("a")) == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "op.execute('revoke all on t_gone from {}')",
+        "for each in ['t_gone']:\n    op.execute(f'revoke all on {{each}} from {}')",
+        "op.execute('revoke all on all tables in schema public from {}')",
+        "op.execute('revoke all on %s from {}' % 't_gone')",
+        "op.execute('revoke all on ' + 't_gone' + ' from {}')",
+        "op.execute(\"do $$ begin execute format('revoke all on %I from {}', 't_gone'); end $$\")",
+    ],
+)
+def test_what_an_upgrade_takes_itself_a_downgrade_gives_back(
+    history: History, checked: Check, role: str, said: str
+) -> None:
+    history.tables("gone")
+    history.add(
+        "b",
+        "gone",
+        f"op.execute('grant select on t_gone to {role}')",
+        f"op.execute('revoke all on t_gone from {role}')",
+    )
+    history.add("c", "b", said.format(role))
+    assert messages(checked("gone")).splitlines()[1:] == [
+        f"  privileges on table public.t_gone for {role} is missing"
+    ]
+
+
+def test_what_no_picture_shows_is_read_where_a_revision_may_change_it(
+    history: History, checked: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what its docstring says nor a comment is done."""
+    asked: list[sa.Connection] = []
+
+    def unseen(connection: sa.Connection) -> dict[str, str]:
+        asked.append(connection)
+        return {}
+
+    monkeypatch.setattr("plinth.check.unseen", unseen)
+    create = 'op.create_table("t_{0}", sa.Column("id", sa.Integer(), primary_key=True))  # grant'
+    drop = 'op.drop_table("t_{0}")'
+    history.add("a", None, create.format("a"), drop.format("a"), doc="Create Date: today, for the owner")
+    assert checked("a").agrees
+    assert not asked
+    history.add(
+        "b", "a", "op.execute('create publication p for table t_a')", "op.execute('drop publication p')"
+    )
+    assert checked("a").agrees
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("more", ["", "create table t_b (); alter table t_b owner to {0}"])
+def test_what_no_trial_does_leaves_a_downgrade_untried(
+    history: History, checked: Check, role: str, more: str
+) -> None:
+    """What the objects of a role's, which others may have, lose with it isn't found to be left."""
+    history.tables("a")
+    there = f"do $$ begin if to_regrole('{role}') is null then create role {role}; end if; end $$"
+    history.add(
+        "b",
+        "a",
+        f'op.execute("{there}")\nop.execute("grant select on t_a to {role}; {more.format(role)}")',
+        f'op.execute("drop owned by {role}")\nop.execute("drop role {role}")',
+    )
+    for _ in range(2):
+        report = checked("a", metadata=None if not more else _with_bare_table("b"))
+        assert messages(report) == ""
+        assert report.untried == ["b"]
+        (note, *_) = [each for each in report.notes if "downgrade of revision b" in each]
+        assert note.endswith(f"for it reaches beyond the database: drop owned by {role}.")
+
+
+def _with_bare_table(name: str) -> MetaData:
+    metadata = models("a")
+    sa.Table(f"t_{name}", metadata)
+    return metadata
