@@ -24,7 +24,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `libpq`: a few statements to a server, sent without psycopg; `sql_text`: reads them as PostgreSQL does.
 - `upgrading`: an upgrade that says what it did; `undo`: the last batch, the last change.
 - `configured`: what `env.py` says of each of its databases; `env_database`: which one it leads to.
-- `check`: whether models, revisions and database agree.
+- `check`: whether models, revisions and database agree; `ways_back`: what no picture of a schema shows.
 - `status`, `status_reading`, `status_table`: what is applied, pending and wrong.
 - `known_status`: the same without Alembic, where all is in order; `revision_text`: a file that isn't run.
 - `checksum`: of what a revision's file means.

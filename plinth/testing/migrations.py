@@ -15,9 +15,10 @@ from plinth.apply.irreversible import reason_of
 from plinth.apply.standing import forks, say_fork
 from plinth.autogenerate.prove.proof import shown_differences
 from plinth.catalog import Catalog, differences, read_catalog, unseen, unseen_differences
-from plinth.check import check, not_as_it_was
+from plinth.check import check
 from plinth.lint.linting import REFUSED, lint
 from plinth.testing import revisions
+from plinth.ways_back import not_as_it_was
 
 
 class MigrationTests:
