@@ -16,11 +16,16 @@ from plinth.scratch.revisions import sources_of
 from plinth.sql_text import lexed, parts
 
 # What a picture of a schema doesn't show comes by such words, or by kinds of objects that it doesn't show.
+_BETWEEN = (
+    r"or\s+replace|unique|temp|temporary|unlogged|materialized|if|not|exists|only|concurrently|constraint"
+)
+_SHOWN = (
+    r"table|index|view|sequence|type|domain|schema|function|procedure|trigger|policy|rule|statistics|column"
+    r"|constraint|default|not\s+null|identity|expression"
+)
 _SAYS_MORE = re.compile(
     r"grant|revoke|owner|privilege|security|comment\s+on|import\s+foreign|reassign"
-    r"|\b(?:create|alter|drop)\s+(?:(?:or\s+replace|unique|temp|temporary|unlogged|materialized|if|not|exists|only"
-    r"|concurrently|constraint)\s+)*+(?!(?:table|index|view|sequence|type|domain|schema|function|procedure|trigger"
-    r"|policy|rule|statistics|column|constraint|default|not\s+null|identity|expression)\b)[a-z]",
+    rf"|\b(?:create|alter|drop)\s+(?:(?:{_BETWEEN})\s+)*(?!(?:{_BETWEEN}|{_SHOWN})\b)[a-z]",
     re.IGNORECASE,
 )
 # The words by which something that stands takes another owner and the like; of all else its own kind is said.
