@@ -87,9 +87,7 @@ def run(
         configured["autogenerate_plugins"] = [*alembic_plugin.options()["autogenerate_plugins"], *given]
     if context.is_offline_mode():
         place = configured.get("output_buffer") or config.output_buffer or sys.stdout
-        held = (
-            io.StringIO()
-        )  # half of a revision, printed before the rest can't be, would be run all the same
+        held = io.StringIO()  # half of a revision, printed before the rest can't be, would be run
         with as_command_errors():
             _migrate(offline({**configured, **alembic_command.OFFLINE, "output_buffer": held}))
         place.write(held.getvalue())

@@ -31,14 +31,8 @@ _USER_MAPPING = "{create | alter | drop} user mapping"
 # What reaches other databases, sessions and files.
 _CALLS = {
     *("dblink", "dblink_connect", "dblink_connect_u", "dblink_exec", "dblink_open", "dblink_send_query"),
-    *(
-        "lo_export",
-        "pg_file_write",
-        "pg_file_rename",
-        "pg_file_unlink",
-        "pg_reload_conf",
-        "pg_rotate_logfile",
-    ),
+    *("lo_export", "pg_file_write", "pg_file_rename", "pg_file_unlink"),
+    *("pg_reload_conf", "pg_rotate_logfile"),
     *("pg_terminate_backend", "pg_cancel_backend"),
     *("pg_create_logical_replication_slot", "pg_create_physical_replication_slot"),
     *("pg_drop_replication_slot", "pg_replication_origin_create", "pg_replication_origin_drop"),

@@ -33,7 +33,7 @@ def fails_when_called(change: Change, renames: Iterable[ops.MigrateOperation]) -
         texts = lexed(each.definition).nested[1:]
         for place, what in columns.items():
             table = change.after.tables.get(place.table) or change.before.tables[place.table]
-            if _names_column(texts, place, table, called_by=_triggered(change, each, place.table)):
+            if _names_column(texts, place, table, of_trigger=_is_triggers(change, each, place.table)):
                 yield _sentence(each, f"{shown(place.table, change.after)}.{place.column}", what)
         for name, what in tables.items():
             if any(text.names(name.name) for text in texts):
@@ -79,7 +79,7 @@ def _renamed(
             yield place, f"is called {each.modify_name} from this change on"
 
 
-def _triggered(change: Change, function: Other, table: Name) -> bool:
+def _is_triggers(change: Change, function: Other, table: Name) -> bool:
     """Whether a trigger of a table calls a function."""
     node = Node(function.kind, function.name)
     return any(
@@ -88,10 +88,10 @@ def _triggered(change: Change, function: Other, table: Name) -> bool:
     )
 
 
-def _names_column(texts: Iterable[Lexed], old: ColumnName, table: Table, *, called_by: bool) -> bool:
+def _names_column(texts: Iterable[Lexed], old: ColumnName, table: Table, *, of_trigger: bool) -> bool:
     """Whether a function's text names a column: of a trigger's row, or beside the table."""
     for text in texts:
-        if called_by and any(plain(each["column"]) == old.column for each in text.find(_OF_ROW)):
+        if of_trigger and any(plain(each["column"]) == old.column for each in text.find(_OF_ROW)):
             return True
         if text.names(old.column) and text.names(table.name.name):
             return True
