@@ -4,6 +4,8 @@
 Columns that only newer versions have are read through `to_jsonb`.
 """
 
+FIRST_OID = 16384  # what has a lower one came with the server
+
 # Not the system's, not Plinth's own, not an extension's.
 _SCHEMAS = "n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'plinth')"
 _NAMESPACE = "join pg_namespace n on n.oid ="
@@ -564,37 +566,35 @@ NODES = {
 }
 
 # What else stands for an object: a view's relation for its rule, the types of rows, arrays and multiranges.
-ALIASES = """
+ALIASES = f"""
     select catalog, oid, other_catalog, other from (
         select 'pg_class'::regclass::oid, r.ev_class, 'pg_rewrite'::regclass::oid, r.oid, 1
-        from pg_rewrite r where r.rulename = '_RETURN' and r.oid >= 16384
+        from pg_rewrite r where r.rulename = '_RETURN' and r.oid >= {FIRST_OID}
         union all
         select 'pg_type'::regclass, t.oid, 'pg_class'::regclass, t.typrelid, 2
-        from pg_type t where t.typrelid <> 0 and t.oid >= 16384
+        from pg_type t where t.typrelid <> 0 and t.oid >= {FIRST_OID}
         union all
         select 'pg_type'::regclass, g.rngmultitypid, 'pg_type'::regclass, g.rngtypid, 2
-        from pg_range g where g.rngtypid >= 16384
+        from pg_range g where g.rngtypid >= {FIRST_OID}
         union all
         select 'pg_type'::regclass, t.typarray, 'pg_type'::regclass, t.oid, 3
-        from pg_type t where t.typarray <> 0 and t.oid >= 16384
+        from pg_type t where t.typarray <> 0 and t.oid >= {FIRST_OID}
     ) alias (catalog, oid, other_catalog, other, place)
     order by place
     """
 
-DEPENDENCIES = """
+DEPENDENCIES = f"""
     select d.classid, d.objid, a.attname, d.refclassid, d.refobjid, ra.attname
     from pg_depend d
     left join pg_attribute a on a.attrelid = d.objid and a.attnum = d.objsubid
         and d.classid = 'pg_class'::regclass and d.objsubid > 0
     left join pg_attribute ra on ra.attrelid = d.refobjid and ra.attnum = d.refobjsubid
         and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0
-    where d.objid >= 16384 and d.refobjid >= 16384 and d.deptype <> 'e'
+    where d.objid >= {FIRST_OID} and d.refobjid >= {FIRST_OID} and d.deptype <> 'e'
       and d.refclassid <> 'pg_namespace'::regclass
     """
 
-_FIRST_OID = 16384  # what has a lower one came with the server
-
 PRESENT = " union all ".join(
-    f"""select '{place.replace("'", "''")}' where exists (select from {place} and oid >= {_FIRST_OID})"""
+    f"""select '{place.replace("'", "''")}' where exists (select from {place} and oid >= {FIRST_OID})"""
     for place in sorted({*OTHERS, *DETAILS, *PRIVILEGES, *NODES, *ENUMS, *DOMAINS})
 )

@@ -17,7 +17,6 @@ from plinth.catalog.differences import Difference
 Catalogs = list[tuple[Any, ...]]  # oid, name, the columns for the owner and for privileges
 
 ROWS = "rows of "
-_FIRST_OID = 16384  # what has a lower one came with the server
 
 # Every catalog whose rows are objects of this database, with its columns for the owner and for privileges.
 # The values of an enum are part of it, and large objects are data.
@@ -233,7 +232,7 @@ def unseen(connection: Connection) -> Mapping[str, str | None]:
             contents=" union all ".join(_contents(catalogs, references)),
             parts=" union all ".join([*_parts(parts, references), _OPTIONS]),
             privileges=" union all ".join(_privileges(catalogs)),
-            first=_FIRST_OID,
+            first=queries.FIRST_OID,
             rows=ROWS,
         )
         return dict(map(tuple, connection.exec_driver_sql(statement.replace("%", "%%"))))
@@ -330,7 +329,7 @@ def _value(column: str, told: _References, catalog: str) -> str | None:
 def _objects(catalogs: Catalogs) -> Iterator[str]:
     for oid, name, owner, _ in catalogs:
         yield _OBJECTS.format(
-            classid=oid, catalog=name, owner=f"o.{owner}" if owner else "null::oid", first=_FIRST_OID
+            classid=oid, catalog=name, owner=f"o.{owner}" if owner else "null::oid", first=queries.FIRST_OID
         )
 
 
