@@ -184,7 +184,8 @@ def unrounded(before: Column, after: Column, old: Catalog, new: Catalog) -> str:
 
     The arguments are those of `using`.
     """
-    column, source, target = quoted(before.name), _whole_type(before, old), _whole_type(after, new)
+    column = quoted(before.name)
+    source, target = without_domains(before, old).type, without_domains(after, new).type
     made = f"{column}::{target}"
     same = f"{made}::{source} IS NOT DISTINCT FROM {column}"
     if base_name(target.removesuffix("[]")) == "real":  # 0.1 is another number there, and printed alike
@@ -193,30 +194,24 @@ def unrounded(before: Column, after: Column, old: Catalog, new: Catalog) -> str:
     return f"CASE WHEN {same} THEN {made} ELSE ({said})::{target} END"
 
 
-def _whole_type(column: Column, catalog: Catalog) -> str:
-    """Return a column's type without domains, an array's with its brackets."""
+def without_domains(column: Column, catalog: Catalog) -> Column:
+    """Return a column with the type that a domain is made of, an array's with its brackets."""
     domain = catalog.domains.get(column.named_type) if column.named_type else None
     if domain is None:
-        return column.type
+        return column
     array = "[]" if column.type.endswith("[]") else ""
-    return _whole_type(replace(column, type=domain.type + array, named_type=domain.base), catalog)
+    return without_domains(replace(column, type=domain.type + array, named_type=domain.base), catalog)
 
 
 def _is_enum(column: Column, catalog: Catalog) -> bool:
     """Whether a column's type is an enum, or a domain that is made of one."""
-    domain = catalog.domains.get(column.named_type) if column.named_type else None
-    return (domain.base if domain else column.named_type) in catalog.enums
+    return without_domains(column, catalog).named_type in catalog.enums
 
 
 def _length(column: Column, catalog: Catalog) -> float:
     """Return how long a column's texts may be."""
-    return next(iter(numbers(_plain_type(column, catalog))), math.inf)
+    return next(iter(numbers(without_domains(column, catalog).type)), math.inf)
 
 
 def _base(column: Column, catalog: Catalog) -> str:
-    return base_name(_plain_type(column, catalog).removesuffix("[]"))
-
-
-def _plain_type(column: Column, catalog: Catalog) -> str:
-    domain = catalog.domains.get(column.named_type) if column.named_type else None
-    return domain.type if domain else column.type
+    return base_name(without_domains(column, catalog).type.removesuffix("[]"))

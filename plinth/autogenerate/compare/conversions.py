@@ -99,33 +99,25 @@ def changed_values(change: Change) -> Iterator[Conversion]:
             continue
         if is_column_inherited(change, place.table, old, change.before):
             continue
-        before, after = _plain(old, change.before), _plain(new, change.after)
+        before, after = casts.without_domains(old, change.before), casts.without_domains(new, change.after)
         enums = _enum(before, change.before), _enum(after, change.after)
         if old.type != new.type or (enums[0] and enums[1] and enums[0].values != enums[1].values):
             table = sql_name(place.table, change.before)
             yield Conversion(place, before, after, table, change.usings.get(place), *enums)
     for place, was in sorted(change.kept_names.items()):
-        column = _plain(change.before.tables[place.table][was], change.before)
+        column = casts.without_domains(change.before.tables[place.table][was], change.before)
         yield Conversion(place, column, column, sql_name(place.table, change.before), was=was)
     for place, fill in sorted(change.backfills.items()):
         table_before, table_after = (each.tables.get(place.table) for each in (change.before, change.after))
         new_column = table_after.column(place.column) if table_after else None
         is_there = not table_before or table_before.column(place.column) or place in change.kept_names
         if new_column and not is_there and not new_column.generated and not new_column.identity:
-            column = _plain(new_column, change.after)
+            column = casts.without_domains(new_column, change.after)
             yield Conversion(place, column, column, sql_name(place.table, change.before), fill=fill)
 
 
 def _enum(column: Column, catalog: Catalog) -> Enum | None:
     return catalog.enums.get(column.named_type) if column.named_type else None
-
-
-def _plain(column: Column, catalog: Catalog) -> Column:
-    domain = catalog.domains.get(column.named_type) if column.named_type else None
-    if domain is None:
-        return column
-    array = "[]" if column.type.endswith("[]") else ""
-    return _plain(replace(column, type=domain.type + array, named_type=domain.base), catalog)
 
 
 def with_words_for_null(connection: Connection, change: Change) -> Change:
