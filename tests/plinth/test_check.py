@@ -21,6 +21,7 @@ from plinth.adopt.undoing import undoing
 from plinth.catalog import read_catalog
 from plinth.check import Report, check
 from plinth.scratch import revisions
+from tests.plinth.field import roles
 from tests.plinth.history import CONCURRENTLY, History, do, rows
 from tests.plinth.project import REVISIONS, Project, copy_project
 
@@ -468,10 +469,8 @@ def test_a_foreign_key_that_is_not_checked_is_a_difference(
 @pytest.fixture
 def role(empty_url: URL) -> Iterator[str]:
     """A role of the server's."""
-    name = f"plinth_test_{secrets.token_hex(4)}"
-    do(empty_url, f"create role {name}")
-    yield name
-    do(empty_url, f"drop owned by {name} cascade; drop role {name}")
+    with roles.role(empty_url, "r") as url:
+        yield str(url.username)
 
 
 GONE = 'op.create_table("t_gone", sa.Column("id", sa.Integer(), primary_key=True))'
