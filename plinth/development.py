@@ -4,6 +4,7 @@ What `plinth.reset_again` isn't certain of comes here, and whatever has to be re
 """
 
 import importlib
+import logging
 import os
 import re
 import sys
@@ -39,6 +40,8 @@ from plinth.safety import (
     write_marker,
 )
 from plinth.server_errors import words
+
+log = logging.getLogger(__name__)
 
 # What a copy needs is there without Alembic, whose import takes a quarter of the time.
 if TYPE_CHECKING:
@@ -226,10 +229,13 @@ def _give(server: Connection, name: str, statement: str) -> None:
     try:
         server.execute(text(_escaped(statement)))
     except DBAPIError as error:
-        raise PlinthError(
-            f"Database {name} was dropped and made anew; a setting that it had can't be given to it: "
-            f"{words(error)} Run this as a role that may: {statement}"
-        ) from error
+        log.warning(  # no error: that of a revision would be hidden by it
+            "Database %s was dropped and made anew; a setting that it had can't be given to it: %s Run this "
+            "as a role that may: %s",
+            name,
+            words(error),
+            statement,
+        )
 
 
 @contextmanager
