@@ -32,6 +32,7 @@ An application never needs to read it. Rooms, in the order in which data goes th
 - `lint`: refuses revisions that block a busy database or lose data.
 - `adopt`: what an existing project has, and what it would take to go on with Plinth.
 - `older_code`: an older commit's tests on the schema that its successor's deploy begins with.
+- `leaving`: waits for sessions that have just been closed.
 - `listening`: to SQLAlchemy's events, for as long as a block runs.
 - `redirecting`: leads an `env.py` to the database in which something is tried.
 - `testing`: a pytest plug-in: databases for tests, and the tests that every project wants.

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from plinth import redirecting, settings
+from plinth import leaving, redirecting, settings
 from plinth.errors import PlinthError
 from plinth.listening import listening
 from plinth.server_errors import advice, words
@@ -49,6 +49,7 @@ _SETTLE = """
 
 MAINTENANCE_DATABASES = ("postgres", "template1")
 
+_IS_ENTERED = text(leaving.IS_ENTERED.replace("$1", ":name"))
 _ITS_URL = "DATABASE_URL, or where else its URL stands"
 
 
@@ -219,6 +220,16 @@ def connect_to_maintenance_database(url: URL) -> Iterator[Connection]:
     """
     with ExitStack() as stack:
         yield _enter_first(stack, [url.set(database=name) for name in MAINTENANCE_DATABASES])
+
+
+def wait_until_left(server: Connection, name: str) -> None:
+    """Return when nobody is in a database that is to be dropped, renamed or copied, or soon (`leaving`).
+
+    Args:
+        server: a connection, in autocommit, to another database of its server.
+        name: its name.
+    """
+    leaving.wait(lambda: server.scalar(_IS_ENTERED, {"name": name}))
 
 
 def server_version(connection: Connection) -> int:

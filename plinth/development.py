@@ -27,6 +27,7 @@ from plinth.connecting import (
     connect,
     connect_to_maintenance_database,
     engine,
+    wait_until_left,
 )
 from plinth.errors import PlinthError
 from plinth.kept_database import KeptDatabase, one_at_a_time
@@ -189,6 +190,7 @@ def _make_anew(server: Connection, name: str, template: str | None) -> None:
                 f"Nothing is done to database {name}: what belongs to it can't be given to a new one by "
                 f"this role. {words(error)} [{statement}] Do that as a role that may, or take it away first."
             ) from error
+    wait_until_left(server, name)
     try:
         server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))
     except DBAPIError as error:

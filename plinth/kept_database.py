@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import advisory, belongings, kept_name, up_to_date
 from plinth.apply import sources
+from plinth.connecting import wait_until_left
 from plinth.sql_text import lexed
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class KeptDatabase:
 
     def _close(self, new: str) -> bool:
         """Give what is finished its name, which nobody can enter from now on; False if somebody is in it."""
+        wait_until_left(self._server, new)
         try:
             self._server.execute(text(f"alter database {_quoted(new)} allow_connections false"))
             self._server.execute(text(f"alter database {_quoted(new)} rename to {_quoted(str(self._name))}"))
@@ -115,6 +117,7 @@ class KeptDatabase:
         return has_none and self._name_now() == self._name
 
     def _drop(self, name: str) -> None:
+        wait_until_left(self._server, name)
         self._server.execute(text(f"drop database if exists {_quoted(name)} with (force)"))
 
     def _name_now(self) -> str | None:

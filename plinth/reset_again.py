@@ -12,7 +12,7 @@ import re
 from contextlib import ExitStack
 from typing import Any
 
-from plinth import advisory, kept_name, libpq, seeds, settings, up_to_date
+from plinth import advisory, kept_name, leaving, libpq, seeds, settings, up_to_date
 from plinth.up_to_date import be_certain
 
 KEPT = "plinth_reset_"  # before the names of what resets keep
@@ -104,6 +104,7 @@ def _copied(until_the_end: ExitStack) -> tuple[str, str]:
     be_certain(
         kept and server.ask(kept_name.KEPT, prefix_of(name)) == [{"name": kept, "is_unfinished": False}]
     )
+    leaving.wait(lambda: server.run(leaving.IS_ENTERED, name) == "t")
     server.run(f"drop database {_quoted(name)} with (force)")
     server.run(f"create database {_quoted(name)} template {_quoted(str(kept))}")
     made = _of_that_name(server, name)

@@ -196,8 +196,9 @@ def is_idle(connection: Connection) -> bool:
     """Whether the server knows of no transaction, whatever SQLAlchemy takes for granted."""
     if connection.closed or connection.invalidated:
         return False
-    info = getattr(connection.connection.driver_connection, "info", None)
-    return info is not None and info.transaction_status == TransactionStatus.IDLE
+    # psycopg's own answer is made anew each time, and this is asked before each statement.
+    session = getattr(connection.connection.driver_connection, "pgconn", None)
+    return session is not None and session.transaction_status == TransactionStatus.IDLE
 
 
 def is_interrupted(error: BaseException | None) -> bool:

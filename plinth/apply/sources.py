@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,11 @@ from pathlib import Path
 from plinth import checksum
 
 _KNOWN = {"alembic", "sqlalchemy", *sys.stdlib_module_names}
+_IMPORT = re.compile(rb"\bimport\b")
+_PLAIN_IMPORT = re.compile(  # a line that imports of one module alone, which isn't the package's own
+    rb"^(?:import (\w+)[\w.]*(?: as \w+)?|from (\w+)[\w.]* import [\w, *]+(?: as \w+)?)[ \t]*(?:#.*)?$",
+    re.MULTILINE,
+)
 
 
 def tree_of(source: bytes | None) -> ast.Module | None:
@@ -22,6 +28,8 @@ def tree_of(source: bytes | None) -> ast.Module | None:
 
 def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
     """Yield the modules that a revision imports itself, with their texts, but for well-known libraries."""
+    if source is None or _imports_libraries_alone(source):
+        return
     names: dict[str, None] = {}
     for node in _statements(tree_of(source)):
         if isinstance(node, ast.Import):
@@ -36,6 +44,12 @@ def helpers(source: bytes | None) -> Iterator[tuple[str, bytes]]:
             spec = importlib.util.find_spec(name)
             if spec and spec.origin and spec.has_location:
                 yield name, Path(spec.origin).read_bytes()
+
+
+def _imports_libraries_alone(source: bytes) -> bool:
+    """Whether each line with the word is a plain import of a well-known library: it needn't be parsed."""
+    plain = [one or other for one, other in _PLAIN_IMPORT.findall(source)]
+    return len(plain) == len(_IMPORT.findall(source)) and all(each.decode() in _KNOWN for each in plain)
 
 
 def _statements(node: ast.AST | None) -> Iterator[ast.AST]:

@@ -7,6 +7,7 @@ concerns those alone. Foreign servers nobody is known to, in a trial: no user ma
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from psycopg.sql import Identifier
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from plinth.sql_text import Lexed, Tokens, lexed, plain
+from plinth.sql_text import Lexed, Tokens, lexed, parts, plain
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,12 @@ _ABOUT_ROLES = (
 _MEMBERSHIP = "{grant | revoke} [{admin | inherit | set} option for]"
 _OWNED = "{drop | reassign} owned"  # it changes what is in the database, too
 _CREATE = "create {role | group | user}"
+# Without one of these words nothing of that is said, and the text needn't be read.
+_WORDS = re.compile(
+    r"\b(system|database|tablespace|subscription|parameter|mapping|role|group|user|owned|grant|revoke|copy"
+    rf"|execute|{'|'.join(_CALLS)})\b",
+    re.IGNORECASE,
+)
 _WHOEVER = {"all", "current_role", "current_user", "session_user"}
 _PASSED_OVER = "plinth_passed_over"
 
@@ -89,6 +96,8 @@ class Beyond:
         *_: object,
     ) -> tuple[str, Any]:
         """Return the statements, or such that do nothing, where they are about what is others'."""
+        if not _WORDS.search(statement):
+            return statement, parameters
 
         def is_beyond(each: Lexed) -> bool:
             return any(self._is_beyond(connection, cursor, one) for one in _said(each))
@@ -128,6 +137,8 @@ class Beyond:
     def _after(self, connection: Connection, cursor: object, statement: str, *_: object) -> None:
         """Remember the roles that have been made."""
         del cursor
+        if not _WORDS.search(statement):
+            return
         creates = [found.rest for each in lexed(statement).executed if (found := each.begins(_CREATE))]
         if not creates:
             return
@@ -170,7 +181,7 @@ def _reaching(statement: Lexed) -> str | None:
         file = any(found["place"].startswith("'") for found in statement.find("to <place>"))
         return "COPY … PROGRAM" if program else "COPY … TO a file" if file else None
     calls = statement.find("<function> (") if statement.begins(_MAY_CALL) else ()
-    names = (each["function"].rpartition(".")[2] for each in calls)
+    names = (parts(each["function"])[-1] for each in calls)
     return next((f"{name}()" for name in names if name in _CALLS), None)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth import belongings, kept_name, safety, settings
 from plinth.advisory import number_of
-from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine
+from plinth.connecting import ConnectError, connect, connect_to_maintenance_database, engine, wait_until_left
 from plinth.errors import PlinthError
 from plinth.scratch.beyond import Beyond
 from plinth.server_errors import words
@@ -130,7 +130,7 @@ def begin_again(scratch: Engine) -> None:
     scratch.dispose()
     with connect_to_maintenance_database(scratch.url) as server:
         name = str(scratch.url.database)
-        _run(server, SQL("drop database {} with (force)").format(Identifier(name)))
+        _drop(server, name)
         template = scratch.get_execution_options().get("template")
         _create(server, name, facts, on_own_server=True, template=template)
 
@@ -304,17 +304,21 @@ def _dropped_at_the_end(server: Connection, place: URL, name: str) -> Iterator[B
     try:
         yield beyond
     finally:
-        drop = SQL("drop database if exists {} with (force)").format(Identifier(name))
         try:
-            _run(server, drop)
+            _drop(server, name)
             beyond.drop_roles(server)
         except DBAPIError:  # an interrupted statement may have cost the session
             try:
                 with connect_to_maintenance_database(place) as another:
-                    _run(another, drop)
+                    _drop(another, name)
                     beyond.drop_roles(another)
             except (ConnectError, DBAPIError) as error:
                 log.debug("Scratch database %s is dropped at the next use: %s", name, error)
+
+
+def _drop(server: Connection, name: str) -> None:
+    wait_until_left(server, name)
+    _run(server, SQL("drop database if exists {} with (force)").format(Identifier(name)))
 
 
 def _create(

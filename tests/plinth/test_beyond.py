@@ -112,6 +112,7 @@ op.execute("drop extension postgres_fdw")
         "copy (select 1) to program 'cat > {file}'",
         "do $$ begin copy (select 1) to '{file}'; end $$",
         "select lo_export(lo_from_bytea(0, '\\x00'), '{file}')",
+        "SELECT PG_CATALOG . \"lo_export\" (lo_from_bytea(0, '\\x00'), '{file}')",
         "do $$ begin perform lo_export(lo_from_bytea(0, '\\x00'), '{file}'); end $$",
         "select pg_terminate_backend(pid) from pg_stat_activity where pid = {pid}",
     ],

@@ -160,14 +160,13 @@ def models_catalog(
             if is_copy:
                 _copy_what_no_model_makes(target, engine, several, standing, script)
             prerequisites.make(connection, default, first)
-            with engine.connect() as reader:
+            with engine.connect() as reader:  # one: a new session has read nothing of the catalogs yet
                 copied = read(reader, default)
                 others = unseen(reader) if is_copy else {}
-            for each in several:
-                # What an enum or a sequence is shared by may lie in another metadata.
-                each.create_all(connection, checkfirst=SHARED)
-            prerequisites.give_sequences_back(connection, standing, first)
-            with engine.connect() as reader:
+                for each in several:
+                    # What an enum or a sequence is shared by may lie in another metadata.
+                    each.create_all(connection, checkfirst=SHARED)
+                prerequisites.give_sequences_back(connection, standing, first)
                 made = read(reader, default)
                 further = dict(unseen(reader).items() - others.items())
             own = _granting_nothing(in_words_of(several, _without(made, copied), target.dialect))
