@@ -287,6 +287,10 @@ def _tell(
     found = [each for operations in written for each in waits(operations, change.before)]
     for each in dict.fromkeys(found):
         log.warning("%s. If that is short, say so in the file: # lint: allow %s: <why>", each.why, each.rule)
+    written = [each.downgrade_ops_list[-1].ops for each in directives] if is_online else []
+    found = [each for operations in written for each in waits(operations, change.after)]
+    for each in dict.fromkeys(found):
+        log.warning("A downgrade lets queries wait. %s.", each.why)
     config = context.config
     if config is not None:
         if mixes:

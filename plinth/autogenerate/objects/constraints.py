@@ -365,9 +365,10 @@ def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = Fals
         way: so far.
         name: the table.
         constraint: what is validated.
-        stood: it wasn't added on this way, and is NOT VALID again when that is gone back.
+        stood: it wasn't added on this way; one that was NOT VALID then is so again when that is gone back.
     """
     table = way.at.tables[name]
+    was = way.change.before.tables[name].constraints.get(constraint.name) if stood else None
     to = way.with_table(table.having(constraint))
     standing = table.constraints[constraint.name]
     up: list[ops.MigrateOperation] = [validate_op(constraint, table, way.at)]
@@ -378,7 +379,7 @@ def validate(way: Way, name: Name, constraint: Constraint, *, stood: bool = Fals
         not_valid_op(constraint, table, way.at),
         *comment_ops(standing, table, way.at),
     ]
-    way.step(to, Outside(up), down if stood else [])
+    way.step(to, Outside(up), down if was and not was.validated else [])
 
 
 def comment_ops(constraint: Constraint, table: Table, catalog: Catalog) -> list[ops.MigrateOperation]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from plinth.autogenerate.change.parts import on_column
 from plinth.autogenerate.change.stages import Stage
-from plinth.autogenerate.change.way import Way
+from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, indexes
 from plinth.autogenerate.objects.difference import forced
 from plinth.autogenerate.objects.enums import columns_of, rebuilt_enum
@@ -36,10 +36,35 @@ def change_in_place(way: Way) -> None:
             for column in _virtual(way, name):
                 loosen(way, name, column)
         if _takes_time(way, names):
-            way.go(_changed(way, way.at, names))
+            _go(way, _changed(way, way.at, names))
         way.before = _changed(way, way.before, names)
     way.forced = forced(replace(way.change, before=way.before))
     spare(way)
+
+
+def _go(way: Way, to: Catalog) -> None:
+    """Go on by one transaction; on the way back, too, all rows are looked at behind it, and not in it."""
+    before, tables, looks = way.at, dict(way.at.tables), Outside()
+    for name, table in before.tables.items():
+        anew = [
+            each for each in table.constraints.values() if _is_looked_at_again(each, table, to.tables[name])
+        ]
+        tables[name] = table.having(*(replace(each.for_new_rows, comment=None) for each in anew))
+        for each in (each for each in anew if each.is_local):
+            looks += [
+                constraints.validate_op(each, table, before),
+                *constraints.comment_ops(each, table, before),
+            ]
+    way.step(before, [], looks)
+    way.step(to, way.up(before, to), way.down(replace(before, tables=tables), to))
+
+
+def _is_looked_at_again(constraint: Constraint, table: Table, to: Table) -> bool:
+    """Whether a check or foreign key comes again on the way back, and can hold for new rows at first."""
+    if constraint.type not in {"c", "f"} or not constraint.validated or constraint.is_not_enforced:
+        return False
+    stays = constraints.is_kept(constraint, to.constraints.get(constraint.name))
+    return not stays and not (constraint.type == "f" and table.partition_key)
 
 
 def _columns(way: Way, name: Name) -> set[str]:
