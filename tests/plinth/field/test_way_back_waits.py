@@ -1,4 +1,4 @@
-"""What a downgrade lets queries wait for is said when it is written, and none do where there is another way."""
+"""What a downgrade lets queries wait for is said when it is written; where there is another way, none do."""
 
 from pathlib import Path
 
