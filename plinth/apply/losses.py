@@ -28,7 +28,7 @@ from plinth.apply.points import rolls_back
 from plinth.apply.retry import QUERY_CANCELED
 from plinth.apply.sources import unseen
 from plinth.listening import listening
-from plinth.server_errors import ACTIVE_SQL_TRANSACTION, INSUFFICIENT_PRIVILEGE, sqlstate
+from plinth.server_errors import ACTIVE_SQL_TRANSACTION, sqlstate
 
 LOOK = 0.25  # seconds for a look at a table that is locked
 COUNTED = 1_000_000  # rows; of larger tables PostgreSQL's own estimate is shown
@@ -67,6 +67,10 @@ _BARRED = (
     f"create temporary table {_BAR} (id int unique deferrable initially deferred) on commit drop",
     f"insert into {_BAR} values (1), (1)",  # noqa: S608 - a constant
 )
+_MISSING = """
+    select format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), current_user)
+    where not has_database_privilege(current_database(), 'TEMPORARY')
+    """
 # ALTER DOMAIN … DROP CONSTRAINT leaves news of it for the session's next statement that writes. Behind a
 # savepoint that comes before that one, PostgreSQL refuses to change anything.
 _WRITTEN = f"insert into {_BAR} values (null)"  # noqa: S608 - a constant
@@ -208,6 +212,7 @@ def measure(
     if in_callers:
         connection.exec_driver_sql("savepoint plinth_trial")
     try:
+        begin(steps[0])
         losses.blind = _bar(connection)
         if losses.blind:
             return losses
@@ -270,13 +275,11 @@ def _bar(connection: Connection) -> str | None:
     """Begin a transaction that can't be committed; return why there is none."""
     if connection.scalar(text("select current_setting('track_counts')")) != "on":
         return "can't be measured, as track_counts is off"
-    try:
-        for statement in _BARRED:
-            connection.exec_driver_sql(statement)
-    except DBAPIError as error:
-        if sqlstate(error) != INSUFFICIENT_PRIVILEGE:
-            raise
-        return "can't be tried, as this role may not make a temporary table"
+    missing = connection.exec_driver_sql(_MISSING).scalar()
+    if missing:
+        return f"can't be tried, as this role may not make a temporary table ({missing})"
+    for statement in _BARRED:
+        connection.exec_driver_sql(statement)
     return None
 
 

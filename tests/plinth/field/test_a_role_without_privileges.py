@@ -13,6 +13,7 @@ from tests.plinth.field.commands import Commands
 from tests.plinth.field.roles import as_owner, role
 from tests.plinth.history import ledger
 from tests.plinth.project import HEAD
+from tests.plinth.test_safety import elsewhere
 
 PREPARED = "create schema plinth authorization {mig}; grant usage, create on schema public to {mig}"
 
@@ -60,6 +61,19 @@ def test_what_needs_a_database_of_its_own_says_so(
     assert "permission denied to create database" in commands.refusal("reset")  # it is dropped after that
     with connect(empty_url) as connection:
         assert read_marker(connection) == "development"
+
+
+def test_a_downgrade_that_cant_be_tried_names_its_revision_and_the_grant(
+    commands: Commands, mig: URL, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_owner(empty_url, PREPARED, mig=mig)
+    as_owner(empty_url, f'revoke temporary on database "{empty_url.database}" from public', mig=mig)
+    commands.sign_in(elsewhere(mig))
+    monkeypatch.setenv("APP_ENV", "production")
+    commands.ok("upgrade")
+    said = commands.refusal("rollback")
+    grant = f"GRANT TEMPORARY ON DATABASE {empty_url.database} TO {mig.username}"
+    assert f"Revision {HEAD} can't be tried, as this role may not make a temporary table ({grant})" in said
 
 
 def test_nothing_prepared(commands: Commands, mig: URL, empty_url: URL) -> None:
