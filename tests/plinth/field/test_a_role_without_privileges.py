@@ -70,6 +70,7 @@ def test_a_downgrade_that_cant_be_tried_names_its_revision_and_the_grant(
     as_owner(empty_url, f'revoke temporary on database "{empty_url.database}" from public', mig=mig)
     commands.sign_in(elsewhere(mig))
     monkeypatch.setenv("APP_ENV", "production")
+    commands.ok("upgrade", "+1")  # nothing that was ever applied is left of it: another sentence
     commands.ok("upgrade")
     said = commands.refusal("rollback")
     grant = f"GRANT TEMPORARY ON DATABASE {empty_url.database} TO {mig.username}"
