@@ -8,6 +8,7 @@ from plinth.server_errors import sqlstate
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
+SERIALIZATION_FAILURE = "40001"  # also of a row that was waited for, and has moved to another partition
 # A table, column, object, schema or function of that name; a database's is none of a revision's.
 THERE_ALREADY = {"42P07", "42701", "42710", "42P06", "42723"}
 QUERY_CANCELED = "57014"
@@ -19,8 +20,8 @@ LONGEST_PAUSE = 2.0  # seconds
 
 
 def passes(error: BaseException) -> bool:
-    """Whether an error is about locks that others hold at the moment."""
-    return sqlstate(error) in {LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED}
+    """Whether an error is about locks that others hold, or rows that they write, at the moment."""
+    return sqlstate(error) in {LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED, SERIALIZATION_FAILURE}
 
 
 def is_about_rows(error: BaseException) -> bool:

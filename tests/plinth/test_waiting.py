@@ -157,6 +157,28 @@ def test_a_deadlock_is_tried_again(
     assert ledger(empty_url)[-1] == ("b", "up", 2)
 
 
+def test_a_row_that_moves_to_another_partition_is_waited_for_again(
+    table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PLINTH_LOCK_TIMEOUT", "60s")
+    do(
+        empty_url,
+        "create table p (id int primary key, n int) partition by range (id);"
+        "create table p_low partition of p for values from (0) to (9);"
+        "create table p_high partition of p default; insert into p values (1), (2)",
+    )
+    table.add("b", "a", f'{CONCURRENTLY}op.execute("update p set n = 7 where n is null")')
+    with psql(empty_url) as other, upgrading(table, empty_engine) as upgrade:
+        with other.transaction():
+            other.execute("update p set id = 12 where id = 2")
+            wait_until_blocked(empty_url)
+        upgrade.result()
+    assert "another partition" in caplog.text
+    assert "Trying again in" in caplog.text
+    assert rows(empty_url, "select id, n from p order by id") == [(1, 7), (12, 7)]
+
+
 @pytest.mark.slow
 def test_a_concurrent_build_waits_as_long_as_it_takes(
     table: History, empty_engine: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture,
