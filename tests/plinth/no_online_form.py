@@ -54,7 +54,6 @@ NO_ONLINE_FORM = {
     ],
     ("constraint-missing-not-valid",): [
         "computed.virtual_in_heirs_change_with_check",
-        "computed.virtual_in_partitions_change_with_check",
         "exclude.deferrable",
         "exclude.where_of_a_column_that_loses_it",
         "exclude.where_that_changes_with_its_type",

@@ -250,10 +250,16 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
         way, name
     )
     outlasts = not _is_written_anew(way, name)  # what has an expression or a predicate counts as such
+    # What isn't wanted any more goes with its column; PostgreSQL has no index of a virtual one.
+    replaced = way.forced.of(way.forced.parts("column"), name)
+    going = {part.name for column in replaced for part in on_column(table, column)}
+    going -= {*wanted.constraints, *wanted.indexes}
     own: list[Constraint] = []
     for each in table.constraints.values():
         is_moved = each.name in standing and each.type not in {"n", "f"}
-        stays = outlasts and each.type in {"p", "u"}  # until what replaces it is there
+        stays = (
+            outlasts and each.type in {"p", "u"} and each.name not in going
+        )  # until what replaces it is there
         is_kept = stays or constraints.is_kept(each, wanted.constraints.get(each.name))
         if not is_moved or (each.name not in shaken and is_kept):
             own.append(each)
@@ -262,7 +268,7 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     left: list[Index] = []
     for index in table.indexes.values():
         new = wanted.indexes.get(index.name)
-        is_kept = outlasts or indexes.is_kept(index, new)
+        is_kept = (outlasts and index.name not in going) or indexes.is_kept(index, new)
         if index.name not in standing or (index.name not in shaken and is_kept):
             left.append(index)
         elif new and new.unique and index.unique and _has(table, wanted, new.columns):

@@ -220,6 +220,7 @@ VIRTUAL = [
     ),
     of_virtual("to_stored_with_index", over_virtual(), having(stored("a + 1"), index=True)),
     of_virtual("from_stored_with_index", having(stored("a + 1"), index=True), over_virtual()),
+    of_virtual("from_stored_with_unique", having(stored("a + 1"), unique=True), over_virtual()),
     of_virtual("in_partitions_add", parted(), parted(sql="a + 1"), rows=IN_PARTITIONS, checks=OF_PARTITIONS),
     of_virtual(
         "in_partitions_change",
