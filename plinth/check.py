@@ -38,7 +38,9 @@ from plinth.connecting import ConnectError, MissingDatabaseError, connect, conne
 from plinth.errors import PlinthError
 from plinth.migration_connection import migration_connection
 from plinth.own_schema import objection_to_version_schema
+from plinth.quiet import quiet_context
 from plinth.scratch.baseline import (
+    Below,
     MissingError,
     is_missing,
     named,
@@ -242,11 +244,11 @@ def _try(found: Configured, target: Connection, report: Report) -> Catalog | Non
     standing = found.history.read(target)
     missed: Problem | None = None
 
-    def tried(engine: Engine, baseline: Catalog | None) -> Catalog | None:
+    def tried(engine: Engine, below: Below | None) -> Catalog | None:
         nonlocal missed
-        made, own = _tried(found, engine, standing, baseline)
+        made, own = _tried(found, engine, standing, below)
         missing = next((each for each in own.problems if each.is_missing), None)
-        if missing and missed is None and baseline is None:
+        if missing and missed is None and below is None:
             missed = missing
             raise MissingError(missing.message)
         if missed and not made and own.tried:
@@ -254,9 +256,11 @@ def _try(found: Configured, target: Connection, report: Report) -> Catalog | Non
             if said != missed.message:
                 own.notes.append(f"On a copy of what stands in the database they were tried, too: {said}")
             own.problems = [missed]  # what can't be taken back now stands in the way
-        elif baseline and (names := named(baseline)):
+        elif below and not below.failure and (names := named(below.catalog)):
             what = "No revision makes this, so they were tried on a copy of it:"
             own.notes.append(f"{what} {shown_names(names)}.")
+        if below:
+            note_untried(below, found.history.script, own, missed)
         _add_all(report, own)
         return made
 
@@ -276,7 +280,7 @@ def _add_all(report: Report, own: Report) -> None:
 
 
 def _tried(
-    found: Configured, engine: Engine, standing: Catalog | None = None, baseline: Catalog | None = None
+    found: Configured, engine: Engine, standing: Catalog | None = None, below: Below | None = None
 ) -> tuple[Catalog | None, Report]:
     """Try all revisions; return what they make, or None when they can't be applied, and what was found."""
     report, history, metadata = Report(), found.history, found.options.get("target_metadata")
@@ -289,8 +293,9 @@ def _tried(
     if standing:
         copy_missing(engine, standing, own_of(metadata, engine.dialect, standing.default_schema).has)
     with engine.connect() as connection:
-        # The comparison would make it again, to tell what is ours: what was copied isn't.
-        revisions_catalog(history, connection, found=without(made, baseline))
+        if not (below and below.failure):
+            # The comparison would make it again, to tell what is ours: what was copied isn't.
+            revisions_catalog(history, connection, found=without(made, below))
         _check_models(found, connection, report)
     if metadata is None:
         return made, report
@@ -310,13 +315,16 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     Args:
         engine: of a scratch database, which has all of them afterwards. It is made anew behind a downgrade
             that leaves something.
-        history: the revisions.
+        history: the revisions. Those that are applied there already count as untried.
         report: gets what is wrong with them.
     """
     steps = all_steps(history.script)
     sources = sources_of([step.revision for step in steps]) or []
     with engine.connect() as connection:
         key = [run_in(connection, sources), history.key]
+        heads = quiet_context(connection, opts=dict(history.options)).get_current_heads()
+    rest = {step.revision.revision for step in all_steps(history.script, heads)}
+    report.untried += [name for step in steps if (name := step.revision.revision) not in rest]
     digests = _digests(sources)
     tried = count_known("tried", [[*key, digest] for digest in digests])
     proven = {step.revision.revision for step in steps[:tried]}
@@ -413,6 +421,32 @@ class _Trial:
             what = f"The downgrade of revision {title(revision)} makes anew what was dropped"
             self.lost.append(f"{what}, with other privileges or the like: {shown_names(names)}.")
         return wrong
+
+
+def note_untried(
+    below: Below, script: ScriptDirectory, report: Report, missed: Problem | None = None
+) -> None:
+    """Note why revisions could not be tried that a copy of a database has still.
+
+    Args:
+        below: what it has.
+        script: the revisions.
+        report: gets it.
+        missed: why they were tried on a copy.
+    """
+    failure = below.failure
+    if failure is None:
+        return
+    revision = script.get_revision(failure.revision)
+    is_fault = not failure.is_beyond and revision is not None and reason_of(revision) is None
+    if is_fault:
+        _note(failure, report)
+    why = [] if missed is None else [f"From nothing: {missed.message}."]
+    why.append(
+        f"On a copy of what stands, revision {failure.revision} can't be undone"
+        f"{'' if is_fault else f' ({failure})'}."
+    )
+    report.notes.append(f"Not tried: {shown_names(report.untried)}. {' '.join(why)}")
 
 
 def _known_notes(key: Sequence[str]) -> list[str]:

@@ -27,11 +27,18 @@ from plinth.autogenerate.change.quoting import shown_names
 from plinth.autogenerate.compare.models import own_of
 from plinth.autogenerate.compare.scope import Scope, in_scope
 from plinth.catalog import Catalog, differences
-from plinth.check import Problem, Report, try_all
+from plinth.check import Problem, Report, note_untried, try_all
 from plinth.errors import PlinthError
 from plinth.lint.linting import REFUSED, lint
 from plinth.revision_files import refuse_unloadable
-from plinth.scratch.baseline import begins_with_what_stands, named, revisions_catalog, standing_below, without
+from plinth.scratch.baseline import (
+    Below,
+    begins_with_what_stands,
+    named,
+    revisions_catalog,
+    standing_below,
+    without,
+)
 from plinth.scratch.databases import NoScratchError, scratch_database
 from plinth.scratch.revisions import all_steps, copy_missing, upgrade
 
@@ -345,7 +352,10 @@ class _Looking:
         stops = [steps.index(each.name) for each in report.problems if each.kind == "upgrade"]
         tried = steps[: min(stops, default=len(steps))]
         self.found.tried = len(
-            set(tried) - {each.name for each in report.problems} - set(self.found.irreversible)
+            set(tried)
+            - {each.name for each in report.problems}
+            - set(self.found.irreversible)
+            - set(report.untried)
         )
 
     def _try_on_what_stands(self, standing: Catalog) -> None:
@@ -355,20 +365,24 @@ class _Looking:
             return
         report = Report()
         with standing_below(self.target, self.history) as (engine, below):
-            self.found.not_made = named(below)
+            if not below.failure:
+                self.found.not_made = named(below.catalog)
             is_done = try_all(engine, self.history, report)
+            note_untried(below, self.history.script, report)
+            self.found.notes += report.notes if below.failure else []
             self._count(report)
             if is_done:
                 self._compare(engine, self._read(engine), below)
 
-    def _compare(self, engine: Engine, made: Catalog, below: Catalog | None) -> None:
+    def _compare(self, engine: Engine, made: Catalog, below: Below | None) -> None:
         seen, found, target, history = self.seen, self.found, self.target, self.history
         if self.standing is not None:
             own = own_of(seen.options.get("target_metadata"), target.dialect, self.standing.default_schema)
             copy_missing(engine, self.standing, own.has)
         chain_to_models, scope = [], Scope()
         with engine.connect() as connection:
-            revisions_catalog(history, connection, found=without(made, below))
+            if not (below and below.failure):
+                revisions_catalog(history, connection, found=without(made, below))
             if seen.has_models:
                 subject = seen.subject(connection)
                 scope = subject.scope

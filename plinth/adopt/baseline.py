@@ -98,8 +98,12 @@ def write_baseline(seen: Seen, target: Connection) -> Baseline:
         nothing = history.read(connection)
     standing = history.read(target)
     if roots:
-        with standing_below(target, history) as (_, standing):
-            pass
+        with standing_below(target, history) as (_, below):
+            standing = below.catalog
+        if below.failure:
+            raise BaselineError(
+                f"What no revision makes can't be told from what they make. {below.failure}"
+            ) from below.failure
     nothing = replace(nothing, default_schema=standing.default_schema)
     known = _known_to_models(seen, target, standing)
     if known is not None:  # a filter may leave out public, too, which every database has

@@ -21,7 +21,7 @@ from plinth import alembic_command, collector, revision_names, settings
 from plinth.alembic_command import AlembicCommand
 from plinth.apply import phases
 from plinth.autogenerate.change.casts import read_casts
-from plinth.autogenerate.change.quoting import quoted, shown_names
+from plinth.autogenerate.change.quoting import quoted, shown, shown_names
 from plinth.autogenerate.change.refusals import going_on
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import filters, questions
@@ -175,7 +175,16 @@ def _subject(
         try:
             return revisions_catalog(history_of(context.migration_context), connection, database)
         except (NoScratchError, RevisionError) as error:
-            log.warning("What revisions made can't be told from what they didn't. %s", error)
+            default = database.default_schema
+            unknown = (each for each in database.tables if each not in models.tables)
+            left = [f"table {shown(each, database)}" for each in sorted(unknown) if each.schema != default]
+            log.warning(
+                "What revisions made can't be told from what they didn't: what no model knows counts as "
+                "theirs in schema %s, and nowhere else%s. %s",
+                default,
+                f" (left alone: {shown_names(left)})" if left else "",
+                error,
+            )
             return None
 
     scope = Scope(

@@ -1,5 +1,6 @@
 """Runs revisions with a recorder."""
 
+import logging
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
@@ -7,11 +8,12 @@ from alembic.runtime.migration import MigrationStep, RevisionStep
 from sqlalchemy import Connection, Engine
 
 from plinth.apply.ledger import version_table
-from plinth.catalog import Catalog
 from plinth.plan.facts import Revision
 from plinth.plan.recorder import Recorder
-from plinth.scratch.baseline import is_missing, on_baseline
+from plinth.scratch.baseline import Below, is_missing, on_baseline
 from plinth.scratch.revisions import History, RevisionError, run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ def _measure(
     """Return what came of it, and the measured revision that failed."""
     first: tuple[Measured, str | None] | None = None
 
-    def tried(engine: Engine, baseline: Catalog | None) -> tuple[Measured, str | None]:
+    def tried(engine: Engine, below: Below | None) -> tuple[Measured, str | None]:
         nonlocal first
+        if below and below.failure:
+            log.warning("What no revision makes was copied with what revisions make: %s", below.failure)
         recorder = Recorder(engine, version_table(dict(history.options)), bare=bare)
 
         def walk(connection: Connection, heads: tuple[str, ...]) -> Generator[MigrationStep]:
@@ -82,7 +86,7 @@ def _measure(
             failed = recorder.running if recorder.running not in done else None
             lacks = is_missing(error)
             found = Measured(recorder.revisions, str(error), recorder.triggers, lacks), failed
-            if baseline is None and lacks:
+            if below is None and lacks:
                 first = found
                 raise
             return found

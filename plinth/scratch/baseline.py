@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from alembic.util import CommandError
@@ -58,6 +58,20 @@ class MissingError(PlinthError):
     """Something isn't there on which revisions or models lean."""
 
 
+@dataclass(frozen=True)
+class Below:
+    """What stands below the revisions, in a copy of a database.
+
+    Args:
+        catalog: the schema.
+        failure: why not all revisions could be undone there; what that one and those before it make is in
+            the schema, too, and nobody can tell it from the rest.
+    """
+
+    catalog: Catalog
+    failure: RevisionError | None = None
+
+
 def _state(error: DBAPIError) -> str | None:
     """Return the server's word for what went wrong, under whichever driver."""
     state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
@@ -74,13 +88,13 @@ def is_missing(error: BaseException) -> bool:
     return False
 
 
-def on_baseline(target: Connection, history: History, do: Callable[[Engine, Catalog | None], T]) -> T:
+def on_baseline(target: Connection, history: History, do: Callable[[Engine, Below | None], T]) -> T:
     """Do something in an empty scratch database; if it is missed there, in one with what no revision makes.
 
     Args:
         target: the database in question.
         history: the revisions.
-        do: is given the baseline as well, None when it is empty.
+        do: is given what stands below as well, None when that is nothing.
 
     Raises:
         RevisionError: a revision fails.
@@ -97,13 +111,13 @@ def on_baseline(target: Connection, history: History, do: Callable[[Engine, Cata
             first = error
     with contextlib.ExitStack() as stack:
         try:
-            engine, baseline = stack.enter_context(standing_below(target, history))
+            engine, below = stack.enter_context(standing_below(target, history))
         except CopyError as error:
             if first is None:
                 raise
             log.warning("%s", error)
             raise first from None
-        return do(engine, baseline)
+        return do(engine, below)
 
 
 def begins_with_what_stands(history: History) -> bool:
@@ -139,10 +153,10 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
 
 
 @contextmanager
-def standing_below(target: Connection, history: History) -> Iterator[tuple[Engine, Catalog]]:
+def standing_below(target: Connection, history: History) -> Iterator[tuple[Engine, Below]]:
     """Yield a scratch database with what stands below the revisions and none of them makes, and that.
 
-    What stands below a revision that can't be undone isn't tried.
+    Where a revision can't be undone, it is there still, and so are those before it.
 
     Raises:
         CopyError: the database can't be copied.
@@ -150,15 +164,16 @@ def standing_below(target: Connection, history: History) -> Iterator[tuple[Engin
     """
     with scratch_database(target) as below:
         copy_standing(target, below, history)
+        failure = None
         try:
             downgrade(below, history)
         except RevisionError as error:
-            log.warning("What stands below revision %s was not tried: %s", error.revision, error)
+            failure = error
         drop_left_behind(below, history, lambda: scratch_database(target, like=below))
         with below.connect() as connection:
             found = history.read(connection)
         with scratch_database(target, like=below) as engine:
-            yield engine, found
+            yield engine, Below(found, failure)
 
 
 def revisions_catalog(
@@ -185,10 +200,10 @@ def revisions_catalog(
             return found
         return on_baseline(target, history, made_on)
 
-    def made_on(engine: Engine, baseline: Catalog | None) -> Catalog:
+    def made_on(engine: Engine, below: Below | None) -> Catalog:
         upgrade(engine, history)
         with engine.connect() as connection:
-            return without(history.read(connection, there.default_schema), baseline)
+            return without(history.read(connection, there.default_schema), below)
 
     sources = sources_of([step.revision for step in all_steps(history.script)])
     if sources is None:
@@ -198,10 +213,17 @@ def revisions_catalog(
     return remembered("revisions", [*key, *leaned_on, *sources], make)
 
 
-def without(made: Catalog, baseline: Catalog | None) -> Catalog:
-    """Return what revisions made, without what stood there before."""
-    if baseline is None:
+def without(made: Catalog, below: Below | None) -> Catalog:
+    """Return what revisions made, without what stood there before.
+
+    Raises:
+        RevisionError: that can't be told, for one of them could not be undone.
+    """
+    if below is None:
         return made
+    if below.failure:
+        raise below.failure
+    baseline = below.catalog
     return replace(
         made,
         tables={name: each for name, each in made.tables.items() if name not in baseline.tables},

@@ -20,7 +20,7 @@ from plinth.autogenerate.comparison import Subject
 from plinth.catalog import Catalog, Difference, differences
 from plinth.catalog.picture import Node
 from plinth.connecting import on_our_driver_too
-from plinth.scratch.baseline import on_baseline, revisions_catalog, without
+from plinth.scratch.baseline import Below, on_baseline, revisions_catalog, without
 from plinth.scratch.databases import NoScratchError
 from plinth.scratch.revisions import History, RevisionError, copy_missing, history_of, upgrade
 
@@ -44,10 +44,10 @@ def in_what_revisions_make(
     """
     standing = history.read(target)
 
-    def found(engine: Engine, baseline: Catalog | None) -> T:
+    def found(engine: Engine, below: Below | None) -> T:
         upgrade(engine, history)
         with engine.connect() as connection:
-            made = without(history.read(connection, standing.default_schema), baseline)
+            made = without(history.read(connection, standing.default_schema), below)
         copy_missing(engine, standing, own_of(metadata, target.dialect, standing.default_schema).has)
         with engine.connect() as connection:
             return look(connection, made)

@@ -222,3 +222,71 @@ def test_a_platforms_table_that_the_role_may_not_read(
         Column("more", Text),
     )
     change(config, "add more")
+
+
+@pytest.fixture
+def audited(history: History, empty_url: URL) -> History:
+    """Revisions that lean on a schema made by hand; all but the newest are applied."""
+    do(empty_url, "create schema audit; create table audit.log (id int)")
+    create = 'op.create_table("t", sa.Column("id", sa.Integer(), primary_key=True), schema="audit")'
+    history.add("a", None, create, 'op.drop_table("t", schema="audit")')
+    history.add("b", "a", 'op.create_table("gone", sa.Column("id", sa.Integer()))', 'op.drop_table("gone")')
+    history.add("d", "c", 'op.execute("create table d ()")', 'op.execute("select 1 / 0 as d")')
+    return history
+
+
+def audit() -> MetaData:
+    metadata = MetaData()
+    Table("t", metadata, Column("id", Integer, primary_key=True), schema="audit")
+    return metadata
+
+
+@pytest.mark.slow
+def test_what_a_failing_downgrade_hides_is_neither_overlooked_nor_kept(
+    configured: Configured, audited: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table whose model is gone, where the copy has still what revisions made."""
+    audited.add("c", "b", "pass", 'op.execute("select 1 / 0")')
+    (audited.folder / "versions" / "d_make.py").unlink()
+    command.upgrade(configured(audit()), "head")
+    audited.configure("include_schemas=True")
+    for _ in range(2):  # the second time is not by what the first one found
+        caplog.clear()
+        with pytest.raises(CommandError, match=r"table gone is too much"):
+            command.check(configured(audit()))
+        assert (
+            "counts as theirs in schema public, and nowhere else (left alone: table audit.log)" in caplog.text
+        )
+        assert "Revision c (make c) fails in its downgrade: division by zero" in caplog.text
+    command.revision(configured(audit()), message="drop", autogenerate=True)
+    [file] = (audited.folder / "versions").glob("*_drop.py")
+    assert "op.drop_table('gone')" in file.read_text().replace('"', "'")
+    file.unlink()
+    audited.add("c", "b", "pass")
+    with pytest.raises(CommandError, match=r"table gone is too much"):
+        command.check(configured(audit()))
+
+
+@pytest.mark.slow
+def test_what_stands_below_a_failing_downgrade_is_not_said_to_be_tried(
+    configured: Configured, audited: History, empty_url: URL
+) -> None:
+    audited.add("c", "b", "pass", 'op.execute("select 1 / 0")')
+    command.upgrade(configured(audit()), "c")
+    for _ in range(2):
+        report = check(configured(audit()))
+        found = [(each.kind, each.name, "division by zero" in each.message) for each in report.problems]
+        assert ("downgrade", "c", True) in found
+        assert ("downgrade", "d", True) in found, "what comes after it is tried"
+        assert report.untried == ["a", "b", "c"]
+        [note] = [each for each in report.notes if each.startswith("Not tried: a, b, c.")]
+        assert 'schema "audit" does not exist' in note
+        assert "No revision makes" not in " ".join(report.notes)
+    audited.add("d", "c", "pass")
+    audited.add("c", "b", "pass", 'raise NotImplementedError("for ever")')
+    do(empty_url, "drop table gone")
+    audited.add("b", "a", "pass")
+    report = check(configured(audit()))
+    assert report.problems == []
+    assert report.verdict() == "Models and revisions agree (4 revisions, not all of them tried)."
+    assert "for ever" in " ".join(report.notes)
