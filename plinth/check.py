@@ -262,7 +262,7 @@ def _try(found: Configured, target: Connection, report: Report) -> Catalog | Non
         if below:
             note_untried(below, found.history.script, own, missed)
         _add_all(report, own)
-        return made
+        return below.without_shells(made) if below and made else made
 
     try:
         return on_baseline(target, found.history, tried)

@@ -372,7 +372,7 @@ class _Looking:
             self.found.notes += report.notes if below.failure else []
             self._count(report)
             if is_done:
-                self._compare(engine, self._read(engine), below)
+                self._compare(engine, below.without_shells(self._read(engine)), below)
 
     def _compare(self, engine: Engine, made: Catalog, below: Below | None) -> None:
         seen, found, target, history = self.seen, self.found, self.target, self.history

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plinth.autogenerate.change.quoting import shown
 from plinth.catalog import Catalog
+from plinth.catalog.picture import Name
 from plinth.errors import PlinthError
 from plinth.quiet import quiet_context
 from plinth.revision_files import is_empty
@@ -66,10 +67,18 @@ class Below:
         catalog: the schema.
         failure: why not all revisions could be undone there; what that one and those before it make is in
             the schema, too, and nobody can tell it from the rest.
+        shells: tables of which the copy has no more than the columns and keys, for they may not be read.
     """
 
     catalog: Catalog
     failure: RevisionError | None = None
+    shells: frozenset[Name] = frozenset()
+
+    def without_shells(self, made: Catalog) -> Catalog:
+        """Return what came about on the copy, without what doesn't tell how the database's own looks."""
+        return replace(
+            made, tables={name: each for name, each in made.tables.items() if name not in self.shells}
+        )
 
 
 def _state(error: DBAPIError) -> str | None:
@@ -126,8 +135,11 @@ def begins_with_what_stands(history: History) -> bool:
     return any(is_empty(root) for root in roots if root)
 
 
-def copy_standing(target: Connection, engine: Engine, history: History) -> None:
+def copy_standing(target: Connection, engine: Engine, history: History) -> frozenset[Name]:
     """Make a copy of a database's schema, in which the same revisions count as applied.
+
+    Returns:
+        the tables of which there is but a shell.
 
     Raises:
         CopyError: it can't be copied, or has revisions that there are no files of.
@@ -137,19 +149,19 @@ def copy_standing(target: Connection, engine: Engine, history: History) -> None:
     with engine.connect() as connection:
         make_version_schema(connection, history)
     version_table = history.options.get("version_table") or "alembic_version"
-    copy_schema(
+    shells = copy_schema(
         target,
         engine,
         leaves_out=lambda entry: entry.kind.startswith("TABLE") and entry.name == version_table,
     )
     try:
         with engine.begin() as connection:
-            if not heads:
-                return
-            stamped = quiet_context(connection, opts=dict(history.options))
-            stamped.stamp(history.script, heads)  # type: ignore[arg-type] # several are fine
+            if heads:
+                stamped = quiet_context(connection, opts=dict(history.options))
+                stamped.stamp(history.script, heads)  # type: ignore[arg-type] # several are fine
     except CommandError as error:
         raise CopyError(f"The database's schema could not be copied: {error}") from error
+    return shells
 
 
 @contextmanager
@@ -163,7 +175,7 @@ def standing_below(target: Connection, history: History) -> Iterator[tuple[Engin
         NoScratchError: there is no place for it.
     """
     with scratch_database(target) as below:
-        copy_standing(target, below, history)
+        shells = copy_standing(target, below, history)
         failure = None
         try:
             downgrade(below, history)
@@ -173,7 +185,7 @@ def standing_below(target: Connection, history: History) -> Iterator[tuple[Engin
         with below.connect() as connection:
             found = history.read(connection)
         with scratch_database(target, like=below) as engine:
-            yield engine, Below(found, failure)
+            yield engine, Below(found, failure, shells)
 
 
 def revisions_catalog(

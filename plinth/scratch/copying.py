@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from plinth.catalog.picture import Name
 from plinth.errors import PlinthError
 from plinth.scratch.databases import undisturbed, url_of
 
@@ -41,7 +42,8 @@ _RELATIONS = """
 # Whoever may not read a table may not dump it either, and yet a key may refer to it: of such a table there is
 # but a shell, with its columns and keys.
 _UNREADABLE = """
-    select format('%I.%I', n.nspname, c.relname), case when c.relkind in ('r', 'p', 'f') then
+    select n.nspname, c.relname, format('%I.%I', n.nspname, c.relname),
+           case when c.relkind in ('r', 'p', 'f') then
                format('create schema if not exists %1$I; create table %1$I.%2$I (%3$s)', n.nspname, c.relname,
                       concat_ws(', ', variadic array(
                           select format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
@@ -80,8 +82,11 @@ def copy_schema(
     *,
     tables: Iterable[tuple[str, str]] = (),
     leaves_out: Callable[[Entry], bool] = lambda _: False,
-) -> None:
+) -> frozenset[Name]:
     """Make in an empty database what stands in another one, rows aside. What can't be made there is left out.
+
+    Returns:
+        the tables that may not be read, of which there is but a shell.
 
     Args:
         target: the other one.
@@ -96,7 +101,7 @@ def copy_schema(
         names = list(tables)
         places = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
         left_out = {str(oid) for oid in target.scalars(text(_RELATIONS), places)} if names else set()
-        unreadable = dict(map(tuple, target.exec_driver_sql(_UNREADABLE.replace("%", "%%"))))
+        unreadable = target.exec_driver_sql(_UNREADABLE.replace("%", "%%")).all()
     with tempfile.TemporaryDirectory(prefix="plinth-copy-") as folder:
         dump, contents = Path(folder, "dump"), Path(folder, "contents")
         options = [
@@ -107,14 +112,17 @@ def copy_schema(
             f"--file={dump}",
         ]
         options.append(f"--lock-wait-timeout={LOCK_TIMEOUT}")
-        _run("pg_dump", url_of(target), *options, *(f"--exclude-table={name}" for name in unreadable))
+        _run(
+            "pg_dump", url_of(target), *options, *(f"--exclude-table={name}" for _, _, name, _ in unreadable)
+        )
         lines = _run("pg_restore", None, "--list", str(dump)).splitlines()
         contents.write_text("\n".join(line for line in lines if _is_wanted(line, left_out, leaves_out)))
         # Of what can't be made there (a role is missing, an extension) enough is said if it is missed.
         options = ["--no-owner", f"--use-list={contents}", str(dump)]
         _run("pg_restore", engine.url, "--section=pre-data", *options, may_fail=True)
-        _make(engine, filter(None, unreadable.values()))
+        _make(engine, [shell for *_, shell in unreadable if shell])
         _run("pg_restore", engine.url, "--section=post-data", *options, may_fail=True)
+    return frozenset(Name(schema, name) for schema, name, _, shell in unreadable if shell)
 
 
 def _make(engine: Engine, shells: Iterable[str]) -> None:

@@ -152,7 +152,7 @@ def asked_after(
                 yield with_new.up(revision)
                 found.append(ask(connection, context))
 
-        def on(begin: Callable[[Engine], None]) -> None:
+        def on(begin: Callable[[Engine], object]) -> None:
             with scratch_database(target) as engine:
                 begin(engine)
                 try:

@@ -290,3 +290,26 @@ def test_what_stands_below_a_failing_downgrade_is_not_said_to_be_tried(
     assert report.problems == []
     assert report.verdict() == "Models and revisions agree (4 revisions, not all of them tried)."
     assert "for ever" in " ".join(report.notes)
+
+
+@pytest.mark.slow
+def test_a_table_that_may_not_be_read_is_not_compared_by_its_shell(
+    history: History, empty_url: URL, role: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APP_ENV", "test")
+    do(
+        empty_url,
+        f"create schema audit authorization {role.username}; create table seen (at timestamptz default now(),"
+        "who text check (who <> ''), id int generated always as identity); create index on seen (who);",
+    )
+    table = 'op.create_table("t", sa.Column("id", sa.Integer(), primary_key=True), schema="audit")'
+    history.add("a", None, table, 'op.drop_table("t", schema="audit")')
+    config = history.config(create_engine(role, poolclass=NullPool))
+    config.attributes["target_metadata"] = audit()
+    command.upgrade(config, "head")
+    report = check(config)
+    assert report.problems == []
+    assert "No revision made this and no model knows it, so it is left alone: table seen." in report.notes
+    do(empty_url, "alter table audit.t add by_hand int")
+    [problem] = check(config).problems
+    assert "column audit.t.by_hand" in problem.message
