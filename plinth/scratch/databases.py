@@ -8,7 +8,7 @@ tests, if it has the same major version. A protected server never gets one.
 import logging
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,10 @@ _SERVER = """
             from pg_database d where datname = current_database()) as database
     """
 # Seen by every role: a session's database is no secret.
+_MAY_NOT = "may not create databases (ALTER ROLE {role} CREATEDB)"
+_MAY_NOT_CREATE = """
+    select rolname::text from pg_roles where rolname = current_user and not (rolcreatedb or rolsuper)
+    """
 _LEFTOVERS = """
     select datname from pg_database
     where starts_with(datname, :prefix) and pg_has_role(datdba, 'USAGE')
@@ -97,16 +101,15 @@ def scratch_database(target: Connection, *, like: Engine | None = None) -> Itera
     """
     template = None if like is None else str(like.url.database)
     facts = _facts(target)
-    objection = _objection(target, facts)
-    place = _other_server(facts, objection) if objection else url_of(target)
     name = PREFIX + secrets.token_hex(8)
     try:
-        with connect_to_maintenance_database(place) as server:
+        with ExitStack() as entered:
+            server, place, is_own = _enter(entered, target, facts)
             server.execute(text("select set_config('idle_session_timeout', '0', false)"))
             _try_lock(server, name)
             drop_leftovers(server)
             with _dropped_at_the_end(server, place, name) as beyond:
-                _create(server, name, facts, on_own_server=objection is None, template=template)
+                _create(server, name, facts, on_own_server=is_own, template=template)
                 scratch = engine(place.set(database=name))
                 beyond.watch(scratch)
                 # It isn't made: revisions may do that.
@@ -225,8 +228,33 @@ def _objection(target: Connection, facts: _Facts) -> str | None:
     if facts.is_replica:
         return "it is a replica"
     if not facts.may_create:
-        return f"role {facts.role} may not create databases (ALTER ROLE {facts.role} CREATEDB)"
+        return f"role {facts.role} {_MAY_NOT.format(role=facts.role)}"
     return None
+
+
+def _enter(entered: ExitStack, target: Connection, facts: _Facts) -> tuple[Connection, URL, bool]:
+    """Return a session from which databases are made, where it is, and whether on the database's own server.
+
+    Raises:
+        NoScratchError: there is none.
+        ConnectError: the other server isn't to be had.
+    """
+    objection = _objection(target, facts)
+    if not objection:
+        place = url_of(target)
+        try:
+            server = entered.enter_context(connect_to_maintenance_database(place))
+            # Settings of the database may have given its sessions another role.
+            role = server.scalar(text(_MAY_NOT_CREATE))
+            if role is None:
+                return server, place, True
+            objection = f"role {role}, as which its sessions begin, {_MAY_NOT.format(role=role)}"
+        except ConnectError as error:
+            objection = (
+                f"the database from which others are made isn't to be entered: {str(error).rstrip('.')}"
+            )
+    place = _other_server(facts, objection)
+    return entered.enter_context(connect_to_maintenance_database(place)), place, False
 
 
 def _other_server(facts: _Facts, objection: str) -> URL:

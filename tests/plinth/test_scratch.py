@@ -15,7 +15,8 @@ from sqlalchemy.pool import NullPool
 from plinth.local_server import development_server
 from plinth.safety import is_on_local_server, write_marker
 from plinth.scratch.databases import NoScratchError, objection_to_scratch, scratch_database, url_of
-from tests.plinth.history import psql, rows
+from tests.plinth.field.roles import role
+from tests.plinth.history import do, psql, rows
 from tests.plinth.test_safety import elsewhere
 
 
@@ -390,3 +391,20 @@ def test_a_protected_server_s_scratch_databases_lie_on_the_local_one(
                 assert name_of(made) not in scratch_names(empty_url)
         finally:
             development_server().stop()
+
+
+def test_the_role_that_would_make_it_is_asked_where_the_database_gives_sessions_another(
+    empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with role(empty_url, "owner") as owner, role(empty_url, "mig") as mig:
+        names = f'"{owner.username}"', f'"{mig.username}"'
+        do(empty_url, f"alter role {names[0]} createdb; grant {names[0]} to {names[1]}")
+        do(empty_url, f'alter role {names[1]} in database "{empty_url.database}" set role = {names[0]}')
+        monkeypatch.setenv("APP_ENV", "test")
+        monkeypatch.setenv("PLINTH_HOME", "/dev/null/nowhere")
+        monkeypatch.delenv("TEST_DATABASE_URL", raising=False)
+        said = f"role {mig.username}, as which its sessions begin, may not create databases"
+        with create_engine(mig, poolclass=NullPool).connect() as target:
+            assert target.scalar(text("select current_user")) == owner.username
+            with pytest.raises(NoScratchError, match=said), scratch_database(target):
+                pass
