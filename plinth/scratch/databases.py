@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg.sql import SQL, Composable, Identifier, Literal
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -112,6 +112,7 @@ def scratch_database(target: Connection, *, like: Engine | None = None) -> Itera
                 _create(server, name, facts, on_own_server=is_own, template=template)
                 scratch = engine(place.set(database=name))
                 beyond.watch(scratch)
+                event.listen(scratch, "connect", _lift_bounds)
                 # It isn't made: revisions may do that.
                 scratch = scratch.execution_options(default_schema=facts.default_schema, template=template)
                 try:
@@ -369,6 +370,14 @@ def _create(
             _run(server, change.format(identifier, Identifier(setting), Literal(value)))
     except DBAPIError as error:
         raise NoScratchError(f"A scratch database could not be made: {words(error)}") from error
+
+
+def _lift_bounds(session: Any, _: object) -> None:  # noqa: ANN401 - psycopg's
+    """Let statements take their time, whatever the role sets: revisions are applied without its bounds."""
+    session.execute(
+        "select set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)"
+    )
+    session.commit()
 
 
 def _search_path(facts: _Facts) -> str:

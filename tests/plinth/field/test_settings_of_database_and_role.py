@@ -1,12 +1,18 @@
 """What a database or role sets for its sessions changes nothing of what our commands do."""
 
 import pytest
+from alembic import command
+from sqlalchemy import MetaData, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
+from plinth.check import check
 from plinth.connecting import connect
+from plinth.plan.planning import plans
 from plinth.safety import write_marker
 from tests.plinth.field.commands import Commands
-from tests.plinth.history import clear, psql
+from tests.plinth.field.roles import role
+from tests.plinth.history import History, clear, do, psql
 from tests.plinth.project import Project
 
 FORMATS = {
@@ -62,6 +68,24 @@ def test_limits_that_end_sessions(project: Project, empty_url: URL, limit: str) 
     history.add("a", None, 'op.execute("select pg_sleep(1.3)")\n__import__("time").sleep(1.3)')
     project.alembic("upgrade", "head")
     project.ok("plinth", "status")
+
+
+@pytest.mark.slow
+def test_a_role_whose_statements_may_not_take_long(
+    history: History, empty_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A revision is applied all the same, and so it is tried and planned."""
+    monkeypatch.setenv("APP_ENV", "test")
+    with role(empty_url, "slow") as url:
+        for each in ("superuser", "set statement_timeout = '500ms'", "set lock_timeout = '500ms'"):
+            do(empty_url, f"alter role {url.username} {each}")
+        config = history.config(create_engine(url, poolclass=NullPool))
+        config.attributes["target_metadata"] = MetaData()
+        history.add("a", None, 'op.execute("select pg_sleep(0.7)")')
+        command.upgrade(config, "head")
+        history.add("b", "a", 'op.execute("select pg_sleep(0.7)")')
+        assert check(config).problems == []
+        assert plans(config)[0].failure is None
 
 
 def test_a_limit_that_lets_nothing_through(project: Project, empty_url: URL) -> None:
