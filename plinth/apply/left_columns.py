@@ -2,9 +2,10 @@
 
 A view goes by the column itself, and would read from then on what nobody writes any more; an index or check
 would say nothing about the new values. Comments, settings, privileges and sequences go over to the column
-that takes the place, and what stood on it has again what it had (`made_anew`). So it is, but for privileges
-and sequences, where a column was kept beside another one of another name, and goes (`keep_old`). What
-`--sql` prints does the same in blocks.
+that takes the place, and what stood on it has again what it had (`made_anew`). So it is, but for sequences,
+where a column was kept beside another one of another name, and goes (`keep_old`); that one has its privileges
+as soon as it is kept, and what was granted later on one of the two stops it. What `--sql` prints does the
+same in blocks.
 """
 
 import logging
@@ -75,7 +76,10 @@ _STANDING = f"""{_TABLES},
                                 'pg_attrdef', 'pg_class', 'pg_constraint', 'pg_statistic_ext')
     union select format('NOT NULL of table %s', attrelid::regclass) from old where is_required
     union select format('a privilege on a column of table %s', attrelid::regclass)
-    from old where attacl is not null and {{goes}}
+    from old, aclexplode(attacl) had where {{goes}} and not exists (
+        select from pg_attribute n, aclexplode(n.attacl) has
+        where n.attrelid = old.attrelid and n.attname = {{taker}} and has.grantee = had.grantee
+          and has.privilege_type = had.privilege_type and has.is_grantable >= had.is_grantable)
     union select format('table %s, which inherits from it,', c.oid::regclass)
     from old join pg_inherits on inhparent = attrelid join pg_class c on c.oid = inhrelid
     where not relispartition
@@ -168,7 +172,7 @@ class _Transaction:
     def forget(self) -> None:
         """Begin a further one."""
         self._left: dict[tuple[str, ...], str] = {}
-        self._keeping: set[tuple[str, ...]] = set()
+        self._keeping: dict[tuple[str, ...], set[tuple[str, str]]] = {}  # by functions
         self._equal: dict[tuple[str, ...], str] = {}
         self._exchanged: list[tuple[str, str, str]] = []
         self._is_exchange = False
@@ -203,11 +207,14 @@ class _Transaction:
         """Note which function keeps two columns equal, each by the other one; heirs' rows aren't kept so."""
         if found := statement.begins("create function <name>"):
             given = {pair for each in statement.nested for pair in _given(each)}
-            if any((new, old) in given for old, new in given if old != new):
-                self._keeping.add(tuple(parts(found["name"])))
+            self._keeping[tuple(parts(found["name"]))] = {
+                (old, new) for old, new in given if old != new and (new, old) in given
+            }
         found = statement.begins(_KEEPS)
-        if found and tuple(parts(found["function"])) in self._keeping:
+        if found and (pairs := self._keeping.get(tuple(parts(found["function"])))):
             self._looks.stop_at(*_heirs(found["table"]))
+            for old, new in sorted(pairs):  # and the other way round
+                self._looks.carry(_filled(_GRANTED, found["table"], old, new))
 
     def _are_equal(self, table: str, old: str, new: str) -> None:
         if plain(old) != plain(new):
@@ -230,7 +237,7 @@ class _Transaction:
             self._hand_on()
             table, column = found["table"], found["column"]
             if other := self._equal.get((*parts(table), plain(column))):
-                self._looks.stop_at(*_standing(table, column))
+                self._looks.stop_at(*_standing(table, column, taker=other))
                 self._looks.carry(_filled(_CARRIED, table, column, other))
         elif gone := Gone.found(statement):
             self._note(gone)
@@ -442,7 +449,7 @@ def _literal(text: str) -> str:
     return Literal(text).as_string()
 
 
-def _standing(table: str, column: str, left: str | None = None) -> tuple[str, str]:
+def _standing(table: str, column: str, left: str | None = None, taker: str = "") -> tuple[str, str]:
     """Return the query for what stands on a column that goes, or has left its name to another one."""
     what = (
         "go with it. Make it on the column of the other name, drop it, and run the same command again."
@@ -451,7 +458,7 @@ def _standing(table: str, column: str, left: str | None = None) -> tuple[str, st
         "again, and make it anew then; or let the revision itself drop it before it renames the column."
     )
     told = f"stands on {table}.{column}, and no revision knows of it: it would {what}"
-    return _filled(_STANDING, table, left or column, goes=left is None), told
+    return _filled(_STANDING, table, left or column, taker, goes=left is None), told
 
 
 def _heirs(table: str) -> tuple[str, str]:

@@ -141,7 +141,7 @@ def with_roles(url: URL, *roles: str) -> Iterator[URL]:
 
 def go(history: History, engine: Engine, where: str, *, printed: bool) -> None:
     """Apply revisions up to one, or take them back; by what `--sql` prints, if `printed`."""
-    way = "upgrade" if where == "head" else "downgrade"
+    way = "upgrade" if where in {"head", "+1"} else "downgrade"
     if not printed:
         getattr(command, way)(history.config(engine), where)
         return

@@ -80,8 +80,6 @@ def _objections(way: Way, place: ColumnName, name: str) -> Iterator[str]:
         yield "the table is partitioned, or inherits"
     if any(each.kind == "trigger" and each.table == place.table for each in way.before.others.values()):
         yield "the table has triggers"
-    if old.has_privileges:
-        yield "privileges were granted on it"
     if _is_referred_to(way, place.table, name):
         yield "it is a key"
     if any(name in column.uses for column in before.columns):

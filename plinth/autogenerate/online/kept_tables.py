@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from alembic.operations import ops
 
+from plinth.autogenerate.change.belongings import closed
 from plinth.autogenerate.change.quoting import do_block, literal, quoted, shown, sql_name
 from plinth.autogenerate.change.steps import Change, CommentOp, SqlOp
 from plinth.autogenerate.change.way import Part
@@ -37,8 +38,6 @@ def refuse_unkept_tables(change: Change, kept: Sequence[Renamed]) -> None:
 def _objections(change: Change, old: Table, new: Table) -> Iterator[str]:
     if old.row_security:
         yield "rows that its policies hide would be seen through the view that has the old name"
-    if any(column.has_privileges for column in old.columns):
-        yield "privileges were granted on its columns"
     if any(name == old.name for name in (*change.after.tables, *change.after.sequences)):
         yield "something new has the old name"
     found = forced(change)
@@ -81,7 +80,7 @@ class _View:
         self.name: Name = old.name
         self._view = sql_name(old.name, catalog)
         self._table = sql_name(new.name, catalog)
-        names = zip((each.name for each in old.columns), (each.name for each in new.columns), strict=True)
+        names = [(was.name, now.name) for was, now in zip(old.columns, new.columns, strict=True)]
         self._hides = (
             f"The view {self._view} would show rows of {self._table} that its policies hide. Let the table "
             "be renamed at once, without keep_old."
@@ -89,21 +88,30 @@ class _View:
         self._columns = ", ".join(
             quoted(now) if was == now else f"{quoted(now)} AS {quoted(was)}" for was, now in names
         )
+        others = [f" WHEN {literal(now)} THEN {literal(was)}" for was, now in names if was != now]
+        self._column = f"CASE t.attname{''.join(others)} ELSE t.attname END" if others else "t.attname"
 
     def make(self) -> list[ops.MigrateOperation]:
-        """Return what makes it, with the privileges that the table's users have."""
-        grant = literal(f"GRANT %s ON {self._view.replace('%', '%%')} TO %s")
+        """Return what makes it, with the privileges that the table's users have, on it and on columns."""
+        grant = literal(f"GRANT %s%s ON {self._view.replace('%', '%%')} TO %s%s")
+        table, view = (f"{literal(each)}::regclass" for each in (self._table, self._view))
         lines = [
-            "DECLARE given record; BEGIN",
-            f"    IF (SELECT relrowsecurity FROM pg_class WHERE oid = {literal(self._table)}::regclass) THEN",  # noqa: S608 - quoted names
+            "DECLARE said text; BEGIN",
+            f"    IF (SELECT relrowsecurity FROM pg_class WHERE oid = {table}) THEN",  # noqa: S608 - quoted names
             f"        RAISE USING ERRCODE = '23000', MESSAGE = {literal(self._hides)};",
             "    END IF;",
-            "    FOR given IN SELECT privilege_type AS what, grantee FROM pg_class, aclexplode(relacl)",
-            f"        WHERE oid = {literal(self._table)}::regclass AND grantee <> relowner",
-            "    LOOP",
-            f"        EXECUTE format({grant}, given.what, CASE given.grantee WHEN 0 THEN 'PUBLIC'",
-            "            ELSE quote_ident(pg_get_userbyid(given.grantee)) END);",
-            "    END LOOP;",
+            "    FOR said IN",
+            f"        SELECT format({grant}, privilege_type, part,",
+            "            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,",
+            "            CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)",
+            "        FROM pg_class c, LATERAL (",
+            "            SELECT '', relacl",
+            "            UNION ALL SELECT format(' (%I)', v.attname), t.attacl",
+            "            FROM pg_attribute t JOIN pg_attribute v",
+            f"                ON v.attrelid = {view} AND v.attname = {self._column}",
+            "            WHERE t.attrelid = c.oid",
+            f"        ) it (part, acl), aclexplode(acl) WHERE c.oid = {table} AND grantee <> relowner",
+            "    LOOP EXECUTE said; END LOOP;",
         ]
         return [
             CommentOp(
@@ -111,6 +119,7 @@ class _View:
                 "privileges."
             ),
             SqlOp(f"CREATE VIEW {self._view} AS SELECT {self._columns} FROM {self._table}"),  # noqa: S608
+            closed([self._view], "nobody else may read it who may not read the table"),
             SqlOp(do_block(lines)),
         ]
 
