@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 
 from plinth import revision_names, settings
 from plinth.alembic_command import of_options
+from plinth.autogenerate.change.quoting import shown
 from plinth.autogenerate.change.refusals import Refusal
 from plinth.autogenerate.change.steps import AutocommitOp, Change, leaves
 from plinth.autogenerate.change.taken_names import refuse_taken_names
@@ -274,13 +275,17 @@ def _tell(
         is_online: a busy database may not feel them.
         mixes: one of them takes away, with all else, what running code may still use.
     """
-    change = comparison.change
+    change, subject = comparison.change, comparison.subject
+    views = [
+        shown(old.name, subject.database)
+        for old, _ in kept_tables(subject.hints, subject.database, change.before)
+    ]
     for sentence in (
         *moves(change),
         *stale(change),
         *fails_when_called(change, [each.up for each in comparison.renames]),
         *referring.cautions(change),
-        *(cautions(change) if is_online else ()),
+        *(cautions(change, views) if is_online else ()),
     ):
         log.warning(sentence)
     written = [each.upgrade_ops_list[-1].ops for each in directives] if is_online else []

@@ -487,6 +487,41 @@ def test_a_table_that_inherits_and_no_revision_knows_is_named_first(
     command.upgrade(history.config(empty_engine), "head")
 
 
+def test_what_the_old_name_cant_do_is_said(
+    project: Project, empty_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    history, url = clear(project), empty_engine.url
+    for new in (False, True):
+        metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+        def said(old: str, *, new: bool = new) -> dict[str, Any]:
+            return {"info": {"renamed_from": old, "keep_old": True}} if new else {}
+
+        key = sa.Column("id", sa.Integer, sa.Identity(), primary_key=True)
+        sa.Table("items" if new else "goods", metadata, key, sa.Column("t", sa.Text), **said("goods"))
+        slug = sa.Column("slug" if new else "word", sa.Text, unique=True, **said("word"))
+        plain = sa.Column("b" if new else "a", sa.Text, index=True, **said("a"))
+        sa.Table("words", metadata, sa.Column("id", sa.Integer, primary_key=True), slug, plain)
+        caplog.clear()
+        first, *_ = write(history, empty_engine, metadata)
+        command.upgrade(history.config(empty_engine), first)
+    assert "Until the second revision words.slug is unique by two indexes" in caplog.text
+    assert "goods is a view from the first revision on" in caplog.text
+    do(url, "insert into goods (id, t) values (1, 'a') on conflict (id) do update set t = excluded.t")
+    for statement in (
+        "insert into goods (id, t) values (1, 'a') on conflict on constraint pk_goods do nothing",
+        "copy goods to stdout",
+        "copy goods from stdin",
+        "truncate goods",
+        "select nextval('goods_id_seq')",
+        "select id, t from goods group by id",
+        "begin; declare c cursor for select id from goods for update; fetch c; "
+        "update goods set t = 'b' where current of c",
+    ):
+        with pytest.raises(psycopg.Error):
+            do(url, statement)
+
+
 def test_a_plain_file_renames_at_once_and_that_is_said(
     history: History, empty_engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from plinth.autogenerate.change.dependents import standing_on
+from plinth.autogenerate.change.parts import on_column
 from plinth.autogenerate.change.quoting import quoted, shown, sql_name
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.objects.columns import is_retyped
@@ -14,8 +15,13 @@ from plinth.catalog.picture import Catalog, Column, ColumnName, Index, Name, Nod
 _NAME = re.compile(r'"(?:[^"]|"")*"|\S+')  # of a view's column; its type follows
 
 
-def cautions(change: Change) -> Iterator[str]:
-    """Yield sentences on what the author should know before the new revisions are applied while code runs."""
+def cautions(change: Change, kept: Collection[str]) -> Iterator[str]:
+    """Yield sentences on what the author should know before the new revisions are applied while code runs.
+
+    Args:
+        change: what they do.
+        kept: the old names of tables that keep them beside the new ones.
+    """
     before, after = change.before, change.after
     pairs = _pairs(change)
     if unknown := [each for pair in pairs for each in _required(change, *pair, is_new=True)]:
@@ -40,6 +46,25 @@ def cautions(change: Change) -> Iterator[str]:
             f"The domain of {', '.join(refused)} refuses NULL: new code that gives it no value fails until "
             "it goes, in the second revision. What avoids that: a server_default, in a revision before."
         )
+    if twice := [
+        f"{shown(place.table, after)}.{place.column}"
+        for place, old in sorted(change.kept_names.items())
+        if _is_unique(before.tables[place.table], old) and _is_unique(after.tables[place.table], place.column)
+    ]:
+        yield (
+            f"Until the second revision {', '.join(twice)} is unique by two indexes, on the old column and "
+            "the new one, and ON CONFLICT goes by one of them: sessions that insert the same new value at "
+            'once may get "duplicate key value violates unique constraint". What avoids that: the code '
+            "repeats such a statement, which succeeds then."
+        )
+    for name in kept:
+        yield (
+            f"{name} is a view from the first revision on: by the old name code selects, inserts, updates "
+            "and deletes as before, also with ON CONFLICT (columns). What fails by it: ON CONFLICT ON "
+            "CONSTRAINT, COPY to or from it, TRUNCATE, WHERE CURRENT OF, GROUP BY the key alone with other "
+            "columns selected, and nextval() of its sequences, which are renamed with the table. What avoids "
+            "that: code without such statements (ON CONFLICT (columns), DELETE), deployed before."
+        )
     for key, old in before.others.items():
         new = after.others.get(key)
         lost = _names(old) - _names(new) if new and new.columns else set()
@@ -49,6 +74,12 @@ def cautions(change: Change) -> Iterator[str]:
                 f"{', '.join(sorted(lost))} fails from this revision on. What avoids that: new columns "
                 "first, and the drop in a change after."
             )
+
+
+def _is_unique(table: Table, column: str) -> bool:
+    return any(
+        each.unique if isinstance(each, Index) else each.type == "u" for each in on_column(table, column)
+    )
 
 
 def _names(view: Other) -> set[str]:
