@@ -22,7 +22,7 @@ from plinth.autogenerate.change.taken_names import refuse_taken_names
 from plinth.autogenerate.change.way import Part
 from plinth.autogenerate.compare import questions, referring
 from plinth.autogenerate.compare.conversions import changed_values
-from plinth.autogenerate.compare.drift import drift
+from plinth.autogenerate.compare.drift import drift, made_by_hand
 from plinth.autogenerate.compare.hints import all_metadata, kept_tables
 from plinth.autogenerate.compare.plugins import Others
 from plinth.autogenerate.compare.renames import in_turns
@@ -94,6 +94,7 @@ def write_revisions(
             "unknown change", f"Autogenerate knows no operation for this; write it by hand: {found}."
         )
     _refuse_blocks_in_a_block(context, written)
+    _refuse_made_by_hand(context, comparison, written)
     directives += [_following(first) for _ in written[1:]]
     for directive, each in zip(directives, written, strict=True):
         directive.upgrade_ops_list[-1].ops[:0] = as_ours(each.up)
@@ -132,6 +133,29 @@ def _of_drift(context: MigrationContext, comparison: Comparison) -> str:
         "the database is: alembic -x compare=revisions revision …"
     )
     return f"{shown_differences(what, found)}\n{ways}\n"
+
+
+def _refuse_made_by_hand(context: MigrationContext, comparison: Comparison, written: Iterable[File]) -> None:
+    """Return if all that is made is made by revisions or known to models; what may be older is told.
+
+    Raises:
+        Refusal: somebody has made some of it in this database: what stands in another one, nobody knows.
+    """
+    found, older = made_by_hand(comparison, [op for each in written for op in (*each.up, *each.down)])
+    what = (
+        "the new one would drop it and make it anew with the text that it has in the database at hand, and "
+        "fail where another one has none of that name, or replace what has it there"
+    )
+    if found:
+        raise Refusal(
+            "drift",
+            f"{_of_drift(context, comparison)}No revision makes this, and no model knows it: "
+            f"{', '.join(found)}. Yet {what}. Put it into a revision first (alembic revision -m …, with its "
+            "CREATE in op.execute(), and alembic stamp head here, where it stands), or drop it. Nothing has "
+            "been written.",
+        )
+    if older:
+        log.warning("No revision is known to make this: %s. Yet %s.", ", ".join(older), what)
 
 
 def _refuse_blocks_in_a_block(context: MigrationContext, written: Iterable[File]) -> None:

@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
+from plinth.autogenerate.change.dependents import nodes_there
 from plinth.autogenerate.change.quoting import shown_names
 from plinth.autogenerate.change.refusals import Refusal
+from plinth.autogenerate.change.steps import SqlOp, leaves
 from plinth.autogenerate.compare.hints import Models
 from plinth.autogenerate.compare.models import own_of
 from plinth.autogenerate.compare.scope import in_scope
-from plinth.autogenerate.comparison import Subject
+from plinth.autogenerate.comparison import Comparison, Subject
 from plinth.catalog import Catalog, Difference, differences
-from plinth.catalog.picture import Node
+from plinth.catalog.picture import Other
 from plinth.connecting import on_our_driver_too
 from plinth.scratch.baseline import Below, on_baseline, revisions_catalog, without
 from plinth.scratch.databases import NoScratchError
@@ -107,12 +110,46 @@ def drift(
     return [*found, *_unknown(subject, made)] if found and with_what_stays else found
 
 
+def made_by_hand(
+    comparison: Comparison, operations: Sequence[MigrateOperation]
+) -> tuple[list[str], list[str]]:
+    """Return what operations drop or make and neither revisions nor models do, as messages name it.
+
+    Returns:
+        What stands on something that revisions make; what may be of the time before them, or can't be told.
+    """
+    subject, before = comparison.subject, comparison.change.before
+    written = {op.sql for op in leaves(operations) if isinstance(op, SqlOp)}
+    said = [
+        each for each in before.others.values() if written & {f"DROP {each.address}", each.definition.strip()}
+    ]
+    made = subject.scope.revisions() if said else None
+    unknown = _others_unknown(subject, made)
+    standing = {(each.kind, each.name) for each in _unknown(subject, made)} if made else set()
+    found: tuple[list[str], list[str]] = [], []
+    for each in said:
+        key = each.kind, each.name
+        # What a rename has changed in the name itself is called as it was (a policy's table).
+        alike = [
+            it for it, other in subject.database.others.items() if (it[0], other.bare) == (key[0], each.bare)
+        ]
+        keys = {key} if key in subject.database.others else set(alike)
+        if keys and keys <= unknown.keys():
+            found[not keys & standing].append(" ".join(key))
+    return found
+
+
+def _others_unknown(subject: Subject, made: Catalog | None) -> dict[tuple[str, str], Other]:
+    """Return what neither revisions nor models make of what models can't say."""
+    known = {*(made.others if made else ()), *(subject.models.others.keys() - subject.models.leaned_on)}
+    return {key: each for key, each in subject.database.others.items() if key not in known}
+
+
 def _unknown(subject: Subject, made: Catalog) -> list[Difference]:
-    """Return what stands on the revisions' tables and neither they nor the models know."""
-    known = made.others.keys() | subject.models.others.keys()
-    left = {key: each for key, each in subject.database.others.items() if key not in known}
+    """Return what stands on what revisions make, and neither they nor the models know."""
+    left = _others_unknown(subject, made)
     found: dict[tuple[str, str], Difference] = {}
-    nodes: set[Node] = set()
+    nodes = nodes_there(made)
     while new := {
         key: each
         for key, each in left.items()
