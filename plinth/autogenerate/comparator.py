@@ -240,7 +240,7 @@ def _check(context: AutogenContext, subject: Subject) -> None:
 def _compare(context: AutogenContext, connection: Connection, subject: Subject) -> Comparison | None:
     savepoint = connection.begin_nested()
     try:
-        questions.bound_waiting(connection)
+        questions.prepare(connection)
         before, after = in_scope(subject.database, subject.models, subject.scope)
         _name_what_stays(subject, after)
         online_too = questions.is_online(context.migration_context)

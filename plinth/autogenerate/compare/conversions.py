@@ -22,6 +22,7 @@ from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name,
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.change.types import base_name, numbers
+from plinth.autogenerate.compare.hidden import answer, asked_of_rows
 from plinth.autogenerate.objects.columns import is_replaced
 from plinth.autogenerate.objects.tables import columns_kept
 from plinth.catalog.picture import Catalog, Column, ColumnName, Enum
@@ -241,10 +242,11 @@ def _ask(connection: Connection, change: Change, each: Conversion) -> None:
 def _refuse_losses(connection: Connection, change: Change, each: Conversion, what: str) -> None:
     column = quoted(each.place.column)
     made_up = tried(connection, each, column, rows=False)
-    count = 0
+    count, known = 0, "here no row has such a value"
     if made_up.stopped or made_up.changed or _is_another(connection, each, column):
-        found = tried(connection, each, column, rows=True)
-        count = found.stopped + found.changed
+        found = asked_of_rows(connection, each.table, lambda: tried(connection, each, column, rows=True))
+        known = known if found else "whether a row here has such a value can't be seen"
+        count = found.stopped + found.changed if found else 0
     if count:
         refuse(
             "conversion",
@@ -255,8 +257,8 @@ def _refuse_losses(connection: Connection, change: Change, each: Conversion, wha
     elif made_up.changed:
         refuse(
             "conversion",
-            f"{what} which rounds or cuts values without a word, in production too (here no row has such a "
-            f"value). If that is meant, say so on the column in the model: {_hint(change, each)}",
+            f"{what} which rounds or cuts values without a word, in production too ({known}). If "
+            f"that is meant, say so on the column in the model: {_hint(change, each)}",
         )
 
 
@@ -394,7 +396,7 @@ def _refuse_labels(connection: Connection, change: Change, each: Conversion, wha
     if each.before.type.endswith("[]"):
         condition = f"NOT {column}::text[] <@ {labels}"
     query = f"SELECT count(*) FROM {each.table} WHERE {condition}"  # noqa: S608 - quoted names
-    count = int(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+    count = answer(connection, each.table, query)
     if count:
         problem = "a value that it hasn't got" if each.new_enum else "a value that is too long for it"
         refuse(
@@ -410,11 +412,12 @@ def _refuse_stopped(connection: Connection, change: Change, each: Conversion, wh
     if each.said is None or _is_made_anew(change, each):
         return  # the proof makes another one under the name
     with enum_made(connection, each) as made:
-        stopped = tried(connection, made, each.said.up, rows=True).stopped
-    if stopped:
+        up = each.said.up
+        found = asked_of_rows(connection, each.table, lambda: tried(connection, made, up, rows=True))
+    if found and found.stopped:
         refuse(
             "conversion",
-            f"{what} and {_rows(stopped)} of {each.table} can't be converted by "
+            f"{what} and {_rows(found.stopped)} of {each.table} can't be converted by "
             f'info={{"using": {_text(each.said.up)}}}. Correct the expression, or those rows first.',
         )
 

@@ -8,12 +8,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from plinth import settings
+from plinth.apply.session import SEES_ALL_ROWS
 from plinth.autogenerate.change import refusals
 from plinth.autogenerate.change.heirs import with_inherited
 from plinth.autogenerate.change.quoting import literal, quoted, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
 from plinth.autogenerate.compare import conversions, filling, possible_renames, referring
+from plinth.autogenerate.compare.hidden import answer
 from plinth.autogenerate.objects.enums import columns_of
 from plinth.catalog.picture import Catalog, ColumnName, Name
 
@@ -43,10 +45,14 @@ def is_one_of_several(context: MigrationContext) -> bool:
     return str(context.opts.get("upgrade_token", "upgrades")) != "upgrades"
 
 
-def bound_waiting(connection: Connection) -> None:
-    """Let the trial of renames wait no longer for a lock than a revision does, until the savepoint ends."""
+def prepare(connection: Connection) -> None:
+    """Let the trial of renames wait no longer for a lock than a revision does, until the savepoint ends.
+
+    What row security hides from questions is an error until then.
+    """
     milliseconds = round(1000 * settings.configured().lock_timeout.total_seconds())
-    connection.execute(text("select set_config('lock_timeout', :value, true)"), {"value": str(milliseconds)})
+    for name, value in (("lock_timeout", str(milliseconds)), SEES_ALL_ROWS):
+        connection.execute(text("select set_config(:name, :value, true)"), {"name": name, "value": value})
 
 
 def collected(context: AutogenContext) -> AbstractContextManager[None]:
@@ -129,4 +135,4 @@ def _refuse_used_values(connection: Connection, change: Change) -> None:
 
 def _any(connection: Connection, table: Name, catalog: Catalog, condition: str) -> bool:
     query = f"SELECT EXISTS (SELECT FROM {sql_name(table, catalog)} WHERE {condition})"  # noqa: S608 - quoted names
-    return bool(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+    return bool(answer(connection, shown(table, catalog), query))

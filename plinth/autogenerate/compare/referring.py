@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from plinth.autogenerate.change.quoting import quoted, shown, sql_name
 from plinth.autogenerate.change.refusals import refuse
 from plinth.autogenerate.change.steps import Change
+from plinth.autogenerate.compare.hidden import answer
 from plinth.catalog.picture import ColumnName, Constraint, Table
 
 
@@ -38,9 +39,9 @@ def cautions(change: Change) -> Iterator[str]:
     for table, key, _ in _to_new_tables(change):
         mine, theirs = _names(change, table, key)
         yield (
-            f"No row here has a value in {mine}; one that has, in production, stops the upgrade: {theirs}, "
-            "to which its foreign key refers, is new and begins empty. If there are such, put its rows in by "
-            "hand: op.bulk_insert() behind its op.create_table(), for instance."
+            f"No row seen here has a value in {mine}; one that has, in production, stops the upgrade: "
+            f"{theirs}, to which its foreign key refers, is new and begins empty. If there are such, put its "
+            "rows in by hand: op.bulk_insert() behind its op.create_table(), for instance."
         )
 
 
@@ -82,7 +83,6 @@ def _any(connection: Connection, change: Change, table: Table, conditions: list[
     place = f"{only}{sql_name(table.name, change.before)}"
     query = f"SELECT EXISTS (SELECT FROM {place} WHERE {' AND '.join(conditions)})"  # noqa: S608 - quoted names
     try:
-        with connection.begin_nested():
-            return bool(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+        return bool(answer(connection, shown(table.name, change.before), query))
     except DBAPIError:
         return False

@@ -97,7 +97,7 @@ def test_rows_that_may_be_elsewhere_are_named(changing: Changing, caplog: pytest
     before, _, after, _ = cases()["a text"]
     begin(changing, before)
     changing.write_models(after)
-    assert "No row here has a value in ticket.state; one that has, in production" in caplog.text
+    assert "No row seen here has a value in ticket.state; one that has, in production" in caplog.text
 
 
 def test_a_new_column_without_a_value_is_nothing_to_speak_of(

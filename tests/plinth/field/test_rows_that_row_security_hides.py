@@ -1,13 +1,15 @@
 """A revision that changes rows changes all of them, or stops: none is passed over for a policy hides it."""
 
+import contextlib
 import io
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Column, Engine, Integer
+from sqlalchemy import Column, Engine, Enum, Integer, Numeric, Text
 from sqlalchemy.engine import URL
 
 from tests.plinth.field.changing import Changing
@@ -116,3 +118,36 @@ def test_what_autogenerate_wrote_loses_nothing(
     with pytest.raises(CommandError, match=SEES):
         command.upgrade(changing.history.config(owner), "head")
     assert rows(empty_url, "select v from t order by id") == [(10,), (20,)]
+
+
+def of_enum(*values: str) -> "Column[str]":
+    return Column("v", Enum(*values, name="en"))
+
+
+QUESTIONS: dict[str, tuple[Column[Any], str, Column[Any]]] = {
+    "required": (Column("v", Integer), "null", Column("v", Integer, nullable=False)),
+    "an enum's value": (of_enum("a", "b"), "'b'", of_enum("a")),
+    "cut": (Column("v", Numeric(5, 2)), "1.25", Column("v", Numeric(5, 1))),
+    "labels": (Column("v", Text), "'c'", of_enum("a", "b")),
+    "an expression": (Column("v", Text), "'c'", Column("v", Integer, info={"using": "v::int"})),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_autogenerate_says_that_it_does_not_see_all_rows(
+    question: str, changing: Changing, owner: Engine, empty_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, value, new = QUESTIONS[question]
+    changing.begin(Column("tenant", Integer), old, values=(f"1, {value}",))
+    role = owner.connect().exec_driver_sql("select current_user").scalar_one()
+    do(
+        empty_url,
+        f"alter table t owner to {role}; grant select on all tables in schema public, plinth to {role}",
+    )
+    do(empty_url, f"grant usage on schema plinth to {role}; {FORCED}")
+    config = changing.config(Column("tenant", Integer), new, x=("online=no", "prove=no"))
+    config.attributes["connection"] = owner
+    refusal = pytest.raises(CommandError, match="whether a row here has such a value can't be seen")
+    with refusal if question == "cut" else contextlib.nullcontext():
+        command.revision(config, "change the shop", autogenerate=True)
+    assert "can't see all rows of t" in caplog.text
