@@ -153,8 +153,8 @@ class _Looks(Protocol):
     def note(self, gone: Gone) -> None:
         """Remember what is said of an object that goes."""
 
-    def put_back(self, gone: Gone, *, stops: bool) -> None:
-        """Say it again of what is there now; what can't be said stops it, or is only told."""
+    def put_back(self, gone: Gone, *, stops: bool, tells: bool = False) -> None:
+        """Say it again of what is there now, or tell it; what can't be said stops it, or is only told."""
 
 
 class _Transaction:
@@ -178,6 +178,8 @@ class _Transaction:
         self._is_exchange = False
         self._gone: list[Gone] = []
         self._said_anew: list[Lexed] = []  # before or behind what drops it
+        self._types_made: set[tuple[str, ...]] = set()
+        self._privileges: list[Lexed] = []  # words about them, and owners
 
     def follow(self, statement: Lexed) -> None:
         """Look at a statement before it is executed; of several in a text, at what they drop."""
@@ -185,7 +187,11 @@ class _Transaction:
             for each in filter(None, map(Gone.found, statement.statements)):
                 self._note(each)
         elif any(statement.matches(each) for each in _UNSAID):
-            self._gone = [each for each in self._gone if each.is_identity or not each.is_named_in(statement)]
+            self._gone = [
+                each
+                for each in self._gone
+                if each.is_identity or each.is_type or not each.is_named_in(statement)
+            ]
         elif statement.begins("alter table"):
             self._alter(statement)
         elif statement.begins("create"):
@@ -202,6 +208,18 @@ class _Transaction:
             for text in statement.nested:
                 for found in text.find(_EQUAL):
                     self._are_equal(*(found[name].replace("%%", "%") for name in ("table", "old", "new")))
+
+    def follow_types(self, text: Lexed) -> None:
+        """Note types that go or leave their names, where nothing else compares what is granted (`grants`)."""
+        for each in text.statements:
+            if gone := Gone.type_in(each):
+                self._note(gone)
+            if found := each.begins("create {type | domain} <name>"):
+                self._types_made.add(tuple(parts(found["name"])))
+            elif found := each.matches("alter {type | domain} <name> rename to <new>"):
+                self._types_made.add((*parts(found["name"])[:-1], plain(found["new"])))
+            elif each.begins("grant | revoke | alter {type | domain} <name> owner to"):
+                self._privileges.append(each)
 
     def _keep(self, statement: Lexed) -> None:
         """Note which function keeps two columns equal, each by the other one; heirs' rows aren't kept so."""
@@ -246,6 +264,12 @@ class _Transaction:
         """Settle what the transaction has done, just before it is committed."""
         self._hand_on()
         for each in self._gone:
+            if each.is_type:
+                if tuple(parts(each.name)) in self._types_made:
+                    self._looks.put_back(
+                        each, stops=False, tells=any(map(each.is_named_in, self._privileges))
+                    )
+                continue
             if any(map(each.is_named_in, self._said_anew)):
                 continue
             if self._is_exchange or not each.is_identity:
@@ -283,7 +307,7 @@ class _AtOnce:
     def note(self, gone: Gone) -> None:
         self._had[gone] = dict(self._rows(gone.said()))
 
-    def put_back(self, gone: Gone, *, stops: bool) -> None:
+    def put_back(self, gone: Gone, *, stops: bool, tells: bool = False) -> None:
         had = self._had.pop(gone)
         if not had or not self._rows(gone.here()):
             return
@@ -294,7 +318,7 @@ class _AtOnce:
                 continue
             if statement is None and stops:
                 raise LeftColumnError(f"{_named(about, marks)}: {_LOST}")
-            if statement:
+            if statement and not tells:
                 self._say(gone, _named(statement, marks))
             else:
                 log.warning("%s is made anew, and had this: %s", gone.name, _named(about, marks))
@@ -340,7 +364,7 @@ class _Printed:
     def note(self, gone: Gone) -> None:
         self.texts.append(gone)
 
-    def put_back(self, gone: Gone, *, stops: bool) -> None:
+    def put_back(self, gone: Gone, *, stops: bool, tells: bool = False) -> None:
         setting = _literal(f"plinth.had_{len(self._noted)}")
         self._noted[gone] = setting, gone.said(with_privileges=stops)
         name, said = _literal(gone.name), gone.said(is_again=True, with_privileges=stops)
@@ -360,7 +384,7 @@ class _Printed:
             "        END LOOP;",
             f"        IF found IS NULL AND {stops} THEN",
             f"            RAISE '%: %', its, {_literal(_LOST)} USING ERRCODE = '55000';",
-            "        ELSIF coalesce(found, '') = '' THEN",
+            f"        ELSIF coalesce(found, '') = '' OR {tells} THEN",
             f"            RAISE WARNING '% is made anew, and had this: %', {name}, its;",
             "        ELSE BEGIN EXECUTE found;",
             "        EXCEPTION WHEN syntax_error_or_access_rule_violation OR feature_not_supported THEN",
@@ -424,6 +448,7 @@ def looked_after_in(texts: Sequence[str]) -> list[str]:
     looks = _Printed()
     transaction = _Transaction(looks)
     for text in texts:
+        transaction.follow_types(lexed(text))
         transaction.follow(lexed(text))
         looks.texts.append(text)
     transaction.end()

@@ -55,6 +55,30 @@ _IDENTITY = """
     join pg_class c on (classid, objid) = (c.tableoid, c.oid) and relkind = 'S'
     where refclassid = 'pg_class'::regclass and attrelid = to_regclass({on}) and attname = {bare}
     """
+_TYPE = "select 'pg_type'::regclass::oid, to_regtype({name})::oid"
+# Who may use a type, who may not although a new one gives it to them by itself, and at last whose it is.
+_OF_TYPE = """
+    with own as (
+        select t.*, format('%I.%I', nspname, typname) shown,
+               coalesce(typacl, acldefault('T', typowner)) acl
+        from pg_type t join pg_namespace n on n.oid = typnamespace where t.oid = to_regtype({name})
+    ),
+    given as (
+        select 0::oid id union select grantee from pg_default_acl, aclexplode(defaclacl)
+        where defaclobjtype = 'T'
+    )
+    select about, about
+    from (
+        select 'GRANT', 'TO', grantee, case when is_grantable then ' WITH GRANT OPTION' end
+        from own, aclexplode(acl) where grantee <> typowner
+        union all select 'REVOKE', 'FROM', id, null from own, given
+        where id <> typowner and not exists (select from aclexplode(acl) where grantee = id)
+    ) it (verb, preposition, role, passed_on), own, concat(verb, ' USAGE ON TYPE ', shown, ' ', preposition,
+        ' ', case role when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(role)) end, passed_on) about
+    union all select format('the owner of %s, %s', shown, typowner),
+        format('ALTER TYPE %s OWNER TO %I', shown, pg_get_userbyid(typowner))
+    from own
+    """
 MARK, IS_SAID = "<", "-"
 # The subject, and the statement about it: empty, if it is only told; none, if nothing may be lost of it; a
 # dash, if it only matters that it is said. What may have another name when it is there again stands in both
@@ -177,6 +201,19 @@ class Gone:
         """Return the sequence of a column that leaves its name to another one."""
         return cls(_IDENTITY, column, table)
 
+    @classmethod
+    def type_in(cls, statement: Lexed) -> "Gone | None":
+        """Return the type that a statement drops, or lets go by another name."""
+        found = statement.matches("alter {type | domain} <name> rename to <new>") or statement.matches(
+            "drop {type | domain} [if exists] <name> [cascade | restrict]"
+        )
+        return cls(_TYPE, found["name"]) if found else None
+
+    @property
+    def is_type(self) -> bool:
+        """Whether it is a type: what is said is who may use it."""
+        return self.which == _TYPE
+
     @property
     def is_identity(self) -> bool:
         """Whether it is a column's sequence, which goes as another column takes that one's place."""
@@ -193,7 +230,8 @@ class Gone:
             is_again: of what is there in its place.
             with_privileges: and who may use it, and whose it is; else `grants` sees to that.
         """
-        query = (_SAID + _GRANTED * with_privileges).replace("{which}", self.which)
+        found = _OF_TYPE if self.is_type else _SAID + _GRANTED * with_privileges
+        query = found.replace("{which}", self.which)
         return self._filled(query, is_again=is_again)
 
     def is_named_in(self, statement: Lexed) -> bool:

@@ -113,3 +113,71 @@ def test_what_a_revision_says_itself_holds_and_what_cant_be_said_again_is_named(
     asked = "select relname::text, obj_description(oid), reloptions from pg_class where relname in ('a', 'b')"
     assert sorted(rows(url, asked)) == [("a", None, None), ("b", "stays", ["fillfactor=80"])]
     assert "v is made anew, and had this: trigger ins on view v" in caplog.text
+
+
+ENUM = "create type en as enum ('a', 'b')"
+AGAIN = {
+    "an enum without a value": (
+        "alter type en rename to en_old",
+        "create type en as enum ('a')",
+        "alter table t alter e type en using e::text::en",
+        "drop type en_old",
+    ),
+    "one that takes over the name": (
+        "create type en_new as enum ('a')",
+        "alter type en rename to en_old",
+        "alter type en_new rename to en",
+    ),
+    "a domain in its place": (
+        "alter table t drop e",
+        "drop type public.en",
+        "create domain public.en as text",
+    ),
+}
+OF_TYPE = """
+    select rolname::text, typacl::text from pg_type join pg_roles r on r.oid = typowner
+    where typname = 'en' and typnamespace = 'public'::regnamespace
+    """
+
+
+@pytest.mark.parametrize("printed", [False, True])
+@pytest.mark.parametrize("way", AGAIN)
+def test_a_type_that_is_made_anew_has_who_may_use_it(
+    way: str, history: History, empty_engine: Engine, *, printed: bool
+) -> None:
+    url, role = empty_engine.url, f"{empty_engine.url.database}_role"
+    history.add("a", None, f"op.execute({f'{ENUM}; create table t (e en)'!r})")
+    history.add("b", "a", "\n".join(f"op.execute({each!r})" for each in AGAIN[way]))
+    command.upgrade(history.config(empty_engine), "a")
+    do(url, f"create role {role}; grant create on schema public to {role}; revoke all on type en from public")
+    try:
+        do(url, f"alter default privileges grant usage on types to {role}")
+        do(url, f"grant usage on type en to pg_monitor with grant option; alter type en owner to {role}")
+        before = rows(url, OF_TYPE)
+        go(history, empty_engine, "head", printed=printed)
+        assert rows(url, OF_TYPE) == before
+        assert "pg_monitor=U*" in str(before)
+    finally:
+        do(url, f"alter default privileges revoke usage on types from {role}")
+        do(url, f"reassign owned by {role} to current_user; drop owned by {role}; drop role {role}")
+
+
+SAID = {
+    "grant usage on type en to public": "select has_type_privilege('pg_monitor', 'en', 'usage')",
+    "alter type en owner to pg_database_owner": "select pg_get_userbyid(typowner) = 'pg_database_owner' "
+    "from pg_type where typname = 'en'",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_a_printed_revision_says_of_who_may_use_a_type_holds(
+    said: str, history: History, empty_engine: Engine
+) -> None:
+    url = empty_engine.url
+    history.add("a", None, f"op.execute({ENUM!r})")
+    statements = ("drop type en", ENUM, said)
+    history.add("b", "a", "\n".join(f"op.execute({each!r})" for each in statements))
+    command.upgrade(history.config(empty_engine), "a")
+    do(url, "revoke all on type en from public")
+    go(history, empty_engine, "head", printed=True)
+    assert rows(url, SAID[said]) == [(True,)]
