@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +14,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from plinth import settings
 from plinth.apply.irreversible import reason_of
@@ -62,6 +64,8 @@ from plinth.scratch.revisions import (
 )
 from plinth.ways_back import changes_more, not_as_it_was
 
+# A revision that gives default privileges itself finds none.
+_GIVES = re.compile(r"\bdefault\s+privileges\b", re.IGNORECASE)
 # Parts of a table: one that no revision made is a difference in a table that one did make.
 _PARTS = {"column", "constraint", "index"}
 
@@ -320,8 +324,10 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     """
     steps = all_steps(history.script)
     sources = sources_of([step.revision for step in steps]) or []
+    given = [] if _GIVES.search("\n".join(sources)) else engine.get_execution_options()["default_privileges"]
+    given = given if sources else []  # what isn't read may give them itself
     with engine.connect() as connection:
-        key = [run_in(connection, sources), history.key]
+        key = [run_in(connection, sources), history.key, *given]
         heads = quiet_context(connection, opts=dict(history.options)).get_current_heads()
     rest = {step.revision.revision for step in all_steps(history.script, heads)}
     report.untried += [name for step in steps if (name := step.revision.revision) not in rest]
@@ -341,6 +347,8 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
 
     while True:
         try:
+            if given:
+                _give(engine, given)
             run(engine, history, walk)
         except RevisionError as error:
             if error.is_upgrade and error.revision in trial.undone - proven:
@@ -359,6 +367,15 @@ def try_all(engine: Engine, history: History, report: Report) -> bool:
     if digests and len(report.problems) == problems and not report.untried:
         remembered("tried", [*key, digests[-1]], lambda: trial.lost)
     return True
+
+
+def _give(engine: Engine, statements: Sequence[str]) -> None:
+    """Let what is made in a scratch database get the privileges that it gets in the database in question."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        for each in statements:
+            with contextlib.suppress(DBAPIError):  # a role of another server, a schema that is still to come
+                connection.exec_driver_sql(each.replace("%", "%%"))
 
 
 class _Trial:

@@ -39,6 +39,21 @@ _SERVER = """
            current_schema()::text as default_schema,
            (select jsonb_object_agg(name, setting) from pg_settings
             where name in ('TimeZone', 'DateStyle', 'default_text_search_config')) as settings,
+           array(
+               select concat('alter default privileges ', 'in schema ' || quote_ident(nspname), said)
+               from pg_default_acl d left join pg_namespace n on n.oid = defaclnamespace
+               join (values ('r'::"char", 'tables'), ('S', 'sequences'), ('f', 'functions'), ('T', 'types'),
+                            ('n', 'schemas')) kinds (letter, kind) on letter = defaclobjtype,
+               lateral (select ' revoke all on ' || kind || ' from public' as said
+                        where nspname is null and letter in ('f', 'T')
+                        union all
+                        select format(' grant %s on %s to %s%s', privilege_type, kind,
+                                      case grantee when 0 then 'public'
+                                      else quote_ident(pg_get_userbyid(grantee)) end,
+                                      case when is_grantable then ' with grant option' end)
+                        from aclexplode(defaclacl) where grantee <> defaclrole) said
+               where pg_get_userbyid(defaclrole) = current_user
+               order by said like ' grant%', said, nspname) as default_privileges,
            (select to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(encoding))
             from pg_database d where datname = current_database()) as database
     """
@@ -71,6 +86,7 @@ class _Facts:
         search_path: the session's.
         default_schema: where it makes what names no schema; None where there is no such place.
         settings: what else of the session's decides how text is read: the time zone, for instance.
+        default_privileges: the statements that give what the role makes the privileges it gets there.
         database: its row in pg_database.
     """
 
@@ -82,6 +98,7 @@ class _Facts:
     search_path: str
     default_schema: str | None
     settings: dict[str, str]
+    default_privileges: list[str]
     database: dict[str, Any]
 
 
@@ -114,7 +131,11 @@ def scratch_database(target: Connection, *, like: Engine | None = None) -> Itera
                 beyond.watch(scratch)
                 event.listen(scratch, "connect", _lift_bounds)
                 # It isn't made: revisions may do that.
-                scratch = scratch.execution_options(default_schema=facts.default_schema, template=template)
+                scratch = scratch.execution_options(
+                    default_schema=facts.default_schema,
+                    default_privileges=facts.default_privileges,
+                    template=template,
+                )
                 try:
                     yield scratch
                 finally:

@@ -403,6 +403,30 @@ op.execute("revoke all on t_a from public")"""
     ]
 
 
+@pytest.mark.slow
+def test_what_new_tables_get_in_the_database_they_get_in_a_trial(
+    history: History, checked: Check, empty_engine: Engine, role: str
+) -> None:
+    """A revision revokes what nobody but the database gave, and gives it back."""
+    history.tables("a")
+    revoke, grant = f"revoke delete on t_a from {role}", f"grant delete on t_a to {role}"
+    history.add("b", "a", f"op.execute('{revoke}')", f"op.execute('{grant}')")
+    too_much = f"privileges on table public.t_a for {role} is too much"
+    assert too_much in messages(checked("a"))
+    for given in (f"grant delete on tables to {role}", "revoke execute on functions from public"):
+        do(empty_engine.url, f"alter default privileges {given}")
+    assert messages(checked("a")) == ""
+    history.add("b", "a", f"op.execute('{revoke}')", f"op.execute('{grant} with grant option')")
+    assert f"privileges on table public.t_a for {role}" in messages(checked("a"))
+    history.add(
+        "b",
+        "a",
+        f"op.execute('alter default privileges grant select, delete on tables to {role}')",
+        f"op.execute('alter default privileges revoke select, delete on tables from {role}')",
+    )
+    assert messages(checked("a")) == "", "what revisions give themselves isn't there before"
+
+
 def test_what_is_a_part_of_others_is_put_back_too(history: History, checked: Check) -> None:
     """An aggregate's functions and options, and the server and options of a foreign table."""
     history.add(
