@@ -90,7 +90,8 @@ FORMS = (
     ),
     Form(
         "a nullable column with a default that differs for each row",
-        "added; filled in batches; its default set",
+        "added; a trigger gives rows that are written a value; the others filled in batches; the trigger "
+        "dropped",
         ("column.add_nullable_backfill",),
     ),
     Form(
@@ -106,8 +107,8 @@ FORMS = (
     ),
     Form(
         "required column, NOT NULL",
-        "values filled in batches; a check added NOT VALID; filled once more; validated; NOT NULL set "
-        "and the check dropped",
+        "a trigger gives rows that are written a value; the others filled in batches; a check added NOT "
+        "VALID; validated; NOT NULL set, check and trigger dropped",
         ("column.add_notnull_backfill", "null.to_notnull_backfill", "without_key.required_column"),
     ),
     Form(

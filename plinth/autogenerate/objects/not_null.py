@@ -1,5 +1,6 @@
 """NULL, allowed or not, without a look at all rows while nobody can use the table."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from alembic.operations import ops
@@ -17,6 +18,7 @@ from plinth.autogenerate.change.way import Outside, Way
 from plinth.autogenerate.objects import constraints, not_null_names, triggers
 from plinth.autogenerate.objects.columns import alter_op, loosened
 from plinth.autogenerate.objects.constraints import add_not_valid, not_valid_op, validate, validate_op
+from plinth.autogenerate.objects.row_triggers import fill_while, is_known_of_new_row
 from plinth.autogenerate.objects.values import (
     becoming_required,
     by_use,
@@ -81,24 +83,33 @@ def _fill_and_require(way: Way, name: Name) -> None:
     others, filled = way.at.others, list(fills(way, name))
     if filled:
         triggers.guard(way, triggers.with_heirs(name, way.at))
+    values = {
+        column: value
+        for column, value, _ in filled
+        if is_known_of_new_row(way, ColumnName(name, column), value)
+    }
+    kept = {column for column in values if ColumnName(name, column) in way.change.kept_names}  # by a trigger
+    filling = fill_while(way, name, {column: values[column] for column in values if column not in kept})
     for column, value, may_be_null in filled:
-        fill_column(way, name, column, value, may_be_null=may_be_null)
-    _require(way, name)
+        is_kept = column in values and column not in kept
+        fill_column(way, ColumnName(name, column), value, may_be_null=may_be_null, is_kept=is_kept)
+    _require(way, name, values)
+    way.step(way.at, [op for trigger in filling for op in trigger.drop(way.at)])
     if others != way.at.others:
         to = replace(way.at, others=others)
         way.step(to, way.up(way.at, to))
 
 
-def _require(way: Way, name: Name) -> None:
+def _require(way: Way, name: Name, kept: Collection[str]) -> None:
+    """Let columns refuse NULL; in those that are `kept`, a trigger gives rows a value."""
     for column in by_use(way, name, becoming_required(way, name)):
         table = way.at.tables[name]
         check = not_null_check(table, column)
         add_not_valid(way, name, check)
         place = ColumnName(name, column.name)
         value = way.change.backfills.get(place)
-        # For rows that came between the first time and the check; a kept name's trigger fills them.
-        if value is not None and not column.identity and place not in way.change.kept_names:
-            fill_column(way, name, column.name, value)
+        if value is not None and column.name not in kept:  # for rows that came after the first time
+            fill_column(way, place, value)
         validate(way, name, check)
         to = with_not_null(way, name, column.name, True)
         table = to.tables[name]

@@ -87,19 +87,22 @@ def _value(way: Way, name: Name, column: Column) -> str | None:
     return default if column.identity else way.change.backfills.get(ColumnName(name, column.name), default)
 
 
-def fill_column(way: Way, name: Name, column: str, value: str, *, may_be_null: bool = False) -> None:
+def fill_column(
+    way: Way, place: ColumnName, value: str, *, may_be_null: bool = False, is_kept: bool = False
+) -> None:
     """Go on by giving rows a column's values.
 
     Args:
         way: so far.
-        name: the table.
-        column: its name.
+        place: the column.
         value: SQL.
         may_be_null: the value.
+        is_kept: a trigger gives it to each row that is written.
     """
-    is_moved = may_be_null and ColumnName(name, column) in way.change.kept_names
+    name, column = place
+    is_moved = may_be_null and place in way.change.kept_names
     says_so = bool(triggers.own_triggers(way.at, triggers.with_heirs(name, way.at)))
-    fill = Fill(column, value, says_so=says_so, may_be_null=may_be_null, is_moved=is_moved)
+    fill = Fill(column, value, None, says_so, may_be_null=may_be_null, is_kept=is_kept, is_moved=is_moved)
     way.step(way.at, backfill(way.at.tables[name], fill, way.at))
 
 

@@ -12,55 +12,17 @@ from dataclasses import dataclass, replace
 from plinth.autogenerate.change.expressions import default_sql, with_name
 from plinth.autogenerate.change.quoting import do_block, dollar_quoted, literal, made_name, quoted, sql_name
 from plinth.autogenerate.change.steps import SqlOp
-from plinth.autogenerate.change.types import base_name
 from plinth.autogenerate.change.way import Operations, Way
 from plinth.autogenerate.objects.enums import NewEnum
+from plinth.autogenerate.objects.row_triggers import RowTrigger, is_printed_alike
 from plinth.autogenerate.objects.triggers import last_name
 from plinth.catalog.picture import Catalog, Column, ColumnName, Name
-
-# By these a value is printed, read or made of another one: what is written meanwhile is made as what is
-# there. They are all that PostgreSQL's documentation names for it (Client Connection Defaults).
-_FORMATS = (
-    *("DateStyle", "IntervalStyle", "TimeZone", "bytea_output", "extra_float_digits", "xmloption"),
-    *("lc_monetary", "lc_numeric", "lc_time", "default_text_search_config"),
-)
-_PRINTED_ALIKE = {"smallint", "integer", "bigint", "numeric", "boolean", "uuid", "json", "jsonb"}
-_PRINTED_ALIKE |= {"text", "character varying", "character"}
-
 
 _PART, _LOST = "part", "is_lost"
 
 
-@dataclass(frozen=True)
-class KeepingTrigger:
-    """What lets a function look at each row that is written.
-
-    Args:
-        function: its name.
-        table: whose rows.
-        name: the trigger's; the function's, if None.
-        prints: what it does depends on how a session prints values: it prints them as the migration does.
-    """
-
-    function: Name
-    table: Name
-    name: str | None = None
-    prints: bool = False
-
-    def make(self, body: str, catalog: Catalog) -> Operations:
-        """Return what makes both, with a body in PL/pgSQL."""
-        name, home = sql_name(self.function, catalog), sql_name(self.table, catalog)
-        own = quoted(self.name or self.function.name)
-        # Who writes may find no type by a bare name: what applies a subscription has no search path.
-        settings = ("search_path", *(_FORMATS if self.prints else ()))
-        how = " ".join(f"SET {each} FROM CURRENT" for each in settings)
-        said = dollar_quoted(f" {body} ", "keep")
-        call = f"BEFORE INSERT OR UPDATE ON {home} FOR EACH ROW EXECUTE FUNCTION {name}()"
-        return [
-            SqlOp(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {how} AS {said}"),
-            SqlOp(f"CREATE TRIGGER {own} {call}", table=self.table),
-            SqlOp(f"ALTER TABLE {home} ENABLE ALWAYS TRIGGER {own}", table=self.table),
-        ]
+class KeepingTrigger(RowTrigger):
+    """One that keeps two columns equal."""
 
     def stop(
         self, pair: tuple[str, str], differ: str, mend: str, catalog: Catalog, ours: Sequence[str] = ()
@@ -105,14 +67,6 @@ class KeepingTrigger:
         # In a block of its own: a column of another table may be called as its variables are.
         declared = f"DECLARE {_PART} regclass; {_LOST} boolean; BEGIN"
         return [declared, *(f"    {each}" for each in loop), "END;"]
-
-    def drop(self, catalog: Catalog) -> Operations:
-        """Return what drops both."""
-        own = quoted(self.name or self.function.name)
-        return [
-            SqlOp(f"DROP TRIGGER {own} ON {sql_name(self.table, catalog)}"),
-            SqlOp(f"DROP FUNCTION {sql_name(self.function, catalog)}()"),
-        ]
 
 
 def stop_at_rows_past(stops: Sequence[Sequence[str]]) -> SqlOp:
@@ -173,7 +127,7 @@ class Keeper:
         self.function = Name(turn.table.schema, made_name(turn.table.name, turn.old.name, label))
         self._way = way
         self.name = last_name(way.at, turn.table, self.function.name)
-        prints = self._has_word or not all(map(self._is_printed_alike, (turn.old, turn.beside)))
+        prints = self._has_word or not all(is_printed_alike(each, way.at) for each in (turn.old, turn.beside))
         self._trigger = KeepingTrigger(self.function, turn.table, self.name, prints)
         # All is assigned: a value that doesn't fit stops, where a cast would cut it.
         self.value = self._conversion(turn.old, turn.beside, is_back=turn.is_back)
@@ -254,12 +208,6 @@ class Keeper:
         """Whether an expression is the author's."""
         turn = self.turn
         return any(self._said(turn.old, turn.beside, is_back=each) for each in (False, True))
-
-    def _is_printed_alike(self, column: Column) -> bool:
-        """Whether each session prints a column's values as the others do."""
-        if column.named_type:
-            return column.named_type in self._way.at.enums
-        return base_name(column.type.removesuffix("[]")) in _PRINTED_ALIKE
 
     def _of_new_row(self, expression: str) -> str:
         """Return an expression of the table's columns as one of the row that is written."""

@@ -21,6 +21,17 @@ def upgrade() -> None:
     op.alter_column("users", "number", server_default=sa.text("nextval('users_number_seq'::regclass)"))
     # whoever may insert gets a number, as it will be with an identity column
     op.execute("GRANT USAGE ON SEQUENCE users_number_seq TO PUBLIC")
+    # Until all rows have a value, a trigger gives one to each row that is written.
+    op.execute(
+        "CREATE FUNCTION users_number_filled() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        "SET search_path FROM CURRENT AS $keep$ BEGIN IF NEW.number IS NULL THEN NEW.number := "
+        "nextval('users_number_seq'::regclass); END IF; RETURN NEW; END $keep$"
+    )
+    op.execute(
+        "CREATE TRIGGER users_number_filled BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE "
+        "FUNCTION users_number_filled()"
+    )
+    op.execute("ALTER TABLE users ENABLE ALWAYS TRIGGER users_number_filled")
     with op.get_context().autocommit_block():
         op.execute(
             """
@@ -47,6 +58,8 @@ def upgrade() -> None:
         op.execute("ALTER TABLE users VALIDATE CONSTRAINT users_number_required")
     op.alter_column("users", "number", nullable=False)
     op.drop_constraint(op.f("users_number_required"), "users", type_="check")
+    op.execute("DROP TRIGGER users_number_filled ON users")
+    op.execute("DROP FUNCTION users_number_filled()")
     op.execute("REVOKE USAGE ON SEQUENCE users_number_seq FROM PUBLIC")
     op.execute("ALTER SEQUENCE users_number_seq RENAME TO users_number_seq_old")
     op.alter_column("users", "number", server_default=None)
