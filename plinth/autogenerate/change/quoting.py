@@ -23,7 +23,9 @@ _MORE_KEYWORDS = {
     *("xmlpi", "xmlroot", "xmlserialize", "xmltable", "tablesample", "collation", "concurrently", "lateral"),
     "window",
 }
-_KEYWORDS = set(RESERVED_WORDS) | _MORE_KEYWORDS
+# Keywords of PL/pgSQL that SQL takes for names: behind `NEW.` they are no field there but in quotes.
+_OF_PLPGSQL = {"begin", "by", "declare", "execute", "foreach", "if", "loop", "strict", "while"}
+_KEYWORDS = set(RESERVED_WORDS) | _MORE_KEYWORDS | _OF_PLPGSQL
 # What SQLAlchemy's text() takes for a parameter, or for an escaped one, which it rids of its backslash. 2.0
 # takes a dollar for a letter: `a[:$1]`.
 _BIND = re.compile(r"(?:(?<=\\)|(?<![:\w\\])(?=:\w)):(?!\w*:)|(?<![:\w\\]):(?=\$)(?![\w$]*:)")
