@@ -257,9 +257,8 @@ def _with_parts(way: Way, catalog: Catalog, table: Table) -> Table:
     own: list[Constraint] = []
     for each in table.constraints.values():
         is_moved = each.name in standing and each.type not in {"n", "f"}
-        stays = (
-            outlasts and each.type in {"p", "u"} and each.name not in going
-        )  # until what replaces it is there
+        # A key stays until what replaces it is there.
+        stays = outlasts and each.type in {"p", "u"} and each.name not in going
         is_kept = stays or constraints.is_kept(each, wanted.constraints.get(each.name))
         if not is_moved or (each.name not in shaken and is_kept):
             own.append(each)
