@@ -36,7 +36,15 @@ from plinth.apply.points import (
     may_commit,
 )
 from plinth.apply.progress import display
-from plinth.apply.retry import Backoff, is_about_rows, is_cancelled, is_there_already, is_unprepared, passes
+from plinth.apply.retry import (
+    Backoff,
+    is_about_rows,
+    is_cancelled,
+    is_there_already,
+    is_unprepared,
+    passes,
+    passing,
+)
 from plinth.apply.session_state import SessionState
 from plinth.apply.standing import refuse_heads, refuse_long_ids, refuse_slipped_in, refuse_unknown_heads
 from plinth.apply.steps import (
@@ -379,18 +387,17 @@ class _Applier:
             stays = f"{self._what_stays()} " if self._running else ""
             log.warning("Stopped by an error%s. %s%s%s", during, stays, self.standing(), self._too_old())
             raise error
-        why = self._why_waiting(error)
+        why, what = self._why_waiting(error), passing(error)
         if self._online.step and self._online.step.is_half_done:
             raise ApplyError(
-                f"A lock didn't come{during}: {why} {self._what_stays()} It isn't tried again. "
+                f"{what[0].upper()}{what[1:]}{during}: {why} {self._what_stays()} It isn't tried again. "
                 f"{self.standing()} If it may be done twice, say so in the file: repeatable = True"
             ) from error
         if self._may_try_again(error):
             return False
         limit = f"{self._settings.retry_limit.total_seconds():g} s"
         raise ApplyError(
-            f"Gave up after {limit}: a lock didn't come{during}: {why} {self.standing()} "
-            "Run the same command again."
+            f"Gave up after {limit}: {what}{during}: {why} {self.standing()} Run the same command again."
         ) from error
 
     def _why_waiting(self, error: Exception) -> str:
@@ -402,8 +409,10 @@ class _Applier:
         pause = self._backoff.next_pause()
         if pause is None:
             return False
-        why = self._why_waiting(error)
-        log.warning("A lock didn't come%s: %s Trying again in %.1f s.", self._during(), why, pause)
+        why, what = self._why_waiting(error), passing(error)
+        log.warning(
+            "%s%s%s: %s Trying again in %.1f s.", what[0].upper(), what[1:], self._during(), why, pause
+        )
         time.sleep(pause)
         self._lock.check()
         return True

@@ -24,6 +24,13 @@ def passes(error: BaseException) -> bool:
     return sqlstate(error) in {LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED, SERIALIZATION_FAILURE}
 
 
+def passing(error: BaseException) -> str:
+    """Return what an error that passes is about, as a sentence goes on."""
+    if sqlstate(error) == SERIALIZATION_FAILURE:
+        return "somebody else's writing came in between"
+    return "a lock didn't come"
+
+
 def is_about_rows(error: BaseException) -> bool:
     """Whether an error says that rows don't bear what a revision does to them."""
     return (sqlstate(error) or "").startswith(ABOUT_ROWS)

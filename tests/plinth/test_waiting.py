@@ -174,6 +174,7 @@ def test_a_row_that_moves_to_another_partition_is_waited_for_again(
             other.execute("update p set id = 12 where id = 2")
             wait_until_blocked(empty_url)
         upgrade.result()
+    assert "Somebody else's writing came in between during revision" in caplog.text
     assert "another partition" in caplog.text
     assert "Trying again in" in caplog.text
     assert rows(empty_url, "select id, n from p order by id") == [(1, 7), (12, 7)]

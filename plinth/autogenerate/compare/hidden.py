@@ -29,8 +29,8 @@ def asked_of_rows(connection: Connection, table: str, ask: Callable[[], T]) -> T
             raise
         log.warning(
             "This role can't see all rows of %s, so whether some stand in the way isn't known; those that do "
-            "stop the upgrade. (%s) Who may SELECT from it sees them, and where row security hides some, a role with "
-            "BYPASSRLS, or the table's owner without FORCE.",
+            "stop the upgrade. (%s) Who may SELECT from it sees them; where row security hides some, a role "
+            "with BYPASSRLS, or the table's owner without FORCE.",
             table,
             words(error),
         )
